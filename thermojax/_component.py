@@ -1,0 +1,68 @@
+"""What every part of a system shares: numbers become arrays when it is built."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class AbstractComponent(eqx.Module):
+    """Base of potentials, protocols, baths and systems.
+
+    A Python float in a field that is not static becomes an array of the default
+    floating dtype, so that it is traced, differentiated and never a reason to compile
+    again. Ints, bools, strings and callables stay as they are.
+    """
+
+    def __check_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name, None)
+            if field.metadata.get("static", False):
+                continue
+            if isinstance(value, float):  # np.float64 is a float too
+                value = jnp.array(value, dtype=jnp.result_type(float))
+                object.__setattr__(self, field.name, value)
+            elif isinstance(value, np.ndarray | list | tuple) and is_numeric(value):
+                object.__setattr__(self, field.name, floating(value))
+
+
+def is_numeric(value) -> bool:
+    """Whether a (nested) list, tuple or numpy array holds only numbers, one a float."""
+    if isinstance(value, np.ndarray):
+        return np.issubdtype(value.dtype, np.floating)
+    leaves = jax.tree.leaves(value)
+    numbers = all(isinstance(x, float | int) and not isinstance(x, bool) for x in leaves)
+    return bool(leaves) and numbers and any(isinstance(x, float) for x in leaves)
+
+
+def floating(value) -> jax.Array:
+    """`value` as an array of floats: its own floating dtype, or the default one."""
+    array = jnp.asarray(value)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(jnp.result_type(float))
+    # jnp.array drops the weak type, which would trace the same program twice.
+    return jnp.array(array, dtype=array.dtype)
+
+
+def known(value) -> np.ndarray | None:
+    """The value as numpy, or None while it is being traced (its value is not known)."""
+    try:
+        return np.asarray(value)
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
+        return None
+
+
+def require(name: str, value, test, expected: str) -> None:
+    """Raise a ValueError that names the field, the value and the cure; skips tracers."""
+    array = known(value)
+    if array is not None and not np.all(test(array)):
+        shown = array.item() if array.ndim == 0 else np.array2string(array, threshold=6)
+        raise ValueError(f"{name} = {shown}: expected {expected}")
+
+
+def positive(array: np.ndarray) -> np.ndarray:
+    return np.isfinite(array) & (array > 0)

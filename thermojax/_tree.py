@@ -1,0 +1,62 @@
+"""Arithmetic on positions: pytrees whose leaves carry the batch on their first axis."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def per_sample_sum(tree):
+    """Sum over all leaves and all axes but the first: (batch, ...) -> (batch,)."""
+    return sum(jnp.sum(leaf.reshape(leaf.shape[0], -1), axis=1) for leaf in jax.tree.leaves(tree))
+
+
+def where_alive(alive, new, old):
+    """`new` where `alive` (batch,), else `old`, leaf by leaf."""
+
+    def select(a, b):
+        return jnp.where(alive.reshape(alive.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(select, new, old)
+
+
+def cast(tree, dtype):
+    """Every floating array leaf in `dtype`; keys, ints and everything else untouched."""
+
+    def one(leaf):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf.astype(dtype)
+        return leaf
+
+    return jax.tree.map(one, tree)
+
+
+def like_position(value, position):
+    """A bath parameter spread over the leaves of a position.
+
+    `value` is a scalar, an array that broadcasts against one sample of every leaf, or a
+    pytree of such with the structure of the position.
+    """
+    structure = jax.tree.structure(position)
+    if jax.tree.structure(value) == structure:
+        return value
+    return jax.tree.unflatten(structure, [value] * structure.num_leaves)
+
+
+def batch_of(position) -> int:
+    sizes = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(position)}
+    if len(sizes) != 1 or None in sizes:
+        shapes = [leaf.shape for leaf in jax.tree.leaves(position)]
+        raise ValueError(
+            f"positions have leaves of shapes {shapes}: expected one batch axis, first and of "
+            "equal length, on every leaf; for one trajectory add it with x[None]"
+        )
+    return sizes.pop()
+
+
+def dtype_of(position):
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves(position)}
+    if len(dtypes) != 1 or not jnp.issubdtype(min(dtypes, key=str), jnp.floating):
+        names = sorted(str(d) for d in dtypes)
+        raise ValueError(f"positions have dtypes {names}: expected one floating dtype throughout")
+    return dtypes.pop()

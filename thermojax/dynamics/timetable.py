@@ -1,0 +1,128 @@
+"""Everything that depends on time, tabulated once per solve: controls and bath coefficients.
+
+Grid points are t_i = start + i h, i = 0..n. The potential holds the control of the middle of a step
+while the step lasts, and switches at the grid points; kicks use the control at the grid points.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from .._tree import like_position
+from ..protocol import AbstractProtocol, value_at, values_at
+from ..system import AbstractSystem, Overdamped
+
+
+class Coefficients(eqx.Module):
+    r"""What one step needs of the bath. Pytrees like the position, each leaf broadcastable.
+
+    The underdamped and the overdamped system differ in these numbers only. Underdamped:
+    dx/dt = p / m. Overdamped: BAOAB with the whole momentum redrawn and m = gamma h / 2, which is
+    the scheme of Leimkuhler and Matthews (AMRX 2013, 34); its momentum is kept in units of
+    sqrt(m), so that a friction schedule does no work on it.
+    """
+
+    drift: PyTree[Array]  # dx/dt = drift * p
+    kick: PyTree[Array]  # dp/dt = kick * force
+    inverse_mass: PyTree[Array]  # kinetic energy = sum p^2 inverse_mass / 2
+    damping: PyTree[Array]  # p <- damping p + noise z, the exact OU step
+    noise: PyTree[Array]
+    beta: Array
+
+
+class Timetable(eqx.Module):
+    """Controls and coefficients of `steps` steps of size `h`."""
+
+    h: Float[Array, ""]
+    steps: int = eqx.field(static=True)
+    switch: Float[Array, "steps_plus_2 *control"]  # before, the middles, after
+    kick: Float[Array, "steps_plus_1 *control"]  # at the grid points, from inside at the ends
+    bath: Coefficients  # one set, or, where `scheduled`, a leading axis of `steps`
+    scheduled: bool = eqx.field(static=True)
+    # Inverse masses that the kinetic energy switches through, as `switch`; None if constant.
+    inverse_masses: PyTree[Array] | None
+    temperature_ends: tuple[Array, Array]  # before and after
+
+
+def safe_sqrt(x):
+    """sqrt with the gradient 0 at 0 (a frictionless coordinate has no noise)."""
+    ok = x > 0
+    return jnp.where(ok, jnp.sqrt(jnp.where(ok, x, 1.0)), 0.0)
+
+
+def coefficients(system: AbstractSystem, position, h, temperature, friction, mass) -> Coefficients:
+    """The coefficients of a step of size h at fixed temperature, friction and mass."""
+    spread = lambda value: like_position(value, position)  # noqa: E731
+    one = jax.tree.map(jnp.ones_like, spread(friction))
+    if isinstance(system, Overdamped):
+        rate = jax.tree.map(lambda g: safe_sqrt(2 / (g * h)), spread(friction))
+        zero = jax.tree.map(jnp.zeros_like, one)
+        noise = jax.tree.map(lambda x: jnp.sqrt(temperature) * x, one)
+        return Coefficients(rate, rate, one, zero, noise, 1 / temperature)
+    mass = spread(mass)
+    inverse = jax.tree.map(lambda m: 1 / m, mass)
+    rate = jax.tree.map(lambda g, m: g * h / m, spread(friction), mass)
+    damping = jax.tree.map(lambda r: jnp.exp(-r), rate)
+    noise = jax.tree.map(
+        lambda r, m: safe_sqrt(-temperature * m * jnp.expm1(-2 * r)), rate, mass
+    )
+    return Coefficients(inverse, one, inverse, damping, noise, 1 / temperature)
+
+
+def timetable(
+    system: AbstractSystem, position, h, steps: int, *, start=None, held=None, ou_fraction=1.0
+) -> Timetable:
+    """Tabulate a solve of `steps` steps of size h.
+
+    A whole run (`start` None) begins before the first jump and ends after the last. A piece of a
+    chain begins at time `start` with the control `held` and ends holding that of its last middle.
+    `ou_fraction` is the share of h that one OU substep of the integrator covers.
+    """
+    protocol, bath = system.protocol, system.bath
+    index = jnp.arange(steps + 1, dtype=h.dtype)
+    origin = jnp.zeros((), h.dtype) if start is None else start
+    grid, middle = origin + index * h, origin + (index[:-1] + 0.5) * h
+
+    def read(schedule, times):
+        if start is None:
+            return values_at(schedule, times)
+        return jax.vmap(lambda t: value_at(schedule, t))(times)
+
+    def along(schedule, held_value=None):
+        inside = read(schedule, middle)
+        before = schedule.initial if start is None else held_value
+        after = schedule.final if start is None else inside[-1]
+        return jnp.concatenate([jnp.asarray(before)[None], inside, jnp.asarray(after)[None]])
+
+    switch = along(protocol, held)
+    temperature, friction, mass = (
+        along(x, _first(x, origin)) if isinstance(x, AbstractProtocol) else x
+        for x in (bath.temperature, bath.friction, bath.mass)
+    )
+    members = (bath.temperature, bath.friction, bath.mass)
+    changing = tuple(isinstance(x, AbstractProtocol) for x in members)
+    build = lambda t, g, m: coefficients(system, position, h * ou_fraction, t, g, m)  # noqa: E731
+    if isinstance(system, Overdamped):
+        build = lambda t, g, m: coefficients(system, position, h, t, g, m)  # noqa: E731
+    values = (temperature, friction, mass)
+    if any(changing):
+        inside = tuple(v[1:-1] if c else v for v, c in zip(values, changing, strict=True))
+        axes = tuple(0 if c else None for c in changing)
+        table = jax.vmap(build, in_axes=axes, axis_size=steps)(*inside)
+    else:
+        table = build(*values)
+    inverse_masses = None
+    if changing[2] and not isinstance(system, Overdamped):
+        inverse_masses = like_position(1 / mass, position)
+    ends = (temperature[0], temperature[-1]) if changing[0] else (temperature, temperature)
+    return Timetable(
+        h, steps, switch, read(protocol, grid), table, any(changing), inverse_masses, ends
+    )
+
+
+def _first(schedule: AbstractProtocol, origin):
+    """The value a bath schedule holds when a piece of a chain begins."""
+    return value_at(schedule, origin)

@@ -1,0 +1,61 @@
+"""A number and its standard error: no mean is ever shown without it."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+
+class Estimate(eqx.Module):
+    """A value (scalar or array) with its standard error and the number of samples behind it.
+
+    Printed with the digits that the error leaves: `-55.22 ± 0.03`.
+    """
+
+    value: Array
+    error: Array
+    count: Array
+
+    def __str__(self):
+        value, error = np.asarray(self.value), np.asarray(self.error)
+        if value.ndim == 0:
+            return with_error(float(value), float(error))
+        shown = [with_error(v, e) for v, e in zip(value.ravel(), error.ravel(), strict=True)]
+        return "[" + ", ".join(shown) + "]"
+
+
+def weighted_mean(values: Array, weights: Array) -> Estimate:
+    """sum w x / sum w with the error of the ratio estimator; samples on the first axis.
+
+    The error is sqrt(sum w^2 (x - mean)^2) / sum w, by the delta method; with equal weights it is
+    the standard error of the mean. Count is the number of weights that are not zero.
+    """
+    count = jnp.sum(weights != 0)
+    w = weights / jnp.sum(weights)
+    w = w.reshape(w.shape + (1,) * (values.ndim - 1))
+    # A sample of weight zero may hold anything, and must not reach the gradient either.
+    values = jnp.where(w != 0, values, 0)
+    mean = jnp.sum(w * values, axis=0)
+    bessel = count / jnp.maximum(count - 1, 1)
+    variance = jnp.sum(w**2 * (values - mean) ** 2, axis=0) * bessel
+    return Estimate(mean, jnp.sqrt(variance), count)
+
+
+def with_error(value: float, error: float) -> str:
+    """`value ± error`, the error to one digit (two where it starts with 1)."""
+    if not np.isfinite(value) or not np.isfinite(error):
+        return f"{value} ± {error}"
+    if error <= 0:
+        return f"{value:.6g} ± 0"
+    exponent = int(np.floor(np.log10(error)))
+    if round(error / 10.0**exponent) < 2:
+        exponent -= 1
+    if exponent >= 0:
+        scale = 10.0**exponent
+        return f"{round(value / scale) * scale:.0f} ± {round(error / scale) * scale:.0f}"
+    if exponent < -6 and abs(value) < 1e-3:
+        digits = max(0, int(np.floor(np.log10(abs(value)))) - exponent) if value else 0
+        return f"{value:.{digits}e} ± {error:.0e}"
+    return f"{value:.{-exponent}f} ± {error:.{-exponent}f}"

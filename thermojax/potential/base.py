@@ -1,0 +1,114 @@
+"""The energy U(x, control) of ONE sample, and the algebra of energies."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from .._component import AbstractComponent, floating
+
+
+class AbstractPotential(AbstractComponent):
+    """An energy U(x, control), in units of energy, of one sample x.
+
+    A new potential is a subclass with fields and one method, `energy`. Where its
+    equilibrium exp(-U/kT)/Z can be drawn exactly it also says so in `sampled_by` and
+    does it in `sample`; where Z is known, in `free_energy`.
+
+    Potentials add, and multiply by numbers: `2.0 * well + tilt`.
+    """
+
+    # Whether `sample` is differentiable along its path in every leaf of the potential. If not, the
+    # gradient of the initial law is carried by a score weight instead.
+    reparametrized: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def energy(self, x: PyTree[Array], control) -> Float[Array, ""]:
+        """The energy of one sample.
+
+        **Arguments:** `x`, an array `(dim,)` or any pytree of arrays, without a batch
+        axis; `control`, what the protocol returns: a scalar or an array `(k,)`.
+
+        **Returns:** a scalar.
+        """
+
+    def template(self, control) -> PyTree[Array] | None:
+        """A position of this potential's shape, or None where it takes any shape."""
+        return None
+
+    def sampled_by(self, control, temperature) -> tuple[str, ...] | None:
+        """Which potential draws this one's equilibrium exactly, asked with concrete values.
+
+        The path of attributes to it: `()` for this potential itself, None where nothing
+        does. It is a fact about the program, not a value: it is asked outside of tracing.
+        """
+        return None
+
+    def sample(self, key: PRNGKeyArray, control, temperature, batch: int, template):
+        """`batch` exact draws from exp(-U/kT)/Z, each of the shape of `template`."""
+        raise NotImplementedError(f"{type(self).__name__} has no exact sampler")
+
+    def free_energy(self, control, temperature, template) -> Float[Array, ""] | None:
+        """-kT ln of the configuration integral of exp(-U/kT), or None where not known."""
+        return None
+
+    def __add__(self, other: AbstractPotential) -> AbstractPotential:
+        if not isinstance(other, AbstractPotential):
+            return NotImplemented
+        return Sum((*terms_of(self), *terms_of(other)))
+
+    def __mul__(self, factor) -> AbstractPotential:
+        if isinstance(factor, AbstractPotential):
+            raise TypeError("potentials add; only a number can multiply a potential")
+        return Scaled(self, factor)
+
+    __rmul__ = __mul__
+
+
+class Sum(AbstractPotential):
+    """U = U_1 + U_2 + ...: every term sees the same sample and the same control."""
+
+    terms: tuple[AbstractPotential, ...]
+
+    def energy(self, x, control):
+        return sum(term.energy(x, control) for term in self.terms)
+
+    def template(self, control):
+        found = (term.template(control) for term in self.terms)
+        return next((x for x in found if x is not None), None)
+
+
+class Scaled(AbstractPotential):
+    """U = factor * U_1. Its equilibrium is that of U_1 at the temperature kT / factor."""
+
+    potential: AbstractPotential
+    factor: Float[Array, ""]
+
+    def __init__(self, potential, factor):
+        self.potential = potential
+        self.factor = floating(factor)
+        if self.factor.shape != ():
+            raise ValueError(f"factor has shape {self.factor.shape}: expected one number")
+
+    def energy(self, x, control):
+        return self.factor * self.potential.energy(x, control)
+
+    def template(self, control):
+        return self.potential.template(control)
+
+
+def terms_of(potential: AbstractPotential) -> tuple[AbstractPotential, ...]:
+    return potential.terms if isinstance(potential, Sum) else (potential,)
+
+
+def batched_energy(potential: AbstractPotential, x, control) -> Float[Array, " batch"]:
+    """U of every sample of a batch, at one control."""
+    return jax.vmap(potential.energy, in_axes=(0, None))(x, control)
+
+
+def batched_gradient(potential: AbstractPotential, x, control):
+    """grad_x U of every sample of a batch, at one control: the shape of `x`."""
+    return jax.vmap(jax.grad(potential.energy), in_axes=(0, None))(x, control)

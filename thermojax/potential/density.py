@@ -1,0 +1,23 @@
+"""Any log density is an energy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+
+from .base import AbstractPotential
+
+
+class LogDensity(AbstractPotential):
+    """U = -ln p(x), from the log density that BlackJAX, NumPyro and others pass around.
+
+    **Arguments:** `fn`, `fn(x) -> scalar` of one sample x (any pytree), a function or a module
+    whose arrays then train and differentiate; with `controlled=True` it is `fn(x, control)`.
+    """
+
+    fn: Callable
+    controlled: bool = eqx.field(static=True, default=False)
+
+    def energy(self, x, control):
+        return -(self.fn(x, control) if self.controlled else self.fn(x))

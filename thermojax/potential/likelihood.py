@@ -1,0 +1,51 @@
+"""Likelihoods: -ln p(y | x) as an energy, normalizers kept."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._component import floating, known
+from .base import AbstractPotential
+
+
+class LogisticRegression(AbstractPotential):
+    r"""The Bernoulli likelihood of weights x, U = -sum_i ln sigma(s_i a_i . x), s_i = 2 y_i - 1.
+
+    Add a prior: `tj.Gaussian(jnp.zeros(dim)) + tj.LogisticRegression(features, labels)`.
+
+    **Arguments:** `features`, `(rows, dim)`, with the bias column if there is one; `labels`,
+    `(rows,)`, each 0 or 1.
+
+    **Raises:** ValueError for shapes that do not fit, features that are not finite, or labels
+    other than 0 and 1. **Cost:** one product with the features per energy, two per gradient;
+    for a batch, matrix-matrix.
+    """
+
+    signed_features: Float[Array, "rows dim"]  # s_i a_i: the labels enter nowhere else
+
+    def __init__(self, features, labels):
+        features, labels = floating(features), jnp.asarray(labels)
+        if features.ndim != 2 or labels.shape != features.shape[:1]:
+            raise ValueError(
+                f"features has shape {features.shape} and labels {labels.shape}: expected "
+                "(rows, dim) and (rows,)"
+            )
+        if (values := known(features)) is not None and not np.all(np.isfinite(values)):
+            row, column = np.argwhere(~np.isfinite(values))[0]
+            raise ValueError(
+                f"features[{row}, {column}] = {values[row, column]}: expected finite numbers; "
+                "drop or fill the missing rows first"
+            )
+        if (values := known(labels)) is not None and not np.all(np.isin(values, (0, 1))):
+            wrong = values[~np.isin(values, (0, 1))][0]
+            raise ValueError(f"labels hold {wrong}: expected only 0 and 1")
+        self.signed_features = (2 * labels.astype(features.dtype) - 1)[:, None] * features
+
+    def energy(self, x, control):
+        return jnp.sum(jax.nn.softplus(-(self.signed_features @ x)))
+
+    def template(self, control):
+        return jnp.zeros_like(self.signed_features[0])

@@ -1,0 +1,76 @@
+"""Schedules without anything to learn."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._component import floating, positive, require
+from .base import AbstractProtocol
+
+
+class Constant(AbstractProtocol):
+    """The control stays at `value`.
+
+    **Arguments:** `value`, a number or `(k,)`; `duration`, time (1 when left out: only
+    `tj.simulate` reads it, `tj.advance` goes on for ever).
+
+    **Raises:** ValueError for a duration that is not positive.
+    """
+
+    value: Float[Array, "*control"]
+    duration: Float[Array, ""]
+    kicks: None
+
+    def __init__(self, value=0.0, duration=1.0):
+        self.value, self.duration, self.kicks = floating(value), floating(duration), None
+        require("duration", self.duration, positive, "a positive time")
+
+    @property
+    def initial(self):
+        return self.value
+
+    @property
+    def final(self):
+        return self.value
+
+    def __call__(self, t):
+        return self.value
+
+
+class Linear(AbstractProtocol):
+    """The straight ramp control(t) = start + (end - start) t / duration, without jumps.
+
+    **Arguments:** `start` and `end`, numbers or `(k,)` of one shape; `duration`, time.
+
+    **Raises:** ValueError for shapes that differ, or a duration that is not positive.
+    """
+
+    start: Float[Array, "*control"]
+    end: Float[Array, "*control"]
+    duration: Float[Array, ""]
+    kicks: None
+
+    def __init__(self, start, end, duration):
+        self.start, self.end = floating(start), floating(end)
+        self.duration, self.kicks = floating(duration), None
+        require("duration", self.duration, positive, "a positive time")
+        require_same_shape(start=self.start, end=self.end)
+
+    @property
+    def initial(self):
+        return self.start
+
+    @property
+    def final(self):
+        return self.end
+
+    def __call__(self, t):
+        return self.start + (self.end - self.start) * (t / self.duration)
+
+
+def require_same_shape(**values) -> None:
+    shapes = {name: jnp.shape(value) for name, value in values.items()}
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"the controls have different shapes ({listed}): make them one shape")

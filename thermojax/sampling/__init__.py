@@ -1,0 +1,12 @@
+"""Running systems: whole protocols, persistent chains, and where they start."""
+
+from .burn_in import BurnInReport as BurnInReport
+from .chain import advance as advance
+from .chain import start as start
+from .chain import switch as switch
+from .initial import Equilibrium as Equilibrium
+from .simulate import simulate as simulate
+from .state import Chain as Chain
+from .state import Result as Result
+from .state import Snapshots as Snapshots
+from .state import State as State

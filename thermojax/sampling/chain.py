@@ -1,0 +1,163 @@
+"""Persistent chains: sampling inside somebody else's training loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from .._tree import cast, dtype_of
+from ..dynamics import (
+    BAOAB,
+    AbstractSplitting,
+    DriftTerm,
+    GridBrownianPath,
+    NoiseTerm,
+    coefficients,
+    key_words,
+    kinetic,
+    timetable,
+)
+from ..dynamics.terms import bath_at
+from ..ledger import Ledger
+from ..potential import batched_energy
+from ..protocol import value_at
+from ..system import AbstractSystem
+from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
+from .simulate import check_key
+from .solve import check_adjoint, solve
+from .state import Chain
+
+
+def start(
+    system: AbstractSystem,
+    key: PRNGKeyArray,
+    *,
+    batch: int | None = None,
+    initial: Any = None,
+) -> Chain:
+    """A chain at time 0, before the protocol's first jump, with an empty ledger.
+
+    **Arguments:** as `tj.simulate`. **Returns:** a `tj.Chain`, a pytree to carry through jit and
+    scan. **Raises:** ValueError for a start that does not fit.
+    """
+    check_key(key)
+    ready = prepare_start(system, initial, batch)
+    system = checked_start(system, ready)
+    chain, report = begin(system, key, ready)
+    warn_burn_in(report, system.potential)
+    return chain
+
+
+@eqx.filter_jit
+def begin(system: AbstractSystem, key, ready: Start):
+    state, _, report = draw_start(system, key, ready)
+    state = cast(state, ready.dtype)
+    control = jnp.asarray(system.protocol.initial, ready.dtype)
+    ledger = Ledger.opened(energy_of(system, state.position, state.momentum, control, 0.0))
+    chain = Chain(
+        state.position,
+        state.momentum,
+        ledger,
+        control,
+        jnp.zeros((), ready.dtype),
+        jnp.zeros((), jnp.int32),
+        key_words(jax.random.fold_in(key, NOISE)),
+    )
+    return chain, report
+
+
+def energy_of(system: AbstractSystem, position, momentum, control, time):
+    """H of every path with the bath of that time."""
+    temperature, friction, mass = bath_at(system, jnp.asarray(time), position)
+    bath = coefficients(system, position, 1.0, temperature, friction, mass)
+    return batched_energy(system.potential, position, control) + kinetic(
+        momentum, bath.inverse_mass
+    )
+
+
+def advance(
+    system: AbstractSystem,
+    chain: Chain,
+    *,
+    dt: float,
+    steps: int,
+    integrator: AbstractSplitting = BAOAB(),
+    adjoint: Any = None,
+    noise_dtype: type = jnp.float32,
+) -> Chain:
+    """Move a chain on by `steps` steps of `dt`; time, noise and ledger continue.
+
+    The protocol is read at the chain's time, and holds its end value from its duration on.
+    `advance` of 3 and then 5 steps is `advance` of 8, up to rounding. Pure: jit it, scan it,
+    differentiate it.
+
+    **Arguments:** `dt`, time, may be traced; `steps`, a whole number, integration steps.
+    **Raises:** ValueError for steps below one, or a `dt` that is not positive.
+    """
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps = {steps}: expected a positive whole number of integration steps")
+    if isinstance(dt, float | int) and not dt > 0:
+        raise ValueError(f"dt = {dt}: expected a positive time step")
+    check_adjoint(adjoint)
+    return move(system, chain, jnp.asarray(dt), steps, integrator, adjoint, noise_dtype)
+
+
+@eqx.filter_jit
+def move(system, chain: Chain, dt, steps: int, integrator, adjoint, noise_dtype) -> Chain:
+    dtype = dtype_of(chain.position)
+    system, h = cast(system, dtype), dt.astype(dtype)
+    table = timetable(
+        system,
+        chain.position,
+        h,
+        steps,
+        start=chain.time,
+        held=chain.control,
+        ou_fraction=integrator.ou_fraction,
+    )
+    table = cast(table, dtype)
+    shape = jax.eval_shape(lambda: chain.position)
+    path = GridBrownianPath(chain.words, shape, h, chain.step, 0, integrator.draws, noise_dtype)
+    drift = DriftTerm(system, table)
+    held = batched_energy(system.potential, chain.position, table.switch[0])
+    work = batched_energy(system.potential, chain.position, table.switch[1]) - held
+    ledger = dataclasses.replace(
+        chain.ledger, work=chain.ledger.work + work, energy=chain.ledger.energy + work
+    )
+    y0 = (chain.position, chain.momentum, ledger)
+    (position, momentum, ledger), _ = solve(
+        drift, NoiseTerm(system, table, path), integrator, y0, adjoint=adjoint
+    )
+    return dataclasses.replace(
+        chain,
+        position=position,
+        momentum=momentum,
+        ledger=ledger,
+        control=table.switch[-1],
+        time=chain.time + steps * h,
+        step=chain.step + steps,
+    )
+
+
+def switch(chain: Chain, old: AbstractSystem, new: AbstractSystem) -> Chain:
+    """Exchange the system under a chain, at fixed position and momentum, and book the work.
+
+    W += H_new(x, p) - H_old(x, p), as in a training step that changes the potential's parameters.
+    The control becomes that of the new protocol at the chain's time.
+    """
+    dtype = dtype_of(chain.position)
+    old, new = cast(old, dtype), cast(new, dtype)
+    control = jnp.asarray(value_at(new.protocol, chain.time), dtype)
+    x, p = chain.position, chain.momentum
+    before = energy_of(old, x, p, chain.control, chain.time)
+    work = energy_of(new, x, p, control, chain.time) - before
+    ledger = chain.ledger
+    ledger = dataclasses.replace(ledger, work=ledger.work + work, energy=ledger.energy + work)
+    return dataclasses.replace(chain, ledger=ledger, control=control)
+
+

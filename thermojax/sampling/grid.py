@@ -1,0 +1,74 @@
+"""The grid of a run: how many steps, in blocks of what size."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .._component import known
+
+
+def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
+    """The number n of equal steps of a run; the step is always duration / n.
+
+    **Raises:** ValueError unless exactly one of `dt` and `time_steps` is given, for `dt` with a
+    traced duration, and for a `dt` that is not positive or longer than the run.
+    """
+    if (dt is None) == (time_steps is None):
+        raise ValueError(
+            f"dt = {dt} and time_steps = {time_steps}: pass exactly one of the two"
+        )
+    if time_steps is not None:
+        if not isinstance(time_steps, int | np.integer) or time_steps < 1:
+            raise ValueError(f"time_steps = {time_steps}: expected a positive whole number")
+        return int(time_steps)
+    length, step = known(duration), known(dt)
+    if length is None or step is None:
+        raise ValueError(
+            "dt needs a duration that is known outside of jit and vmap: pass time_steps= instead"
+        )
+    length, step = float(length), float(step)
+    if not step > 0:
+        raise ValueError(f"dt = {step:g}: expected a positive time step")
+    if step > length * (1 + 1e-6):
+        raise ValueError(f"dt = {step:g} is larger than the duration {length:g}: take a smaller dt")
+    ratio = length / step
+    nearest = round(ratio)
+    # A float32 duration of 0.3 is 3.0000001 steps of 0.1, and means 3.
+    return nearest if abs(ratio - nearest) < 1e-6 * max(1.0, ratio) else math.ceil(ratio)
+
+
+def block_size(steps: int) -> int:
+    """Substeps per block: near sqrt(n), so that reverse mode keeps sqrt(n) states and as many
+    residuals; even, and with a remainder of zero where some size nearby allows it."""
+    root = max(2.0, math.sqrt(steps))
+    sizes = [k for k in range(2, steps + 1, 2) if root / 1.6 <= k <= root * 1.6]
+    if not sizes:
+        return max(1, min(steps, 2))
+    return min(sizes, key=lambda k: (steps % k != 0, abs(k - root)))
+
+
+def snap(times, duration, steps: int) -> np.ndarray:
+    """Grid indices of save times: a count of equal intervals' ends (with both), or times.
+
+    **Raises:** ValueError for times outside of the run or out of order.
+    """
+    if isinstance(times, int | np.integer):
+        if times < 2:
+            raise ValueError(f"save = {times}: expected at least 2 snapshots, or an array of times")
+        return np.unique(np.round(np.linspace(0, steps, int(times))).astype(int))
+    length, wanted = known(duration), known(times)
+    if length is None or wanted is None:
+        raise ValueError(
+            "save times need values known outside of jit: pass the number of snapshots instead"
+        )
+    wanted = np.atleast_1d(wanted).astype(float)
+    if wanted.min() < 0 or wanted.max() > float(length) * (1 + 1e-6):
+        raise ValueError(
+            f"save times run from {wanted.min():g} to {wanted.max():g}: expected 0 to "
+            f"{float(length):g}"
+        )
+    if np.any(np.diff(wanted) < 0):
+        raise ValueError("save times must not decrease: sort them")
+    return np.clip(np.round(wanted / float(length) * steps).astype(int), 0, steps)

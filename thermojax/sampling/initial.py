@@ -1,0 +1,199 @@
+"""Where paths start: the equilibrium of the potential before the protocol begins."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from .._component import floating, known
+from .._tree import batch_of, cast, dtype_of, like_position
+from ..potential import batched_energy
+from ..protocol import AbstractProtocol
+from ..system import AbstractSystem, Overdamped
+from .burn_in import burn_in
+from .state import State, as_state, spread_batch
+
+POSITION, MOMENTUM, NOISE = 0, 1, 2  # what the user's key is split for
+
+
+class Equilibrium(eqx.Module):
+    """The equilibrium of the potential at the protocol's start, as the place to start from.
+
+    Exact where that potential can sample itself (Gaussian, mixture, prior of an interpolation);
+    then the template may be left out. Else by burn-in (`tj.BurnInReport` in the result).
+
+    **Arguments:** `template`, ONE position: its shape, its dtype, and the first guess.
+    """
+
+    template: PyTree[Array] | None = None
+
+
+class Start(eqx.Module):
+    """A start made ready outside of tracing: which of the four ways, and with what."""
+
+    state: State | None = None  # given whole
+    position: PyTree[Array] | None = None  # given; momenta are drawn
+    template: PyTree[Array] | None = None  # to be drawn, in this shape
+    sampler: tuple[str, ...] | None = eqx.field(static=True, default=None)
+    batch: int = eqx.field(static=True, default=0)
+
+    @property
+    def dtype(self):
+        position = self.template if self.state is None else self.state.position
+        return dtype_of(self.position if position is None else position)
+
+
+def outside(value):
+    """What a schedule holds before the run; a constant is itself."""
+    return value.initial if isinstance(value, AbstractProtocol) else value
+
+
+def prepare_start(system: AbstractSystem, initial, batch: int | None) -> Start:
+    """Decide how to start. Asks the potential for facts, so it wants concrete values.
+
+    **Raises:** ValueError where there is nothing to start from, or `batch` contradicts it.
+    """
+    state = as_state(initial)
+    if state is not None:
+        return Start(state=state, batch=agreed_batch(batch, batch_of(state.position)))
+    if initial is not None and not isinstance(initial, Equilibrium):
+        position = jax.tree.map(floating, initial)
+        size = batch_of(position)
+        return Start(position=position, batch=agreed_batch(batch, size))
+    if batch is None or batch < 1:
+        raise ValueError(
+            f"batch = {batch}: expected the number of paths, for example batch=1024 (or pass "
+            "initial= positions with a batch axis)"
+        )
+    control, potential = system.protocol.initial, system.potential
+    template = None if initial is None else initial.template
+    if template is None:
+        template = potential.template(control)
+    if template is None:
+        raise ValueError(
+            f"nothing says what a position of {type(potential).__name__} looks like: pass "
+            "initial=tj.Equilibrium(jnp.zeros(dim)), a template of ONE position, or positions"
+        )
+    template = jax.tree.map(floating, template)
+    sampler = potential.sampled_by(control, outside(system.bath.temperature))
+    return Start(template=template, sampler=sampler, batch=batch)
+
+
+def agreed_batch(batch: int | None, size: int) -> int:
+    if batch is not None and batch != size:
+        raise ValueError(
+            f"batch = {batch}, but initial holds {size} samples: leave batch out or make them agree"
+        )
+    return size
+
+
+def draw_start(system: AbstractSystem, key: PRNGKeyArray, start: Start) -> tuple[State, Any, Any]:
+    """The state to start from, its score weights `(batch,)`, and the burn-in report or None."""
+    control, temperature = system.protocol.initial, outside(system.bath.temperature)
+    report = None
+    position_key = jax.random.fold_in(key, POSITION)
+    if start.state is not None:
+        position = start.state.position
+    elif start.position is not None:
+        position = start.position
+    elif start.sampler is not None:
+        potential = system.potential
+        for name in start.sampler:
+            potential = getattr(potential, name)
+        inner = control if start.sampler == () else None
+        position = potential.sample(position_key, inner, temperature, start.batch, start.template)
+        if not potential.reparametrized:
+            position = jax.lax.stop_gradient(position)
+    else:
+        frozen, c, kt = jax.lax.stop_gradient((system.potential, control, temperature))
+        reduced = lambda x: frozen.energy(x, c) / kt  # noqa: E731
+        position, report = burn_in(position_key, reduced, start.template, start.batch)
+    score = score_weight(system, position, start)
+    if start.state is not None:
+        return start.state, score, None
+    momentum = draw_momentum(system, jax.random.fold_in(key, MOMENTUM), position)
+    return State(position, momentum), score, report
+
+
+def score_weight(system: AbstractSystem, position, start: Start):
+    """-beta (U(x0) - stop_gradient U(x0)) for the part of the law that the draw does not carry."""
+    control, temperature = system.protocol.initial, outside(system.bath.temperature)
+    size = batch_of(position)
+    if start.template is None or start.sampler == ():
+        potential = system.potential
+        if start.template is None or potential.reparametrized:
+            return jnp.zeros(size, dtype_of(position))
+    else:
+        potential = system.potential
+    x = jax.lax.stop_gradient(position)
+    if start.sampler:  # drawn along the path of a part: only the control is left to the score
+        inner = potential
+        for name in start.sampler:
+            inner = getattr(inner, name)
+        if inner.reparametrized:
+            potential, temperature = jax.lax.stop_gradient((potential, temperature))
+    exponent = -batched_energy(potential, x, control) / temperature
+    return exponent - jax.lax.stop_gradient(exponent)
+
+
+def draw_momentum(system: AbstractSystem, key: PRNGKeyArray, position):
+    """Maxwell-Boltzmann momenta: N(0, m kT), or N(0, kT) in the overdamped units."""
+    temperature = outside(system.bath.temperature)
+    mass = 1.0 if isinstance(system, Overdamped) else outside(system.bath.mass)
+    structure = jax.tree.structure(position)
+    keys = structure.unflatten(jax.random.split(key, structure.num_leaves))
+    return jax.tree.map(
+        lambda k, x, m: jnp.sqrt(temperature * m) * jax.random.normal(k, x.shape, x.dtype),
+        keys,
+        position,
+        like_position(mass, position),
+    )
+
+
+def checked_start(system: AbstractSystem, start: Start) -> AbstractSystem:
+    """The system in the dtype of the start, the energy having been tried on one sample.
+
+    **Raises:** ValueError for a potential that is not scalar, or a position it cannot take.
+    """
+    system = cast(system, start.dtype)
+    if start.template is not None:
+        sample = start.template
+    else:
+        whole = start.position if start.state is None else start.state.position
+        sample = jax.tree.map(lambda x: x[0], whole)
+    control = system.protocol.initial
+    shape = jax.eval_shape(system.potential.energy, sample, control)
+    name = type(system.potential).__name__
+    if not hasattr(shape, "shape") or shape.shape != ():
+        got = getattr(shape, "shape", type(shape).__name__)
+        raise ValueError(
+            f"{name}.energy returned shape {got} for one sample: expected a scalar; sum over the "
+            "coordinates"
+        )
+    if system.drive is not None:
+        drive = jax.eval_shape(system.drive, sample, control)
+        if jax.tree.map(jnp.shape, drive) != jax.tree.map(jnp.shape, sample):
+            raise ValueError("drive(x, control) must return a force of the shape of one sample x")
+    return system
+
+
+def warn_burn_in(report, potential) -> None:
+    """Say in words when a burn-in has not converged; silent while tracing."""
+    if report is None or known(report.converged) is None or bool(report.converged):
+        return
+    warnings.warn(
+        f"the burn-in of {type(potential).__name__} has not converged (acceptance "
+        f"{float(report.acceptance):.2f}, lowest effective share {float(report.lowest_ess):.2g}, "
+        f"drift {float(report.drift):.1f} standard errors): pass a better template to "
+        "tj.Equilibrium, or your own positions as initial=",
+        stacklevel=3,
+    )
+
+
+def shapes_of(start: Start, position):
+    return spread_batch(jax.tree.map(lambda x: x[0], position), start.batch)

@@ -1,0 +1,105 @@
+"""Where a batch of paths is, and what a run returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+from .._component import AbstractComponent
+from ..estimate import Estimate, weighted_mean
+from ..ledger import Ledger
+from .burn_in import BurnInReport
+
+
+class State(AbstractComponent):
+    """Positions and momenta of a batch: every leaf has the batch as its first axis.
+
+    An overdamped state carries the hidden momentum of its integrator, in units of sqrt(mass).
+    """
+
+    position: PyTree[Array]
+    momentum: PyTree[Array]
+
+
+class Snapshots(AbstractComponent):
+    """What was saved along the way: `values` with a leading axis of `times`.
+
+    At time 0 after the first jump, at the end after the last.
+    """
+
+    times: Float[Array, " times"]
+    values: Any
+
+
+class Result(AbstractComponent):
+    """What `tj.simulate` returns. Arrays of the batch have it as their first axis.
+
+    - `position`, `momentum`: at the end. `ledger`: a `tj.Ledger`, energies `(batch,)`.
+    - `log_weight`, `(batch,)`: -(beta_1 H_1 - beta_0 H_0) - bath_entropy; with one temperature
+      it is -beta (total work), and <exp(log_weight)> = Z_1 / Z_0 at any step.
+    - `score`, `(batch,)`: zero, but its gradient carries the dependence of the initial law on
+      parameters where draws do not; every mean taken here uses it.
+    - `saved`: `tj.Snapshots`, or None. `burn_in`: a `tj.BurnInReport`, or None where the start
+      was exact or given.
+    """
+
+    position: PyTree[Array]
+    momentum: PyTree[Array]
+    ledger: Ledger
+    log_weight: Float[Array, " batch"]
+    score: Float[Array, " batch"]
+    saved: Snapshots | None
+    burn_in: BurnInReport | None
+
+    @property
+    def state(self) -> State:
+        return State(self.position, self.momentum)
+
+    @property
+    def weights(self) -> Float[Array, " batch"]:
+        """1 for paths that survived, 0 for those that diverged, with the score's gradient."""
+        return self.ledger.alive * jnp.exp(self.score)
+
+    def mean(self, values: Array) -> Estimate:
+        """The mean over the surviving paths of `(batch, ...)` values, with its standard error."""
+        return weighted_mean(values, self.weights)
+
+    @property
+    def diverged(self) -> Int[Array, ""]:
+        """How many paths left the range of finite numbers."""
+        return jnp.sum(self.ledger.diverged)
+
+
+class Chain(AbstractComponent):
+    """Persistent paths for a training loop: `tj.start` makes one, `tj.advance` moves it on.
+
+    `control` is the value that the potential holds now, `step` the absolute step since the start,
+    `words` the noise key: the chain is a pytree to carry through jit, scan and checkpoints.
+    """
+
+    position: PyTree[Array]
+    momentum: PyTree[Array]
+    ledger: Ledger
+    control: Array
+    time: Float[Array, ""]
+    step: Int[Array, ""]
+    words: tuple[Array, Array]
+
+    @property
+    def state(self) -> State:
+        return State(self.position, self.momentum)
+
+
+def as_state(initial) -> State | None:
+    """The state in anything that holds one."""
+    if isinstance(initial, State):
+        return initial
+    return initial.state if isinstance(initial, Result | Chain) else None
+
+
+def spread_batch(template: PyTree[Array], batch: int) -> PyTree[jax.ShapeDtypeStruct]:
+    """The shapes of `batch` samples like the template."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((batch, *x.shape), x.dtype), template)
