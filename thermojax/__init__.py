@@ -4,6 +4,11 @@ from .dynamics import BAOAB as BAOAB
 from .dynamics import OBABO as OBABO
 from .estimate import Estimate as Estimate
 from .ledger import Ledger as Ledger
+from .optimize import AbstractObjective as AbstractObjective
+from .optimize import Fit as Fit
+from .optimize import MeanWork as MeanWork
+from .optimize import optimize as optimize
+from .optimize import Progress as Progress
 from .potential import AbstractPotential as AbstractPotential
 from .potential import DoubleWell as DoubleWell
 from .potential import Gaussian as Gaussian

@@ -1,0 +1,7 @@
+"""Finding the protocol that wastes least."""
+
+from .fit import Fit as Fit
+from .fit import optimize as optimize
+from .fit import Progress as Progress
+from .objectives import AbstractObjective as AbstractObjective
+from .objectives import MeanWork as MeanWork

@@ -1,0 +1,166 @@
+"""The fit loop: stochastic gradient descent on a cost of the paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import PRNGKeyArray
+
+from ..dynamics import BAOAB, AbstractSplitting
+from ..estimate import Estimate
+from ..sampling.grid import count_steps
+from ..sampling.initial import checked_start, prepare_start
+from ..sampling.simulate import check_key, run
+from ..system import AbstractSystem
+from .objectives import AbstractObjective
+from .trainable import projected, split
+
+LARGEST_DIVERGED = 0.1  # share of a batch above which training stops
+AVERAGING = 8.0  # iterates are weighted with about step^8: a memory of the last ninth
+
+
+class Progress(NamedTuple):
+    """What a callback sees after each training step."""
+
+    step: int  # from 1
+    steps: int  # planned
+    loss: Estimate  # of this batch, before the update
+    diverged: int
+    system: AbstractSystem  # after the update
+
+
+class Fit(eqx.Module):
+    """What `tj.optimize` returns.
+
+    - `system`: the best of the averaged iterate, the last, the one of lowest loss and the start,
+      compared on a fresh key with common noise.
+    - `value`: its cost, on yet another fresh key: no winner's curse.
+    - `history`: arrays over the training steps: `loss`, `error`, `diverged`.
+    - `candidates`: the costs that were compared, by name; `chosen`: which won.
+    - `stopped`: why training ended, in words.
+    """
+
+    system: AbstractSystem
+    value: Estimate
+    history: dict[str, np.ndarray]
+    candidates: dict[str, Estimate]
+    chosen: str = eqx.field(static=True)
+    stopped: str = eqx.field(static=True)
+
+
+def optimize(
+    system: AbstractSystem,
+    objective: AbstractObjective,
+    optimizer: optax.GradientTransformation,
+    key: PRNGKeyArray,
+    *,
+    dt: float | None = None,
+    time_steps: int | None = None,
+    batch: int | None = None,
+    steps: int,
+    initial: Any = None,
+    integrator: AbstractSplitting = BAOAB(),
+    trainable: Callable | None = None,
+    callback: Callable[[Progress], bool | None] | None = None,
+    patience: int | None = None,
+) -> Fit:
+    """Train a protocol: gradients of the objective run back through the paths.
+
+    **Arguments:**
+
+    - `system`: its protocol is where training starts. `objective`: for example `tj.MeanWork()`.
+    - `optimizer`: any optax transformation. `steps`: training steps.
+    - `dt` or `time_steps`, `batch`, `initial`, `integrator`: as in `tj.simulate`. Step i draws its
+      paths with `fold_in(key, i)`.
+    - `trainable`: picks the leaves that train; by default the protocol's values and kicks.
+    - `callback(progress)`: called after each step with a `Progress`; True ends training.
+    - `patience`: end when the smoothed loss has not fallen for so many steps.
+
+    Bounds of the protocol are kept by projection after each update. Training also ends, the best
+    kept, when the loss is no longer finite or more than a tenth of a batch diverges.
+
+    **Returns:** a `tj.Fit`. **Raises:** ValueError where nothing trains, or for a run that
+    `tj.simulate` would refuse. **Cost:** per step about 3-5 runs of the batch; memory grows with
+    the square root of the number of time steps.
+    """
+    check_key(key)
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps = {steps}: expected a positive number of training steps")
+    if not isinstance(objective, AbstractObjective):
+        kind = type(objective).__name__
+        raise ValueError(f"objective is a {kind}: expected one such as tj.MeanWork()")
+    count = count_steps(system.protocol.duration, dt, time_steps)
+    start = prepare_start(system, initial, batch)
+    system = checked_start(system, start)
+    params, rest = split(system, trainable)
+
+    def cost(params, key):
+        trial = eqx.combine(params, rest)
+        result = run(trial, key, start, count, integrator, None, None, None, jnp.float32)
+        estimate = objective(trial, result)
+        return estimate.value, (estimate, result.diverged)
+
+    @eqx.filter_jit
+    def update(params, state, average, key, step):
+        (_, (loss, diverged)), gradient = eqx.filter_value_and_grad(cost, has_aux=True)(params, key)
+        change, state = optimizer.update(gradient, state, params)
+        moved = projected(eqx.combine(eqx.apply_updates(params, change), rest))
+        mask = jax.tree.map(lambda leaf: leaf is not None, params, is_leaf=lambda x: x is None)
+        params = eqx.filter(moved, mask)
+        weight = (AVERAGING + 1) / (step + AVERAGING)
+        average = jax.tree.map(lambda a, p: a + (weight * (p - a)).astype(p.dtype), average, params)
+        return params, state, average, loss, diverged
+
+    evaluate = eqx.filter_jit(lambda params, key: cost(params, key)[1][0])
+    history: dict[str, list] = {"loss": [], "error": [], "diverged": []}
+    state, average = optimizer.init(params), params
+    first, best, lowest = params, params, np.inf
+    smooth, floor, since = None, np.inf, 0
+    stopped = f"all {steps} steps done"
+    for step in range(1, steps + 1):
+        before = params
+        params, state, average, loss, diverged = update(
+            params, state, average, jax.random.fold_in(key, step), jnp.asarray(step, jnp.float32)
+        )
+        value = float(loss.value)
+        if not np.isfinite(value) or not all_finite(params):
+            params, stopped = before, f"the loss was not finite at step {step}"
+            average = average if all_finite(average) else before
+            break
+        history["loss"].append(value)
+        history["error"].append(float(loss.error))
+        history["diverged"].append(int(diverged))
+        if int(diverged) > LARGEST_DIVERGED * start.batch:
+            params = before
+            stopped = f"{int(diverged)} of {start.batch} paths diverged at step {step}: smaller dt"
+            break
+        if value < lowest:
+            lowest, best = value, before
+        smooth = value if smooth is None else 0.9 * smooth + 0.1 * value
+        floor, since = (smooth, 0) if smooth < floor else (floor, since + 1)
+        if callback is not None:
+            seen = Progress(step, steps, loss, int(diverged), eqx.combine(params, rest))
+            if callback(seen):
+                stopped = f"the callback ended training at step {step}"
+                break
+        if patience is not None and since >= patience:
+            stopped = f"no progress for {patience} steps, at step {step}"
+            break
+
+    trials = {"averaged": average, "last": params, "lowest loss": best, "start": first}
+    compare, confirm = jax.random.split(jax.random.fold_in(key, 0))
+    candidates = {name: evaluate(trial, compare) for name, trial in trials.items()}
+    chosen = min(candidates, key=lambda name: float(jnp.nan_to_num(candidates[name].value, nan=jnp.inf)))
+    value = evaluate(trials[chosen], confirm)
+    arrays = {name: np.asarray(values) for name, values in history.items()}
+    return Fit(eqx.combine(trials[chosen], rest), value, arrays, candidates, chosen, stopped)
+
+
+def all_finite(tree) -> bool:
+    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,54 @@
+"""What trains and what stays: a system split in two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from ..protocol import AbstractProtocol
+from ..system import AbstractSystem
+
+
+def split(system: AbstractSystem, trainable: Callable | None) -> tuple[Any, Any]:
+    """(what trains, the rest); `eqx.combine` puts them together again.
+
+    By default the protocol's own choice trains: its values and kicks. Else `trainable(system)`
+    returns the leaf, or tuple of leaves, as in `lambda s: (s.protocol.values, s.bath.friction)`.
+
+    **Raises:** ValueError where nothing trains.
+    """
+    if trainable is None:
+        names = system.protocol.trainable()
+        if not names:
+            kind = type(system.protocol).__name__
+            raise ValueError(
+                f"{kind} has nothing to train: use tj.PiecewiseLinear.between(...) as the protocol, "
+                "or name the leaves with trainable=lambda system: ..."
+            )
+
+        def chosen(s):
+            return [getattr(s.protocol, name) for name in names]
+
+    else:
+
+        def chosen(s):
+            picked = trainable(s)
+            return list(picked) if isinstance(picked, tuple | list) else [picked]
+
+    for leaf in chosen(system):
+        if not eqx.is_inexact_array(leaf):
+            raise ValueError(
+                f"trainable picked {leaf!r}, which is no array of floats: pick array leaves"
+            )
+    mask = jax.tree.map(lambda _: False, system)
+    mask = eqx.tree_at(chosen, mask, replace_fn=lambda _: True)
+    return eqx.partition(system, mask)
+
+
+def projected(system: AbstractSystem) -> AbstractSystem:
+    """Every protocol in the system within its bounds."""
+    is_protocol = lambda x: isinstance(x, AbstractProtocol)  # noqa: E731
+    return jax.tree.map(lambda x: x.project() if is_protocol(x) else x, system, is_leaf=is_protocol)
