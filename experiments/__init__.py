@@ -1,0 +1,1 @@
+"""The studies that the files in `configs/` name; each short."""

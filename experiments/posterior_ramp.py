@@ -1,0 +1,175 @@
+"""From prior to posterior in finite time: how little work can the ramp waste?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import thermojax as tj
+from thermojax.estimate import weighted_mean
+from thermojax.experiment.data import Table
+from thermojax.experiment.evaluate import Evaluation, evaluate, evaluation_record
+from thermojax.experiment.progress import Progress
+from thermojax.experiment.store import Record
+from thermojax.experiment.study import AbstractStudy
+from thermojax.sampling.grid import count_steps
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the schedule learns: few paths and coarse steps, many times."""
+
+    batch: int
+    steps: int
+    dt: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Testing:
+    """How both schedules are measured: once, on fresh paths, `chunk` at a time."""
+
+    batch: int
+    chunk: int
+
+
+class PosteriorRamp(AbstractStudy):
+    r"""U_lambda = -ln p(x) - lambda ln p(y|x), lambda: 0 -> 1 in a given time, underdamped.
+
+    The total work of a path has <exp(-W)> = p(y): every schedule measures the log evidence, and
+    the better the less it dissipates. `knots` values of lambda(t) train to the least mean work,
+    free to jump at both ends; the linear ramp is where they start, and what they are compared
+    with.
+    """
+
+    question = "How fast can a prior be turned into a posterior, and at what cost in work?"
+    columns = ("linear", "optimized")
+    headline = {
+        "log evidence": "log_evidence",
+        "mean work": "work",
+        "heat": "heat",
+        "shadow work": "shadow_work",
+        "total work": "total_work",
+        "dissipated work": "dissipated_work",
+        "effective samples": "effective_samples",
+        "accuracy on the data": "accuracy",
+    }
+
+    def __init__(
+        self,
+        data: Table,
+        prior_variance: float,
+        bath: tj.Bath,
+        duration: float,
+        dt: float,
+        knots: int,
+        training: Training,
+        evaluation: Testing,
+    ):
+        ramp = tj.PiecewiseLinear.between(0.0, 1.0, duration, knots, lower=0.0, upper=1.0)
+        for name, step in (("dt", dt), ("training.dt", training.dt)):
+            try:
+                count_steps(duration, step, None)
+            except ValueError as error:
+                raise ValueError(str(error).replace("dt", name, 1)) from None
+        for name, value in (
+            ("prior_variance", prior_variance),
+            ("training.batch", training.batch),
+            ("training.steps", training.steps),
+            ("training.learning_rate", training.learning_rate),
+            ("evaluation.chunk", evaluation.chunk),
+        ):
+            if not value > 0:
+                raise ValueError(f"{name} = {value}: expected a positive number")
+        if evaluation.batch < 2 or evaluation.batch % evaluation.chunk:
+            raise ValueError(
+                f"evaluation.batch = {evaluation.batch}: expected a multiple of evaluation.chunk "
+                f"= {evaluation.chunk}, two paths at least"
+            )
+        if not np.all(np.asarray(bath.temperature) == 1):
+            raise ValueError(
+                f"bath.temperature = {bath.temperature}: expected 1, since energies are minus "
+                "logarithms of probabilities here"
+            )
+        features, labels, self.names = data.load()
+        self.features, self.labels = jnp.asarray(features), jnp.asarray(labels)
+        prior = tj.Gaussian(jnp.zeros(features.shape[1]), prior_variance)
+        likelihood = tj.LogisticRegression(self.features, self.labels)
+        potential = tj.Interpolation(prior, prior + likelihood)
+        self.system = tj.Underdamped(potential, ramp, bath)  # a straight line, until trained
+        self.dt, self.training, self.evaluation = dt, training, evaluation
+
+    def run(self, key, progress: Progress) -> Record:
+        train_key, *keys = jax.random.split(key, 3)
+        fit = self.train(train_key, progress)
+        systems = dict(zip(self.columns, (self.system, fit.system), strict=True))
+        done: dict[str, Evaluation] = {}
+        for (name, system), test_key in zip(systems.items(), keys, strict=True):
+            batch, chunk = self.evaluation.batch, self.evaluation.chunk
+            done[name] = evaluate(
+                system, test_key, dt=self.dt, batch=batch, chunk=chunk, progress=progress, name=name
+            )
+        best = min(done.values(), key=lambda e: float(e.free_energy.log_ratio.error))
+        results = Record()
+        for name, evaluation in done.items():
+            record = evaluation_record(systems[name], evaluation, best)
+            record.put("log_evidence", evaluation.free_energy.log_ratio)
+            record["posterior"] = self.posterior(evaluation)
+            record.put("accuracy", self.accuracy(evaluation))
+            results[name] = record
+        results["training"] = training_record(fit)
+        return results
+
+    def train(self, key, progress: Progress) -> tj.Fit:
+        settings = self.training
+        rate = optax.cosine_decay_schedule(settings.learning_rate, settings.steps, alpha=0.1)
+        with progress.phase("training", settings.steps, "steps") as phase:
+            return tj.optimize(
+                self.system,
+                tj.MeanWork(),
+                optax.adam(rate),
+                key,
+                dt=settings.dt,
+                batch=settings.batch,
+                steps=settings.steps,
+                callback=lambda seen: phase.reach(seen.step, f"work {seen.loss}"),
+            )
+
+    def posterior(self, evaluation: Evaluation) -> Record:
+        """Mean and standard deviation of every weight, paths weighted by exp(-W)."""
+        x, w = jnp.asarray(evaluation.position), jnp.asarray(evaluation.weights)
+        mean = weighted_mean(x, w)
+        variance = weighted_mean((x - mean.value) ** 2, w)
+        sd = jnp.sqrt(variance.value)
+        record = Record()
+        record.put("weight", list(self.names), "1", ("weight",))
+        record.put("mean", mean, "1", ("weight",))
+        record.put("sd", tj.Estimate(sd, variance.error / (2 * sd), mean.count), "1", ("weight",))
+        return record
+
+    def accuracy(self, evaluation: Evaluation) -> tj.Estimate:
+        """Share of rows whose label the posterior predictive p(y = 1) puts above one half."""
+        w = evaluation.weights / evaluation.weights.sum()
+        size = self.evaluation.chunk
+        predictive = jnp.zeros(len(self.labels))
+        for i in range(0, len(w), size):  # (rows, chunk) at a time
+            logits = self.features @ jnp.nan_to_num(evaluation.position[i : i + size]).T
+            predictive += jax.nn.sigmoid(logits) @ jnp.asarray(w[i : i + size])
+        right = np.asarray((predictive > 0.5) == (self.labels > 0.5))
+        share, rows = right.mean(), len(right)
+        # Of the rows as a sample of all possible ones.
+        error = np.sqrt(share * (1 - share) / rows)
+        return tj.Estimate(share, error, np.asarray(rows))  # type: ignore[arg-type]
+
+
+def training_record(fit: tj.Fit) -> Record:
+    record = Record()
+    for name, units in (("loss", "kT"), ("error", "kT"), ("diverged", "paths")):
+        record.put(name, fit.history[name], units, ("step",))
+    record.put("value", fit.value, "kT")
+    record.attributes = {"stopped": fit.stopped, "chosen": fit.chosen}
+    return record

@@ -1,0 +1,66 @@
+"""The command `thermojax`: every mistake of a user ends in one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+USAGE = """\
+usage: thermojax COMMAND ...
+
+  run CONFIG [key=value ...] [--out DIR]   run the study that a config file describes
+  check package.module:MyPotential         say what is wrong with a potential
+  list                                     every kind that a config can name
+  --version, --help                        `thermojax COMMAND --help` says more
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. **Returns:** 0; 1 where a check found something; 2 for a user's mistake;
+    130 after Ctrl-C."""
+    from ..experiment.errors import UserError
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console without ± still shows the numbers
+    try:
+        return dispatch(arguments)
+    except UserError as error:
+        print(f"thermojax: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nthermojax: interrupted; nothing of this run was kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `thermojax list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def dispatch(arguments: list[str]) -> int:
+    from ..experiment.errors import UserError, nearest
+
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    name, *rest = arguments
+    if name in ("-V", "--version"):
+        from ..version import __version__
+
+        print(f"thermojax {__version__}")
+        return 0
+    found = commands()
+    if name not in found:
+        raise UserError(
+            f"no command '{name}': expected one of {', '.join(found)}{nearest(name, found)}"
+        )
+    return found[name](rest)
+
+
+def commands() -> dict[str, Callable[[list[str]], int]]:
+    from .check import check
+    from .kinds import list_kinds
+    from .run import run
+
+    return {"run": run, "check": check, "list": list_kinds}

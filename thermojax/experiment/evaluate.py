@@ -1,0 +1,196 @@
+"""One schedule measured on a large batch: paths in chunks, the ledger through time as sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..estimate import Estimate
+from ..estimators import FreeEnergy, jarzynski
+from ..protocol import AbstractProtocol, values_at
+from ..sampling import simulate
+from ..system import AbstractSystem
+from .progress import Progress
+from .store import Record
+
+PATHS = ("work", "heat", "shadow_work", "total_work")
+THROUGH_TIME = ("work", "heat", "shadow_work", "energy_change")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a batch of paths did; arrays are numpy's, the paths on the first axis.
+
+    - `paths`: the entries of the ledger at the end, by name; `position`, at the end.
+    - `log_weight`, `alive`: as in `tj.Result`.
+    - `times`, `(times,)`; `mean`, means through time, by name; `spread`, the standard deviation
+      among paths there.
+    """
+
+    position: np.ndarray
+    paths: dict[str, np.ndarray]
+    log_weight: np.ndarray
+    alive: np.ndarray
+    times: np.ndarray
+    mean: dict[str, Estimate]
+    spread: dict[str, np.ndarray]
+
+    @property
+    def diverged(self) -> int:
+        return int(np.sum(self.alive == 0))
+
+    @property
+    def free_energy(self) -> FreeEnergy:
+        return jarzynski(self.log_weight, self.alive)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """exp(log_weight) relative to the largest; zero for paths that diverged."""
+        log_weight = np.where(self.alive > 0, self.log_weight, -np.inf)
+        return np.exp(log_weight - np.max(log_weight))
+
+    def average(self, name: str) -> Estimate:
+        """The mean over the surviving paths of an entry of `paths`, with its standard error."""
+        return mean_of(self.paths[name][self.alive > 0])
+
+
+def mean_of(values: np.ndarray) -> Estimate:
+    values = np.asarray(values, float)
+    error = values.std(ddof=1) / np.sqrt(values.size)
+    return Estimate(values.mean(), error, np.asarray(values.size))  # type: ignore[arg-type]
+
+
+def moments(state, ledger):
+    """Count, means and sums of squared deviations over the batch of one snapshot."""
+    change = ledger.energy - ledger.energy_start
+    rows = jnp.stack([ledger.work, ledger.heat, ledger.shadow_work, change])
+    count = jnp.sum(ledger.alive)
+    mean = jnp.sum(ledger.alive * rows, axis=1) / jnp.maximum(count, 1)
+    return count, mean, jnp.sum(ledger.alive * (rows - mean[:, None]) ** 2, axis=1)
+
+
+def evaluate(
+    system: AbstractSystem,
+    key,
+    *,
+    dt: float,
+    batch: int,
+    chunk: int,
+    progress: Progress,
+    name: str,
+    save: int = 65,
+) -> Evaluation:
+    """Run `batch` paths in chunks of `chunk`, which must divide it: memory is that of a chunk.
+
+    Chunk i has the key fold_in(key, i), so that the numbers depend on the chunk size, and not on
+    the machine.
+    """
+    parts, sums = [], None
+    times = np.zeros(0)
+    with progress.phase(f"{name} schedule", batch, "paths") as phase:
+        for i in range(batch // chunk):
+            out = simulate(
+                system, jax.random.fold_in(key, i), dt=dt, batch=chunk, save=save, observe=moments
+            )
+            assert out.saved is not None
+            ledger = out.ledger
+            parts.append(
+                {
+                    "position": np.asarray(out.position),
+                    "log_weight": np.asarray(out.log_weight),
+                    "alive": np.asarray(ledger.alive),
+                    **{entry: np.asarray(getattr(ledger, entry)) for entry in PATHS},
+                }
+            )
+            sums = merged(sums, tuple(np.asarray(x, float) for x in out.saved.values))
+            times = np.asarray(out.saved.times, float)
+            phase.advance(chunk)
+    assert sums is not None
+    count, mean, squares = (np.asarray(x) for x in sums)
+    variance = squares / np.maximum(count[:, None] - 1, 1)
+    error = np.sqrt(variance / np.maximum(count[:, None], 1))
+    whole = {entry: np.concatenate([part[entry] for part in parts]) for entry in parts[0]}
+    through = {
+        entry: Estimate(mean[:, j], error[:, j], count)  # type: ignore[arg-type]
+        for j, entry in enumerate(THROUGH_TIME)
+    }
+    spread = {entry: np.sqrt(variance[:, j]) for j, entry in enumerate(THROUGH_TIME)}
+    position, log_weight, alive = (whole.pop(x) for x in ("position", "log_weight", "alive"))
+    return Evaluation(position, whole, log_weight, alive, times, through, spread)
+
+
+def merged(one: tuple | None, other: tuple) -> tuple:
+    """Moments of two batches together (Chan, Golub, LeVeque 1979)."""
+    if one is None:
+        return other
+    (n, a, s), (m, b, t) = one, other
+    total = np.maximum(n + m, 1)[:, None]
+    shift = b - a
+    mean = a + shift * m[:, None] / total
+    return n + m, mean, s + t + shift**2 * (n * m)[:, None] / total
+
+
+def dissipated(evaluation: Evaluation, reference: Evaluation, temperature: float = 1.0) -> Estimate:
+    r"""W_diss = <W_total> - Delta F, with Delta F from the reference's exponential average.
+
+    Where the two are one batch, both averages share their noise: the error is that of
+    W_i + kT w_i / mean(w), the influence of path i. Else the errors add in quadrature.
+    """
+    work = evaluation.average("total_work")
+    difference = reference.free_energy.difference(temperature)
+    value = np.asarray(work.value - difference.value)
+    if evaluation is reference:
+        alive = evaluation.alive > 0
+        w = evaluation.weights[alive].astype(float)
+        influence = evaluation.paths["total_work"][alive] + temperature * w / w.mean()
+        error = mean_of(influence).error
+    else:
+        error = np.hypot(work.error, difference.error)
+    return Estimate(value, np.asarray(error), work.count)  # type: ignore[arg-type]
+
+
+def schedule_record(protocol: AbstractProtocol, points: int = 257) -> Record:
+    """The control over time, outside values and jumps included: a line to draw."""
+    duration = float(protocol.duration)
+    knots: Any = getattr(protocol, "knots", None)
+    inside = np.linspace(0, duration, points) if knots is None else np.asarray(knots, float)
+    values = np.asarray(values_at(protocol, jnp.asarray(inside)))
+    ends = [np.asarray(x)[None] for x in (protocol.initial, protocol.final)]
+    record = Record()
+    record.put("time", np.concatenate([[0.0], inside, [duration]]), "time", ("knot",))
+    axes = ("knot", "control")[: values.ndim]
+    record.put("control", np.concatenate([ends[0], values, ends[1]]), "1", axes)
+    return record
+
+
+def evaluation_record(
+    system: AbstractSystem, evaluation: Evaluation, reference: Evaluation, temperature: float = 1.0
+) -> Record:
+    """Everything about one schedule that goes into the results, but for its application's own."""
+    record = Record()
+    for name in PATHS:
+        record.put(name, evaluation.average(name), "kT")
+    record.put("dissipated_work", dissipated(evaluation, reference, temperature), "kT")
+    free = evaluation.free_energy
+    record.put("log_ratio", free.log_ratio)
+    record.put("effective_samples", float(free.effective_samples), "paths")
+    record.put("paths_total", len(evaluation.alive), "paths")
+    record.put("diverged", evaluation.diverged, "paths")
+    record["schedule"] = schedule_record(system.protocol)
+    through = Record()
+    through.put("time", evaluation.times, "time", ("time",))
+    for name in THROUGH_TIME:
+        through.put(name, evaluation.mean[name], "kT", ("time",))
+        through.put(f"{name}_spread", evaluation.spread[name], "kT", ("time",))
+    record["ledger"] = through
+    paths = Record()
+    for name in PATHS:
+        paths.put(name, evaluation.paths[name], "kT", ("path",))
+    paths.put("log_weight", evaluation.log_weight, "1", ("path",))
+    paths.put("alive", evaluation.alive, "1", ("path",))
+    record["paths"] = paths
+    return record

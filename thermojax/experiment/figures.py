@@ -1,0 +1,217 @@
+"""The figures of a report, each drawn from stored results alone: one style for all."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .store import Record
+
+# Okabe and Ito's colours, told apart by every kind of colour vision.
+ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+COLUMNS = (ORANGE, BLUE, GREEN, PURPLE)  # one per column of the results
+LEDGER = {
+    "work": (BLUE, "-", "work W"),
+    "heat": (VERMILION, "-", "heat Q"),
+    "energy_change": (GREEN, "--", "energy change ΔH"),
+    "shadow_work": (PURPLE, ":", "shadow work"),
+}
+INK = "#010203"  # stands for the colour of the text around the figure
+STYLE = {
+    "figure.figsize": (4.8, 3.1),
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.18,
+    "grid.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "thermojax",
+    "savefig.transparent": True,
+}
+
+
+def draw(results: Record) -> dict[str, tuple[str, str]]:
+    """Every figure that the results allow: name -> (SVG text, caption)."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        made = {name: figure(results) for name, figure in FIGURES.items()}
+        return {
+            name: (as_svg(drawn[0], name), drawn[1])
+            for name, drawn in made.items()
+            if drawn is not None
+        }
+
+
+def new(rows: int = 1, height: float = 3.1):
+    """An empty figure that no window manager ever sees."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.8, height))
+    return figure, figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+
+
+def compared(results: Record, entry: str) -> dict[str, tuple[Record, str]]:
+    """The columns that hold an entry: name -> (column, colour)."""
+    names = [name for name in results.attributes["columns"] if entry in results.get(name, {})]
+    return {name: (results[name], COLUMNS[i % len(COLUMNS)]) for i, name in enumerate(names)}
+
+
+def schedule(results: Record):
+    columns = compared(results, "schedule")
+    if not columns:
+        return None
+    figure, (axes,) = new()
+    jumps = []
+    for name, (column, color) in columns.items():
+        time, control = (np.asarray(column["schedule"][x]) for x in ("time", "control"))
+        control = control.reshape(len(time), -1)
+        margin = 0.04 * time[-1]
+        time = np.concatenate([[-margin], time, [time[-1] + margin]])
+        control = np.concatenate([control[:1], control, control[-1:]])
+        axes.plot(time, control, color=color, label=[name] + [None] * (control.shape[1] - 1))
+        inside = control[2:-2]
+        axes.plot(time[2:-2], inside, "o", color=color, markersize=3 if len(inside) < 65 else 0)
+        first, last = control[2] - control[1], control[-2] - control[-3]
+        jumps.append(f"{name}: {listed(first)} at the start, {listed(last)} at the end")
+    axes.set(xlabel="time", ylabel="control λ")
+    axes.legend()
+    return figure, (
+        "The control over time before and after training; outside of the run it is held at its "
+        "end values, and a vertical stroke is a jump, paid for in the work. Jumps of "
+        f"{'; '.join(jumps)}."
+    )
+
+
+def listed(values: np.ndarray) -> str:
+    return ", ".join(f"{0.0 if abs(x) < 5e-4 else x:+.3g}" for x in np.ravel(values))
+
+
+def work_distribution(results: Record):
+    columns = compared(results, "paths")
+    if not columns:
+        return None
+    figure, (axes,) = new()
+    kept = {
+        name: column["paths"]["total_work"][np.asarray(column["paths"]["alive"]) > 0]
+        for name, (column, _) in columns.items()
+    }
+    low = min(np.quantile(values, 0.0005) for values in kept.values())
+    high = max(np.quantile(values, 0.9995) for values in kept.values())
+    edges = np.linspace(low, high, 61)
+    notes = []
+    for name, (column, color) in columns.items():
+        heights, _ = np.histogram(kept[name], edges, density=True)
+        axes.stairs(heights, edges, color=color, fill=True, alpha=0.35)
+        axes.stairs(heights, edges, color=color, linewidth=1.5, label=name)
+        axes.axvline(float(column["total_work"].value), color=color, linestyle="--", linewidth=1.2)
+        notes.append(f"{name} {column['dissipated_work']} kT")
+    best = min(columns.values(), key=lambda c: float(c[0]["log_ratio"].error))[0]
+    difference = -float(best["log_ratio"].value)
+    axes.axvline(difference, color=INK, linewidth=1.2, label="free energy difference")
+    axes.set(xlabel="total work W + shadow work (kT)", ylabel="share of paths per kT")
+    axes.legend()
+    return figure, (
+        "How the total work is distributed over the paths. Dashed: the means. The solid line is the "
+        f"free energy difference, {difference:.2f} kT (minus the log evidence); the distance from it "
+        f"to a mean is the dissipated work: {', '.join(notes)}. Paths to the left of the line are "
+        "the rare ones that carry the exponential average."
+    )
+
+
+def ledger(results: Record):
+    columns = compared(results, "ledger")
+    if not columns:
+        return None
+    figure, panels = new(len(columns), 0.7 + 1.9 * len(columns))
+    largest = 0.0
+    for axes, (name, (column, _)) in zip(panels, columns.items(), strict=True):
+        record = column["ledger"]
+        time = record["time"]
+        for entry, (color, dashes, label) in LEDGER.items():
+            mean, spread = record[entry].value, record[f"{entry}_spread"]
+            largest = max(largest, float(np.max(record[entry].error)))
+            axes.fill_between(time, mean - spread, mean + spread, color=color, alpha=0.15, lw=0)
+            axes.plot(time, mean, dashes, color=color, label=label)
+        axes.set(title=name, ylabel="kT per path")
+    panels[-1].set(xlabel="time")
+    low, high = (f(f(axes.get_ylim()) for axes in panels) for f in (min, max))
+    for axes in panels:
+        axes.set_ylim(low, high)
+    panels[0].legend(ncols=2)
+    return figure, (
+        "The ledger through time, means over all paths: work done by the schedule, heat released to "
+        "the bath, and the change of energy, which is work and shadow work minus heat at every "
+        "moment. Bands: the standard deviation among paths; the standard error of a mean is at most "
+        f"{largest:.2g} kT, less than the width of a line where no wider band is seen."
+    )
+
+
+def training(results: Record):
+    record = results.get("training")
+    if record is None or len(record["loss"]) == 0:
+        return None
+    figure, (axes,) = new()
+    loss, error = np.asarray(record["loss"]), np.asarray(record["error"])
+    steps = np.arange(1, len(loss) + 1)
+    axes.fill_between(steps, loss - error, loss + error, color=SKY, alpha=0.4, lw=0)
+    axes.plot(steps, loss, color=BLUE, linewidth=1.0, label="one batch, ± its standard error")
+    value = record["value"]
+    final, final_error = float(value.value), float(value.error)
+    axes.axhspan(final - final_error, final + final_error, color=VERMILION, alpha=0.25, lw=0)
+    axes.axhline(final, color=VERMILION, linestyle="--", label="chosen schedule, fresh paths")
+    axes.set(xlabel="training step", ylabel="mean total work (kT)")
+    axes.legend()
+    return figure, (
+        "The mean total work of each training batch, at the coarser step of the training. Dashed: "
+        f"the schedule that was kept ({record.attributes['chosen']}), on paths it has not seen: "
+        f"{value} kT. Training ended: {record.attributes['stopped']}."
+    )
+
+
+FIGURES: dict[str, Callable[[Record], Any]] = {
+    "schedule": schedule,
+    "work_distribution": work_distribution,
+    "ledger": ledger,
+    "training": training,
+}
+
+
+def as_svg(figure, name: str) -> str:
+    """A figure as SVG to put into a page: text in the page's colour, ids of its own."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    # The page says how wide: the view box keeps the proportions.
+    return re.sub(
+        r'(<svg[^>]*?) width="[^"]*"',
+        r"\1",
+        re.sub(r' height="[^"]*pt"', "", text, count=1),
+        count=1,
+    )

@@ -1,0 +1,73 @@
+"""What a run says while it works: a bar on a terminal, one line per phase elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+
+class Phase:
+    """One phase of known length, moved on from the host."""
+
+    def __init__(self, bar: Any):
+        self.bar = bar
+        self.done = 0
+        self.summary = ""
+
+    def reach(self, done: int, note: str = "") -> None:
+        """Say that `done` of the total are done; `note` is shown behind the bar."""
+        first = self.done == 0
+        step, self.done = done - self.done, done
+        self.summary = note
+        if self.bar is None:
+            return
+        if note:
+            self.bar.set_postfix_str(note, refresh=False)
+        self.bar.update(step)
+        if first:
+            # The first step compiles: counted, it would spoil the rate and the time left.
+            self.bar.initial, self.bar.start_t = done, time.time()
+            self.bar.set_description_str(self.bar.desc.replace(" (compiling)", ""))
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.reach(self.done + count, note)
+
+
+class Progress:
+    """Shows phases on a stream, standard error by default; nothing but the host is involved."""
+
+    def __init__(self, stream: TextIO | None = None):
+        self.stream = sys.stderr if stream is None else stream
+        self.terminal = self.stream.isatty()
+
+    @contextmanager
+    def phase(self, name: str, total: int, unit: str = "it") -> Iterator[Phase]:
+        """A phase of `total` units; ends with one line that says how long it took."""
+        began = time.perf_counter()
+        bar = None
+        if self.terminal:
+            from tqdm import tqdm
+
+            bar = tqdm(
+                total=total,
+                desc=f"{name} (compiling)",
+                unit=unit,
+                file=self.stream,
+                dynamic_ncols=True,
+                leave=False,
+            )
+        phase = Phase(bar)
+        try:
+            yield phase
+        finally:
+            if bar is not None:
+                bar.close()
+        seconds = time.perf_counter() - began
+        note = f", {phase.summary}" if phase.summary else ""
+        self.line(f"{name}: {phase.done:,} {unit} in {seconds:.1f} s{note}")
+
+    def line(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)

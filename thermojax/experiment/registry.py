@@ -1,0 +1,113 @@
+"""The short names that `kind:` understands, in one place.
+
+A name points to `package.module:attribute` and is imported when it is used, so that listing the
+names costs nothing and a new component is one line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError, nearest, one_line
+
+KINDS: dict[str, dict[str, str]] = {
+    "potential": {
+        name: f"thermojax.potential:{name}"
+        for name in (
+            "Harmonic",
+            "Gaussian",
+            "GaussianMixture",
+            "DoubleWell",
+            "LogisticRegression",
+            "Interpolation",
+        )
+    },
+    "protocol": {
+        "Constant": "thermojax.protocol:Constant",
+        "Linear": "thermojax.protocol:Linear",
+        "PiecewiseLinear": "thermojax.protocol:PiecewiseLinear",
+        "PiecewiseLinear.between": "thermojax.protocol:PiecewiseLinear.between",
+    },
+    "system": {name: f"thermojax.system:{name}" for name in ("Bath", "Underdamped", "Overdamped")},
+    "data": {"Table": "thermojax.experiment.data:Table"},
+}
+
+
+def short_names() -> dict[str, str]:
+    """Every registered name and where it points."""
+    return {name: target for family in KINDS.values() for name, target in family.items()}
+
+
+def find(kind: Any, folders: list[Path], where: str = "kind") -> Any:
+    """The class (or function) behind a `kind`: a registered name or `package.module:Class`.
+
+    **Arguments:** `folders`, searched for modules beside the installed packages; `where`, the
+    place to name in errors.
+
+    **Raises:** UserError for a name that leads nowhere, or a module whose import fails.
+    """
+    names = short_names()
+    if not isinstance(kind, str) or not kind:
+        raise UserError(f"{where} = {kind!r}: expected a name, see `thermojax list`")
+    target = names.get(kind, kind)
+    module_name, separator, attribute = target.partition(":")
+    if not separator:
+        raise UserError(
+            f"{where} = {kind}: no registered kind has this name; use one of `thermojax list` or "
+            f"package.module:Class{nearest(kind, names)}"
+        )
+    module = import_module(module_name, folders, where)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise UserError(
+                f"{where} = {kind}: {module_name} ({getattr(module, '__file__', 'built in')}) has "
+                f"no '{part}'{nearest(part, (n for n in vars(found) if n[:1] != '_'))}"
+            )
+        found = getattr(found, part)
+    if not callable(found):
+        raise UserError(f"{where} = {kind}: expected a class, found a {type(found).__name__}")
+    return found
+
+
+def import_module(name: str, folders: list[Path], where: str) -> Any:
+    # At the end of the path, so that a user's folder never hides an installed package.
+    for folder in map(str, folders):
+        if folder not in sys.path:
+            sys.path.append(folder)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name == missing or name.startswith(missing + "."):
+            looked = ", ".join(dict.fromkeys(str(folder) for folder in folders))
+            raise UserError(
+                f"{where}: there is no module '{missing}' among the installed packages or in "
+                f"{looked}: correct the name, or run from the folder that holds it"
+            ) from None
+        raise UserError(
+            f"{where}: '{name}' needs the module '{missing}', which is not installed: "
+            f"pip install it{place_of(error)}"
+        ) from None
+    except Exception as error:
+        raise UserError(
+            f"{where}: importing '{name}' failed with {type(error).__name__}: "
+            f"{one_line(error)}{place_of(error)}"
+        ) from None
+
+
+def place_of(error: BaseException) -> str:
+    """The file and line in the user's code that raised, for the end of a sentence."""
+    if isinstance(error, SyntaxError):
+        return ""  # its message holds the place
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if "importlib" not in file and file != __file__:
+            place = f" ({file}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return place

@@ -1,0 +1,156 @@
+"""Results on disk: one HDF5 file, written whole or not at all, and read back as it was."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import UserError, one_line
+
+RESULTS = "results.h5"
+
+
+class Record(dict):
+    """Named results: estimates, arrays, numbers, texts and further records.
+
+    `units[name]` and `axes[name]` say what an entry is measured in and what its axes are;
+    `attributes` holds facts about the whole record.
+    """
+
+    def __init__(self, **entries: Any):
+        super().__init__(**entries)
+        self.units: dict[str, str] = {}
+        self.axes: dict[str, tuple[str, ...]] = {}
+        self.attributes: dict[str, Any] = {}
+
+    def put(self, name: str, value: Any, units: str = "1", axes: tuple[str, ...] = ()) -> None:
+        """Add an entry with its unit ("1" for a pure number) and the names of its axes."""
+        self[name], self.units[name], self.axes[name] = value, units, tuple(axes)
+
+
+def save(file: Path, record: Record) -> None:
+    """Write a record to `file`: to a temporary file beside it first, then renamed."""
+    import h5py
+
+    def write(path: Path) -> None:
+        with h5py.File(path, "w") as root:
+            write_record(root, record)
+
+    write_whole(file, write)
+
+
+def write_whole(file: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file, then give it its name: never a half-written file."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_record(group, record: Record) -> None:
+    group.attrs.update({name: attribute(value) for name, value in record.attributes.items()})
+    for name, value in record.items():
+        if isinstance(value, Record):
+            write_record(group.create_group(name), value)
+            continue
+        if is_estimate(value):
+            made = group.create_group(name)
+            made.attrs["type"] = "estimate"
+            for part in ("value", "error", "count"):
+                made[part] = np.asarray(getattr(value, part))
+        else:
+            made = group.create_dataset(name, data=plain(value))
+        made.attrs["units"] = record.units.get(name, "1")
+        made.attrs["axes"] = attribute(list(record.axes.get(name, ())))
+
+
+def is_estimate(value: Any) -> bool:
+    return all(hasattr(value, part) for part in ("value", "error", "count"))
+
+
+def plain(value: Any) -> Any:
+    """What h5py stores: arrays of text as objects, everything else as numpy makes it."""
+    if isinstance(value, str):
+        return value
+    array = np.asarray(value)
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
+def attribute(value: Any) -> Any:
+    import h5py
+
+    if isinstance(value, list | tuple) and all(isinstance(x, str) for x in value):
+        return np.array(value, dtype=h5py.string_dtype())
+    return value
+
+
+def load(folder: str | Path) -> Record:
+    """The results of a run: what `thermojax run` has stored in `folder`.
+
+    **Arguments:** `folder`, or its `results.h5` itself.
+
+    **Returns:** a `Record`, a nested dict: `load("runs/x")["optimized"]["work"]` is an
+    `Estimate`; arrays are numpy's.
+
+    **Raises:** UserError where there are no results, or a file that cannot be read.
+    """
+    import h5py
+
+    file = Path(folder)
+    file = file / RESULTS if file.is_dir() else file
+    if not file.exists():
+        raise UserError(f"{folder}: holds no {RESULTS}: expected the output folder of a run")
+    try:
+        with h5py.File(file, "r") as root:
+            return read_record(root)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read as results ({one_line(error)})") from None
+
+
+def read_record(group) -> Record:
+    import h5py
+
+    record = Record()
+    record.attributes = {name: native(value) for name, value in group.attrs.items()}
+    for name, item in group.items():
+        if isinstance(item, h5py.Group) and item.attrs.get("type") != "estimate":
+            record[name] = read_record(item)
+            continue
+        axes = tuple(native(item.attrs["axes"]))
+        record.put(name, read_value(item), str(item.attrs["units"]), axes)
+    return record
+
+
+def read_value(item) -> Any:
+    import h5py
+
+    if isinstance(item, h5py.Group):
+        from ..estimate import Estimate
+
+        return Estimate(item["value"][()], item["error"][()], item["count"][()])  # type: ignore
+    if h5py.check_string_dtype(item.dtype):
+        text = item.asstr()[()]
+        return list(text) if item.shape else text
+    value = item[()]
+    return value.item() if item.shape == () else value
+
+
+def native(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [native(x) for x in value]
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,28 @@
+"""What a config names at its top: a question, and the computation that answers it."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+from .progress import Progress
+from .store import Record
+
+
+class AbstractStudy(abc.ABC):
+    """A study: a subclass with settings as arguments of `__init__`, and `run`.
+
+    The arguments are the keys of the config. Everything that can be wrong with them is checked
+    in `__init__`, by a ValueError that starts with the name of the argument.
+
+    `question` is the heading of the report. `columns` names the groups of the results that are
+    compared, `headline` the rows of that comparison: what to call them, and the entry to show.
+    """
+
+    question: ClassVar[str] = ""
+    columns: ClassVar[tuple[str, ...]] = ()
+    headline: ClassVar[dict[str, str]] = {}
+
+    @abc.abstractmethod
+    def run(self, key, progress: Progress) -> Record:
+        """Do the computation. **Arguments:** `key`, a typed key; `progress`, to show phases."""

@@ -1,0 +1,104 @@
+"""Results in words: the table on the console, and what a reader must be warned of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..estimate import Estimate
+from .store import Record, is_estimate
+
+SHADOW_SHARE = 0.1  # of the dissipated work, above which the step counts as coarse
+EFFECTIVE_SHARE, EFFECTIVE_COUNT = 0.02, 100  # below either, exponential averages are doubtful
+
+
+def cell(column: Record, entry: str) -> str:
+    """One entry of a column as text."""
+    value = column.get(entry)
+    if is_estimate(value):
+        return str(value)
+    if entry == "effective_samples":
+        return f"{value:,.0f} of {column['paths_total']:,}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def headline(results: Record) -> list[list[str]]:
+    """The table of headline numbers: a header, then one row per quantity."""
+    facts = results.attributes
+    columns = [name for name in facts["columns"] if name in results]
+    rows = [["", *columns]]
+    for label, entry in zip(facts["labels"], facts["entries"], strict=True):
+        if any(entry in results[name] for name in columns):
+            rows.append([label, *(cell(results[name], entry) for name in columns)])
+    return rows
+
+
+def posterior(results: Record) -> list[list[str]]:
+    """The table of posterior means and standard deviations; empty where there is none."""
+    columns = [name for name in results.attributes["columns"] if "posterior" in results[name]]
+    if not columns:
+        return []
+    header = ["weight", *(f"{what}, {name}" for name in columns for what in ("mean", "sd"))]
+    rows = [header]
+    for i, weight in enumerate(results[columns[0]]["posterior"]["weight"]):
+        row = [weight]
+        for name in columns:
+            row += [str(item(results[name]["posterior"][what], i)) for what in ("mean", "sd")]
+        rows.append(row)
+    return rows
+
+
+def item(estimate: Estimate, index: int) -> Estimate:
+    value, error = np.asarray(estimate.value)[index], np.asarray(estimate.error)[index]
+    return Estimate(value, error, estimate.count)
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Rows as text, each column as wide as its widest cell."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def best_column(results: Record, entry: str = "log_evidence") -> str | None:
+    """The column that states the smallest error for an entry."""
+    names = [n for n in results.attributes["columns"] if entry in results.get(n, {})]
+    return min(names, key=lambda n: float(results[n][entry].error), default=None)
+
+
+def warnings_of(results: Record) -> list[str]:
+    """What is doubtful about these results, one sentence each."""
+    found = []
+    for name in results.attributes["columns"]:
+        column = results.get(name, {})
+        found += column_warnings(name, column)
+    diverged = int(np.sum(results["training"]["diverged"])) if "training" in results else 0
+    if diverged:
+        found.append(f"training: {diverged:,} paths diverged and were left out; take a smaller dt.")
+    return found
+
+
+def column_warnings(name: str, column: Record) -> list[str]:
+    found = []
+    if column.get("diverged"):
+        found.append(
+            f"{name}: {column['diverged']:,} of {column['paths_total']:,} paths diverged and were "
+            "left out of every mean; take a smaller dt."
+        )
+    shadow, dissipated = column.get("shadow_work"), column.get("dissipated_work")
+    if shadow is not None and dissipated is not None:
+        size = abs(float(shadow.value))
+        if size > 5 * float(shadow.error) and size > SHADOW_SHARE * abs(float(dissipated.value)):
+            found.append(
+                f"{name}: dt too coarse: the mean shadow work {shadow} is large compared with the "
+                f"dissipated work {dissipated}; take a smaller dt."
+            )
+    effective, total = column.get("effective_samples"), column.get("paths_total")
+    if effective is not None and (
+        effective < EFFECTIVE_COUNT or effective < EFFECTIVE_SHARE * total
+    ):
+        found.append(
+            f"{name}: low effective sample size: {effective:,.0f} of {total:,} paths carry the "
+            "exponential average, so the stated error of the log evidence may be too small; take a "
+            "longer duration or more paths."
+        )
+    return found
