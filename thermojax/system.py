@@ -1,17 +1,17 @@
 """A driven Langevin system: potential + protocol + bath, and a drive where there is one."""
 
-from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree
 
 from ._component import AbstractComponent, floating, positive, require
 from .potential import AbstractPotential
-from .protocol import AbstractProtocol
+from .protocol import AbstractProtocol, reversed_in_time
 
 
 class Bath(AbstractComponent):
@@ -60,10 +60,10 @@ class AbstractSystem(AbstractComponent):
     -grad U (active and driven matter); its work is booked as `ledger.drive_work`.
     """
 
-    potential: AbstractPotential
-    protocol: AbstractProtocol
-    bath: Bath
-    drive: Callable[[PyTree[Array], Any], PyTree[Array]] | None
+    potential: eqx.AbstractVar[AbstractPotential]
+    protocol: eqx.AbstractVar[AbstractProtocol]
+    bath: eqx.AbstractVar[Bath]
+    drive: eqx.AbstractVar[Callable[[PyTree[Array], Any], PyTree[Array]] | None]
 
     def __check_init__(self):
         expected = {
@@ -105,3 +105,18 @@ class Overdamped(AbstractSystem):
     protocol: AbstractProtocol
     bath: Bath
     drive: Callable[[PyTree[Array], Any], PyTree[Array]] | None = None
+
+
+def reverse(system: AbstractSystem) -> AbstractSystem:
+    """The time-reversed system: protocol and bath schedules mirrored, outside values swapped.
+
+    Run it from the equilibrium of the forward protocol's end (the default start). A path of the
+    forward system, replayed backward with its momenta flipped, does minus its total work.
+    """
+    bath = system.bath
+    mirrored = Bath(
+        reversed_in_time(bath.temperature),
+        reversed_in_time(bath.friction),
+        reversed_in_time(bath.mass),
+    )
+    return system.replace(protocol=reversed_in_time(system.protocol), bath=mirrored)

@@ -1,9 +1,9 @@
 """t -> control: what a schedule tells the engine."""
 
-from __future__ import annotations
 
 import abc
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -15,23 +15,28 @@ class AbstractProtocol(AbstractComponent):
     """A control as a function of time on [0, duration], with values outside of it.
 
     Outside, the control is `initial` before 0 and `final` after `duration`. Where these differ
-    from the values just inside, the protocol jumps, and the jump's work is paid. `kicks` are
-    the strengths kappa of delta functions in the control at the two ends, `(2, ...)`: an
-    impulse p <- p - kappa grad_x dU/dcontrol; None for none.
+    from the values just inside, the protocol jumps, and the jump's work is paid.
 
-    A new protocol is a subclass with these members and `__call__`.
+    A new protocol is a subclass with `duration`, `initial`, `final` (fields or properties) and
+    `__call__`; the other methods have defaults.
     """
 
-    duration: Float[Array, ""]
-    initial: Float[Array, "*control"]
-    final: Float[Array, "*control"]
-    kicks: Float[Array, "2 *control"] | None
+    duration: eqx.AbstractVar[Float[Array, ""]]
+    initial: eqx.AbstractVar[Float[Array, "*control"]]
+    final: eqx.AbstractVar[Float[Array, "*control"]]
 
     @abc.abstractmethod
     def __call__(self, t: Float[Array, ""]) -> Float[Array, "*control"]:
         """The control at time t inside [0, duration]: 0+ at t = 0, duration- at the end."""
 
-    def project(self) -> AbstractProtocol:
+    def impulses(self) -> Float[Array, "2 *control"] | None:
+        """Strengths kappa of delta functions in the control at the two ends, None for none.
+
+        Each is an impulse p <- p - kappa grad_x dU/dcontrol.
+        """
+        return None
+
+    def project(self) -> "AbstractProtocol":
         """The nearest protocol within its bounds; itself where it has none."""
         return self
 

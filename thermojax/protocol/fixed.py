@@ -20,10 +20,9 @@ class Constant(AbstractProtocol):
 
     value: Float[Array, "*control"]
     duration: Float[Array, ""]
-    kicks: None
 
     def __init__(self, value=0.0, duration=1.0):
-        self.value, self.duration, self.kicks = floating(value), floating(duration), None
+        self.value, self.duration = floating(value), floating(duration)
         require("duration", self.duration, positive, "a positive time")
 
     @property
@@ -49,11 +48,9 @@ class Linear(AbstractProtocol):
     start: Float[Array, "*control"]
     end: Float[Array, "*control"]
     duration: Float[Array, ""]
-    kicks: None
 
     def __init__(self, start, end, duration):
-        self.start, self.end = floating(start), floating(end)
-        self.duration, self.kicks = floating(duration), None
+        self.start, self.end, self.duration = floating(start), floating(end), floating(duration)
         require("duration", self.duration, positive, "a positive time")
         require_same_shape(start=self.start, end=self.end)
 

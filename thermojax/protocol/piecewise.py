@@ -99,6 +99,9 @@ class PiecewiseLinear(AbstractProtocol):
         """The times of the knots."""
         return jnp.linspace(0, 1, self.values.shape[0]) * self.duration
 
+    def impulses(self):
+        return self.kicks
+
     def project(self):
         values = self.values
         if self.lower is not None:

@@ -159,7 +159,7 @@ def enter(drift: DriftTerm, position, momentum):
     if masses is not None:
         work = work + kinetic(momentum, bath.inverse_mass) - kinetic(momentum, first)
     ledger = dataclasses.replace(ledger, work=work, energy=ledger.energy + work)
-    kicks = drift.system.protocol.kicks
+    kicks = drift.system.protocol.impulses()
     if kicks is None:
         return momentum, ledger
     return apply_kick(drift, position, momentum, ledger, kicks[0], table.kick[0], bath)
@@ -167,7 +167,7 @@ def enter(drift: DriftTerm, position, momentum):
 
 def leave(drift: DriftTerm, position, momentum, ledger: Ledger):
     """The end of a run: the kick before the last jump (which the last substep has booked)."""
-    kicks = drift.system.protocol.kicks
+    kicks = drift.system.protocol.impulses()
     if kicks is None:
         return momentum, ledger
     bath = drift.coefficients(drift.table.steps - 1)

@@ -1,0 +1,45 @@
+"""A protocol run backward."""
+
+import dataclasses
+
+from .base import AbstractProtocol
+
+
+class Reversed(AbstractProtocol):
+    """control(t) of the time-reversed protocol: outside values swapped, values and kicks mirrored.
+
+    A kick keeps its sign: reversal flips the momentum before and after it.
+
+    **Arguments:** `protocol`, the one that ran forward.
+    """
+
+    protocol: AbstractProtocol
+
+    @property
+    def duration(self):
+        return self.protocol.duration
+
+    @property
+    def initial(self):
+        return self.protocol.final
+
+    @property
+    def final(self):
+        return self.protocol.initial
+
+    def __call__(self, t):
+        return self.protocol(self.protocol.duration - t)
+
+    def impulses(self):
+        kicks = self.protocol.impulses()
+        return None if kicks is None else kicks[::-1]
+
+    def project(self):
+        return dataclasses.replace(self, protocol=self.protocol.project())
+
+
+def reversed_in_time(schedule):
+    """The mirrored schedule; what is no protocol is constant, and its own mirror image."""
+    if isinstance(schedule, Reversed):
+        return schedule.protocol
+    return Reversed(schedule) if isinstance(schedule, AbstractProtocol) else schedule
