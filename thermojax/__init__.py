@@ -2,6 +2,7 @@
 
 from .dynamics import BAOAB as BAOAB
 from .dynamics import OBABO as OBABO
+from .dynamics import QUICSORT as QUICSORT
 from .estimate import Estimate as Estimate
 from .ledger import Ledger as Ledger
 from .optimize import AbstractObjective as AbstractObjective
@@ -33,6 +34,7 @@ from .sampling import State as State
 from .sampling import switch as switch
 from .system import Bath as Bath
 from .system import Overdamped as Overdamped
+from .system import reverse as reverse
 from .system import Underdamped as Underdamped
 
 from .version import __version__ as __version__

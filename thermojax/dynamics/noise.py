@@ -30,7 +30,7 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
     h: Array
     first_step: int | Array = 0  # the absolute step of local step 0
     first_particle: int | Array = 0
-    draws: int = eqx.field(static=True, default=1)  # normals per step and coordinate, 1 or 2
+    draws: int = eqx.field(static=True, default=1)  # normals per step and coordinate
     noise_dtype: type = eqx.field(static=True, default=jnp.float32)
     levy_area: ClassVar[type] = dfx.BrownianIncrement
 

@@ -45,6 +45,7 @@ class Timetable(eqx.Module):
     # Inverse masses that the kinetic energy switches through, as `switch`; None if constant.
     inverse_masses: PyTree[Array] | None
     temperature_ends: tuple[Array, Array]  # before and after
+    start: Array | None  # the time a piece of a chain begins, None for a whole run
 
 
 def safe_sqrt(x):
@@ -119,7 +120,7 @@ def timetable(
         inverse_masses = like_position(1 / mass, position)
     ends = (temperature[0], temperature[-1]) if changing[0] else (temperature, temperature)
     return Timetable(
-        h, steps, switch, read(protocol, grid), table, any(changing), inverse_masses, ends
+        h, steps, switch, read(protocol, grid), table, any(changing), inverse_masses, ends, start
     )
 
 

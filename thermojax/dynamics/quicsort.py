@@ -1,0 +1,311 @@
+"""Third order along every path: diffrax's QUICSORT, with time and the work as coordinates.
+
+diffrax asks its Langevin solvers for a force grad_f(x), without time. A clock repairs that: a
+coordinate s with velocity 1, without friction, force or noise. The work is one more velocity,
+w with dw/dt = dU/dt at fixed q, so that it is as accurate as the momentum.
+"""
+
+import dataclasses
+import math
+from typing import Any, ClassVar, Literal
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from .._tree import like_position
+from ..potential import batched_energy
+from ..protocol import value_at
+from ..system import AbstractSystem, Overdamped
+from .noise import GridBrownianPath
+from .splitting import AbstractSplitting, Carry, drive_work, kinetic
+from .terms import DriftTerm, unwrapped
+
+LEFT, RIGHT = 0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6  # where QUICSORT asks for the force
+TREE_DEPTH = 15
+
+
+class QUICSORT(AbstractSplitting):
+    r"""The path-accurate integrator: strong order 3 in position, momentum and work.
+
+    Third order needs a bath that is constant in time and a protocol that is smooth within each
+    step; jumps and kinks at grid points, both ends included, cost nothing. Two gradients per step
+    and three normals per coordinate (increment and two Levy areas of the Brownian path).
+
+    The friction and the noise are not a substep of their own, so the heat is not seen: it is
+    W + W_drive - Delta H of each step, and `shadow_work` is zero. The first law holds by that
+    definition, and the Jarzynski equality only to the order of the step: use `tj.BAOAB()` where
+    it must hold at any step. The work of a drive is of second order.
+
+    **Arguments:** `path`: "grid", noise that is a pure function of (key, step), for work; or
+    "tree", `diffrax.VirtualBrownianTree`, slow: the same key gives the same Brownian path at every
+    dt, for studies of convergence with `tj.simulate` in float64.
+
+    **Raises:** ValueError for an overdamped system, a bath with schedules, a `path` that is not
+    one of the two; for "tree" also for float32, for `tj.advance`, and for more than 16,384 steps.
+
+    Source: Foster, Lyons, Oberhauser, arXiv:2101.03446 (2021), definition 1.2 (SORT), as changed
+    in `diffrax.QUICSORT` after UBU (Chada, Leimkuhler, Paulin, Whalley, arXiv:2311.05025 (2023)).
+    """
+
+    path: Literal["grid", "tree"] = eqx.field(static=True, default="grid")
+    block: int | None = eqx.field(static=True, default=None)
+    record: bool = eqx.field(static=True, default=False)
+    # diffrax's own solver state (coefficients of the step), filled in for the time of a step.
+    prepared: Any = None
+    draws: ClassVar[int] = 3
+    ou_fraction: ClassVar[float] = 1.0
+
+    def __check_init__(self):
+        if self.path not in ("grid", "tree"):
+            raise ValueError(f"path = {self.path!r}: expected 'grid' or 'tree'")
+
+    def order(self, terms):
+        return 3
+
+    def strong_order(self, terms):
+        return 3.0
+
+    def init(self, terms, t0, t1, y0, args):
+        """The state of a splitting, and diffrax's coefficients, computed once per solve."""
+        drift, noise = unwrapped(terms)
+        self.check(drift, noise)
+        position, _, _ = y0
+        first = jnp.round(t0).astype(int)
+        energy = batched_energy(drift.system.potential, position, drift.table.switch[first + 1])
+        h = drift.table.h
+        sample = jax.tree.map(lambda x: x[0], position)
+        inner = langevin_terms(drift.system, sample, lambda q, s: (q, s), None)
+        start = clocked(sample, h), clocked(sample, h)
+        prepared = solver(h).init(inner, jnp.zeros_like(h), h, start, None)
+        return first, None, energy, None, prepared
+
+    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+        *state, prepared = solver_state
+        ready = dataclasses.replace(self, prepared=prepared)
+        y1, error, dense, state, result = AbstractSplitting.step(
+            ready, terms, t0, t1, y0, args, tuple(state), made_jump
+        )
+        return y1, error, dense, (*state, prepared), result
+
+    def run_block(self, drift, noise, first, carry):
+        path = noise.path
+        if self.path == "tree":
+            path = TreePath(path.words, path.shape, drift.table.steps)
+        noise = dataclasses.replace(noise, path=Numbered(path, path.shape))
+        return AbstractSplitting.run_block(self, drift, noise, first, carry)
+
+    def substep(self, drift, carry, at, normals):
+        *normals, index = normals
+        system, h = drift.system, drift.table.h
+        potential, mass = system.potential, like_position(system.bath.mass, carry.position)
+        control = self.within(drift, index)
+        opening, closing = control(jnp.zeros_like(h)), control(h)
+        sizes = (jnp.sqrt(h * scale) for scale in (1.0, 1 / 12, 1 / 720))
+        levy = [
+            jax.tree.map(lambda leaf, size=size: size * leaf, z)
+            for z, size in zip(normals, sizes, strict=True)
+        ]
+
+        def force(q, s):
+            """((grad U - f) / kT, dU/ds) of one sample at the time s of the step."""
+            now = control(s)
+            gradient = jax.grad(potential.energy)(q, now)
+            if system.drive is not None:
+                gradient = jax.tree.map(jnp.subtract, gradient, system.drive(q, now))
+            gradient = jax.tree.map(lambda g: g / system.bath.temperature, gradient)
+            _, power = jax.jvp(lambda s: potential.energy(q, control(s)), (s,), (jnp.ones_like(s),))
+            return gradient, power
+
+        def move(q, p, *levy):
+            """One sample through one step: position, momentum, and the work within."""
+            velocity = jax.tree.map(jnp.divide, p, mass)
+            noise = Increment(*(clocked(part, h) for part in levy), dt=h)
+            inner = langevin_terms(system, q, force, noise)
+            start = clocked(q, h), (velocity, jnp.ones_like(h), jnp.zeros_like(h))
+            (x, v), *_ = solver(h).step(
+                inner, jnp.zeros_like(h), h, start, None, self.prepared, False
+            )
+            return x[0], jax.tree.map(jnp.multiply, v[0], mass), v[2]
+
+        x0 = carry.position
+        x, p, within = jax.vmap(move)(x0, carry.momentum, *levy)
+        # The ledger's potential holds the middle of the step, as the splittings need it; switched
+        # there and back at the grid points, the detour cancels.
+        opened = batched_energy(potential, x0, opening) - carry.potential_energy
+        energy = batched_energy(potential, x, at.next)
+        work = opened + within + (energy - batched_energy(potential, x, closing))
+        driven = drive_work(drift.driven(x0, opening), drift.driven(x, closing), x0, x)
+        book = carry.ledger
+        total = energy + kinetic(p, at.bath.inverse_mass)
+        heat = work + driven - (total - book.energy)
+        ledger = dataclasses.replace(
+            book,
+            work=book.work + work,
+            heat=book.heat + heat,
+            drive_work=book.drive_work + driven,
+            bath_entropy=book.bath_entropy + at.bath.beta * heat,
+            energy=total,
+        )
+        return Carry(x, p, ledger, None, energy, None)
+
+    def within(self, drift: DriftTerm, index):
+        """The control as a function of the time s within step `index`, from 0 to h.
+
+        It is the cubic with the value and the slope of the protocol at the two points where the
+        solver asks. The protocol is never asked at a grid point, where it may jump: the ends of
+        the cubic are its one-sided limits to fourth order, and since Gauss quadrature of the slope
+        is exact on a cubic, the booked changes of the control add up to the whole.
+        """
+        protocol, h, start = drift.system.protocol, drift.table.h, drift.table.start
+
+        def read(t):
+            return protocol(t) if start is None else value_at(protocol, start + t)
+
+        def value_and_slope(t):
+            value, slope = jax.jvp(read, (t,), (jnp.ones_like(t),))
+            return jnp.asarray(value, h.dtype), jnp.asarray(slope, h.dtype)
+
+        a, da = value_and_slope((index + LEFT).astype(h.dtype) * h)
+        b, db = value_and_slope((index + RIGHT).astype(h.dtype) * h)
+        gap = (RIGHT - LEFT) * h
+
+        def control(s):
+            u = (s - LEFT * h) / gap
+            ends = a * (1 + 2 * u) * (1 - u) ** 2 + b * (3 - 2 * u) * u**2
+            return ends + gap * u * (1 - u) * (da * (1 - u) - db * u)
+
+        return control
+
+    def check(self, drift: DriftTerm, noise) -> None:
+        """Refuse what the method cannot do."""
+        system, table = drift.system, drift.table
+        if isinstance(system, Overdamped):
+            raise ValueError(
+                "QUICSORT integrates momenta and takes no overdamped system: use tj.BAOAB(), or "
+                "tj.Underdamped"
+            )
+        if system.bath.scheduled:
+            raise ValueError(
+                "QUICSORT needs a bath that is constant in time: use tj.BAOAB() for schedules of "
+                "temperature, friction or mass"
+            )
+        if self.path == "grid":
+            return
+        if table.start is not None:
+            raise ValueError("path = 'tree' spans one run of tj.simulate: use path='grid' here")
+        if table.h.dtype != jnp.float64:
+            raise ValueError(
+                f"path = 'tree' loses its Levy areas in {table.h.dtype}: set jax_enable_x64 and "
+                "pass float64 positions, or use path='grid'"
+            )
+        if table.steps > 2 ** (TREE_DEPTH - 1):
+            raise ValueError(
+                f"path = 'tree' resolves {2 ** (TREE_DEPTH - 1)} steps, not {table.steps}: take a "
+                "larger dt, or path='grid'"
+            )
+
+
+def solver(h) -> dfx.QUICSORT:
+    """diffrax's, its Taylor threshold as it advises for this precision.
+
+    Never zero: the clock has h * friction = 0, for which only the Taylor series is defined.
+    """
+    return dfx.QUICSORT(0.01 if h.dtype == jnp.float64 else 0.1)
+
+
+def clocked(position, h):
+    """The position with a clock and a work beside it, both at zero."""
+    return position, jnp.zeros_like(h), jnp.zeros_like(h)
+
+
+def langevin_terms(system: AbstractSystem, sample, force, noise) -> dfx.MultiTerm:
+    """diffrax's terms for one sample: f = U/kT, u = kT/m, a rate of friction gamma/m.
+
+    The coordinates are (position, clock, work). The work w has no friction and u = 1: its
+    "force" -dU/dt makes its VELOCITY the work done since the start of the step.
+    """
+    bath = system.bath
+    mass, friction = like_position(bath.mass, sample), like_position(bath.friction, sample)
+    spread = lambda value, x: jnp.broadcast_to(value, x.shape)  # noqa: E731
+    rate = jax.tree.map(lambda x, g, m: spread(g / m, x), sample, friction, mass)
+    scale = jax.tree.map(lambda x, m: spread(bath.temperature / m, x), sample, mass)
+    # Python constants: sqrt(2 gamma u) of a traced zero has an infinite derivative.
+    gamma, u = (rate, 0.0, 0.0), (scale, 0.0, 1.0)
+
+    def grad_f(x, args):
+        position, clock, _ = x
+        gradient, power = force(position, clock)
+        return gradient, jnp.zeros_like(clock), -power
+
+    return dfx.MultiTerm(
+        dfx.UnderdampedLangevinDriftTerm(gamma, u, grad_f),
+        dfx.UnderdampedLangevinDiffusionTerm(gamma, u, noise),
+    )
+
+
+class Increment(dfx.AbstractBrownianPath):
+    """The Brownian increment of one step and its Levy areas, already drawn."""
+
+    W: PyTree[Array]
+    H: PyTree[Array]
+    K: PyTree[Array]
+    dt: Array
+    levy_area: ClassVar[type] = dfx.SpaceTimeTimeLevyArea
+
+    @property
+    def t0(self):
+        return 0.0
+
+    @property
+    def t1(self):
+        return self.dt
+
+    def evaluate(self, t0, t1=None, left=True, use_levy=False):
+        del t0, t1, left
+        if not use_levy:
+            return self.W
+        span = jax.tree.map(lambda _: self.dt, self.W)
+        return dfx.SpaceTimeTimeLevyArea(dt=span, W=self.W, H=self.H, K=self.K)
+
+
+class TreePath(eqx.Module):
+    """Normals of the steps of a whole run, taken from one Brownian path at any number of steps.
+
+    The tree lives on [0, 1], because its times take no derivative and the duration may.
+    """
+
+    words: tuple[Array, Array]
+    shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)  # of a whole batch
+    steps: int = eqx.field(static=True)
+    draws: ClassVar[int] = 3
+
+    def normals(self, first, count: int):
+        """Increment and Levy areas of `count` steps from step `first`, scaled to variance 1."""
+        key = jax.random.wrap_key_data(jnp.stack(self.words), impl="threefry2x32")
+        tree = dfx.VirtualBrownianTree(
+            0.0, 1.0, 2.0**-TREE_DEPTH, self.shape, key, dfx.SpaceTimeTimeLevyArea
+        )
+
+        def one(step):
+            levy = tree.evaluate(step / self.steps, (step + 1) / self.steps, use_levy=True)
+            scales = (math.sqrt(self.steps * n) for n in (1.0, 12.0, 720.0))
+            return tuple(
+                jax.tree.map(lambda leaf, scale=scale: scale * leaf, part)
+                for part, scale in zip((levy.W, levy.H, levy.K), scales, strict=True)
+            )
+
+        return jax.lax.map(one, first + jnp.arange(count))
+
+
+class Numbered(eqx.Module):
+    """A path that hands each step its own index beside its normals."""
+
+    path: GridBrownianPath | TreePath
+    shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
+    draws: ClassVar[int] = 3
+
+    def normals(self, first, count: int):
+        return (*self.path.normals(first, count), first + jnp.arange(count))
