@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,7 @@ class PosteriorRamp(AbstractStudy):
 
     question = "How fast can a prior be turned into a posterior, and at what cost in work?"
     columns = ("linear", "optimized")
-    headline = {
+    headline: ClassVar[dict[str, str]] = {
         "log evidence": "log_evidence",
         "mean work": "work",
         "heat": "heat",

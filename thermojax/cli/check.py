@@ -66,7 +66,7 @@ def instance(found, name: str):
     if not inspect.isclass(found):
         return found
     if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise UserError(f"{name}: is abstract: expected a class that defines {missing}")
     parameters = list(inspect.signature(found.__init__).parameters.values())[1:]
     needed = [

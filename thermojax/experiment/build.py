@@ -114,7 +114,9 @@ def parameters_of(kind: Any) -> tuple[dict[str, inspect.Parameter], dict[str, An
 
 def convert(config: Config, value: Any, key: str, hint: Any, parameter: Any = None) -> Any:
     """`value` as what the signature asks for there; nested mappings are built."""
-    if hint is None and parameter is not None and type(parameter.default) in (int, float):
+    # A default that is a number says that numbers are meant, where no annotation does.
+    plain = hint is None or hint is Any
+    if plain and parameter is not None and type(parameter.default) in (int, float):
         hint = Numeric
     try:
         return fit(config, value, key, hint)

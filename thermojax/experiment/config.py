@@ -29,6 +29,8 @@ class Config:
 
     def where(self, key: str) -> str:
         """The place of a key, or of the nearest mapping around it, for errors."""
+        if any(given.startswith(f"{key}.") for given in self.overridden) and key:
+            return "command line"
         while key:
             if key in self.overridden:
                 return "command line"
@@ -94,8 +96,8 @@ def lay_over(base: DictConfig, override: str) -> str:
     if not separator or not key or key.startswith(("-", ".")):
         raise UserError(f"command line: '{override}': expected an override key=value")
     try:
-        parsed = OmegaConf.create(f"value: {value}")["value"]
-        OmegaConf.update(base, key, parsed, merge=True)
+        parsed: Any = OmegaConf.to_container(OmegaConf.create(f"value: {value}"))
+        OmegaConf.update(base, key, parsed["value"], merge=True)
     except yaml.YAMLError:
         raise UserError(f"command line: {key} = {value}: this value is no YAML") from None
     except (OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:

@@ -45,7 +45,7 @@ class Evaluation:
 
     @property
     def free_energy(self) -> FreeEnergy:
-        return jarzynski(self.log_weight, self.alive)
+        return jarzynski(jnp.asarray(self.log_weight), jnp.asarray(self.alive))
 
     @property
     def weights(self) -> np.ndarray:

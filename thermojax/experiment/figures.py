@@ -28,7 +28,7 @@ LEDGER = {
     "shadow_work": (PURPLE, ":", "shadow work"),
 }
 INK = "#010203"  # stands for the colour of the text around the figure
-STYLE = {
+STYLE: Any = {
     "figure.figsize": (4.8, 3.1),
     "figure.constrained_layout.use": True,
     "font.family": "DejaVu Sans",
@@ -136,10 +136,10 @@ def work_distribution(results: Record):
     axes.set(xlabel="total work W + shadow work (kT)", ylabel="share of paths per kT")
     axes.legend()
     return figure, (
-        "How the total work is distributed over the paths. Dashed: the means. The solid line is the "
-        f"free energy difference, {difference:.2f} kT (minus the log evidence); the distance from it "
-        f"to a mean is the dissipated work: {', '.join(notes)}. Paths to the left of the line are "
-        "the rare ones that carry the exponential average."
+        "How the total work is distributed over the paths. Dashed: the means. The solid line is "
+        f"the free energy difference, {difference:.2f} kT (minus the log evidence); the distance "
+        f"from it to a mean is the dissipated work: {', '.join(notes)}. Paths to the left of the "
+        "line are the rare ones that carry the exponential average."
     )
 
 
@@ -164,10 +164,10 @@ def ledger(results: Record):
         axes.set_ylim(low, high)
     panels[0].legend(ncols=2)
     return figure, (
-        "The ledger through time, means over all paths: work done by the schedule, heat released to "
-        "the bath, and the change of energy, which is work and shadow work minus heat at every "
-        "moment. Bands: the standard deviation among paths; the standard error of a mean is at most "
-        f"{largest:.2g} kT, less than the width of a line where no wider band is seen."
+        "The ledger through time, means over all paths: work done by the schedule, heat released "
+        "to the bath, and the change of energy, which is work and shadow work minus heat at every "
+        "moment. Bands: the standard deviation among paths; the standard error of a mean is at "
+        f"most {largest:.2g} kT."
     )
 
 
@@ -207,6 +207,7 @@ def as_svg(figure, name: str) -> str:
     figure.savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = text.replace(BLUE.lower(), "var(--blue)")  # too dark for a dark page
     text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
     # The page says how wide: the view box keeps the proportions.
     return re.sub(

@@ -22,9 +22,11 @@ PAGE = Template("""<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>$title</title>
 <style>
-:root { --paper: #ffffff; --ink: #1c2127; --soft: #5b6570; --line: #d9dee3; --warn: #fff3d6; }
+:root { --paper: #ffffff; --ink: #1c2127; --soft: #5b6570; --line: #d9dee3; --warn: #fff3d6;
+  --blue: #0072B2; }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #15181c; --ink: #e4e8ec; --soft: #9aa5b1; --line: #343b43; --warn: #3d3113; }
+  :root { --paper: #15181c; --ink: #e4e8ec; --soft: #9aa5b1; --line: #343b43; --warn: #3d3113;
+    --blue: #3d9bd9; }
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 44rem; padding: 1.2rem 1rem 3rem; background: var(--paper);
@@ -39,7 +41,7 @@ table { border-collapse: collapse; width: 100%; font-size: 0.9rem;
   font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.6rem 0.25rem 0;
   border-bottom: 1px solid var(--line); font-weight: inherit; }
-thead th { font-weight: 600; }
+thead th { font-weight: 600; hyphens: auto; }
 figure { margin: 1.6rem 0; }
 figure svg { display: block; width: 100%; height: auto; max-width: 40rem; }
 summary { cursor: pointer; margin: 0.8rem 0; }
@@ -76,7 +78,7 @@ def write_report(folder: Path, results: Record) -> Path:
     """Write `report.html` from the stored results; nothing else is read."""
     file = folder / REPORT
     text = report(results)
-    write_whole(file, lambda path: path.write_text(text, encoding="utf-8") and None)
+    write_whole(file, lambda path: path.write_text(text, encoding="utf-8"))
     return file
 
 

@@ -80,7 +80,8 @@ def run_settings(config: Config) -> tuple[int, str]:
     if precision not in PRECISIONS:
         raise config.error(
             "precision",
-            f"precision = {precision!r}: expected float32 or float64{nearest(precision, PRECISIONS)}",
+            f"precision = {precision!r}: expected float32 or float64"
+            f"{nearest(precision, PRECISIONS)}",
         )
     return seed, precision
 
@@ -145,7 +146,8 @@ def computing(precision: str) -> Iterator[None]:
     import jax
 
     settings: dict[str, Any] = {"jax_enable_x64": precision == "float64"}
-    if not jax.config.jax_compilation_cache_dir and (cache := cache_folder()) is not None:
+    known: Any = jax.config  # its settings are made at run time
+    if not known.jax_compilation_cache_dir and (cache := cache_folder()) is not None:
         settings["jax_compilation_cache_dir"] = str(cache)
     before = {name: getattr(jax.config, name) for name in settings}
     for name, value in settings.items():

@@ -44,7 +44,7 @@ def save(file: Path, record: Record) -> None:
     write_whole(file, write)
 
 
-def write_whole(file: Path, write: Callable[[Path], None]) -> None:
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, then give it its name: never a half-written file."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     os.close(handle)

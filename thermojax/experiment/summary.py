@@ -8,7 +8,8 @@ from ..estimate import Estimate
 from .store import Record, is_estimate
 
 SHADOW_SHARE = 0.1  # of the dissipated work, above which the step counts as coarse
-EFFECTIVE_SHARE, EFFECTIVE_COUNT = 0.02, 100  # below either, exponential averages are doubtful
+EFFECTIVE_COUNT = 100  # effective samples below which exponential averages are doubtful
+PATHS_PER_RARE = 30  # paths wanted for each exp(W_diss); at 1 the error is off by a factor of 2
 
 
 def cell(column: Record, entry: str) -> str:
@@ -69,11 +70,10 @@ def warnings_of(results: Record) -> list[str]:
     """What is doubtful about these results, one sentence each."""
     found = []
     for name in results.attributes["columns"]:
-        column = results.get(name, {})
-        found += column_warnings(name, column)
-    diverged = int(np.sum(results["training"]["diverged"])) if "training" in results else 0
-    if diverged:
-        found.append(f"training: {diverged:,} paths diverged and were left out; take a smaller dt.")
+        found += column_warnings(name, results.get(name, Record()))
+    if "training" in results:
+        trained = results.get(results.attributes["columns"][-1], Record())
+        found += training_warnings(results["training"], trained)
     return found
 
 
@@ -93,12 +93,39 @@ def column_warnings(name: str, column: Record) -> list[str]:
                 f"dissipated work {dissipated}; take a smaller dt."
             )
     effective, total = column.get("effective_samples"), column.get("paths_total")
-    if effective is not None and (
-        effective < EFFECTIVE_COUNT or effective < EFFECTIVE_SHARE * total
-    ):
+    if effective is not None and total and few(effective, total, dissipated):
         found.append(
             f"{name}: low effective sample size: {effective:,.0f} of {total:,} paths carry the "
-            "exponential average, so the stated error of the log evidence may be too small; take a "
-            "longer duration or more paths."
+            "exponential average, so the stated error of its log evidence may be too small; take "
+            "a longer duration or more paths."
+        )
+    return found
+
+
+def few(effective: float, total: int, dissipated: Estimate | None) -> bool:
+    """Whether too few paths count in an exponential average for its error to be trusted.
+
+    The effective number that a sample states is too high where it has missed the rare paths, so
+    the dissipation is asked too: one path in about exp(W_diss) is one that counts (C. Jarzynski,
+    Phys. Rev. E 73, 046105 (2006), for work distributions near Gaussian).
+    """
+    rarity = np.exp(min(float(dissipated.value), 500.0)) if dissipated is not None else 1.0
+    return effective < EFFECTIVE_COUNT or total < PATHS_PER_RARE * rarity
+
+
+def training_warnings(training: Record, column: Record) -> list[str]:
+    """Paths that diverged in training, and a training step that saw another physics."""
+    found = []
+    if diverged := int(np.sum(training["diverged"])):
+        found.append(f"training: {diverged:,} paths diverged and were left out; take a smaller dt.")
+    learned, measured = training.get("value"), column.get("total_work")
+    if learned is None or measured is None or "dissipated_work" not in column:
+        return found
+    difference = abs(float(learned.value) - float(measured.value))
+    error = np.hypot(float(learned.error), float(measured.error))
+    if difference > max(5 * error, abs(float(column["dissipated_work"].value))):
+        found.append(
+            f"training: its step is too coarse: the schedule cost {learned} kT there, and "
+            f"{measured} kT when measured; take a smaller training.dt."
         )
     return found

@@ -1,0 +1,83 @@
+"""Warnings where numbers are doubtful, and tables that line up."""
+
+import numpy as np
+import pytest
+
+from thermojax.estimate import Estimate
+from thermojax.experiment.evaluate import Evaluation, dissipated, mean_of, merged
+from thermojax.experiment.store import Record
+from thermojax.experiment.summary import aligned, column_warnings, training_warnings
+
+
+def column(**entries):
+    record = Record(
+        shadow_work=Estimate(0.01, 0.01, 100),
+        dissipated_work=Estimate(1.0, 0.1, 100),
+        effective_samples=900.0,
+        paths_total=1000,
+        diverged=0,
+    )
+    record.update(entries)
+    return record
+
+
+def test_silent_when_all_is_well():
+    assert column_warnings("linear", column()) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"diverged": 3}, "linear: 3 of 1,000 paths diverged"),
+        ({"shadow_work": Estimate(-0.5, 0.01, 100)}, "dt too coarse"),
+        ({"dissipated_work": Estimate(4.0, 0.1, 100)}, "low effective sample size: 900 of 1,000"),
+        ({"effective_samples": 12.0}, "low effective sample size: 12 of 1,000 paths"),
+    ],
+)
+def test_warnings(entries, said):
+    (warning,) = column_warnings("linear", column(**entries))
+    assert said in warning
+
+
+def test_training_warnings():
+    training = Record(diverged=np.zeros(3), value=Estimate(9.0, 0.1, 8))
+    measured = column(total_work=Estimate(9.2, 0.1, 8))
+    assert training_warnings(training, measured) == []
+    training["value"] = Estimate(12.0, 0.1, 8)
+    (warning,) = training_warnings(training, measured)
+    assert "12.00 ± 0.10 kT there, and 9.20 ± 0.10 kT when measured" in warning
+    training["diverged"] = np.array([0, 2, 0])
+    assert "2 paths diverged" in training_warnings(training, measured)[0]
+
+
+def test_alignment():
+    assert aligned([["", "a"], ["work", "1 ± 2"]]) == "      a\nwork  1 ± 2"
+
+
+def test_merged_moments():
+    values = np.random.default_rng(0).normal(5, 2, (100, 1, 3))
+
+    def of(part):
+        mean = part.mean(0)
+        return np.full(1, len(part), float), mean, ((part - mean) ** 2).sum(0)
+
+    count, mean, squares = merged(merged(None, of(values[:30])), of(values[30:]))
+    assert count == 100
+    np.testing.assert_allclose(mean, values.mean(0))
+    np.testing.assert_allclose(squares / 100, values.var(0))
+
+
+def test_error_of_the_dissipated_work():
+    """Gaussian work: W_diss = variance / 2; the stated error is the scatter of the estimate."""
+    rng, estimates, errors = np.random.default_rng(1), [], []
+    for _ in range(400):
+        work = rng.normal(2.5, 1.0, 500)
+        nothing = np.zeros(0)
+        paths = {"total_work": work}
+        one = Evaluation(nothing, paths, -work, np.ones(500), nothing, {}, {})
+        found = dissipated(one, one)
+        estimates.append(float(found.value))
+        errors.append(float(found.error))
+    scatter = np.std(estimates, ddof=1)  # known to 1 / sqrt(800) = 3.5 %
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(scatter, rel=0.15)
+    assert mean_of(np.array(estimates)).value == pytest.approx(0.5, abs=0.02)

@@ -1,0 +1,70 @@
+"""Reading data: the shipped table, and every way a table can be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from thermojax.experiment.data import Table, load_table, standardize
+from thermojax.experiment.errors import UserError
+
+SHIPPED = Path(__file__).resolve().parents[2] / "data" / "breast_cancer.csv"
+
+
+def test_shipped_table():
+    features, labels = load_table(SHIPPED, "benign")
+    assert features.shape == (569, 30)
+    assert labels.sum() == 357  # benign cases in the original data set
+    assert features[0, 0] == 17.99 and features[-1, -1] == 0.07039
+
+
+def test_design_matrix():
+    features, _, names = Table(SHIPPED, "benign").load()
+    assert features.shape == (569, 31) and names[:2] == ["bias", "mean radius"]
+    assert np.all(features[:, 0] == 1)
+    np.testing.assert_allclose(features[:, 1:].mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose((features[:, 1:] ** 2).mean(0), 1)
+
+
+def test_rows_from_the_top():
+    features, labels = load_table(SHIPPED, "benign", rows=20)
+    assert features.shape == (20, 30) and labels[19] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,0\nnan,1\n", ["line 3", "row 2", "column 'a'", "nan", "finite"]),
+        ("a,b\n1,0\n,1\n", ["line 3", "column 'a'", "is empty"]),
+        ("a,b\n1,0\nfoo,1\n", ["line 3", "column 'a' = 'foo'", "expected a number"]),
+        ("a,b\n1,0\n2,inf\n", ["line 3", "column 'b'", "inf"]),
+        ("a,b\n1,0\n2,2\n", ["line 3", "column 'b' = 2", "0 or 1"]),
+        ("a,b\n1,0\n2\n", ["line 3", "1 cells", "2 columns"]),
+        ("a,B\n1,0\n", ["no column 'b'", "did you mean 'B'?"]),
+        ("a,b\n", ["no rows"]),
+        ("", ["no rows"]),
+        ("b,b\n1,0\n", ["two columns are called 'b'"]),
+    ],
+)
+def test_bad_tables(tmp_path, text, said):
+    file = tmp_path / "table.csv"
+    file.write_text(text)
+    with pytest.raises(UserError) as error:
+        load_table(file, "b")
+    message = str(error.value)
+    assert "\n" not in message and str(file) in message
+    for words in said:
+        assert words in message
+
+
+def test_missing_and_binary_files(tmp_path):
+    with pytest.raises(UserError, match="no such data file"):
+        load_table(tmp_path / "none.csv", "b")
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(UserError, match="UTF-8"):
+        load_table(tmp_path / "x.csv", "b")
+
+
+def test_constant_column():
+    with pytest.raises(UserError, match="column 2 holds one value only, 3"):
+        standardize(np.array([[1.0, 3.0], [2.0, 3.0]]))
