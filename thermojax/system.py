@@ -47,7 +47,7 @@ def checked(name: str, value):
             if hasattr(value, part):
                 require(f"{name}.{part}", getattr(value, part), positive, "positive and finite")
         return value
-    value = jax.tree.map(floating, value)
+    value = floating(value) if isinstance(value, list) else jax.tree.map(floating, value)
     for leaf in jax.tree.leaves(value):
         require(name, leaf, positive, "positive and finite")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import equinox as eqx
@@ -12,6 +13,8 @@ from jaxtyping import Array, Float
 
 from .._component import floating, known, positive, require
 from .base import AbstractPotential
+
+LOG_2PI = math.log(2 * math.pi)
 
 
 class Harmonic(AbstractPotential):
@@ -75,7 +78,7 @@ class Harmonic(AbstractPotential):
             logdet = jnp.linalg.slogdet(stiffness)[1]
         else:
             logdet = jnp.sum(jnp.log(jnp.broadcast_to(stiffness, template.shape)))
-        return 0.5 * temperature * (logdet - dim * jnp.log(2 * jnp.pi * temperature))
+        return 0.5 * temperature * (logdet - dim * (LOG_2PI + jnp.log(temperature)))
 
 
 class Gaussian(AbstractPotential):
@@ -103,7 +106,7 @@ class Gaussian(AbstractPotential):
 
     def energy(self, x, control):
         y = x - self.mean
-        normalizer = x.size * jnp.log(2 * jnp.pi)
+        normalizer = x.size * LOG_2PI
         if self.covariance.ndim == 2:
             root = jnp.linalg.cholesky(self.covariance)
             white = jax.scipy.linalg.solve_triangular(root, y, lower=True)
@@ -134,7 +137,7 @@ class Gaussian(AbstractPotential):
             logdet = jnp.linalg.slogdet(self.covariance)[1]
         else:
             logdet = jnp.sum(jnp.log(jnp.broadcast_to(self.covariance, self.mean.shape)))
-        log_z = 0.5 * (1 - beta) * (logdet + dim * jnp.log(2 * jnp.pi)) - 0.5 * dim * jnp.log(beta)
+        log_z = 0.5 * (1 - beta) * (logdet + dim * LOG_2PI) - 0.5 * dim * jnp.log(beta)
         return -temperature * log_z
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from .._component import floating, known, positive, require
@@ -72,7 +72,7 @@ class GaussianMixture(AbstractPotential):
             square = jnp.sum((x - self.means) ** 2, axis=1) / self.covariances
             logdet = dim * jnp.log(self.covariances)
         log_weights = jnp.log(self.weights / jnp.sum(self.weights))
-        exponent = log_weights - 0.5 * (square + logdet + dim * np.log(2 * np.pi))
+        exponent = log_weights - 0.5 * (square + logdet + dim * math.log(2 * math.pi))
         return -jax.nn.logsumexp(exponent)
 
     def template(self, control):

@@ -6,13 +6,10 @@ J. Chem. Phys. 129, 024114 (2008)).
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
-from ..dynamics import DriftTerm, kinetic
-from ..ledger import Ledger
+from ..dynamics import DriftTerm
 from ..potential import AbstractPotential
 from ..system import Overdamped
 
@@ -27,8 +24,8 @@ def impulse(potential: AbstractPotential, x, control, strength):
     return jax.grad(power)(x, control)
 
 
-def apply_kick(drift: DriftTerm, position, momentum, ledger: Ledger, strength, control, bath):
-    """p <- p - grad_x dU/dcontrol strength, its kinetic energy booked as work.
+def kick(drift: DriftTerm, position, momentum, strength, control):
+    """p <- p - grad_x dU/dcontrol strength, for the whole batch.
 
     **Raises:** ValueError on an overdamped system, and where the impulse depends on the control,
     for then a delta function in the control means nothing definite.
@@ -43,12 +40,7 @@ def apply_kick(drift: DriftTerm, position, momentum, ledger: Ledger, strength, c
             "control; use a potential that is linear in it, or kicks=None"
         )
     push = jax.vmap(lambda x: impulse(potential, x, control, strength))(position)
-    new = jax.tree.map(jnp.subtract, momentum, push)
-    work = kinetic(new, bath.inverse_mass) - kinetic(momentum, bath.inverse_mass)
-    ledger = dataclasses.replace(
-        ledger, kick_work=ledger.kick_work + work, energy=ledger.energy + work
-    )
-    return new, ledger
+    return jax.tree.map(jnp.subtract, momentum, push)
 
 
 def depends_on_control(potential: AbstractPotential, x, control, strength) -> bool:

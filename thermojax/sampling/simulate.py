@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._tree import cast, where_alive
+from .._tree import cast
 from ..dynamics import (
     BAOAB,
     AbstractSplitting,
@@ -20,15 +19,13 @@ from ..dynamics import (
     GridBrownianPath,
     NoiseTerm,
     key_words,
-    kinetic,
     timetable,
 )
 from ..ledger import Ledger
-from ..potential import batched_energy
 from ..system import AbstractSystem
 from .grid import count_steps, snap
 from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
-from .kicks import apply_kick
+from .ends import enter, leave
 from .solve import check_adjoint, solve
 from .state import Result, Snapshots, State
 
@@ -124,7 +121,7 @@ def run(
         key_words(jax.random.fold_in(key, NOISE)), shape, h, 0, 0, integrator.draws, noise_dtype
     )
     drift = DriftTerm(system, table)
-    momentum, ledger = enter(drift, position, momentum)
+    momentum, ledger = enter(drift, integrator, position, momentum)
 
     def observed(y):
         position, momentum, ledger = y
@@ -140,37 +137,8 @@ def run(
         observe=observed,
         adjoint=adjoint,
     )
-    momentum, ledger = leave(drift, position, momentum, ledger)
+    momentum, ledger = leave(drift, integrator, position, momentum, ledger)
     before, after = (1 / t for t in table.temperature_ends)
     log_weight = -(after * ledger.energy - before * ledger.energy_start) - ledger.bath_entropy
     saved = None if indices is None else Snapshots(jnp.asarray(indices) * h, values)
     return Result(position, momentum, ledger, log_weight, score, saved, report)
-
-
-def enter(drift: DriftTerm, position, momentum):
-    """The start of a run: jump, then kick. Opens the ledger at the energy before both."""
-    table, potential = drift.table, drift.system.potential
-    bath = drift.coefficients(0)
-    masses = table.inverse_masses
-    first = bath.inverse_mass if masses is None else jax.tree.map(lambda x: x[0], masses)
-    energy = batched_energy(potential, position, table.switch[0])
-    ledger = Ledger.opened(energy + kinetic(momentum, first))
-    work = batched_energy(potential, position, table.switch[1]) - energy
-    if masses is not None:
-        work = work + kinetic(momentum, bath.inverse_mass) - kinetic(momentum, first)
-    ledger = dataclasses.replace(ledger, work=work, energy=ledger.energy + work)
-    kicks = drift.system.protocol.impulses()
-    if kicks is None:
-        return momentum, ledger
-    return apply_kick(drift, position, momentum, ledger, kicks[0], table.kick[0], bath)
-
-
-def leave(drift: DriftTerm, position, momentum, ledger: Ledger):
-    """The end of a run: the kick before the last jump (which the last substep has booked)."""
-    kicks = drift.system.protocol.impulses()
-    if kicks is None:
-        return momentum, ledger
-    bath = drift.coefficients(drift.table.steps - 1)
-    kicked = apply_kick(drift, position, momentum, ledger, kicks[1], drift.table.kick[-1], bath)
-    alive = ledger.alive > 0
-    return where_alive(alive, kicked, (momentum, ledger))

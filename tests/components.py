@@ -1,0 +1,110 @@
+"""One dictionary per family: a new class is one entry here, and gets every contract test."""
+
+import jax.numpy as jnp
+import numpy as np
+
+import thermojax as tj
+
+FEATURES = np.random.default_rng(0).normal(size=(12, 3))
+LABELS = (FEATURES @ np.array([1.0, -2.0, 0.5]) > 0).astype(float)
+SPD = np.array([[2.0, 0.3], [0.3, 1.0]])
+
+
+class Pendulum(tj.AbstractPotential):
+    """A potential on a pytree: two angles and an array, with a float field."""
+
+    stiffness: float = 1.5
+
+    def energy(self, x, control):
+        a, b = x["angles"], x["rod"]
+        return jnp.sum(1 - jnp.cos(a)) + 0.5 * self.stiffness * jnp.sum((b - control) ** 2)
+
+
+# name: (potential, template of one position, control at the start, control at the end)
+POTENTIALS = {
+    "harmonic center": (tj.Harmonic(2.0, control="center"), jnp.zeros(2), 0.0, 1.0),
+    "harmonic stiffness": (tj.Harmonic(control="stiffness"), jnp.zeros(1), 1.0, 2.0),
+    "harmonic matrix": (tj.Harmonic(SPD, jnp.array([1.0, -1.0])), jnp.zeros(2), 0.0, 1.0),
+    "harmonic vector center": (
+        tj.Harmonic(1.0, control="center"),
+        jnp.zeros(2),
+        jnp.array([0.0, 0.0]),
+        jnp.array([1.0, -0.5]),
+    ),
+    "gaussian": (tj.Gaussian(jnp.array([1.0, 0.5]), SPD), jnp.zeros(2), 0.0, 1.0),
+    "gaussian diagonal": (tj.Gaussian(jnp.zeros(2), jnp.array([1.0, 0.5])), jnp.zeros(2), 0.0, 1.0),
+    "double well": (tj.DoubleWell(1.5), jnp.zeros(1), 0.0, 1.0),
+    "double well pair": (
+        tj.DoubleWell(2.0, 1.2),
+        jnp.zeros(1),
+        jnp.array([1.0, 0.0]),
+        jnp.array([0.2, 1.0]),
+    ),
+    "mixture": (
+        tj.GaussianMixture(jnp.array([[1.0, 0.0], [-1.0, 0.5]]), 0.4, jnp.array([1.0, 3.0])),
+        jnp.zeros(2),
+        0.0,
+        1.0,
+    ),
+    "mixture matrices": (
+        tj.GaussianMixture(jnp.array([[1.0, 0.0], [-1.0, 0.5]]), np.stack([SPD, 0.5 * SPD])),
+        jnp.zeros(2),
+        0.0,
+        1.0,
+    ),
+    "logistic posterior": (
+        tj.Interpolation(
+            tj.Gaussian(jnp.zeros(3)),
+            tj.Gaussian(jnp.zeros(3)) + tj.LogisticRegression(FEATURES, LABELS),
+        ),
+        jnp.zeros(3),
+        0.0,
+        1.0,
+    ),
+    "log density": (
+        tj.LogDensity(lambda x: -jnp.sum(x**4) / 4 - jnp.sum(x**2) / 2),
+        jnp.zeros(2),
+        0.0,
+        1.0,
+    ),
+    "controlled log density": (
+        tj.LogDensity(lambda x, c: -jnp.sum((x - c) ** 2), controlled=True),
+        jnp.zeros(2),
+        0.0,
+        1.0,
+    ),
+    "scaled sum": (
+        0.5 * tj.Harmonic(1.0, control="center") + tj.DoubleWell(1.0),
+        jnp.zeros(2),
+        0.0,
+        0.5,
+    ),
+    "pytree": (Pendulum(), {"angles": jnp.zeros(2), "rod": jnp.zeros((2, 1))}, 0.0, 1.0),
+}
+
+PROTOCOLS = {
+    "constant": tj.Constant(0.5, duration=2.0),
+    "linear": tj.Linear(0.0, 1.0, duration=2.0),
+    "linear vector": tj.Linear(jnp.zeros(2), jnp.array([1.0, 2.0]), duration=2.0),
+    "piecewise": tj.PiecewiseLinear([0.2, 0.1, 0.9], 2.0, initial=0.0, final=1.0),
+    "piecewise vector": tj.PiecewiseLinear.between(jnp.zeros(2), jnp.ones(2), 2.0, knots=5),
+    "reversed": tj.reverse(
+        tj.Overdamped(tj.DoubleWell(), tj.PiecewiseLinear([0.2, 0.9], 2.0, 0.0, 1.0), tj.Bath())
+    ).protocol,
+}
+
+INTEGRATORS = {"BAOAB": tj.BAOAB(), "OBABO": tj.OBABO()}
+SYSTEMS = {"underdamped": tj.Underdamped, "overdamped": tj.Overdamped}
+
+
+def start_positions(template, batch, seed=1):
+    """Random positions of the template's shape."""
+    import jax
+
+    leaves, structure = jax.tree.flatten(template)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    drawn = [
+        0.7 * jax.random.normal(k, (batch, *x.shape), x.dtype)
+        for k, x in zip(keys, leaves, strict=True)
+    ]
+    return structure.unflatten(drawn)

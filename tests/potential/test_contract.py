@@ -1,0 +1,183 @@
+"""Laws that every potential obeys."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from scipy import integrate
+
+import thermojax as tj
+from tests.components import FEATURES, LABELS, POTENTIALS, start_positions
+
+CASES = pytest.mark.parametrize("name", POTENTIALS)
+
+
+@CASES
+def test_energy_is_scalar_and_gradient_is_the_finite_difference(name):
+    potential, template, _, control = POTENTIALS[name]
+    x = jax.tree.map(lambda leaf: leaf[0], start_positions(template, 1))
+    flat, unravel = ravel_pytree(x)
+    energy = jax.jit(lambda v: potential.energy(unravel(v), control))
+    assert energy(flat).shape == ()
+    gradient = jax.grad(energy)(flat)
+    for i, direction in enumerate(np.eye(flat.size)):
+        step = 1e-5 * direction
+        slope = (energy(flat + step) - energy(flat - step)) / 2e-5
+        np.testing.assert_allclose(gradient[i], slope, rtol=1e-6, atol=1e-7)
+
+
+@CASES
+def test_batch_is_a_loop_and_jit_is_eager(name):
+    potential, template, _, control = POTENTIALS[name]
+    x = start_positions(template, 3)
+    batched = eqx.filter_jit(tj.potential.batched_energy)(potential, x, control)
+    loop = [potential.energy(jax.tree.map(lambda a: a[i], x), control) for i in range(3)]  # noqa: B023
+    np.testing.assert_allclose(batched, jnp.stack(loop), rtol=1e-13)
+
+
+@CASES
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_dtype_is_kept(name, dtype):
+    potential, template, _, control = POTENTIALS[name]
+    lower = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, dtype), tree)  # noqa: E731
+    floats = tj.simulate(
+        tj.Underdamped(potential, tj.Linear(control, control, 1.0), tj.Bath()),
+        jax.random.key(0),
+        time_steps=2,
+        initial=lower(start_positions(template, 2)),
+    )
+    for leaf in jax.tree.leaves((floats.position, floats.momentum, floats.ledger)):
+        assert leaf.dtype == dtype
+
+
+@CASES
+def test_exact_sampler_draws_the_equilibrium(name):
+    """<x . grad U> = kT dim for every equilibrium (virial theorem), and <grad U> = 0."""
+    potential, template, control, _ = POTENTIALS[name]
+    control = jnp.asarray(control)
+    path = potential.sampled_by(control, jnp.ones(()))
+    if path is None:
+        pytest.skip("burn-in has tests of its own")
+    part = potential
+    for attribute in path:
+        part = getattr(part, attribute)
+    n = 40_000
+    x = part.sample(jax.random.key(3), control, 1.0, n, template)
+    gradient = tj.potential.batched_gradient(potential, x, control)
+    virial = np.asarray(jnp.sum(x * gradient, axis=1))
+    error = virial.std() / np.sqrt(n)
+    assert abs(virial.mean() - template.size) < 4 * error
+    force = np.asarray(gradient)
+    assert np.all(abs(force.mean(0)) < 4.5 * force.std(0) / np.sqrt(n))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+@pytest.mark.parametrize(
+    "potential",
+    [
+        tj.Harmonic(2.5, 0.3),
+        tj.Gaussian(jnp.array([0.3]), 0.7),
+        tj.GaussianMixture([[0.5], [-1.0]], [0.3, 0.8], [1.0, 2.0]),
+    ],
+    ids=["harmonic", "gaussian", "mixture"],
+)
+def test_free_energy_is_the_configuration_integral(potential, temperature):
+    template = jnp.zeros(1)
+    value = potential.free_energy(0.0, jnp.asarray(temperature), template)
+    if value is None:
+        assert isinstance(potential, tj.GaussianMixture) and temperature != 1
+        return
+    weight = jax.jit(lambda x: jnp.exp(-potential.energy(x[None], 0.0) / temperature))
+    integral, _ = integrate.quad(lambda x: float(weight(x)), -15, 15, epsabs=1e-12, points=[0.0])
+    np.testing.assert_allclose(value, -temperature * np.log(integral), atol=1e-9)
+
+
+def test_free_energy_in_two_dimensions_matches_the_determinant():
+    covariance = np.array([[2.0, 0.3], [0.3, 1.0]])
+    template = jnp.zeros(2)
+    harmonic = tj.Harmonic(np.linalg.inv(covariance)).free_energy(0.0, 0.7, template)
+    exact = -0.7 * 0.5 * np.log(np.linalg.det(2 * np.pi * 0.7 * covariance))
+    np.testing.assert_allclose(harmonic, exact, rtol=1e-12)
+    gaussian = tj.Gaussian(jnp.zeros(2), covariance).free_energy(0.0, 0.7, template)
+    shift = 0.5 * np.log(np.linalg.det(2 * np.pi * covariance))
+    np.testing.assert_allclose(gaussian, exact + shift, rtol=1e-12)
+
+
+def test_algebra():
+    a, b = tj.Harmonic(1.0, control="center"), tj.DoubleWell(2.0)
+    x, c = jnp.array([0.3, -0.4]), 0.7
+    left = (2.0 * (a + b) + a * 0.5).energy(x, c)
+    np.testing.assert_allclose(left, 2.5 * a.energy(x, c) + 2.0 * b.energy(x, c))
+    assert len((a + b + a).terms) == 3
+    with pytest.raises(TypeError, match="only a number"):
+        a * b
+    with pytest.raises(TypeError):
+        a + 1.0
+
+
+def test_interpolation_is_the_line_between_its_ends():
+    prior, target = tj.Gaussian(jnp.zeros(2)), tj.Gaussian(jnp.ones(2), 0.5)
+    line, x = tj.Interpolation(prior, target), jnp.array([0.2, 0.4])
+    np.testing.assert_allclose(line.energy(x, 0.0), prior.energy(x, None))
+    np.testing.assert_allclose(line.energy(x, 1.0), target.energy(x, None))
+    assert line.sampled_by(jnp.zeros(()), 1.0) == ("prior",)
+    assert line.sampled_by(jnp.ones(()), 1.0) == ("target",)
+    assert line.sampled_by(jnp.array(0.5), 1.0) is None
+
+
+def test_logistic_likelihood_against_its_definition():
+    x = np.array([0.3, -1.0, 2.0])
+    p = 1 / (1 + np.exp(-FEATURES @ x))
+    exact = -np.sum(LABELS * np.log(p) + (1 - LABELS) * np.log(1 - p))
+    potential = tj.LogisticRegression(FEATURES, LABELS)
+    np.testing.assert_allclose(potential.energy(jnp.asarray(x), None), exact, rtol=1e-12)
+    # At x = 0 every |z| is zero, where the derivative of |z| must not matter.
+    hessian = jax.hessian(potential.energy)(jnp.zeros(3), None)
+    np.testing.assert_allclose(hessian, FEATURES.T @ FEATURES / 4, rtol=1e-12)
+    far = potential.energy(jnp.full(3, 1e4), None)
+    assert np.isfinite(far)
+
+
+def test_a_float_field_is_a_leaf_that_differentiates():
+    class Well(tj.AbstractPotential):
+        barrier: float = 4.0
+
+        def energy(self, x, control):
+            return self.barrier * jnp.sum((x**2 - 1) ** 2) - control * x[0]
+
+    well = Well()
+    assert isinstance(well.barrier, jax.Array) and well.barrier.dtype == jnp.float64
+    slope = jax.grad(lambda w: w.energy(jnp.zeros(1), 0.0))(well).barrier
+    assert slope == 1
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: tj.Harmonic(-1.0), "stiffness = -1.0: expected positive"),
+        (lambda: tj.Harmonic([[1.0, 2.0], [0.0, 1.0]]), "not symmetric"),
+        (lambda: tj.Harmonic([[1.0, 2.0], [2.0, 1.0]]), "eigenvalue -1"),
+        (lambda: tj.Harmonic(np.ones((2, 3))), "shape"),
+        (lambda: tj.Harmonic(control="spring"), "expected 'center', 'stiffness' or None"),
+        (lambda: tj.Gaussian(0.0), r"expected \(dim,\)"),
+        (lambda: tj.Gaussian(jnp.zeros(2), [[np.nan, 0.0], [0.0, 1.0]]), "not finite"),
+        (lambda: tj.DoubleWell(-2.0), "barrier = -2.0"),
+        (lambda: tj.GaussianMixture(jnp.zeros(2)), "expected \\(components, dim\\)"),
+        (lambda: tj.GaussianMixture(jnp.zeros((2, 1)), weights=[1.0, -1.0]), "weights"),
+        (lambda: tj.LogisticRegression([[1.0], [np.nan]], [0, 1]), r"features\[1, 0\] = nan"),
+        (lambda: tj.LogisticRegression([[1.0], [2.0]], [0, 2]), "labels hold 2"),
+        (lambda: tj.LogisticRegression([[1.0], [2.0]], [0, 1, 1]), "expected"),
+        (lambda: tj.DoubleWell().energy(jnp.zeros(1), jnp.zeros(3)), "the pair"),
+        (
+            lambda: tj.Interpolation(tj.Gaussian([0.0]), tj.Gaussian([1.0])).energy(
+                jnp.zeros(1), jnp.zeros(2)
+            ),
+            "expected a scalar",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_words(build, words):
+    with pytest.raises(ValueError, match=words):
+        build()

@@ -1,0 +1,87 @@
+"""Laws that every protocol obeys, and the values of each."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thermojax as tj
+from tests.components import PROTOCOLS
+from thermojax.protocol import value_at
+
+CASES = pytest.mark.parametrize("name", PROTOCOLS)
+
+
+@CASES
+def test_shapes_agree_inside_and_outside(name):
+    protocol = PROTOCOLS[name]
+    shape = protocol(jnp.asarray(0.3)).shape
+    assert protocol.initial.shape == protocol.final.shape == shape
+    assert value_at(protocol, jnp.asarray(-1.0)).shape == shape
+
+
+@CASES
+def test_outside_values_hold_outside(name):
+    protocol = PROTOCOLS[name]
+    np.testing.assert_array_equal(value_at(protocol, jnp.asarray(-0.1)), protocol.initial)
+    np.testing.assert_array_equal(value_at(protocol, jnp.asarray(2.0)), protocol.final)
+    np.testing.assert_array_equal(value_at(protocol, jnp.asarray(9.0)), protocol.final)
+
+
+@CASES
+def test_reversal_mirrors_and_is_its_own_inverse(name):
+    forward = tj.Overdamped(tj.DoubleWell(), PROTOCOLS[name], tj.Bath())
+    backward = tj.reverse(forward).protocol
+    for t in (0.0, 0.7, 2.0):
+        np.testing.assert_allclose(backward(jnp.asarray(t)), PROTOCOLS[name](jnp.asarray(2.0 - t)))
+    np.testing.assert_array_equal(backward.initial, PROTOCOLS[name].final)
+    again = tj.reverse(tj.reverse(forward)).protocol
+    np.testing.assert_array_equal(again(jnp.asarray(0.7)), PROTOCOLS[name](jnp.asarray(0.7)))
+
+
+def test_piecewise_linear_interpolates_its_knots():
+    protocol = tj.PiecewiseLinear([0.0, 1.0, 0.5], 4.0, initial=-1.0, final=2.0)
+    times = jnp.linspace(0, 4, 17)
+    values = jax.vmap(protocol)(times)
+    np.testing.assert_allclose(values, np.interp(times, [0, 2, 4], [0.0, 1.0, 0.5]), atol=1e-15)
+    np.testing.assert_allclose(protocol.knots, [0, 2, 4])
+
+
+def test_between_starts_from_the_linear_ramp():
+    protocol = tj.PiecewiseLinear.between(1.0, 3.0, 2.0, knots=5)
+    np.testing.assert_allclose(protocol.values, [1, 1.5, 2, 2.5, 3])
+    assert protocol.trainable() == ("values",)
+
+
+def test_projection_keeps_the_bounds():
+    protocol = tj.PiecewiseLinear.between(0.0, 1.0, 1.0, knots=3, lower=0.0, upper=1.0)
+    moved = jax.tree.map(lambda x: x, protocol)
+    object.__setattr__(moved, "values", jnp.array([-0.5, 0.5, 1.5]))
+    np.testing.assert_array_equal(moved.project().values, [0, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: tj.Linear(0.0, 1.0, -1.0), "duration = -1.0: expected a positive time"),
+        (lambda: tj.Linear(0.0, 1.0, np.nan), "duration"),
+        (lambda: tj.Linear(0.0, jnp.ones(2), 1.0), "different shapes"),
+        (lambda: tj.PiecewiseLinear([1.0], 1.0), "at least two knots"),
+        (lambda: tj.PiecewiseLinear([1.0, np.inf], 1.0), "finite controls"),
+        (lambda: tj.PiecewiseLinear([0.0, 1.0], 1.0, lower=1.0, upper=0.0), "lower below upper"),
+        (lambda: tj.PiecewiseLinear([0.0, 1.0], 1.0, upper=0.5), "above upper"),
+        (lambda: tj.PiecewiseLinear([0.0, 1.0], 1.0, lower=0.5), "below lower"),
+        (lambda: tj.PiecewiseLinear.between(0.0, 1.0, 1.0, knots=1), "knots = 1"),
+        (lambda: tj.PiecewiseLinear([0.0, 1.0], 1.0, initial=jnp.zeros(2)), "different shapes"),
+        (lambda: tj.Bath(temperature=-1.0), "temperature = -1.0"),
+        (lambda: tj.Bath(friction=[1.0, 0.0]), "friction"),
+        (lambda: tj.Bath(temperature=tj.Linear(1.0, -1.0, 1.0)), "temperature.final"),
+        (
+            lambda: tj.Underdamped(tj.DoubleWell(), 1.0, tj.Bath()),
+            "protocol is a float: expected a protocol",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_words(build, words):
+    with pytest.raises(ValueError, match=words):
+        build()
