@@ -1,5 +1,8 @@
 """Driven Langevin systems in JAX: energies, protocols, an exact ledger of work and heat."""
 
+from .check import check as check
+from .check import Finding as Finding
+from .check import Report as Report
 from .dynamics import BAOAB as BAOAB
 from .dynamics import OBABO as OBABO
 from .dynamics import QUICSORT as QUICSORT
