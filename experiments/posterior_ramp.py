@@ -22,7 +22,7 @@ from thermojax.sampling.grid import count_steps
 
 @dataclass(frozen=True)
 class Training:
-    """How the schedule learns: few paths and coarse steps, many times."""
+    """How the schedule learns: few paths, many times."""
 
     batch: int
     steps: int

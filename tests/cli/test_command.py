@@ -145,6 +145,21 @@ def test_full_disk_and_interrupt(user, refused, capsys):
     assert not (user / "runs").exists()
 
 
+def test_check(user, capsys, monkeypatch):
+    monkeypatch.chdir(user)
+    assert main(["check", "my_study:Vector", "--control", "-1"]) == 2
+    out, err = capsys.readouterr()
+    assert "WRONG" in out and err.count("\n") == 1 and "(2,)" in err
+    assert main(["check", "DoubleWell", "--position", "-1,0.5"]) == 0
+    assert "WRONG" not in capsys.readouterr().out
+
+
+def test_nothing_to_check(user, refused):
+    assert "did you mean 'Vector'?" in refused("check", "my_study:Vectr")
+    assert "there is no module 'nowhere'" in refused("check", "nowhere:Vector")
+    assert "needs mean without a default" in refused("check", "Gaussian")
+
+
 def test_list_and_help(capsys):
     assert main(["list"]) == 0
     listed = capsys.readouterr().out

@@ -18,8 +18,7 @@ usage: thermojax COMMAND ...
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. **Returns:** 0; 1 where a check found something; 2 for a user's mistake;
-    130 after Ctrl-C."""
+    """Run a command. **Returns:** 0; 2 for a user's mistake; 130 after Ctrl-C."""
     from ..experiment.errors import UserError
 
     arguments = list(sys.argv[1:] if argv is None else argv)

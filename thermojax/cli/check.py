@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 from ..experiment.errors import UserError, one_line
 from .arguments import Parser
@@ -35,12 +36,15 @@ def check(arguments: list[str]) -> int:
 
     values = control[0] if len(control) == 1 else control
     try:
-        findings = examine(potential, jnp.array(position), jnp.array(values))
+        report = examine(potential, jnp.array(position), jnp.array(values))
     except (ValueError, TypeError) as error:
         raise UserError(f"{options.potential}: {one_line(error)}") from error
-    for finding in findings:
-        print(finding)
-    return 0 if all(finding.ok for finding in findings) else 2
+    print(report)
+    wrong = [finding for finding in report if not finding.ok]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise UserError(f"{options.potential}: {one_line(wrong[0].message)}{more}")
+    return 0
 
 
 def joined(arguments: list[str]) -> list[str]:
@@ -61,7 +65,7 @@ def numbers(option: str, text: str) -> list[float]:
         raise UserError(f"{option} {text}: expected numbers with commas, as in 0.5,-1") from None
 
 
-def instance(found, name: str):
+def instance(found: Any, name: str) -> Any:
     """The potential itself: an object as it is, a class with the defaults of its arguments."""
     if not inspect.isclass(found):
         return found

@@ -10,6 +10,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .config import Config
 from .errors import UserError, nearest, one_line
 from .registry import find
@@ -156,6 +158,8 @@ def fit(config: Config, value: Any, key: str, hint: Any) -> Any:
             inner = options[0] if origin in (list, tuple) and options else None
             inner = Numeric if inner is None and (hint is Numeric or is_array(hint)) else inner
             items = [fit(config, x, f"{key}.{i}", inner) for i, x in enumerate(value)]
+            if inner is Numeric and all(not hasattr(x, "__dict__") for x in items):
+                return as_array(items)
             return tuple(items) if origin is tuple or hint is tuple else items
         raise Unfit(wanted(hint))
     if hint is Numeric or is_array(hint):
@@ -186,6 +190,14 @@ def is_component(hint: Any) -> bool:
 
 def is_array(hint: Any) -> bool:
     return "jaxtyping" in getattr(type(hint), "__module__", "") or hasattr(hint, "array_type")
+
+
+def as_array(items: list) -> np.ndarray:
+    """Numbers, or lists of one length: an array, so that nobody takes it for a pytree."""
+    try:
+        return np.asarray(items)
+    except ValueError:
+        raise Unfit("lists of one length") from None
 
 
 def as_float(config: Config, value: Any) -> float:

@@ -187,7 +187,7 @@ def training(results: Record):
     axes.set(xlabel="training step", ylabel="mean total work (kT)")
     axes.legend()
     return figure, (
-        "The mean total work of each training batch, at the coarser step of the training. Dashed: "
+        "The mean total work of each training batch, at the time step of the training. Dashed: "
         f"the schedule that was kept ({record.attributes['chosen']}), on paths it has not seen: "
         f"{value} kT. Training ended: {record.attributes['stopped']}."
     )

@@ -7,7 +7,7 @@ import numpy as np
 from ..estimate import Estimate
 from .store import Record, is_estimate
 
-SHADOW_SHARE = 0.1  # of the dissipated work, above which the step counts as coarse
+SHADOW_SHARE = 0.25  # of the dissipated work, above which the step counts as coarse
 EFFECTIVE_COUNT = 100  # effective samples below which exponential averages are doubtful
 PATHS_PER_RARE = 30  # paths wanted for each exp(W_diss); at 1 the error is off by a factor of 2
 
