@@ -130,7 +130,7 @@ def work_distribution(results: Record):
         axes.stairs(heights, edges, color=color, linewidth=1.5, label=name)
         axes.axvline(float(column["total_work"].value), color=color, linestyle="--", linewidth=1.2)
         notes.append(f"{name} {column['dissipated_work']} kT")
-    best = min(columns.values(), key=lambda c: float(c[0]["log_ratio"].error))[0]
+    best = min(columns.values(), key=lambda c: float(c[0]["total_work"].value))[0]
     difference = -float(best["log_ratio"].value)
     axes.axvline(difference, color=INK, linewidth=1.2, label="free energy difference")
     axes.set(xlabel="total work W + shadow work (kT)", ylabel="share of paths per kT")

@@ -58,6 +58,7 @@ class Progress:
                 file=self.stream,
                 dynamic_ncols=True,
                 leave=False,
+                smoothing=0,  # the mean rate: a smoothed one remembers the first, slow step
             )
         phase = Phase(bar)
         try:

@@ -61,9 +61,12 @@ def aligned(rows: list[list[str]]) -> str:
 
 
 def best_column(results: Record, entry: str = "log_evidence") -> str | None:
-    """The column that states the smallest error for an entry."""
+    """The column with the least work among those that hold an entry.
+
+    Not that of the smallest error: a sample that has missed the rare paths states a small one.
+    """
     names = [n for n in results.attributes["columns"] if entry in results.get(n, {})]
-    return min(names, key=lambda n: float(results[n][entry].error), default=None)
+    return min(names, key=lambda n: float(results[n]["total_work"].value), default=None)
 
 
 def warnings_of(results: Record) -> list[str]:
