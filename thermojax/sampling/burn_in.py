@@ -8,13 +8,15 @@ high, with resampling and Hamiltonian Monte Carlo at each (Del Moral, Doucet, Ja
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-RUNGS = 48  # enough for ln(Z_ref / Z) of some hundreds; a shortage shows in the report
+RUNGS = 48  # and one more per root of the dimension; a shortage shows in the report
 MOVES = 2  # HMC moves per rung
 LEAPS = 6  # leapfrog steps per move
 SETTLE = 12  # moves at the end, on the target itself
@@ -50,8 +52,9 @@ def burn_in(
     """
     center, unravel = ravel_pytree(template)
     size = max(batch, LOWEST_POPULATION)
+    rungs = RUNGS + math.isqrt(center.size)
     energy = jax.vmap(lambda v: finite(reduced_energy(unravel(v))))
-    keys = jax.random.split(key, RUNGS + 4)
+    keys = jax.random.split(key, rungs + 4)
     z = jax.random.normal(keys[0], (size, center.size), center.dtype)
     spread = 2 * best_spread(energy, center, z)
 
@@ -76,8 +79,8 @@ def burn_in(
         return (v, new, step, log_z), (share, accepted)
 
     carry = (center + spread * z, jnp.zeros((), center.dtype), jnp.full((), 0.3, center.dtype), 0.0)
-    last = jnp.arange(RUNGS) == RUNGS - 1
-    (v, _, step, log_z), (shares, _) = jax.lax.scan(rung, carry, (keys[1 : RUNGS + 1], last))
+    last = jnp.arange(rungs) == rungs - 1
+    (v, _, step, log_z), (shares, _) = jax.lax.scan(rung, carry, (keys[1 : rungs + 1], last))
     before = energy(v)
     v, _, accepted = hmc(keys[-2], energy, v, step, SETTLE)
     after = energy(v)

@@ -1,0 +1,252 @@
+"""simulate: one noise however it is run, snapshots, divergence, and refusals."""
+
+import diffrax as dfx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thermojax as tj
+from thermojax.dynamics import GridBrownianPath, key_words
+from thermojax.sampling.grid import block_size, count_steps, snap
+
+KEY = jax.random.key(4)
+START = tj.Equilibrium(jnp.zeros(1))
+PROTOCOL = tj.PiecewiseLinear([0.1, 0.8, 0.9], 1.0, initial=0.0, final=1.0)
+SYSTEM = tj.Underdamped(tj.Harmonic(2.0, control="center"), PROTOCOL, tj.Bath())
+
+
+def work_of(system, **options):
+    return tj.simulate(system, KEY, time_steps=37, batch=6, initial=START, **options)
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 7, 36, 37, 100])
+@pytest.mark.parametrize("integrator", [tj.BAOAB, tj.OBABO])
+def test_any_block_size_gives_the_same_paths(block, integrator):
+    one = work_of(SYSTEM, integrator=integrator())
+    other = work_of(SYSTEM, integrator=integrator(block=block))
+    np.testing.assert_allclose(other.position, one.position, rtol=1e-12)
+    np.testing.assert_allclose(other.ledger.work, one.ledger.work, rtol=1e-12)
+
+
+def test_noise_is_bit_identical_for_any_block_batch_split_and_start():
+    words, h = key_words(KEY), jnp.asarray(0.1)
+    whole = GridBrownianPath(words, jax.ShapeDtypeStruct((6, 3), jnp.float32), h)
+    everything = whole.normals(0, 12)[0]
+    for first, count in ((0, 5), (5, 4), (9, 3)):
+        np.testing.assert_array_equal(
+            whole.normals(first, count)[0], everything[first : first + count]
+        )
+    part = GridBrownianPath(
+        words, jax.ShapeDtypeStruct((2, 3), jnp.float32), h, first_step=4, first_particle=3
+    )
+    np.testing.assert_array_equal(part.normals(2, 3)[0], everything[6:9, 3:5])
+    jitted = jax.jit(lambda i: whole.normals(i, 3)[0])(jnp.asarray(2))
+    np.testing.assert_array_equal(jitted, everything[2:5])
+    step = whole.evaluate(jnp.asarray(2.0), jnp.asarray(4.0))
+    np.testing.assert_allclose(step, np.sqrt(0.1) * (everything[2] + everything[3]), rtol=1e-6)
+
+
+def test_same_paths_under_jit_without_it_and_under_vmap():
+    plain = work_of(SYSTEM).ledger.total_work
+    jitted = jax.jit(lambda k: tj.simulate(SYSTEM, k, time_steps=37, batch=6, initial=START))(KEY)
+    np.testing.assert_allclose(jitted.ledger.total_work, plain, rtol=1e-12)
+    with jax.disable_jit():
+        eager = tj.simulate(SYSTEM, KEY, time_steps=3, batch=2, initial=START)
+    short = tj.simulate(SYSTEM, KEY, time_steps=3, batch=2, initial=START)
+    np.testing.assert_allclose(eager.position, short.position, rtol=1e-12)
+
+    def with_friction(friction):
+        return work_of(SYSTEM.replace(bath=tj.Bath(friction=friction))).ledger.total_work
+
+    frictions = jnp.array([0.5, 1.0, 2.0])
+    np.testing.assert_allclose(jax.vmap(with_friction)(frictions)[1], plain, rtol=1e-12)
+    keys = jax.random.split(KEY, 3)
+    runs = jax.vmap(
+        lambda k: tj.simulate(SYSTEM, k, time_steps=5, batch=2, initial=START).position
+    )(keys)
+    alone = tj.simulate(SYSTEM, keys[2], time_steps=5, batch=2, initial=START).position
+    np.testing.assert_allclose(runs[2], alone, rtol=1e-12)
+
+
+def test_float32_noise_is_the_same_noise():
+    low = tj.Equilibrium(jnp.zeros(1, jnp.float32))
+    single = tj.simulate(SYSTEM, KEY, time_steps=37, batch=6, initial=jnp.ones((6, 1), jnp.float32))
+    double = tj.simulate(SYSTEM, KEY, time_steps=37, batch=6, initial=jnp.ones((6, 1)))
+    # momenta are drawn by jax in each dtype's own way; compare from a common state instead
+    state = tj.State(jnp.ones((6, 1)), jnp.zeros((6, 1)))
+    narrow = jax.tree.map(lambda x: x.astype(jnp.float32), state)
+    a = tj.simulate(SYSTEM, KEY, time_steps=37, initial=state).position
+    b = tj.simulate(SYSTEM, KEY, time_steps=37, initial=narrow).position
+    np.testing.assert_allclose(a, b, atol=2e-5)
+    assert single.position.dtype == jnp.float32 and double.position.dtype == jnp.float64
+    assert tj.simulate(SYSTEM, KEY, time_steps=2, batch=2, initial=low).position.dtype == np.float32
+    fine = tj.simulate(SYSTEM, KEY, time_steps=37, initial=state, noise_dtype=jnp.float64).position
+    assert 0 < np.max(np.abs(fine - a)) < 1e-4
+
+
+@pytest.mark.parametrize("integrator", [tj.BAOAB(), tj.BAOAB(block=8), tj.OBABO(block=5)])
+def test_snapshots_lie_on_the_path(integrator):
+    out = work_of(SYSTEM, save=[0.0, 0.26, 0.5, 1.0], integrator=integrator)
+    state, ledger = out.saved.values
+    np.testing.assert_allclose(out.saved.times * 37, [0, 10, 18, 37], atol=0.51)
+    np.testing.assert_allclose(state.position[-1], out.position, rtol=1e-12)
+    np.testing.assert_allclose(ledger.heat[-1], out.ledger.heat, rtol=1e-12)
+    changes = ledger.energy - ledger.energy_start
+    np.testing.assert_allclose(changes, ledger.total_work - ledger.heat, atol=1e-12)
+    few = work_of(SYSTEM, save=3, observe=lambda s, book: s.position.mean(), integrator=integrator)
+    assert few.saved.values.shape == (3,)
+    np.testing.assert_allclose(few.saved.values[-1], out.position.mean(), rtol=1e-12)
+
+
+def test_a_diverged_path_is_frozen_counted_and_keeps_out_of_means_and_gradients():
+    """A quartic at a step far beyond its stability: only the far starts blow up."""
+
+    class Quartic(tj.AbstractPotential):
+        strength: float = 1.0
+
+        def energy(self, x, control):
+            return self.strength * jnp.sum(x**4) + control * jnp.sum(x)
+
+    starts = jnp.linspace(0.0, 6.0, 13)[:, None]
+    state = tj.State(starts, jnp.zeros_like(starts))
+
+    def run(protocol):
+        system = tj.Underdamped(Quartic(), protocol, tj.Bath(friction=1.0))
+        return tj.simulate(system, KEY, dt=0.3, initial=state)
+
+    protocol = tj.PiecewiseLinear.between(0.0, 1.0, 9.0, knots=4)
+    for dtype in (jnp.float64, jnp.float32):
+        state = jax.tree.map(lambda x: x.astype(dtype), state)  # noqa: B023
+        out = run(protocol)
+        assert 0 < out.diverged < 13
+        assert np.all(np.isfinite(out.position)) and np.all(np.isfinite(out.ledger.heat))
+        mean = out.mean(out.ledger.total_work)
+        survivors = np.asarray(out.ledger.total_work)[~np.asarray(out.ledger.diverged)]
+        np.testing.assert_allclose(mean.value, survivors.mean(), rtol=1e-5)
+        assert mean.count == survivors.size
+
+    def cost(values):
+        shaped = tj.PiecewiseLinear(values, 9.0, 0.0, 1.0)
+        out = run(shaped)
+        return out.mean(out.ledger.total_work).value
+
+    assert np.all(np.isfinite(jax.grad(cost)(protocol.values)))
+
+
+def test_adjoints():
+    def work(value, adjoint=None):
+        protocol = tj.PiecewiseLinear(jnp.array([value, 0.7]), 1.0, 0.0, 1.0)
+        out = work_of(SYSTEM.replace(protocol=protocol), adjoint=adjoint)
+        return out.mean(out.ledger.total_work).value
+
+    at = jnp.asarray(0.2)
+    reverse = jax.grad(work)(at)
+    forward = jax.jvp(lambda v: work(v, dfx.ForwardMode()), (at,), (jnp.ones(()),))[1]
+    direct = jax.grad(lambda v: work(v, dfx.DirectAdjoint()))(at)
+    sparse = jax.grad(lambda v: work(v, dfx.RecursiveCheckpointAdjoint(checkpoints=2)))(at)
+    np.testing.assert_allclose([forward, direct, sparse], reverse, rtol=1e-10)
+    with pytest.raises(ValueError, match="adjoint is a BacksolveAdjoint"):
+        work(at, dfx.BacksolveAdjoint())
+
+
+def test_pytree_positions_and_per_coordinate_baths():
+    class Two(tj.AbstractPotential):
+        def energy(self, x, control):
+            return jnp.sum((x["a"] - control) ** 2) + jnp.sum(x["b"] ** 2) / 2
+
+    bath = tj.Bath(
+        friction={"a": jnp.array([1.0, 2.0]), "b": jnp.array(3.0)}, mass=0.5
+    )
+    system = tj.Underdamped(Two(), tj.Linear(0.0, 1.0, 1.0), bath)
+    template = {"a": jnp.zeros(2), "b": jnp.zeros(())}
+    start = {"a": jnp.zeros((4, 2)), "b": jnp.ones(4)}
+    out = tj.simulate(system, KEY, dt=0.1, initial=start)
+    assert out.position["a"].shape == (4, 2) and out.momentum["b"].shape == (4,)
+    alone = tj.simulate(system, KEY, dt=0.1, batch=4, initial=tj.Equilibrium(template))
+    assert alone.burn_in is not None and bool(alone.burn_in.converged)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "pass exactly one"),
+        ({"dt": 0.1, "time_steps": 3}, "pass exactly one"),
+        ({"dt": 2.0}, "larger than the duration"),
+        ({"dt": -0.1}, "positive time step"),
+        ({"dt": np.nan}, "positive time step"),
+        ({"time_steps": 0}, "positive whole number"),
+        ({"dt": 0.1, "batch": None}, "expected the number of paths"),
+        ({"dt": 0.1, "initial": jnp.zeros((3, 1))}, "batch = 4, but initial holds 3"),
+        ({"dt": 0.1, "initial": jnp.zeros(())}, "batch axis"),
+        ({"dt": 0.1, "initial": None}, "nothing says what a position"),
+        ({"dt": 0.1, "save": [0.5, 2.0]}, "expected 0 to 1"),
+        ({"dt": 0.1, "save": [0.5, 0.2]}, "sort them"),
+        ({"dt": 0.1, "save": 1}, "at least 2 snapshots"),
+        ({"dt": 0.1, "key": 7}, "typed key"),
+        ({"dt": 0.1, "system": "trap"}, "expected tj.Underdamped"),
+    ],
+)
+def test_bad_input_is_refused_in_words(options, words):
+    options = {"system": SYSTEM, "key": KEY, "batch": 4, "initial": START, **options}
+    with pytest.raises(ValueError, match=words):
+        tj.simulate(**options)
+
+
+def test_a_potential_that_is_not_scalar_is_refused():
+    class Wrong(tj.AbstractPotential):
+        def energy(self, x, control):
+            return x**2
+
+    system = tj.Underdamped(Wrong(), PROTOCOL, tj.Bath())
+    with pytest.raises(ValueError, match=r"Wrong.energy returned shape \(2,\)"):
+        tj.simulate(system, KEY, dt=0.1, initial=jnp.zeros((3, 2)))
+
+
+def test_a_traced_duration_needs_time_steps_and_has_a_gradient():
+    def work(duration, **grid):
+        protocol = tj.Linear(0.0, 1.0, duration)
+        out = tj.simulate(
+            SYSTEM.replace(protocol=protocol), KEY, batch=64, initial=START, **grid
+        )
+        return out.mean(out.ledger.total_work).value
+
+    slope = jax.grad(lambda t: work(t, time_steps=20))(2.0)
+    numeric = (work(2.0 + 1e-5, time_steps=20) - work(2.0 - 1e-5, time_steps=20)) / 2e-5
+    np.testing.assert_allclose(slope, numeric, rtol=1e-6)
+    with pytest.raises(ValueError, match="pass time_steps= instead"):
+        jax.jit(lambda t: work(t, dt=0.1))(2.0)
+
+
+def test_grid_arithmetic():
+    assert count_steps(jnp.float32(0.3), 0.1, None) == 3
+    assert count_steps(1.0, 0.3, None) == 4
+    assert count_steps(100.0, 0.1, None) == 1000
+    for steps in (1, 2, 3, 7, 37, 100, 1000, 4096, 99_991):
+        size = block_size(steps)
+        assert 1 <= size <= steps
+        assert size <= 2 * np.sqrt(steps) + 1
+    np.testing.assert_array_equal(snap(5, 1.0, 8), [0, 2, 4, 6, 8])
+
+
+def test_one_program_per_configuration():
+    """Fresh systems of the same structure, with other numbers, do not compile again."""
+    traces = []
+
+    class Counted(tj.AbstractPotential):
+        stiffness: float = 1.0
+
+        def energy(self, x, control):
+            traces.append(1)
+            return self.stiffness * jnp.sum((x - control) ** 2)
+
+    def run(k):
+        system = tj.Overdamped(Counted(k), tj.Linear(0.0, k, 1.0), tj.Bath(friction=k))
+        return tj.simulate(system, KEY, dt=0.1, initial=jnp.zeros((2, 1))).position
+
+    run(1.0)
+    compiled = len(traces)
+    run(2.0)
+    run(3.0)
+    # each call asks for the shape of the energy once more, outside of the program
+    assert len(traces) - compiled <= 2
