@@ -83,18 +83,27 @@ def evaluate(
     progress: Progress,
     name: str,
     save: int = 65,
+    initial: Any = None,
 ) -> Evaluation:
     """Run `batch` paths in chunks of `chunk`, which must divide it: memory is that of a chunk.
 
     Chunk i has the key fold_in(key, i), so that the numbers depend on the chunk size, and not on
     the machine.
+
+    **Raises:** ValueError where fewer than two paths survive.
     """
     parts, sums = [], None
     times = np.zeros(0)
     with progress.phase(f"{name} schedule", batch, "paths") as phase:
         for i in range(batch // chunk):
             out = simulate(
-                system, jax.random.fold_in(key, i), dt=dt, batch=chunk, save=save, observe=moments
+                system,
+                jax.random.fold_in(key, i),
+                dt=dt,
+                batch=chunk,
+                initial=initial,
+                save=save,
+                observe=moments,
             )
             assert out.saved is not None
             ledger = out.ledger
@@ -109,7 +118,12 @@ def evaluate(
             sums = merged(sums, tuple(np.asarray(x, float) for x in out.saved.values))
             times = np.asarray(out.saved.times, float)
             phase.advance(chunk)
-    assert sums is not None
+    survivors = int(sum(np.sum(part["alive"]) for part in parts))
+    if sums is None or survivors < 2:
+        raise ValueError(
+            f"dt = {dt:g}: {batch - survivors:,} of {batch:,} paths of the {name} schedule "
+            "diverged, so there is nothing to average: take a smaller dt"
+        )
     count, mean, squares = (np.asarray(x) for x in sums)
     variance = squares / np.maximum(count[:, None] - 1, 1)
     error = np.sqrt(variance / np.maximum(count[:, None], 1))

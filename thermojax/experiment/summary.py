@@ -121,6 +121,9 @@ def training_warnings(training: Record, column: Record) -> list[str]:
     found = []
     if diverged := int(np.sum(training["diverged"])):
         found.append(f"training: {diverged:,} paths diverged and were left out; take a smaller dt.")
+    stopped = str(training.attributes.get("stopped", ""))
+    if "diverged" in stopped or "not finite" in stopped:
+        found.append(f"training ended early: {stopped}.")
     learned, measured = training.get("value"), column.get("total_work")
     if learned is None or measured is None or "dissipated_work" not in column:
         return found
