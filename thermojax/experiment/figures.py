@@ -102,13 +102,13 @@ def schedule(results: Record):
     axes.legend()
     return figure, (
         "The control over time before and after training; outside of the run it is held at its "
-        "end values, and a vertical stroke is a jump, paid for in the work. Jumps of "
+        "end values, and a vertical stroke is a jump, paid for in the work. Jumps, "
         f"{'; '.join(jumps)}."
     )
 
 
 def listed(values: np.ndarray) -> str:
-    return ", ".join(f"{0.0 if abs(x) < 5e-4 else x:+.3g}" for x in np.ravel(values))
+    return ", ".join("none" if abs(x) < 5e-4 else f"{x:+.2g}" for x in np.ravel(values))
 
 
 def work_distribution(results: Record):
@@ -139,7 +139,7 @@ def work_distribution(results: Record):
         "How the total work is distributed over the paths. Dashed: the means. The solid line is "
         f"the free energy difference, {difference:.2f} kT (minus the log evidence); the distance "
         f"from it to a mean is the dissipated work: {', '.join(notes)}. Paths to the left of the "
-        "line are the rare ones that carry the exponential average."
+        "line weigh most in the exponential average."
     )
 
 
