@@ -5,7 +5,6 @@ mode. A substep is a few lines in a subclass: the exact pieces of the motion in 
 entry that it makes in the ledger.
 """
 
-from __future__ import annotations
 
 import abc
 import dataclasses
@@ -254,6 +253,12 @@ class BAOAB(AbstractSplitting):
 
     Work is booked at the grid points, where BAOAB is accurate: there the potential switches from
     the control of the last middle to that of the next.
+
+    On an overdamped system it is the scheme of Leimkuhler and Matthews, with the hidden momentum of
+    a mass gamma h / 2. A force that sets in suddenly moves the path as it would such a mass: a time
+    h / 2 late. A full kick in the first step removes that lag, but measured, its kinetic energy
+    distorts the total work by h <F^2> / 2 gamma (and an optimal stiffness protocol by half a
+    percent at 100 steps), so there is none.
     """
 
     block: int | None = eqx.field(static=True, default=None)

@@ -22,6 +22,7 @@ from .objectives import AbstractObjective
 from .trainable import projected, split
 
 LARGEST_DIVERGED = 0.1  # share of a batch above which training stops
+COMPARISONS = 8  # fresh batches on which the final candidates are compared
 AVERAGING = 8.0  # iterates are weighted with about step^8: a memory of the last ninth
 
 
@@ -38,9 +39,9 @@ class Progress(NamedTuple):
 class Fit(eqx.Module):
     """What `tj.optimize` returns.
 
-    - `system`: the best of the averaged iterate, the last, the one of lowest loss and the start,
-      compared on a fresh key with common noise.
-    - `value`: its cost, on yet another fresh key: no winner's curse.
+    - `system`: the averaged iterate, or the last, the one of lowest loss or the start where that
+      is better beyond doubt, on fresh keys with common noise.
+    - `value`: its cost, on yet other fresh keys: no winner's curse.
     - `history`: arrays over the training steps: `loss`, `error`, `diverged`.
     - `candidates`: the costs that were compared, by name; `chosen`: which won.
     - `stopped`: why training ended, in words.
@@ -154,12 +155,45 @@ def optimize(
             break
 
     trials = {"averaged": average, "last": params, "lowest loss": best, "start": first}
-    compare, confirm = jax.random.split(jax.random.fold_in(key, 0))
-    candidates = {name: evaluate(trial, compare) for name, trial in trials.items()}
-    chosen = min(candidates, key=lambda name: float(jnp.nan_to_num(candidates[name].value, nan=jnp.inf)))
-    value = evaluate(trials[chosen], confirm)
+    fresh = jax.random.fold_in(key, 0)
+    costs = {
+        name: [evaluate(trial, jax.random.fold_in(fresh, i)) for i in range(COMPARISONS)]
+        for name, trial in trials.items()
+    }
+    chosen = choose({name: [float(c.value) for c in runs] for name, runs in costs.items()})
+    candidates = {name: pooled(runs) for name, runs in costs.items()}
+    confirm = jax.random.split(fresh, COMPARISONS)
+    value = pooled([evaluate(trials[chosen], k) for k in confirm])
     arrays = {name: np.asarray(values) for name, values in history.items()}
     return Fit(eqx.combine(trials[chosen], rest), value, arrays, candidates, chosen, stopped)
+
+
+def choose(costs: dict[str, list[float]]) -> str:
+    """The averaged iterate, unless another is lower by two standard errors of the difference.
+
+    The runs of all candidates share their noise, so differences are far sharper than costs. Taking
+    simply the lowest would prefer the lucky to the good.
+    """
+    reference = np.asarray(costs["averaged"])
+    chosen, gain = "averaged", 0.0
+    for name, values in costs.items():
+        difference = reference - np.asarray(values)
+        error = np.std(difference, ddof=1) / np.sqrt(difference.size)
+        sure = difference.mean() - 2 * error
+        if not np.all(np.isfinite(reference)) and np.all(np.isfinite(values)):
+            sure = -np.mean(values)
+            gain = -np.inf if chosen == "averaged" else gain
+        if np.isfinite(sure) and sure > gain:
+            chosen, gain = name, sure
+    return chosen
+
+
+def pooled(runs: list[Estimate]) -> Estimate:
+    """One estimate from runs of equal size."""
+    values = jnp.stack([run.value for run in runs])
+    errors = jnp.stack([run.error for run in runs])
+    count = sum(run.count for run in runs)
+    return Estimate(jnp.mean(values), jnp.sqrt(jnp.sum(errors**2)) / len(runs), jnp.asarray(count))
 
 
 def all_finite(tree) -> bool:

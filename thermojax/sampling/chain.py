@@ -27,7 +27,6 @@ from ..ledger import Ledger
 from ..potential import batched_energy
 from ..protocol import value_at
 from ..system import AbstractSystem
-from .ends import half_kick
 from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .simulate import check_key
 from .solve import check_adjoint, solve
@@ -130,13 +129,7 @@ def move(system, chain: Chain, dt, steps: int, integrator, adjoint, noise_dtype)
     ledger = dataclasses.replace(
         chain.ledger, work=chain.ledger.work + work, energy=chain.ledger.energy + work
     )
-    # The half kick that opens an overdamped run, once in the life of the chain.
-    share = (chain.step == 0).astype(dtype)
-    momentum, ledger = half_kick(
-        drift, integrator, chain.position, chain.momentum, ledger, table.kick[0],
-        drift.coefficients(0), share,
-    )
-    y0 = (chain.position, momentum, ledger)
+    y0 = (chain.position, chain.momentum, ledger)
     (position, momentum, ledger), _ = solve(
         drift, NoiseTerm(system, table, path), integrator, y0, adjoint=adjoint
     )

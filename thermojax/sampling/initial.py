@@ -110,7 +110,7 @@ def draw_start(system: AbstractSystem, key: PRNGKeyArray, start: Start) -> tuple
         if not potential.reparametrized:
             position = jax.lax.stop_gradient(position)
     else:
-        frozen, c, kt = jax.lax.stop_gradient((system.potential, control, temperature))
+        frozen, c, kt = stopped((system.potential, control, temperature))
         reduced = lambda x: frozen.energy(x, c) / kt  # noqa: E731
         position, report = burn_in(position_key, reduced, start.template, start.batch)
     score = score_weight(system, position, start)
@@ -118,6 +118,11 @@ def draw_start(system: AbstractSystem, key: PRNGKeyArray, start: Start) -> tuple
         return start.state, score, None
     momentum = draw_momentum(system, jax.random.fold_in(key, MOMENTUM), position)
     return State(position, momentum), score, report
+
+
+def stopped(tree):
+    """`tree` without its gradient; what is no array passes."""
+    return jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, tree)
 
 
 def score_weight(system: AbstractSystem, position, start: Start):
@@ -136,7 +141,7 @@ def score_weight(system: AbstractSystem, position, start: Start):
         for name in start.sampler:
             inner = getattr(inner, name)
         if inner.reparametrized:
-            potential, temperature = jax.lax.stop_gradient((potential, temperature))
+            potential, temperature = stopped((potential, temperature))
     exponent = -batched_energy(potential, x, control) / temperature
     return exponent - jax.lax.stop_gradient(exponent)
 

@@ -121,7 +121,7 @@ def run(
         key_words(jax.random.fold_in(key, NOISE)), shape, h, 0, 0, integrator.draws, noise_dtype
     )
     drift = DriftTerm(system, table)
-    momentum, ledger = enter(drift, integrator, position, momentum)
+    momentum, ledger = enter(drift, position, momentum)
 
     def observed(y):
         position, momentum, ledger = y
@@ -137,7 +137,7 @@ def run(
         observe=observed,
         adjoint=adjoint,
     )
-    momentum, ledger = leave(drift, integrator, position, momentum, ledger)
+    momentum, ledger = leave(drift, position, momentum, ledger)
     before, after = (1 / t for t in table.temperature_ends)
     log_weight = -(after * ledger.energy - before * ledger.energy_start) - ledger.bath_entropy
     saved = None if indices is None else Snapshots(jnp.asarray(indices) * h, values)

@@ -1,0 +1,204 @@
+"""The optimizer reaches known optima, and its gradient is the derivative of what it reports."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import thermojax as tj
+
+KEY = jax.random.key(21)
+POINT = tj.Equilibrium(jnp.zeros(1))
+
+
+def ramp(protocol, n):
+    """Outside and grid values of a piecewise linear protocol, by numpy alone."""
+    values = np.asarray(protocol.values, float)
+    inside = np.interp(np.linspace(0, 1, n + 1), np.linspace(0, 1, values.size), values)
+    return inside, float(protocol.initial), float(protocol.final), float(protocol.duration) / n
+
+
+def trap_work(protocol, n=20_000):
+    """<W> of dragging an overdamped unit trap: the mean obeys dm/dt = l - m (k = gamma = 1)."""
+    inside, before, after, h = ramp(protocol, n)
+    m, work = before, 0.5 * (inside[0] - before) ** 2
+    for old, new in zip(inside[:-1], inside[1:], strict=True):
+        middle, decay = (old + new) / 2, np.exp(-h / 2)
+        half = middle + (m - middle) * decay
+        work += (new - old) * (middle - half)
+        m = middle + (half - middle) * decay
+    return work + 0.5 * (after - m) ** 2 - 0.5 * (inside[-1] - m) ** 2
+
+
+def stiffness_work(protocol, n=20_000):
+    """<W> of changing an overdamped stiffness: dw/dt = 2 (1 - l w) for the variance w."""
+    inside, before, after, h = ramp(protocol, n)
+    w = 1 / before
+    work = 0.5 * (inside[0] - before) * w
+    for old, new in zip(inside[:-1], inside[1:], strict=True):
+        middle = (old + new) / 2
+        half = 1 / middle + (w - 1 / middle) * np.exp(-middle * h)
+        work += 0.5 * (new - old) * half
+        w = 1 / middle + (half - 1 / middle) * np.exp(-middle * h)
+    return work + 0.5 * (after - inside[-1]) * w
+
+
+def test_the_scoring_equations_give_the_linear_ramps_of_the_reference():
+    """REFERENCE section 1: linear ramps, 9.1969860 and 0.412466."""
+    drag = tj.PiecewiseLinear.between(0.0, 5.0, 1.0, knots=2)
+    np.testing.assert_allclose(trap_work(drag), 9.1969860, rtol=1e-6)
+    squeeze = tj.PiecewiseLinear.between(1.0, 2.0, 1.0, knots=2)
+    np.testing.assert_allclose(stiffness_work(squeeze), 0.412466, rtol=1e-5)
+
+
+def fitted(potential, start, end, rate, batch, steps=300):
+    protocol = tj.PiecewiseLinear.between(start, end, duration=1.0, knots=12)
+    schedule = optax.cosine_decay_schedule(rate, steps)
+    return tj.optimize(
+        tj.Overdamped(potential, protocol, tj.Bath()),
+        tj.MeanWork(),
+        optax.adam(schedule),
+        KEY,
+        dt=0.01,
+        batch=batch,
+        steps=steps,
+        initial=POINT,
+    )
+
+
+def test_moving_trap_reaches_the_optimum():
+    """(a, tau, k, gamma) = (5, 1, 1, 1): W* = 25/3 and jumps of 5/3, from a linear ramp."""
+    fit = fitted(tj.Harmonic(1.0, control="center"), 0.0, 5.0, rate=0.1, batch=256)
+    assert trap_work(fit.system.protocol) < 1.005 * 25 / 3
+    jumps = [float(fit.system.protocol.values[0]), 5 - float(fit.system.protocol.values[-1])]
+    np.testing.assert_allclose(jumps, 5 / 3, rtol=0.2)  # the optimum is flat in them
+    assert abs(fit.value.value - 25 / 3) < 4.5 * fit.value.error + 0.005 * 25 / 3
+
+
+def test_stiffness_reaches_the_optimum():
+    """(k_i, k_f, tau) = (1, 2, 1): W* = 0.40291836, jumps to 1.190983 and from 1.763932."""
+    fit = fitted(tj.Harmonic(control="stiffness"), 1.0, 2.0, rate=0.05, batch=1024)
+    protocol = fit.system.protocol
+    assert stiffness_work(protocol) < 1.005 * 0.40291836
+    assert abs(float(protocol.values[0]) - 1.190983) < 0.08
+    assert abs(float(protocol.values[-1]) - 1.763932) < 0.08
+
+
+@pytest.mark.parametrize("kind", [tj.Underdamped, tj.Overdamped])
+def test_gradient_of_the_mean_work_is_the_finite_difference(kind):
+    """In every value of the schedule, the end jumps, the kicks, and the initial law."""
+
+    def work(leaves):
+        values, outside, stiffness, temperature, friction = leaves
+        kicks = 0.1 * values[:2] if kind is tj.Underdamped else None
+        protocol = tj.PiecewiseLinear(values, 1.0, outside[0], outside[1], kicks=kicks)
+        bath = tj.Bath(temperature, friction)
+        system = kind(tj.Harmonic(stiffness, control="center"), protocol, bath)
+        out = tj.simulate(system, KEY, time_steps=25, batch=16, initial=POINT)
+        return out.mean(out.ledger.total_work).value
+
+    leaves = (
+        jnp.array([0.3, 0.5, 0.6]),
+        jnp.array([0.1, 1.0]),
+        jnp.array(1.5),
+        jnp.array(0.8),
+        jnp.array(1.2),
+    )
+    flat, unravel = jax.flatten_util.ravel_pytree(leaves)
+    cost = jax.jit(lambda v: work(unravel(v)))
+    gradient = jax.jit(jax.grad(lambda v: work(unravel(v))))(flat)
+    assert np.all(np.asarray(gradient) != 0)
+    for i, direction in enumerate(np.eye(flat.size)):
+        numeric = (cost(flat + 1e-5 * direction) - cost(flat - 1e-5 * direction)) / 2e-5
+        np.testing.assert_allclose(gradient[i], numeric, rtol=2e-6, atol=1e-8)
+
+
+def test_memory_of_the_gradient_grows_like_the_square_root_of_the_steps():
+    def temporary_bytes(steps):
+        def work(values):
+            protocol = tj.PiecewiseLinear(values, 1.0, 0.0, 1.0)
+            system = tj.Underdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())
+            out = tj.simulate(system, KEY, time_steps=steps, initial=jnp.zeros((256, 4)))
+            return out.mean(out.ledger.total_work).value
+
+        compiled = jax.jit(jax.grad(work)).lower(jnp.linspace(0.0, 1.0, 4)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    small, large = temporary_bytes(256), temporary_bytes(4096)
+    assert large < 1.25 * np.sqrt(4096 / 256) * small
+
+
+def test_callbacks_bounds_history_and_early_stop():
+    protocol = tj.PiecewiseLinear.between(0.0, 5.0, 1.0, knots=4, lower=0.0, upper=5.0)
+    system = tj.Overdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())
+    seen = []
+
+    def watch(progress):
+        seen.append((progress.step, str(progress.loss)))
+        values = progress.system.protocol.values
+        assert jnp.all((values >= 0) & (values <= 5))
+        return progress.step == 6
+
+    options = dict(dt=0.1, batch=32, initial=POINT)
+    fit = tj.optimize(
+        system, tj.MeanWork(), optax.sgd(2.0), KEY, steps=50, callback=watch, **options
+    )
+    assert [step for step, _ in seen] == list(range(1, 7))
+    assert fit.stopped == "the callback ended training at step 6"
+    assert fit.history["loss"].shape == fit.history["error"].shape == (6,)
+    assert fit.value.error > 0 and fit.chosen in fit.candidates
+    lowest = min(float(c.value) for c in fit.candidates.values())
+    assert float(fit.candidates[fit.chosen].value) == lowest
+    stuck = tj.optimize(
+        system, tj.MeanWork(), optax.sgd(0.0), KEY, steps=50, patience=5, **options
+    )
+    assert "no progress for 5 steps" in stuck.stopped
+    np.testing.assert_array_equal(stuck.system.protocol.values, protocol.values)
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_best():
+    protocol = tj.PiecewiseLinear.between(0.0, 5.0, 1.0, knots=4)
+    system = tj.Overdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())
+    options = dict(dt=0.1, batch=8, initial=POINT, steps=20)
+    fit = tj.optimize(system, tj.MeanWork(), optax.sgd(1e300), KEY, **options)
+    assert "step" in fit.stopped and "all" not in fit.stopped
+    assert np.all(np.isfinite(fit.system.protocol.values))
+    assert np.isfinite(fit.value.value)
+
+
+def test_other_leaves_train_when_asked():
+    protocol = tj.PiecewiseLinear.between(0.0, 1.0, 1.0, knots=3)
+    system = tj.Underdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())
+    fit = tj.optimize(
+        system,
+        tj.MeanWork(),
+        optax.adam(0.1),
+        KEY,
+        dt=0.1,
+        batch=64,
+        steps=5,
+        initial=POINT,
+        trainable=lambda s: s.bath.friction,
+    )
+    np.testing.assert_array_equal(fit.system.protocol.values, protocol.values)
+    assert fit.chosen == "start" or fit.system.bath.friction != 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"steps": 0}, "steps = 0"),
+        ({"protocol": tj.Linear(0.0, 1.0, 1.0)}, "Linear has nothing to train"),
+        ({"objective": lambda s, r: 0}, "expected one such as tj.MeanWork"),
+        ({"trainable": lambda s: s.drive}, "no array of floats"),
+        ({"dt": 2.0}, "larger than the duration"),
+    ],
+)
+def test_bad_input_is_refused_in_words(changes, words):
+    options = dict(dt=0.1, batch=8, steps=2, initial=POINT, objective=tj.MeanWork())
+    options |= {"protocol": tj.PiecewiseLinear.between(0.0, 1.0, 1.0)} | changes
+    protocol, objective = options.pop("protocol"), options.pop("objective")
+    system = tj.Overdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())
+    with pytest.raises(ValueError, match=words):
+        tj.optimize(system, objective, optax.adam(0.1), KEY, **options)
