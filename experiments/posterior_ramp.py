@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,12 +23,21 @@ from thermojax.sampling.grid import count_steps
 
 @dataclass(frozen=True)
 class Training:
-    """How the schedule learns: few paths, many times."""
+    """How the schedule learns: few paths, many times, at a fraction of the duration first.
+
+    The best schedule keeps its shape when the time is stretched (exactly so when the time is long).
+    A shorter run is as much cheaper and dissipates as much more, so that its gradient is the
+    clearer one to start from; the steps at the full duration then finish the work.
+    """
 
     batch: int
     steps: int
     dt: float
-    learning_rate: float
+    learning_rate: float  # relative change of a value per step
+    rehearsal_share: float  # of the duration
+    rehearsal_steps: int
+    rehearsal_rate: float
+    floor: float = 1e-3  # values below it learn as if they were it
 
 
 @dataclass(frozen=True)
@@ -82,10 +92,18 @@ class PosteriorRamp(AbstractStudy):
             ("training.batch", training.batch),
             ("training.steps", training.steps),
             ("training.learning_rate", training.learning_rate),
+            ("training.rehearsal_steps", training.rehearsal_steps),
+            ("training.rehearsal_rate", training.rehearsal_rate),
+            ("training.floor", training.floor),
             ("evaluation.chunk", evaluation.chunk),
         ):
             if not value > 0:
                 raise ValueError(f"{name} = {value}: expected a positive number")
+        if not training.dt / duration <= training.rehearsal_share <= 1:
+            raise ValueError(
+                f"training.rehearsal_share = {training.rehearsal_share}: expected a share of the "
+                "duration, up to 1 and longer than a step"
+            )
         if evaluation.batch < 2 or evaluation.batch % evaluation.chunk:
             raise ValueError(
                 f"evaluation.batch = {evaluation.batch}: expected a multiple of evaluation.chunk "
@@ -106,7 +124,22 @@ class PosteriorRamp(AbstractStudy):
 
     def run(self, key, progress: Progress) -> Record:
         train_key, *keys = jax.random.split(key, 3)
-        fit = self.train(train_key, progress)
+        first_key, train_key = jax.random.split(train_key)
+        settings = self.training
+        rehearsal = self.train(
+            self.stretched(self.system, settings.rehearsal_share),
+            first_key,
+            progress.phase("rehearsal", settings.rehearsal_steps, "steps"),
+            settings.rehearsal_steps,
+            settings.rehearsal_rate,
+        )
+        fit = self.train(
+            self.stretched(rehearsal.system, 1 / settings.rehearsal_share),
+            train_key,
+            progress.phase("training", settings.steps, "steps"),
+            settings.steps,
+            settings.learning_rate,
+        )
         systems = dict(zip(self.columns, (self.system, fit.system), strict=True))
         done: dict[str, Evaluation] = {}
         for (name, system), test_key in zip(systems.items(), keys, strict=True):
@@ -123,22 +156,28 @@ class PosteriorRamp(AbstractStudy):
             record["posterior"] = self.posterior(evaluation)
             record.put("accuracy", self.accuracy(evaluation))
             results[name] = record
+        results["rehearsal"] = training_record(rehearsal)
         results["training"] = training_record(fit)
         return results
 
-    def train(self, key, progress: Progress) -> tj.Fit:
-        settings = self.training
-        rate = optax.cosine_decay_schedule(settings.learning_rate, settings.steps, alpha=0.1)
-        with progress.phase("training", settings.steps, "steps") as phase:
+    def stretched(self, system: tj.Underdamped, share: float) -> tj.Underdamped:
+        """The same schedule over another duration."""
+        ramp = system.protocol
+        return system.replace(protocol=dataclasses.replace(ramp, duration=ramp.duration * share))
+
+    def train(self, system, key, phase, steps: int, rate: float) -> tj.Fit:
+        decay = optax.cosine_decay_schedule(rate, steps)
+        relative = tj.scale_by_value(self.training.floor)
+        with phase as shown:
             return tj.optimize(
-                self.system,
+                system,
                 tj.MeanWork(),
-                optax.adam(rate),
+                optax.chain(optax.adam(decay, b2=0.95), relative),
                 key,
-                dt=settings.dt,
-                batch=settings.batch,
-                steps=settings.steps,
-                callback=lambda seen: phase.reach(seen.step, f"work {seen.loss}"),
+                dt=self.training.dt,
+                batch=self.training.batch,
+                steps=steps,
+                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
             )
 
     def posterior(self, evaluation: Evaluation) -> Record:

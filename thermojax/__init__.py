@@ -13,6 +13,7 @@ from .optimize import Fit as Fit
 from .optimize import MeanWork as MeanWork
 from .optimize import optimize as optimize
 from .optimize import Progress as Progress
+from .optimize import scale_by_value as scale_by_value
 from .potential import AbstractPotential as AbstractPotential
 from .potential import DoubleWell as DoubleWell
 from .potential import Gaussian as Gaussian

@@ -23,10 +23,8 @@ class AbstractComponent(eqx.Module):
             value = getattr(self, field.name, None)
             if field.metadata.get("static", False):
                 continue
-            if isinstance(value, float):  # np.float64 is a float too
-                value = jnp.array(value, dtype=jnp.result_type(float))
-                object.__setattr__(self, field.name, value)
-            elif isinstance(value, np.ndarray | list | tuple) and is_numeric(value):
+            numbers = isinstance(value, np.ndarray | list | tuple) and is_numeric(value)
+            if isinstance(value, float) or numbers:
                 object.__setattr__(self, field.name, floating(value))
 
 
@@ -41,11 +39,13 @@ def is_numeric(value) -> bool:
 
 def floating(value) -> jax.Array:
     """`value` as an array of floats: its own floating dtype, or the default one."""
-    array = jnp.asarray(value)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        array = array.astype(jnp.result_type(float))
-    # jnp.array drops the weak type, which would trace the same program twice.
-    return jnp.array(array, dtype=array.dtype)
+    # A number stays a known number also where a component is built inside of jit.
+    with jax.ensure_compile_time_eval():
+        array = jnp.asarray(value)
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            array = array.astype(jnp.result_type(float))
+        # jnp.array drops the weak type, which would trace the same program twice.
+        return jnp.array(array, dtype=array.dtype)
 
 
 def known(value) -> np.ndarray | None:

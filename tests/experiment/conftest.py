@@ -13,6 +13,8 @@ TINY = [
     "training.batch=8",
     "training.steps=3",
     "training.dt=0.5",
+    "training.rehearsal_steps=3",
+    "training.rehearsal_share=0.5",
     "evaluation.batch=64",
     "evaluation.chunk=32",
 ]

@@ -67,12 +67,12 @@ def draw(results: Record) -> dict[str, tuple[str, str]]:
         }
 
 
-def new(rows: int = 1, height: float = 3.1):
+def new(rows: int = 1, height: float = 3.1, sharex: bool = True):
     """An empty figure that no window manager ever sees."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.8, height))
-    return figure, figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    return figure, figure.subplots(rows, 1, sharex=sharex, squeeze=False)[:, 0]
 
 
 def compared(results: Record, entry: str) -> dict[str, tuple[Record, str]]:
@@ -172,10 +172,29 @@ def ledger(results: Record):
 
 
 def training(results: Record):
-    record = results.get("training")
-    if record is None or len(record["loss"]) == 0:
+    stages = [results[name] for name in ("rehearsal", "training") if name in results]
+    stages = [record for record in stages if len(record["loss"])]
+    if not stages:
         return None
-    figure, (axes,) = new()
+    figure, panels = new(len(stages), 1.3 + 1.9 * len(stages), sharex=False)
+    for axes, record in zip(panels, stages, strict=True):
+        training_curve(axes, record)
+    panels[0].legend()
+    panels[-1].set(xlabel="training step")
+    rehearsed = (
+        "Above, the rehearsal at a share of the duration, where every schedule dissipates more; "
+        "below, the training at the full duration. "
+    )
+    record = stages[-1]
+    return figure, (
+        "The mean total work of each training batch. "
+        + (rehearsed if len(stages) > 1 else "")
+        + f"Dashed: the schedule that was kept ({record.attributes['chosen']}), on paths it has "
+        f"not seen: {record['value']} kT. Training ended: {record.attributes['stopped']}."
+    )
+
+
+def training_curve(axes, record: Record) -> None:
     loss, error = np.asarray(record["loss"]), np.asarray(record["error"])
     steps = np.arange(1, len(loss) + 1)
     axes.fill_between(steps, loss - error, loss + error, color=SKY, alpha=0.4, lw=0)
@@ -184,13 +203,7 @@ def training(results: Record):
     final, final_error = float(value.value), float(value.error)
     axes.axhspan(final - final_error, final + final_error, color=VERMILION, alpha=0.25, lw=0)
     axes.axhline(final, color=VERMILION, linestyle="--", label="chosen schedule, fresh paths")
-    axes.set(xlabel="training step", ylabel="mean total work (kT)")
-    axes.legend()
-    return figure, (
-        "The mean total work of each training batch, at the time step of the training. Dashed: "
-        f"the schedule that was kept ({record.attributes['chosen']}), on paths it has not seen: "
-        f"{value} kT. Training ended: {record.attributes['stopped']}."
-    )
+    axes.set(ylabel="mean total work (kT)")
 
 
 FIGURES: dict[str, Callable[[Record], Any]] = {

@@ -5,3 +5,4 @@ from .fit import optimize as optimize
 from .fit import Progress as Progress
 from .objectives import AbstractObjective as AbstractObjective
 from .objectives import MeanWork as MeanWork
+from .updates import scale_by_value as scale_by_value

@@ -22,7 +22,7 @@ from .objectives import AbstractObjective
 from .trainable import projected, split
 
 LARGEST_DIVERGED = 0.1  # share of a batch above which training stops
-COMPARISONS = 8  # fresh batches on which the final candidates are compared
+COMPARISONS = 5  # fresh batches on which the final candidates are compared
 AVERAGING = 8.0  # iterates are weighted with about step^8: a memory of the last ninth
 
 
