@@ -1,6 +1,5 @@
 """A driven Langevin system: potential + protocol + bath, and a drive where there is one."""
 
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any

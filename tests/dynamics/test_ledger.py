@@ -58,9 +58,7 @@ def test_first_law_with_everything_at_once():
     x = jax.random.normal(KEY, (7, 2))
     p = jax.random.normal(jax.random.key(5), (7, 2))
     for integrator in INTEGRATORS.values():
-        out = tj.simulate(
-            system, KEY, time_steps=20, initial=tj.State(x, p), integrator=integrator
-        )
+        out = tj.simulate(system, KEY, time_steps=20, initial=tj.State(x, p), integrator=integrator)
         kinetic = lambda p, m: jnp.sum(p**2 / (2 * m), axis=1)  # noqa: E731
         start = jnp.sum(x**2, axis=1) + kinetic(p, jnp.array([0.5, 1.0]))
         shifted = out.position - 1.0
@@ -106,9 +104,7 @@ def test_jarzynski_with_bath_schedules():
         (tj.Overdamped, 1.5 / np.sqrt(2.0)),  # hidden momentum of unit mass
     ):
         system = kind(well, tj.Linear(1.0, 2.0, tau), bath)
-        out = tj.simulate(
-            system, KEY, dt=0.3, batch=60_000, initial=tj.Equilibrium(jnp.zeros(1))
-        )
+        out = tj.simulate(system, KEY, dt=0.3, batch=60_000, initial=tj.Equilibrium(jnp.zeros(1)))
         estimate = out.mean(jnp.exp(out.log_weight))
         assert abs(estimate.value - exact) < 4 * estimate.error
         assert estimate.error < 0.02
@@ -158,9 +154,7 @@ def reversed_noise(system, states, table, steps, integrator):
     h = float(system.protocol.duration) / steps
     x, p = (np.asarray(s) for s in states)
     control = jax.vmap(system.protocol)(jnp.arange(steps + 1) * h)
-    gradient = jax.vmap(
-        lambda x, c: tj.potential.batched_gradient(system.potential, x, c)
-    )
+    gradient = jax.vmap(lambda x, c: tj.potential.batched_gradient(system.potential, x, c))
     grid = timetable(system, x[0], jnp.asarray(h), steps, ou_fraction=integrator.ou_fraction)
     bath = grid.bath
     c, s, kick = (np.asarray(v) for v in (bath.damping, bath.noise, bath.kick))
@@ -241,7 +235,9 @@ def test_drive_makes_a_current_and_its_work_is_booked():
         def energy(self, x, control):
             return 0.0 * jnp.sum(x)
 
-    system = tj.Overdamped(Flat(), tj.Constant(0.0, 2.0), tj.Bath(friction=2.0), lambda x, c: 3.0 + 0 * x)
+    system = tj.Overdamped(
+        Flat(), tj.Constant(0.0, 2.0), tj.Bath(friction=2.0), lambda x, c: 3.0 + 0 * x
+    )
     out = tj.simulate(system, KEY, dt=0.1, initial=jnp.zeros((20_000, 1)))
     moved, work = out.mean(out.position[:, 0]), out.mean(out.ledger.drive_work)
     exact = 3.0 * (2.0 - 0.05) / 2.0

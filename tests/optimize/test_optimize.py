@@ -150,9 +150,7 @@ def test_callbacks_bounds_history_and_early_stop():
     assert fit.value.error > 0 and fit.chosen in fit.candidates
     lowest = min(float(c.value) for c in fit.candidates.values())
     assert float(fit.candidates[fit.chosen].value) == lowest
-    stuck = tj.optimize(
-        system, tj.MeanWork(), optax.sgd(0.0), KEY, steps=50, patience=5, **options
-    )
+    stuck = tj.optimize(system, tj.MeanWork(), optax.sgd(0.0), KEY, steps=50, patience=5, **options)
     assert "no progress for 5 steps" in stuck.stopped
     np.testing.assert_array_equal(stuck.system.protocol.values, protocol.values)
 

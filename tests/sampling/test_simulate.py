@@ -155,9 +155,7 @@ def test_pytree_positions_and_per_coordinate_baths():
         def energy(self, x, control):
             return jnp.sum((x["a"] - control) ** 2) + jnp.sum(x["b"] ** 2) / 2
 
-    bath = tj.Bath(
-        friction={"a": jnp.array([1.0, 2.0]), "b": jnp.array(3.0)}, mass=0.5
-    )
+    bath = tj.Bath(friction={"a": jnp.array([1.0, 2.0]), "b": jnp.array(3.0)}, mass=0.5)
     system = tj.Underdamped(Two(), tj.Linear(0.0, 1.0, 1.0), bath)
     template = {"a": jnp.zeros(2), "b": jnp.zeros(())}
     start = {"a": jnp.zeros((4, 2)), "b": jnp.ones(4)}
@@ -206,9 +204,7 @@ def test_a_potential_that_is_not_scalar_is_refused():
 def test_a_traced_duration_needs_time_steps_and_has_a_gradient():
     def work(duration, **grid):
         protocol = tj.Linear(0.0, 1.0, duration)
-        out = tj.simulate(
-            SYSTEM.replace(protocol=protocol), KEY, batch=64, initial=START, **grid
-        )
+        out = tj.simulate(SYSTEM.replace(protocol=protocol), KEY, batch=64, initial=START, **grid)
         return out.mean(out.ledger.total_work).value
 
     slope = jax.grad(lambda t: work(t, time_steps=20))(2.0)

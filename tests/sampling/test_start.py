@@ -100,9 +100,12 @@ def test_gradient_carries_the_initial_law_by_score(kind):
             return quench(tj.Interpolation(start, tj.Harmonic(3.0, jnp.zeros(1))), None)
 
         def by_quadrature(s):
-            p = lambda x: (  # noqa: E731
-                np.exp(-((x - 1) ** 2) / 2 / s) + np.exp(-((x + 1) ** 2) / 2 / s)
-            ) / (2 * np.sqrt(2 * np.pi * s))
+            p = lambda x: (
+                (  # noqa: E731
+                    np.exp(-((x - 1) ** 2) / 2 / s) + np.exp(-((x + 1) ** 2) / 2 / s)
+                )
+                / (2 * np.sqrt(2 * np.pi * s))
+            )
             return integrate.quad(lambda x: p(x) * (1.5 * x**2 + np.log(p(x))), -12, 12)[0]
 
         exact = (by_quadrature(1.5 + 1e-3) - by_quadrature(1.5 - 1e-3)) / 2e-3

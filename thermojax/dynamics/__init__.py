@@ -4,14 +4,14 @@ from .noise import GridBrownianPath as GridBrownianPath
 from .quicsort import QUICSORT as QUICSORT
 from .random import key_words as key_words
 from .random import normal as normal
-from .splitting import AbstractSplitting as AbstractSplitting
 from .splitting import BAOAB as BAOAB
+from .splitting import OBABO as OBABO
+from .splitting import AbstractSplitting as AbstractSplitting
 from .splitting import kicked as kicked
 from .splitting import kinetic as kinetic
-from .splitting import OBABO as OBABO
 from .terms import DriftTerm as DriftTerm
 from .terms import NoiseTerm as NoiseTerm
 from .timetable import Coefficients as Coefficients
+from .timetable import Timetable as Timetable
 from .timetable import coefficients as coefficients
 from .timetable import timetable as timetable
-from .timetable import Timetable as Timetable

@@ -51,7 +51,9 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         """
         steps = jnp.asarray(first + self.first_step).astype(jnp.uint32)
         steps = steps + jax.lax.iota(jnp.uint32, count)
-        return tuple(self.counted(steps * np.uint32(self.draws) + np.uint32(i)) for i in range(self.draws))
+        return tuple(
+            self.counted(steps * np.uint32(self.draws) + np.uint32(i)) for i in range(self.draws)
+        )
 
     def counted(self, counters):
         """Normals of the absolute counters `(count,)`, for every particle and coordinate."""

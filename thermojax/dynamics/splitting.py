@@ -5,7 +5,6 @@ mode. A substep is a few lines in a subclass: the exact pieces of the motion in 
 entry that it makes in the ledger.
 """
 
-
 import abc
 import dataclasses
 from typing import ClassVar
@@ -182,9 +181,7 @@ def kicked(carry_momentum, gradient, drive, bath: Coefficients, half):
     """p + half step of force."""
     if drive is not None:
         gradient = jax.tree.map(lambda g, f: g - f, gradient, drive)
-    return jax.tree.map(
-        lambda p, g, b: p - half * b * g, carry_momentum, gradient, bath.kick
-    )
+    return jax.tree.map(lambda p, g, b: p - half * b * g, carry_momentum, gradient, bath.kick)
 
 
 def drifted(position, momentum, bath: Coefficients, time):

@@ -37,8 +37,9 @@ def bath_at(system: AbstractSystem, t, position):
         return value
 
     bath = system.bath
-    friction, mass = like_position(at(bath.friction), position), like_position(
-        at(bath.mass), position
+    friction, mass = (
+        like_position(at(bath.friction), position),
+        like_position(at(bath.mass), position),
     )
     return at(bath.temperature), friction, mass
 
@@ -106,7 +107,9 @@ class NoiseTerm(dfx.AbstractTerm):
         temperature, friction, _ = bath_at(self.system, t * self.table.h, position)
         spread = lambda g, x: jnp.broadcast_to(safe_sqrt(g), x.shape)  # noqa: E731
         if isinstance(self.system, Overdamped):
-            amplitude = jax.tree.map(lambda g, x: spread(2 * temperature / g, x), friction, position)
+            amplitude = jax.tree.map(
+                lambda g, x: spread(2 * temperature / g, x), friction, position
+            )
             return amplitude, zeros(momentum), zeros(ledger)
         amplitude = jax.tree.map(lambda g, x: spread(2 * temperature * g, x), friction, position)
         return zeros(position), amplitude, zeros(ledger)

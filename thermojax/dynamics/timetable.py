@@ -67,9 +67,7 @@ def coefficients(system: AbstractSystem, position, h, temperature, friction, mas
     inverse = jax.tree.map(lambda m: 1 / m, mass)
     rate = jax.tree.map(lambda g, m: g * h / m, spread(friction), mass)
     damping = jax.tree.map(lambda r: jnp.exp(-r), rate)
-    noise = jax.tree.map(
-        lambda r, m: safe_sqrt(-temperature * m * jnp.expm1(-2 * r)), rate, mass
-    )
+    noise = jax.tree.map(lambda r, m: safe_sqrt(-temperature * m * jnp.expm1(-2 * r)), rate, mass)
     return Coefficients(inverse, one, inverse, damping, noise, 1 / temperature)
 
 

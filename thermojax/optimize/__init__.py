@@ -1,8 +1,8 @@
 """Finding the protocol that wastes least."""
 
 from .fit import Fit as Fit
-from .fit import optimize as optimize
 from .fit import Progress as Progress
+from .fit import optimize as optimize
 from .objectives import AbstractObjective as AbstractObjective
 from .objectives import MeanWork as MeanWork
 from .updates import scale_by_value as scale_by_value

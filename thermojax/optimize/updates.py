@@ -19,7 +19,5 @@ def scale_by_value(floor: float) -> optax.GradientTransformation:
     if not floor > 0:
         raise ValueError(f"floor = {floor}: expected a positive number, or values at 0 stay there")
     return optax.stateless(
-        lambda updates, params: jax.tree.map(
-            lambda u, p: u * (jnp.abs(p) + floor), updates, params
-        )
+        lambda updates, params: jax.tree.map(lambda u, p: u * (jnp.abs(p) + floor), updates, params)
     )

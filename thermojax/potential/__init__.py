@@ -1,10 +1,10 @@
 """U(x, control): the energies, and how they combine."""
 
 from .base import AbstractPotential as AbstractPotential
-from .base import batched_energy as batched_energy
-from .base import batched_gradient as batched_gradient
 from .base import Scaled as Scaled
 from .base import Sum as Sum
+from .base import batched_energy as batched_energy
+from .base import batched_gradient as batched_gradient
 from .density import LogDensity as LogDensity
 from .gaussian import Gaussian as Gaussian
 from .gaussian import Harmonic as Harmonic

@@ -64,9 +64,9 @@ class GaussianMixture(AbstractPotential):
         dim = self.means.shape[1]
         if self.covariances.ndim == 3:
             root = self.roots()
-            white = jax.vmap(
-                lambda r, y: jax.scipy.linalg.solve_triangular(r, y, lower=True)
-            )(root, x - self.means)
+            white = jax.vmap(lambda r, y: jax.scipy.linalg.solve_triangular(r, y, lower=True))(
+                root, x - self.means
+            )
             logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
             square = jnp.sum(white**2, axis=1)
         else:

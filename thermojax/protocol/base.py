@@ -1,6 +1,5 @@
 """t -> control: what a schedule tells the engine."""
 
-
 import abc
 
 import equinox as eqx

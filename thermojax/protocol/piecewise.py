@@ -63,9 +63,7 @@ class PiecewiseLinear(AbstractProtocol):
         lower, upper, values = known(self.lower), known(self.upper), known(self.values)
         if self.lower is not None and self.upper is not None and lower is not None:
             if upper is not None and np.any(lower >= upper):
-                raise ValueError(
-                    f"lower = {lower} and upper = {upper}: expected lower below upper"
-                )
+                raise ValueError(f"lower = {lower} and upper = {upper}: expected lower below upper")
         if values is None:
             return
         if lower is not None and self.lower is not None and np.any(values < lower):

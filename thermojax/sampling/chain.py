@@ -159,5 +159,3 @@ def switch(chain: Chain, old: AbstractSystem, new: AbstractSystem) -> Chain:
     ledger = chain.ledger
     ledger = dataclasses.replace(ledger, work=ledger.work + work, energy=ledger.energy + work)
     return dataclasses.replace(chain, ledger=ledger, control=control)
-
-

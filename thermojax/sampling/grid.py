@@ -16,9 +16,7 @@ def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
     traced duration, and for a `dt` that is not positive or longer than the run.
     """
     if (dt is None) == (time_steps is None):
-        raise ValueError(
-            f"dt = {dt} and time_steps = {time_steps}: pass exactly one of the two"
-        )
+        raise ValueError(f"dt = {dt} and time_steps = {time_steps}: pass exactly one of the two")
     if time_steps is not None:
         if not isinstance(time_steps, int | np.integer) or time_steps < 1:
             raise ValueError(f"time_steps = {time_steps}: expected a positive whole number")

@@ -23,9 +23,9 @@ from ..dynamics import (
 )
 from ..ledger import Ledger
 from ..system import AbstractSystem
+from .ends import enter, leave
 from .grid import count_steps, snap
 from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
-from .ends import enter, leave
 from .solve import check_adjoint, solve
 from .state import Result, Snapshots, State
 
