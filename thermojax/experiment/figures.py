@@ -172,13 +172,14 @@ def ledger(results: Record):
 
 
 def training(results: Record):
-    stages = [results[name] for name in ("rehearsal", "training") if name in results]
-    stages = [record for record in stages if len(record["loss"])]
+    names = [n for n in ("rehearsal", "training") if n in results and len(results[n]["loss"])]
+    stages = [results[name] for name in names]
     if not stages:
         return None
     figure, panels = new(len(stages), 1.3 + 1.9 * len(stages), sharex=False)
-    for axes, record in zip(panels, stages, strict=True):
+    for axes, record, name in zip(panels, stages, names, strict=True):
         training_curve(axes, record)
+        axes.set_title(name)
     panels[0].legend()
     panels[-1].set(xlabel="training step")
     rehearsed = (
