@@ -122,7 +122,7 @@ class Case:
         """The template, then POINTS samples around it."""
         draw = np.random.default_rng(SEED)
         spreads = [0.1 if i < POINTS // 2 else 1.0 for i in range(POINTS)]
-        shift = lambda s: jax.tree.map(  # noqa: E731
+        shift = lambda s: jax.tree.map(
             lambda x: x + jnp.asarray(s * draw.standard_normal(x.shape), x.dtype), self.template
         )
         return [self.template] + [shift(s) for s in spreads]

@@ -53,13 +53,13 @@ def test_first_law_with_everything_at_once():
         tj.Linear(jnp.array([0.5, 1.0]), jnp.array([1.0, 2.0]), tau),
     )
     protocol = tj.PiecewiseLinear([0.1, 0.9], tau, 0.0, 1.0, kicks=[0.2, -0.1])
-    curl = lambda x, c: 0.5 * jnp.array([-x[1], x[0]])  # noqa: E731
+    curl = lambda x, c: 0.5 * jnp.array([-x[1], x[0]])
     system = tj.Underdamped(tj.Harmonic(2.0, control="center"), protocol, bath, curl)
     x = jax.random.normal(KEY, (7, 2))
     p = jax.random.normal(jax.random.key(5), (7, 2))
     for integrator in INTEGRATORS.values():
         out = tj.simulate(system, KEY, time_steps=20, initial=tj.State(x, p), integrator=integrator)
-        kinetic = lambda p, m: jnp.sum(p**2 / (2 * m), axis=1)  # noqa: E731
+        kinetic = lambda p, m: jnp.sum(p**2 / (2 * m), axis=1)
         start = jnp.sum(x**2, axis=1) + kinetic(p, jnp.array([0.5, 1.0]))
         shifted = out.position - 1.0
         end = jnp.sum(shifted**2, axis=1) + kinetic(out.momentum, jnp.array([1.0, 2.0]))

@@ -234,7 +234,7 @@ def test_pytrees_kicks_drive_snapshots_and_the_first_law():
             return 0.5 * (x["a"] - control) ** 2 + 0.5 * square * (1 + 0.2 * x["a"] ** 2)
 
     protocol = tj.PiecewiseLinear([0.0, 1.0, 0.5], 2.0, initial=-1.0, kicks=[0.1, 0.2])
-    drive = lambda x, control: {"a": 0.3 * x["b"][0], "b": -control * x["b"]}  # noqa: E731
+    drive = lambda x, control: {"a": 0.3 * x["b"][0], "b": -control * x["b"]}
     out = tj.simulate(
         tj.Underdamped(Pair(), protocol, tj.Bath(), drive=drive),
         jax.random.key(0),

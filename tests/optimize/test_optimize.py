@@ -1,5 +1,7 @@
 """The optimizer reaches known optima, and its gradient is the derivative of what it reports."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ def trap_work(protocol, n=20_000):
     """<W> of dragging an overdamped unit trap: the mean obeys dm/dt = l - m (k = gamma = 1)."""
     inside, before, after, h = ramp(protocol, n)
     m, work = before, 0.5 * (inside[0] - before) ** 2
-    for old, new in zip(inside[:-1], inside[1:], strict=True):
+    for old, new in itertools.pairwise(inside):
         middle, decay = (old + new) / 2, np.exp(-h / 2)
         half = middle + (m - middle) * decay
         work += (new - old) * (middle - half)
@@ -36,7 +38,7 @@ def stiffness_work(protocol, n=20_000):
     inside, before, after, h = ramp(protocol, n)
     w = 1 / before
     work = 0.5 * (inside[0] - before) * w
-    for old, new in zip(inside[:-1], inside[1:], strict=True):
+    for old, new in itertools.pairwise(inside):
         middle = (old + new) / 2
         half = 1 / middle + (w - 1 / middle) * np.exp(-middle * h)
         work += 0.5 * (new - old) * half

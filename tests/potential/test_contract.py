@@ -41,7 +41,7 @@ def test_batch_is_a_loop_and_jit_is_eager(name):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_dtype_is_kept(name, dtype):
     potential, template, _, control = POTENTIALS[name]
-    lower = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, dtype), tree)  # noqa: E731
+    lower = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, dtype), tree)
     floats = tj.simulate(
         tj.Underdamped(potential, tj.Linear(control, control, 1.0), tj.Bath()),
         jax.random.key(0),

@@ -45,7 +45,7 @@ def test_a_chain_goes_through_jit_and_scan():
 
     @jax.jit
     def three(chain):
-        body = lambda c, _: (tj.advance(SYSTEM, c, dt=0.1, steps=3), None)  # noqa: E731
+        body = lambda c, _: (tj.advance(SYSTEM, c, dt=0.1, steps=3), None)
         return jax.lax.scan(body, chain, None, length=3)[0]
 
     equal(three(chain), tj.advance(SYSTEM, chain, dt=0.1, steps=9))

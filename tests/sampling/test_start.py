@@ -15,9 +15,9 @@ KEY = jax.random.key(8)
 def test_burn_in_finds_both_wells_in_their_shares():
     """A tilted double well of barrier 4: P(x > 0), <x^2> and ln Z against quadrature."""
     well, tilt = tj.DoubleWell(4.0), 0.3
-    energy = lambda x: well.energy(x, tilt)  # noqa: E731
+    energy = lambda x: well.energy(x, tilt)
     x, report = jax.jit(lambda k: burn_in(k, energy, jnp.zeros(1), 20_000))(KEY)
-    weight = lambda x: np.exp(-4 * (x**2 - 1) ** 2 + tilt * x)  # noqa: E731
+    weight = lambda x: np.exp(-4 * (x**2 - 1) ** 2 + tilt * x)
     z = integrate.quad(weight, -4, 4, epsabs=1e-12)[0]
     share = integrate.quad(weight, 0, 4, epsabs=1e-12)[0] / z
     square = integrate.quad(lambda x: x**2 * weight(x), -4, 4, epsabs=1e-12)[0] / z
@@ -30,7 +30,7 @@ def test_burn_in_finds_both_wells_in_their_shares():
 
 def test_burn_in_in_many_dimensions_and_far_from_the_guess():
     stiffness = jnp.linspace(1.0, 30.0, 12)
-    energy = lambda x: 0.5 * jnp.sum(stiffness * (x - 3.0) ** 2)  # noqa: E731
+    energy = lambda x: 0.5 * jnp.sum(stiffness * (x - 3.0) ** 2)
     x, report = jax.jit(lambda k: burn_in(k, energy, jnp.zeros(12), 4000))(KEY)
     assert bool(report.converged)
     np.testing.assert_allclose(x.mean(0), 3.0, atol=0.1)
@@ -90,7 +90,7 @@ def test_gradient_carries_the_initial_law_by_score(kind):
                 k = self.stiffness + control * (3.0 - self.stiffness)
                 return 0.5 * k * jnp.sum(x**2)
 
-        work = lambda k: quench(Start(k), tj.Equilibrium(jnp.zeros(1)))  # noqa: E731
+        work = lambda k: quench(Start(k), tj.Equilibrium(jnp.zeros(1)))
         exact = (stiffness_work(1.5 + 1e-4) - stiffness_work(1.5 - 1e-4)) / 2e-4
         error = 0.03
     else:
@@ -100,12 +100,8 @@ def test_gradient_carries_the_initial_law_by_score(kind):
             return quench(tj.Interpolation(start, tj.Harmonic(3.0, jnp.zeros(1))), None)
 
         def by_quadrature(s):
-            p = lambda x: (
-                (  # noqa: E731
-                    np.exp(-((x - 1) ** 2) / 2 / s) + np.exp(-((x + 1) ** 2) / 2 / s)
-                )
-                / (2 * np.sqrt(2 * np.pi * s))
-            )
+            bumps = lambda x: np.exp(-((x - 1) ** 2) / 2 / s) + np.exp(-((x + 1) ** 2) / 2 / s)
+            p = lambda x: bumps(x) / (2 * np.sqrt(2 * np.pi * s))
             return integrate.quad(lambda x: p(x) * (1.5 * x**2 + np.log(p(x))), -12, 12)[0]
 
         exact = (by_quadrature(1.5 + 1e-3) - by_quadrature(1.5 - 1e-3)) / 2e-3

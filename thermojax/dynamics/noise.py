@@ -21,8 +21,8 @@ from .random import normal
 class GridBrownianPath(dfx.AbstractBrownianPath):
     """Standard normals for every (absolute step, particle, coordinate), and their sums.
 
-    Counters are absolute, so the noise knows nothing of blocks, batches or devices. Time is counted in steps: `evaluate(2., 5.)` is the
-    increment W over steps 2, 3 and 4, each of variance `h`.
+    Counters are absolute, so the noise knows nothing of blocks, batches or devices. Time is counted
+    in steps: `evaluate(2., 5.)` is the increment W over steps 2, 3 and 4, each of variance `h`.
     """
 
     words: tuple[Array, Array]

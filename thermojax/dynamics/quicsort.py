@@ -229,7 +229,7 @@ def langevin_terms(system: AbstractSystem, sample, force, noise) -> dfx.MultiTer
     """
     bath = system.bath
     mass, friction = like_position(bath.mass, sample), like_position(bath.friction, sample)
-    spread = lambda value, x: jnp.broadcast_to(value, x.shape)  # noqa: E731
+    spread = lambda value, x: jnp.broadcast_to(value, x.shape)
     rate = jax.tree.map(lambda x, g, m: spread(g / m, x), sample, friction, mass)
     scale = jax.tree.map(lambda x, m: spread(bath.temperature / m, x), sample, mass)
     # Python constants: sqrt(2 gamma u) of a traced zero has an infinite derivative.

@@ -112,7 +112,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
     def run_block(self, drift: DriftTerm, noise: NoiseTerm, first, carry: Carry):
         """`block` substeps from local step `first`."""
         table, k = drift.table, self.block
-        piece = lambda leaf, n, at=0: jax.lax.dynamic_slice_in_dim(leaf, first + at, n)  # noqa: E731
+        piece = lambda leaf, n, at=0: jax.lax.dynamic_slice_in_dim(leaf, first + at, n)
         masses = table.inverse_masses
         bath = jax.tree.map(lambda x: piece(x, k), table.bath) if table.scheduled else None
         rows = Substep(

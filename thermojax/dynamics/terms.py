@@ -105,7 +105,7 @@ class NoiseTerm(dfx.AbstractTerm):
     def vf(self, t, y, args):
         position, momentum, ledger = y
         temperature, friction, _ = bath_at(self.system, t * self.table.h, position)
-        spread = lambda g, x: jnp.broadcast_to(safe_sqrt(g), x.shape)  # noqa: E731
+        spread = lambda g, x: jnp.broadcast_to(safe_sqrt(g), x.shape)
         if isinstance(self.system, Overdamped):
             amplitude = jax.tree.map(
                 lambda g, x: spread(2 * temperature / g, x), friction, position
@@ -119,5 +119,5 @@ class NoiseTerm(dfx.AbstractTerm):
 
     def prod(self, vf, control):
         on_position, on_momentum, ledger = vf
-        times = lambda amplitude: jax.tree.map(jnp.multiply, amplitude, control)  # noqa: E731
+        times = lambda amplitude: jax.tree.map(jnp.multiply, amplitude, control)
         return times(on_position), times(on_momentum), ledger

@@ -56,7 +56,7 @@ def safe_sqrt(x):
 
 def coefficients(system: AbstractSystem, position, h, temperature, friction, mass) -> Coefficients:
     """The coefficients of a step of size h at fixed temperature, friction and mass."""
-    spread = lambda value: like_position(value, position)  # noqa: E731
+    spread = lambda value: like_position(value, position)
     one = jax.tree.map(jnp.ones_like, spread(friction))
     if isinstance(system, Overdamped):
         rate = jax.tree.map(lambda g: safe_sqrt(2 / (g * h)), spread(friction))
@@ -103,9 +103,9 @@ def timetable(
     )
     members = (bath.temperature, bath.friction, bath.mass)
     changing = tuple(isinstance(x, AbstractProtocol) for x in members)
-    build = lambda t, g, m: coefficients(system, position, h * ou_fraction, t, g, m)  # noqa: E731
+    build = lambda t, g, m: coefficients(system, position, h * ou_fraction, t, g, m)
     if isinstance(system, Overdamped):
-        build = lambda t, g, m: coefficients(system, position, h, t, g, m)  # noqa: E731
+        build = lambda t, g, m: coefficients(system, position, h, t, g, m)
     values = (temperature, friction, mass)
     if any(changing):
         inside = tuple(v[1:-1] if c else v for v, c in zip(values, changing, strict=True))

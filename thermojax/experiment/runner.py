@@ -213,7 +213,7 @@ def commit() -> str:
     """The git commit of the code, with a plus where it was changed since; empty without git."""
     here = Path(__file__).resolve().parent
     try:
-        say = lambda *words: subprocess.run(  # noqa: E731
+        say = lambda *words: subprocess.run(
             ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=5, check=True
         ).stdout.strip()
         if not say("ls-files", __file__):  # inside of someone else's repository

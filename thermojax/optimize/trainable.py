@@ -20,23 +20,19 @@ def split(system: AbstractSystem, trainable: Callable | None) -> tuple[Any, Any]
 
     **Raises:** ValueError where nothing trains.
     """
-    if trainable is None:
-        names = system.protocol.trainable()
-        if not names:
-            kind = type(system.protocol).__name__
-            raise ValueError(
-                f"{kind} has nothing to train: use tj.PiecewiseLinear.between(...) as the protocol, "
-                "or name the leaves with trainable=lambda system: ..."
-            )
+    names = system.protocol.trainable()
+    if trainable is None and not names:
+        kind = type(system.protocol).__name__
+        raise ValueError(
+            f"{kind} has nothing to train: use tj.PiecewiseLinear.between(...) as the protocol, "
+            "or name the leaves with trainable=lambda system: ..."
+        )
 
-        def chosen(s):
+    def chosen(s):
+        if trainable is None:
             return [getattr(s.protocol, name) for name in names]
-
-    else:
-
-        def chosen(s):
-            picked = trainable(s)
-            return list(picked) if isinstance(picked, tuple | list) else [picked]
+        picked = trainable(s)
+        return list(picked) if isinstance(picked, tuple | list) else [picked]
 
     for leaf in chosen(system):
         if not eqx.is_inexact_array(leaf):
@@ -50,5 +46,5 @@ def split(system: AbstractSystem, trainable: Callable | None) -> tuple[Any, Any]
 
 def projected(system: AbstractSystem) -> AbstractSystem:
     """Every protocol in the system within its bounds."""
-    is_protocol = lambda x: isinstance(x, AbstractProtocol)  # noqa: E731
+    is_protocol = lambda x: isinstance(x, AbstractProtocol)
     return jax.tree.map(lambda x: x.project() if is_protocol(x) else x, system, is_leaf=is_protocol)

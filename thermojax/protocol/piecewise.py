@@ -60,15 +60,15 @@ class PiecewiseLinear(AbstractProtocol):
         self._check_bounds()
 
     def _check_bounds(self):
-        lower, upper, values = known(self.lower), known(self.upper), known(self.values)
-        if self.lower is not None and self.upper is not None and lower is not None:
-            if upper is not None and np.any(lower >= upper):
-                raise ValueError(f"lower = {lower} and upper = {upper}: expected lower below upper")
+        lower, upper = (None if x is None else known(x) for x in (self.lower, self.upper))
+        values = known(self.values)
+        if lower is not None and upper is not None and np.any(lower >= upper):
+            raise ValueError(f"lower = {lower} and upper = {upper}: expected lower below upper")
         if values is None:
             return
-        if lower is not None and self.lower is not None and np.any(values < lower):
+        if lower is not None and np.any(values < lower):
             raise ValueError(f"values reach {values.min():.6g}, below lower = {lower}: move one")
-        if upper is not None and self.upper is not None and np.any(values > upper):
+        if upper is not None and np.any(values > upper):
             raise ValueError(f"values reach {values.max():.6g}, above upper = {upper}: move one")
 
     @classmethod

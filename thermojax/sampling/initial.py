@@ -111,7 +111,7 @@ def draw_start(system: AbstractSystem, key: PRNGKeyArray, start: Start) -> tuple
             position = jax.lax.stop_gradient(position)
     else:
         frozen, c, kt = stopped((system.potential, control, temperature))
-        reduced = lambda x: frozen.energy(x, c) / kt  # noqa: E731
+        reduced = lambda x: frozen.energy(x, c) / kt
         position, report = burn_in(position_key, reduced, start.template, start.batch)
     score = score_weight(system, position, start)
     if start.state is not None:
