@@ -13,6 +13,7 @@ from ..estimate import Estimate
 from ..estimators import FreeEnergy, jarzynski
 from ..protocol import AbstractProtocol, values_at
 from ..sampling import simulate
+from ..sampling.grid import count_steps
 from ..system import AbstractSystem
 from .progress import Progress
 from .store import Record
@@ -82,7 +83,7 @@ def evaluate(
     chunk: int,
     progress: Progress,
     name: str,
-    save: int = 65,
+    snapshots: int = 64,
     initial: Any = None,
 ) -> Evaluation:
     """Run `batch` paths in chunks of `chunk`, which must divide it: memory is that of a chunk.
@@ -93,6 +94,9 @@ def evaluate(
     **Raises:** ValueError where fewer than two paths survive.
     """
     parts, sums = [], None
+    # Snapshots at equal distances cost nothing: take as many as divide the run, up to the wish.
+    steps = count_steps(system.protocol.duration, dt, None)
+    save = 1 + max(k for k in range(1, snapshots + 1) if steps % k == 0)
     times = np.zeros(0)
     with progress.phase(f"{name} schedule", batch, "paths") as phase:
         for i in range(batch // chunk):

@@ -37,14 +37,14 @@ def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
     return nearest if abs(ratio - nearest) < 1e-6 * max(1.0, ratio) else math.ceil(ratio)
 
 
-def block_size(steps: int) -> int:
+def block_size(steps: int, stride: int | None = None) -> int:
     """Substeps per block: near sqrt(n), so that reverse mode keeps sqrt(n) states and as many
-    residuals; even, and with a remainder of zero where some size nearby allows it."""
-    root = max(2.0, math.sqrt(steps))
-    sizes = [k for k in range(2, steps + 1, 2) if root / 1.6 <= k <= root * 1.6]
-    if not sizes:
-        return max(1, min(steps, 2))
-    return min(sizes, key=lambda k: (steps % k != 0, abs(k - root)))
+    residuals. A divisor of `stride` where snapshots ask for it, of n where one is near."""
+    root = math.sqrt(steps)
+    if stride is not None and stride != steps:
+        return min((k for k in range(1, stride + 1) if stride % k == 0), key=lambda k: abs(k - root))
+    near = [k for k in range(1, steps + 1) if root / 1.6 <= k <= root * 1.6]
+    return min(near, key=lambda k: (steps % k != 0, abs(k - root)))
 
 
 def snap(times, duration, steps: int) -> np.ndarray:

@@ -43,36 +43,41 @@ def solve(
     depends on the block size.
     """
     steps = drift.table.steps
-    block = integrator.block or block_size(steps)
-    block = min(block, steps)
-    blocks, rest = divmod(steps, block)
     dtype = drift.table.h.dtype
     if steps >= 1 / float(jnp.finfo(dtype).eps):
         raise ValueError(
             f"{steps} steps cannot be counted in {dtype}: advance a chain in shorter pieces"
         )
-    terms = dfx.MultiTerm(drift, noise)
+    stride = None if save_steps is None else even_stride(save_steps, steps)
+    block = min(integrator.block or block_size(steps, stride or steps), steps)
+    if stride is not None and stride % block:  # a block size that the caller insists on
+        stride = None
+    blocks, rest = divmod(steps, block)
     pieces = [(0, blocks, block)] + ([(blocks * block, 1, rest)] if rest else [])
-    saved = []
-    state = None
+    # Known numbers as times spare the program diffrax's run-time checks of them, which are calls to
+    # the host and would keep it out of XLA's cache on disk. They set the dtype of the state, too.
+    time = float if dtype == jnp.result_type(float) else lambda t: jnp.asarray(t, dtype)
+    saved, state = [], None
     for first, count, size in pieces:
         last = first + count * size
-        solver = dataclasses.replace(integrator, block=size, record=save_steps is not None)
+        record = save_steps is not None and stride is None
         subs = [dfx.SubSaveAt(t1=True)]
-        if save_steps is not None:
+        if save_steps is not None and stride is not None:
+            look = lambda t, y, args: observe(y)
+            subs.append(dfx.SubSaveAt(t0=True, steps=stride // block, fn=look))
+        elif save_steps is not None:
             inside = (save_steps >= first) & ((save_steps < last) | (last == steps))
             if np.any(inside):
                 ts = jnp.asarray(save_steps[inside], dtype)
                 subs.append(dfx.SubSaveAt(ts=ts, fn=lambda t, y, args: observe(y)))
         solution = dfx.diffeqsolve(
-            terms,
-            solver,
-            jnp.asarray(first, dtype),
-            jnp.asarray(last, dtype),
-            None,
+            dfx.MultiTerm(drift, noise),
+            dataclasses.replace(integrator, block=size, record=record),
+            time(first),
+            time(last),
+            time(size),
             y0,
             saveat=dfx.SaveAt(subs=subs, solver_state=True),
-            stepsize_controller=dfx.StepTo(jnp.arange(count + 1, dtype=dtype) * size + first),
             adjoint=adjoint or dfx.RecursiveCheckpointAdjoint(checkpoints=count),
             max_steps=count,
             solver_state=state,
@@ -86,6 +91,11 @@ def solve(
     return y0, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *saved)
 
 
-def filtered(function):
-    """`eqx.filter_jit`, and one place to change how the package compiles."""
-    return eqx.filter_jit(function)
+def even_stride(save_steps: np.ndarray, steps: int) -> int | None:
+    """The distance of snapshots that lie evenly from 0 to the end; None for any others.
+
+    Blocks that divide it make every snapshot the end of a block: nothing else need be kept.
+    """
+    strides = np.diff(save_steps)
+    even = save_steps[0] == 0 and save_steps[-1] == steps and len(set(strides.tolist())) == 1
+    return int(strides[0]) if even else None
