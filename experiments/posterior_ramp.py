@@ -19,6 +19,7 @@ from thermojax.experiment.progress import Progress
 from thermojax.experiment.store import Record
 from thermojax.experiment.study import AbstractStudy
 from thermojax.sampling.grid import count_steps
+from thermojax.system import AbstractSystem
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class PosteriorRamp(AbstractStudy):
         results["training"] = training_record(fit)
         return results
 
-    def stretched(self, system: tj.Underdamped, share: float) -> tj.Underdamped:
+    def stretched(self, system: AbstractSystem, share: float) -> AbstractSystem:
         """The same schedule over another duration."""
         ramp = system.protocol
         return system.replace(protocol=dataclasses.replace(ramp, duration=ramp.duration * share))
@@ -204,7 +205,7 @@ class PosteriorRamp(AbstractStudy):
         share, rows = right.mean(), len(right)
         # Of the rows as a sample of all possible ones.
         error = np.sqrt(share * (1 - share) / rows)
-        return tj.Estimate(share, error, np.asarray(rows))  # type: ignore[arg-type]
+        return tj.Estimate(share, error, np.asarray(rows))
 
 
 def training_record(fit: tj.Fit) -> Record:

@@ -1,7 +1,8 @@
 """tj.check: one broken potential per finding, and silence for those that ship."""
 
 import time
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -15,13 +16,13 @@ import thermojax as tj
 class Written(tj.AbstractPotential):
     """A potential from a function (x, control) -> energy."""
 
-    function: object = eqx.field(static=True)
+    function: Callable = eqx.field(static=True)
 
     def energy(self, x, control):
         return self.function(x, control)
 
 
-def examine(function, template=None, control=0.5):
+def examine(function, template=None, control: Any = 0.5):
     return tj.check(Written(function), jnp.zeros(2) if template is None else template, control)
 
 
@@ -169,10 +170,9 @@ def test_an_ignored_control_is_a_warning_and_no_error():
 
 
 def test_what_is_no_potential():
-    for thing, words in (
-        (Written, "pass an instance"),
-        (lambda x: x, "subclass tj.AbstractPotential"),
-    ):
+    things: list[tuple[Any, str]] = [(Written, "pass an instance")]
+    things.append((lambda x: x, "subclass tj.AbstractPotential"))
+    for thing, words in things:
         finding = only_wrong(tj.check(thing, jnp.zeros(2)))
         assert finding.name == "type"
         assert words in finding.message

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+
+# What a constructor takes for an array: `floating` makes it one. Lists may be nested.
+Numbers: TypeAlias = ArrayLike | Sequence[Any]
 
 
 class AbstractComponent(eqx.Module):

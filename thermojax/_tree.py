@@ -44,9 +44,9 @@ def like_position(value, position):
 
 
 def batch_of(position) -> int:
-    sizes = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(position)}
-    if len(sizes) != 1 or None in sizes:
-        shapes = [leaf.shape for leaf in jax.tree.leaves(position)]
+    shapes = [leaf.shape for leaf in jax.tree.leaves(position)]
+    sizes = {shape[0] for shape in shapes if shape}
+    if len(sizes) != 1 or () in shapes:
         raise ValueError(
             f"positions have leaves of shapes {shapes}: expected one batch axis, first and of "
             "equal length, on every leaf; for one trajectory add it with x[None]"

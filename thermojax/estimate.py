@@ -14,9 +14,9 @@ class Estimate(eqx.Module):
     Printed with the digits that the error leaves: `-55.22 ± 0.03`.
     """
 
-    value: Array
-    error: Array
-    count: Array
+    value: Array | np.ndarray | float
+    error: Array | np.ndarray | float
+    count: Array | np.ndarray | float
 
     def __str__(self):
         value, error = np.asarray(self.value), np.asarray(self.error)

@@ -28,7 +28,7 @@ class Bath(AbstractComponent):
     friction: Any
     mass: Any
 
-    def __init__(self, temperature=1.0, friction=1.0, mass=1.0):
+    def __init__(self, temperature: Any = 1.0, friction: Any = 1.0, mass: Any = 1.0):
         self.temperature = checked("temperature", temperature)
         self.friction = checked("friction", friction)
         self.mass = checked("mass", mass)

@@ -1,5 +1,7 @@
 """Whole problems that several tests run."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,7 +16,8 @@ def driven(name, kind, steps=12, duration=1.2, bath=None):
     inside = jnp.stack([start + f * (end - start) for f in (0.1, 0.7, 0.8)])
     protocol = tj.PiecewiseLinear(inside, duration, initial=start, final=end)
     system = SYSTEMS[kind](potential, protocol, bath or tj.Bath(0.7, 1.3, 0.8))
-    return system, start_positions(template, 5), dict(time_steps=steps)
+    grid: dict[str, Any] = dict(time_steps=steps)
+    return system, start_positions(template, 5), grid
 
 
 def energies(system, position, momentum, control):

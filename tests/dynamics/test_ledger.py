@@ -122,7 +122,7 @@ def test_friction_schedule_does_no_work():
 class ReplayedPath(GridBrownianPath):
     """Noise from a table (steps, draws, batch, dim)."""
 
-    table: jax.Array = None
+    table: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(0))
 
     def normals(self, first, count):
         rows = jax.lax.dynamic_slice_in_dim(self.table, first, count)
@@ -294,6 +294,7 @@ def test_the_terms_are_diffrax_terms():
     for i in range(4):
         g = tj.potential.batched_gradient(system.potential, by_hand, table.kick[i])
         by_hand = by_hand - h * g / 2.0 + jnp.sqrt(2 * 0.5 / 2.0 * h) * z[i]
+    assert sol.ys is not None
     np.testing.assert_allclose(sol.ys[0][-1], by_hand, rtol=1e-12)
 
 

@@ -243,6 +243,7 @@ def test_pytrees_kicks_drive_snapshots_and_the_first_law():
         integrator=tj.QUICSORT(),
         save=5,
     )
+    assert out.saved is not None
     state, book = out.saved.values
     assert state.position["b"].shape == (5, 4, 2)
     change = book.energy - book.energy_start
@@ -283,7 +284,7 @@ def test_refusals_name_the_cure():
         with pytest.raises(ValueError, match=r"constant in time: use tj.BAOAB\(\)"):
             refused(system.replace(bath=bath))
     with pytest.raises(ValueError, match="path = 'twig': expected 'grid' or 'tree'"):
-        tj.QUICSORT(path="twig")
+        tj.QUICSORT(path="twig")  # pyright: ignore[reportArgumentType]  # refused
     tree = tj.QUICSORT(path="tree")
     with pytest.raises(ValueError, match="in float32: set jax_enable_x64"):
         refused(dtype=jnp.float32, integrator=tree)

@@ -1,6 +1,7 @@
 """What a run leaves behind: numbers with errors and units, and a page with four figures."""
 
 import re
+from typing import Any
 
 import h5py
 import numpy as np
@@ -66,8 +67,9 @@ def test_results_of_a_run(tiny_run):
     assert facts["device"] and "steps: 3" in results["config"]
     assert {"python", "jax", "diffrax", "numpy"} <= set(results["versions"].attributes)
     with h5py.File(folder / "results.h5") as file:
-        assert file["linear/ledger/work"].attrs["units"] == "kT"
-        assert list(file["linear/ledger/work"].attrs["axes"]) == ["time"]
+        attributes: dict[str, Any] = dict(file["linear/ledger/work"].attrs)
+        assert attributes["units"] == "kT"
+        assert list(attributes["axes"]) == ["time"]
 
 
 def test_numbers_agree_among_themselves(tiny_run):

@@ -10,6 +10,7 @@ from scipy import integrate
 
 import thermojax as tj
 from tests.components import FEATURES, LABELS, POTENTIALS, start_positions
+from thermojax.potential import Sum
 
 CASES = pytest.mark.parametrize("name", POTENTIALS)
 
@@ -110,11 +111,12 @@ def test_algebra():
     x, c = jnp.array([0.3, -0.4]), 0.7
     left = (2.0 * (a + b) + a * 0.5).energy(x, c)
     np.testing.assert_allclose(left, 2.5 * a.energy(x, c) + 2.0 * b.energy(x, c))
-    assert len((a + b + a).terms) == 3
+    total = a + b + a
+    assert isinstance(total, Sum) and len(total.terms) == 3
     with pytest.raises(TypeError, match="only a number"):
-        a * b
+        _ = a * b
     with pytest.raises(TypeError):
-        a + 1.0
+        _ = a + 1.0  # pyright: ignore[reportOperatorIssue]  # refused
 
 
 def test_interpolation_is_the_line_between_its_ends():
@@ -160,7 +162,10 @@ def test_a_float_field_is_a_leaf_that_differentiates():
         (lambda: tj.Harmonic([[1.0, 2.0], [0.0, 1.0]]), "not symmetric"),
         (lambda: tj.Harmonic([[1.0, 2.0], [2.0, 1.0]]), "eigenvalue -1"),
         (lambda: tj.Harmonic(np.ones((2, 3))), "shape"),
-        (lambda: tj.Harmonic(control="spring"), "expected 'center', 'stiffness' or None"),
+        (
+            lambda: tj.Harmonic(control="spring"),  # pyright: ignore[reportArgumentType]
+            "expected 'center', 'stiffness' or None",
+        ),
         (lambda: tj.Gaussian(0.0), r"expected \(dim,\)"),
         (lambda: tj.Gaussian(jnp.zeros(2), [[np.nan, 0.0], [0.0, 1.0]]), "not finite"),
         (lambda: tj.DoubleWell(-2.0), "barrier = -2.0"),

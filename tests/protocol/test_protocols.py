@@ -77,7 +77,11 @@ def test_projection_keeps_the_bounds():
         (lambda: tj.Bath(friction=[1.0, 0.0]), "friction"),
         (lambda: tj.Bath(temperature=tj.Linear(1.0, -1.0, 1.0)), "temperature.final"),
         (
-            lambda: tj.Underdamped(tj.DoubleWell(), 1.0, tj.Bath()),
+            lambda: tj.Underdamped(
+                tj.DoubleWell(),
+                1.0,  # pyright: ignore[reportArgumentType]  # refused
+                tj.Bath(),
+            ),
             "protocol is a float: expected a protocol",
         ),
     ],

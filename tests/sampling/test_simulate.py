@@ -44,6 +44,7 @@ def test_noise_is_bit_identical_for_any_block_batch_split_and_start():
     jitted = jax.jit(lambda i: whole.normals(i, 3)[0])(jnp.asarray(2))
     np.testing.assert_array_equal(jitted, everything[2:5])
     step = whole.evaluate(jnp.asarray(2.0), jnp.asarray(4.0))
+    assert not isinstance(step, dfx.BrownianIncrement)
     np.testing.assert_allclose(step, np.sqrt(0.1) * (everything[2] + everything[3]), rtol=1e-6)
 
 
@@ -88,6 +89,7 @@ def test_float32_noise_is_the_same_noise():
 @pytest.mark.parametrize("integrator", [tj.BAOAB(), tj.BAOAB(block=8), tj.OBABO(block=5)])
 def test_snapshots_lie_on_the_path(integrator):
     out = work_of(SYSTEM, save=[0.0, 0.26, 0.5, 1.0], integrator=integrator)
+    assert out.saved is not None
     state, ledger = out.saved.values
     np.testing.assert_allclose(out.saved.times * 37, [0, 10, 18, 37], atol=0.51)
     np.testing.assert_allclose(state.position[-1], out.position, rtol=1e-12)
@@ -95,6 +97,7 @@ def test_snapshots_lie_on_the_path(integrator):
     changes = ledger.energy - ledger.energy_start
     np.testing.assert_allclose(changes, ledger.total_work - ledger.heat, atol=1e-12)
     few = work_of(SYSTEM, save=3, observe=lambda s, book: s.position.mean(), integrator=integrator)
+    assert few.saved is not None
     assert few.saved.values.shape == (3,)
     np.testing.assert_allclose(few.saved.values[-1], out.position.mean(), rtol=1e-12)
 

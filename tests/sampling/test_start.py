@@ -90,7 +90,9 @@ def test_gradient_carries_the_initial_law_by_score(kind):
                 k = self.stiffness + control * (3.0 - self.stiffness)
                 return 0.5 * k * jnp.sum(x**2)
 
-        work = lambda k: quench(Start(k), tj.Equilibrium(jnp.zeros(1)))
+        def work(s):
+            return quench(Start(s), tj.Equilibrium(jnp.zeros(1)))
+
         exact = (stiffness_work(1.5 + 1e-4) - stiffness_work(1.5 - 1e-4)) / 2e-4
         error = 0.03
     else:

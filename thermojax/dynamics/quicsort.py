@@ -291,6 +291,7 @@ class TreePath(eqx.Module):
 
         def one(step):
             levy = tree.evaluate(step / self.steps, (step + 1) / self.steps, use_levy=True)
+            assert isinstance(levy, dfx.SpaceTimeTimeLevyArea)
             scales = (math.sqrt(self.steps * n) for n in (1.0, 12.0, 720.0))
             return tuple(
                 jax.tree.map(lambda leaf, scale=scale: scale * leaf, part)

@@ -112,6 +112,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
     def run_block(self, drift: DriftTerm, noise: NoiseTerm, first, carry: Carry):
         """`block` substeps from local step `first`."""
         table, k = drift.table, self.block
+        assert k is not None  # `solve` has chosen one
         piece = lambda leaf, n, at=0: jax.lax.dynamic_slice_in_dim(leaf, first + at, n)
         masses = table.inverse_masses
         bath = jax.tree.map(lambda x: piece(x, k), table.bath) if table.scheduled else None
@@ -119,7 +120,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             piece(table.switch, k, 1),
             piece(table.switch, k, 2),
             piece(table.kick, k, 1),
-            bath,  # type: ignore[arg-type]
+            bath,  # pyright: ignore[reportArgumentType]  # None: filled in by `advance`
             None if masses is None else jax.tree.map(lambda x: piece(x, k, 2), masses),
         )
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from .._component import Numbers
 from .config import Config
 from .errors import UserError, nearest, one_line
 from .registry import find
 
-NUMBERS = (bool, int, float)
+# An annotation that takes any number says less than that of the field it fills.
+LOOSE = (Any, Numbers, Numbers | None)
 
 
 class Unfit(Exception):
@@ -110,7 +112,8 @@ def parameters_of(kind: Any) -> tuple[dict[str, inspect.Parameter], dict[str, An
             found = typing.get_type_hints(source)
         except Exception:  # a name known to type checkers only: then the value is not checked
             found = {}
-        hints = {**found, **hints}
+        said = {name: hint for name, hint in found.items() if hint not in LOOSE}
+        hints = {**said, **hints}
     return parameters, hints
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -85,8 +85,8 @@ def read_config(file: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         values = OmegaConf.to_container(base, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{file}: {one_line(error)}") from None
-    assert isinstance(values, dict)
-    return Config(file, values, lines, frozenset(keys))  # type: ignore[arg-type]
+    # Keys that are no text are refused where the objects are built, with their place.
+    return Config(file, cast(dict[str, Any], values), lines, frozenset(keys))
 
 
 def lay_over(base: DictConfig, override: str) -> str:

@@ -62,7 +62,7 @@ class Evaluation:
 def mean_of(values: np.ndarray) -> Estimate:
     values = np.asarray(values, float)
     error = values.std(ddof=1) / np.sqrt(values.size)
-    return Estimate(values.mean(), error, np.asarray(values.size))  # type: ignore[arg-type]
+    return Estimate(values.mean(), error, np.asarray(values.size))
 
 
 def moments(state, ledger):
@@ -133,8 +133,7 @@ def evaluate(
     error = np.sqrt(variance / np.maximum(count[:, None], 1))
     whole = {entry: np.concatenate([part[entry] for part in parts]) for entry in parts[0]}
     through = {
-        entry: Estimate(mean[:, j], error[:, j], count)  # type: ignore[arg-type]
-        for j, entry in enumerate(THROUGH_TIME)
+        entry: Estimate(mean[:, j], error[:, j], count) for j, entry in enumerate(THROUGH_TIME)
     }
     spread = {entry: np.sqrt(variance[:, j]) for j, entry in enumerate(THROUGH_TIME)}
     position, log_weight, alive = (whole.pop(x) for x in ("position", "log_weight", "alive"))
@@ -168,7 +167,7 @@ def dissipated(evaluation: Evaluation, reference: Evaluation, temperature: float
         error = mean_of(influence).error
     else:
         error = np.hypot(work.error, difference.error)
-    return Estimate(value, np.asarray(error), work.count)  # type: ignore[arg-type]
+    return Estimate(value, np.asarray(error), work.count)
 
 
 def schedule_record(protocol: AbstractProtocol, points: int = 257) -> Record:

@@ -140,7 +140,8 @@ def read_value(item) -> Any:
     if isinstance(item, h5py.Group):
         from ..estimate import Estimate
 
-        return Estimate(item["value"][()], item["error"][()], item["count"][()])  # type: ignore
+        parts: dict[str, Any] = dict(item)
+        return Estimate(parts["value"][()], parts["error"][()], parts["count"][()])
     if h5py.check_string_dtype(item.dtype):
         text = item.asstr()[()]
         return list(text) if item.shape else text

@@ -8,7 +8,7 @@ from typing import ClassVar
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .._component import AbstractComponent, floating
+from .._component import AbstractComponent, Numbers, floating
 
 
 class AbstractPotential(AbstractComponent):
@@ -87,7 +87,7 @@ class Scaled(AbstractPotential):
     potential: AbstractPotential
     factor: Float[Array, ""]
 
-    def __init__(self, potential, factor):
+    def __init__(self, potential: AbstractPotential, factor: Numbers):
         self.potential = potential
         self.factor = floating(factor)
         if self.factor.shape != ():

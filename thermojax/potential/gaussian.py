@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import floating, known, positive, require
+from .._component import Numbers, floating, known, positive, require
 from .base import AbstractPotential
 
 LOG_2PI = math.log(2 * math.pi)
@@ -35,7 +35,12 @@ class Harmonic(AbstractPotential):
     center: Float[Array, "..."]
     control: Literal["center", "stiffness"] | None = eqx.field(static=True)
 
-    def __init__(self, stiffness=1.0, center=0.0, control=None):
+    def __init__(
+        self,
+        stiffness: Numbers = 1.0,
+        center: Numbers = 0.0,
+        control: Literal["center", "stiffness"] | None = None,
+    ):
         if control not in (None, "center", "stiffness"):
             raise ValueError(f"control = {control!r}: expected 'center', 'stiffness' or None")
         self.stiffness, self.center, self.control = floating(stiffness), floating(center), control
@@ -96,7 +101,7 @@ class Gaussian(AbstractPotential):
     mean: Float[Array, " dim"]
     covariance: Float[Array, "..."]
 
-    def __init__(self, mean, covariance=1.0):
+    def __init__(self, mean: Numbers, covariance: Numbers = 1.0):
         self.mean, self.covariance = floating(mean), floating(covariance)
         if self.mean.ndim != 1:
             raise ValueError(

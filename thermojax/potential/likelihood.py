@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import floating, known
+from .._component import Numbers, floating, known
 from .base import AbstractPotential
 
 
@@ -52,7 +52,7 @@ class LogisticRegression(AbstractPotential):
 
     signed_features: Float[Array, "rows dim"]  # s_i a_i: the labels enter nowhere else
 
-    def __init__(self, features, labels):
+    def __init__(self, features: Numbers, labels: Numbers):
         features, labels = floating(features), jnp.asarray(labels)
         if features.ndim != 2 or labels.shape != features.shape[:1]:
             raise ValueError(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import floating, known, positive, require
+from .._component import Numbers, floating, known, positive, require
 from .base import AbstractPotential
 from .gaussian import require_definite
 
@@ -31,7 +31,7 @@ class GaussianMixture(AbstractPotential):
     covariances: Float[Array, "..."]
     weights: Float[Array, " k"]
 
-    def __init__(self, means, covariances=1.0, weights=None):
+    def __init__(self, means: Numbers, covariances: Numbers = 1.0, weights: Numbers | None = None):
         self.means = floating(means)
         if self.means.ndim != 2:
             raise ValueError(f"means has shape {self.means.shape}: expected (components, dim)")

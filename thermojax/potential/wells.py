@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._component import positive, require
+from .._component import Numbers, floating, positive, require
 from .base import AbstractPotential
 
 
@@ -22,10 +22,11 @@ class DoubleWell(AbstractPotential):
     **Raises:** ValueError for a barrier or a separation that is not positive.
     """
 
-    barrier: Float[Array, ""] = 1.0  # type: ignore[assignment]
-    separation: Float[Array, ""] = 1.0  # type: ignore[assignment]
+    barrier: Float[Array, ""]
+    separation: Float[Array, ""]
 
-    def __check_init__(self):
+    def __init__(self, barrier: Numbers = 1.0, separation: Numbers = 1.0):
+        self.barrier, self.separation = floating(barrier), floating(separation)
         require("barrier", self.barrier, positive, "a positive energy")
         require("separation", self.separation, positive, "a positive length")
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import floating, known, positive, require
+from .._component import Numbers, floating, known, positive, require
 from .base import AbstractProtocol
 from .fixed import require_same_shape
 
@@ -39,7 +39,14 @@ class PiecewiseLinear(AbstractProtocol):
     kicks: Float[Array, "2 *control"] | None
 
     def __init__(
-        self, values, duration, initial=None, final=None, lower=None, upper=None, kicks=None
+        self,
+        values: Numbers,
+        duration: Numbers,
+        initial: Numbers | None = None,
+        final: Numbers | None = None,
+        lower: Numbers | None = None,
+        upper: Numbers | None = None,
+        kicks: Numbers | None = None,
     ):
         self.values, self.duration = floating(values), floating(duration)
         if self.values.ndim < 1 or self.values.shape[0] < 2:
@@ -72,7 +79,16 @@ class PiecewiseLinear(AbstractProtocol):
             raise ValueError(f"values reach {values.max():.6g}, above upper = {upper}: move one")
 
     @classmethod
-    def between(cls, initial, final, duration, knots=16, lower=None, upper=None, kicks=None):
+    def between(
+        cls,
+        initial: Numbers,
+        final: Numbers,
+        duration: Numbers,
+        knots=16,
+        lower: Numbers | None = None,
+        upper: Numbers | None = None,
+        kicks: Numbers | None = None,
+    ) -> PiecewiseLinear:
         """The linear ramp from `initial` to `final` on `knots` knots, ready to be optimized.
 
         The outside values are `initial` and `final` for good; every value inside, 0+ and tau-

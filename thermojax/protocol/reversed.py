@@ -15,6 +15,9 @@ class Reversed(AbstractProtocol):
 
     protocol: AbstractProtocol
 
+    def __init__(self, protocol: AbstractProtocol):
+        self.protocol = protocol
+
     @property
     def duration(self):
         return self.protocol.duration

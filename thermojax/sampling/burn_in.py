@@ -78,7 +78,8 @@ def burn_in(
         v, step, accepted = hmc(move, bridged(new), v, step, MOVES)
         return (v, new, step, log_z), (share, accepted)
 
-    carry = (center + spread * z, jnp.zeros((), center.dtype), jnp.full((), 0.3, center.dtype), 0.0)
+    zero = jnp.zeros((), center.dtype)
+    carry = (center + spread * z, zero, jnp.full((), 0.3, center.dtype), zero)
     last = jnp.arange(rungs) == rungs - 1
     (v, _, step, log_z), (shares, _) = jax.lax.scan(rung, carry, (keys[1 : rungs + 1], last))
     before = energy(v)

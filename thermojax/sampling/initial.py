@@ -16,7 +16,7 @@ from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
 from .burn_in import burn_in
-from .state import State, as_state, spread_batch
+from .state import State, as_state
 
 POSITION, MOMENTUM, NOISE = 0, 1, 2  # what the user's key is split for
 
@@ -198,7 +198,3 @@ def warn_burn_in(report, potential) -> None:
         "tj.Equilibrium, or your own positions as initial=",
         stacklevel=3,
     )
-
-
-def shapes_of(start: Start, position):
-    return spread_batch(jax.tree.map(lambda x: x[0], position), start.batch)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import diffrax as dfx
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,18 +57,21 @@ def solve(
     # the host and would keep it out of XLA's cache on disk. They set the dtype of the state, too.
     time = float if dtype == jnp.result_type(float) else lambda t: jnp.asarray(t, dtype)
     saved, state = [], None
+
+    def look(t, y, args):
+        return y if observe is None else observe(y)
+
     for first, count, size in pieces:
         last = first + count * size
         record = save_steps is not None and stride is None
         subs = [dfx.SubSaveAt(t1=True)]
         if save_steps is not None and stride is not None:
-            look = lambda t, y, args: observe(y)
             subs.append(dfx.SubSaveAt(t0=True, steps=stride // block, fn=look))
         elif save_steps is not None:
             inside = (save_steps >= first) & ((save_steps < last) | (last == steps))
             if np.any(inside):
                 ts = jnp.asarray(save_steps[inside], dtype)
-                subs.append(dfx.SubSaveAt(ts=ts, fn=lambda t, y, args: observe(y)))
+                subs.append(dfx.SubSaveAt(ts=ts, fn=look))
         solution = dfx.diffeqsolve(
             dfx.MultiTerm(drift, noise),
             dataclasses.replace(integrator, block=size, record=record),
@@ -83,6 +85,7 @@ def solve(
             solver_state=state,
             throw=False,
         )
+        assert solution.ys is not None
         state = solution.solver_state
         y0 = jax.tree.map(lambda leaf: leaf[-1], solution.ys[0])
         saved += solution.ys[1:]

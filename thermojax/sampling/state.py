@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -98,8 +97,3 @@ def as_state(initial) -> State | None:
     if isinstance(initial, State):
         return initial
     return initial.state if isinstance(initial, Result | Chain) else None
-
-
-def spread_batch(template: PyTree[Array], batch: int) -> PyTree[jax.ShapeDtypeStruct]:
-    """The shapes of `batch` samples like the template."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((batch, *x.shape), x.dtype), template)
