@@ -85,7 +85,8 @@ class Underdamped(AbstractSystem):
 
     The state is position and momentum, so that a mass that changes in time does work.
 
-    **Arguments:** `potential`; `protocol`; `bath`; `drive(x, control)`, optional.
+    **Arguments:** `potential`; `protocol`; `bath`; `drive(x, control)`, optional: a force of the
+    shape of one sample x.
     """
 
     potential: AbstractPotential
@@ -97,7 +98,8 @@ class Underdamped(AbstractSystem):
 class Overdamped(AbstractSystem):
     r"""dx = (-grad U + f) / gamma dt + sqrt(2 kT / gamma) dW. The mass of the bath is not used.
 
-    **Arguments:** `potential`; `protocol`; `bath`; `drive(x, control)`, optional.
+    **Arguments:** `potential`; `protocol`; `bath`; `drive(x, control)`, optional: a force of the
+    shape of one sample x.
     """
 
     potential: AbstractPotential

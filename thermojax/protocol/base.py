@@ -11,7 +11,7 @@ from .._component import AbstractComponent
 
 
 class AbstractProtocol(AbstractComponent):
-    """A control as a function of time on [0, duration], with values outside of it.
+    """A control (a scalar or `(k,)`) as a function of time on [0, duration], and outside of it.
 
     Outside, the control is `initial` before 0 and `final` after `duration`. Where these differ
     from the values just inside, the protocol jumps, and the jump's work is paid.

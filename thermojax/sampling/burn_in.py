@@ -24,7 +24,7 @@ LOWEST_POPULATION = 512
 
 
 class BurnInReport(eqx.Module):
-    """How a start from burn-in went.
+    """How a start from burn-in went; each entry a scalar.
 
     - `acceptance`: of the last moves; healthy between 0.4 and 0.99.
     - `lowest_ess`: the smallest effective sample size of a rung, as a share of the population.

@@ -75,6 +75,7 @@ class Result(AbstractComponent):
 class Chain(AbstractComponent):
     """Persistent paths for a training loop: `tj.start` makes one, `tj.advance` moves it on.
 
+    Positions and momenta have the batch as their first axis, energies are `(batch,)`.
     `control` is the value that the potential holds now, `step` the absolute step since the start,
     `words` the noise key: the chain is a pytree to carry through jit, scan and checkpoints.
     """

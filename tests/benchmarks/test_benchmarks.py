@@ -1,0 +1,28 @@
+"""The benchmark's two programs solve the same problem, and its measuring functions run."""
+
+import jax
+import numpy as np
+
+from benchmarks.__main__ import forward_row, gradient_row, header, table
+from benchmarks.measure import forward, gradient, ours, plain, stiffness_ramp
+
+
+def test_the_plain_scan_and_ours_do_the_same_mean_work():
+    """Two independent sets of paths through a stiffness ramp, within 4 standard errors."""
+    case = stiffness_ramp(batch=4096, dim=2, steps=60)
+    mine = jax.jit(ours(case))(*case.inputs(jax.random.key(0))).ledger.work
+    hand = jax.jit(plain(case))(*case.inputs(jax.random.key(1)))[2]
+    mine, hand = np.asarray(mine, float), np.asarray(hand, float)
+    error = np.sqrt((mine.var() + hand.var()) / case.batch)
+    assert abs(mine.mean() - hand.mean()) < 4 * error
+    assert error < 0.03 * mine.mean()
+
+
+def test_the_measuring_functions_run_a_small_case():
+    case = stiffness_ramp(batch=8, dim=1, steps=8)
+    fast = forward_row(case, forward(case, rounds=2))
+    steep = gradient_row(case, gradient(case, rounds=2))
+    assert fast["ours ns"] > 0 and fast["scan ns"] > 0 and fast["speed ratio"] > 0
+    assert steep["time ratio"] > 0
+    assert len(table([fast]).splitlines()) == len(table([steep]).splitlines()) == 3
+    assert {"date", "jax", "jaxlib", "diffrax", "equinox", "device", "cpu"} <= set(header())

@@ -1,0 +1,239 @@
+"""The house keeps its shape: imports run downward, classes are abstract or final, names are told.
+
+All of it is read from the source or from the imported package; nothing here computes.
+"""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import equinox as eqx
+import pytest
+
+import thermojax
+
+HOUSE = Path(thermojax.__file__).parent
+ROOT = HOUSE.parent
+FILES = sorted(HOUSE.rglob("*.py"))
+
+# From the bottom to the top: a file may import from its own level and from those below.
+LEVELS = (
+    ("_component", "_tree", "version"),
+    ("potential",),
+    ("protocol",),
+    ("system",),
+    ("ledger",),
+    ("estimate",),
+    ("dynamics",),
+    ("sampling",),
+    ("distribution",),
+    ("estimators",),
+    ("optimize",),
+    ("apps",),
+    ("check",),
+    ("experiment",),
+    ("cli",),
+    ("", "__main__"),  # thermojax itself
+)
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+
+LONGEST_FILE = 500
+NOT_FOR_EVERYONE = ("omegaconf", "h5py", "matplotlib", "tqdm", "yaml", "scipy", "sklearn")
+NO_MEMBERS = {"AbstractComponent"}  # what all parts share: it asks nothing of a subclass
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(module: str) -> str:
+    """`dynamics` of `thermojax.dynamics.terms`; empty for thermojax itself."""
+    return module.removeprefix("thermojax").lstrip(".").split(".")[0]
+
+
+MODULES = {module_name(file): file for file in FILES}
+
+
+def imported(file: Path):
+    """(line, module of ours) for every import in a file, those inside of functions too."""
+    module = module_name(file)
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            # `from .. import sampling` imports a module, `from ..ledger import Ledger` does not.
+            found = [
+                name if (name := f"{base}.{alias.name}") in MODULES else base
+                for alias in node.names
+            ]
+        else:
+            continue
+        yield from ((node.lineno, name) for name in found if (name + ".").startswith("thermojax."))
+
+
+def test_every_file_has_a_level():
+    unknown = sorted({part_of(module) for module in MODULES} - LEVEL.keys())
+    assert not unknown, f"not in LEVELS: {unknown}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downward(module):
+    upward = [
+        f"{module}, line {line}: imports {name}"
+        for line, name in imported(MODULES[module])
+        if LEVEL[part_of(name)] > LEVEL[part_of(module)]
+    ]
+    assert not upward, "\n".join(upward)
+
+
+def test_the_reader_of_imports_sees_all_kinds(tmp_path, monkeypatch):
+    """The test of the test: each way to write an import is found."""
+    folder = tmp_path / "thermojax" / "potential"
+    folder.mkdir(parents=True)
+    file = folder / "file.py"
+    file.write_text(
+        "import jax, thermojax.cli\n"
+        "from . import base\n"
+        "from .. import sampling\n"
+        "from ..ledger import Ledger\n"
+        "from thermojax.check import Report\n"
+        "def f():\n"
+        "    from ..optimize.fit import Fit\n"
+    )
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert [name.removeprefix("thermojax.") for _, name in imported(file)] == [
+        "cli",
+        "potential.base",
+        "sampling",
+        "ledger",
+        "check",
+        "optimize.fit",
+    ]
+
+
+def exported() -> dict[str, object]:
+    """What `thermojax/__init__.py` hands out, by the names it gives."""
+    tree = ast.parse((HOUSE / "__init__.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = [alias.asname or alias.name for node in imports for alias in node.names]
+    return {name: getattr(thermojax, name) for name in names if not name.startswith("__")}
+
+
+EXPORTED = exported()
+
+
+def all_modules_imported():
+    for found in pkgutil.walk_packages(thermojax.__path__, "thermojax."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def eqx_classes() -> dict[str, type]:
+    """Every class of the package that is an eqx.Module, whoever exports it."""
+    return {
+        f"{module.__name__}.{name}": thing
+        for module in all_modules_imported()
+        for name, thing in vars(module).items()
+        if inspect.isclass(thing)
+        and issubclass(thing, eqx.Module)
+        and thing.__module__ == module.__name__
+    }
+
+
+CLASSES = eqx_classes()
+
+
+def open_members(cls: type) -> set[str]:
+    """Abstract methods, variables and class variables that a subclass must fill in."""
+    kinds = ("__abstractmethods__", "__abstractvars__", "__abstractclassvars__")
+    return {name for kind in kinds for name in getattr(cls, kind, ())}
+
+
+def test_exported_classes_are_among_those_looked_at():
+    modules = {n for n, x in EXPORTED.items() if inspect.isclass(x) and issubclass(x, eqx.Module)}
+    assert modules and modules <= {name.rpartition(".")[2] for name in CLASSES}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_classes_are_abstract_or_final(name):
+    cls = CLASSES[name]
+    if cls.__name__.startswith("Abstract"):
+        assert open_members(cls) or cls.__name__ in NO_MEMBERS, "abstract, and asks for nothing"
+        return
+    assert not open_members(cls), f"{open_members(cls)} are open: call it Abstract..."
+    heirs = [x.__name__ for x in cls.__subclasses__() if x.__module__.startswith("thermojax.")]
+    assert not heirs, f"final, but {heirs} derive from it"
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_fields_and_init_are_in_one_class(name):
+    cls = CLASSES[name]
+    if "def __init__(" in inspect.getsource(cls):
+        inherited = {field.name for field in dataclasses.fields(cls)} - set(
+            inspect.get_annotations(cls)
+        )
+        assert not inherited, f"{inherited} are fields of a base class: state them here"
+
+
+def takes_arrays(thing) -> bool:
+    """Whether the signature of a function, or a field of a class, speaks of arrays."""
+    hints = inspect.get_annotations(thing).values()
+    return any(re.search(r"\bArray\b|\bNumbers\b", str(hint)) for hint in hints)
+
+
+SHAPE = re.compile(
+    r"`\((\w+, ?)+\w*\)`|\(\w+,\)|\bshapes?\b|\bscalar\b|\ba number\b|\bfirst axis\b|\bleading axis"
+)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_public_names_say_what_they_are_and_of_what_shape(name):
+    thing = EXPORTED[name]
+    text = (vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__) or ""
+    # Dataclasses and named tuples write their signature where nobody writes a docstring.
+    assert text.strip() and not text.startswith(f"{name}("), "no docstring"
+    if takes_arrays(thing):
+        assert SHAPE.search(text), "its docstring does not say the shapes of its arrays"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_files_stay_short(file):
+    assert len(file.read_text().splitlines()) <= LONGEST_FILE, "a second concept: split the file"
+
+
+def test_import_loads_only_what_a_simulation_needs():
+    program = "import sys, thermojax; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "diffrax" in loaded and not loaded & set(NOT_FOR_EVERYONE)
+
+
+def unmentioned(text: str) -> list[str]:
+    """Public names that stand nowhere in code: `name`, or tj.name in an example."""
+    code = " ".join(re.findall(r"```.*?```|`[^`\n]+`", text, flags=re.DOTALL))
+    return [name for name in EXPORTED if not re.search(rf"(?<!\w){name}(?!\w)", code)]
+
+
+def test_public_names_are_in_the_changelog():
+    missing = unmentioned((ROOT / "CHANGELOG.md").read_text())
+    assert not missing, f"CHANGELOG.md does not list {', '.join(missing)}"
+
+
+def test_public_names_are_in_the_documentation():
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    missing = unmentioned("\n\n".join(file.read_text() for file in files))
+    assert not missing, f"neither README.md nor docs/ mention {', '.join(missing)}"
