@@ -98,7 +98,8 @@ def test_what_is_printed(tiny_run):
     assert re.search(r"^worst radius .*±.*±.*±.*±", printed, re.MULTILINE)
     assert "no paths diverged" in printed
     assert "low effective sample size" in printed  # 64 paths cannot carry an exponential average
-    assert progress.splitlines()[0].startswith("training: 3 steps in ")
+    stages = [line.partition(" in ")[0] for line in progress.splitlines()]
+    assert stages[:2] == ["rehearsal: 3 steps", "training: 3 steps"]
     assert "\r" not in progress  # no bar where it cannot move
 
 
