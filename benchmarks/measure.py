@@ -70,15 +70,21 @@ def posterior_ramp(batch: int, steps: int) -> Case:
     return Case(f"posterior ramp {batch} x 31", ramp, (0.0, 1.0), batch, features.shape[1], steps)
 
 
-def all_cases() -> list[Case]:
+def all_cases(widest: int = 1024) -> list[Case]:
+    """Small and large batches and dimensions; `widest`, the batch of the largest dimension."""
     return [
         stiffness_ramp(1024, 1, 1000),
         stiffness_ramp(1024, 8, 1000),
-        stiffness_ramp(1024, 64, 1000),
+        stiffness_ramp(widest, 64, 1000),
         stiffness_ramp(65536, 1, 200),
         stiffness_ramp(1, 1, 20000),
         posterior_ramp(256, 200),
     ]
+
+
+def gradient_cases() -> list[Case]:
+    """The same, but for a plain scan whose gradient would keep 1.5 GiB at the full width."""
+    return all_cases(widest=256)
 
 
 def quick_cases() -> list[Case]:

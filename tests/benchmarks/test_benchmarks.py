@@ -22,7 +22,7 @@ def test_the_measuring_functions_run_a_small_case():
     case = stiffness_ramp(batch=8, dim=1, steps=8)
     fast = forward_row(case, forward(case, rounds=2))
     steep = gradient_row(case, gradient(case, rounds=2))
-    assert fast["ours ns"] > 0 and fast["scan ns"] > 0 and fast["speed ratio"] > 0
-    assert steep["time ratio"] > 0
+    assert all(float(fast[name]) > 0 for name in ("ours ns", "scan ns", "speed ratio"))
+    assert float(steep["time ratio"]) > 0
     assert len(table([fast]).splitlines()) == len(table([steep]).splitlines()) == 3
     assert {"date", "jax", "jaxlib", "diffrax", "equinox", "device", "cpu"} <= set(header())

@@ -167,6 +167,7 @@ def small(parameters):
 PARAMETERS = jnp.array([1.5, 2.0, 0.8, 1.3, 0.7, 0.9])
 
 
+@pytest.mark.slow
 def test_reverse_mode_equals_finite_differences():
     gradient = jax.grad(small)(PARAMETERS)
     shifts = 1e-5 * jnp.eye(6)
@@ -214,6 +215,7 @@ def test_same_path_for_any_block_under_jit_and_vmap():
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_advance_in_pieces_equals_one_piece():
     system = dragged()
     chain = tj.start(system, jax.random.key(2), batch=16, initial=tj.Equilibrium(jnp.zeros(2)))
@@ -252,6 +254,7 @@ def test_pytrees_kicks_drive_snapshots_and_the_first_law():
     assert jnp.all(out.ledger.drive_work != 0)
 
 
+@pytest.mark.slow
 def test_float32_stays_float32():
     out = tj.simulate(
         dragged(),
