@@ -162,8 +162,8 @@ def test_callbacks_bounds_history_and_early_stop():
     assert fit.stopped == "the callback ended training at step 6"
     assert fit.history["loss"].shape == fit.history["error"].shape == (6,)
     assert fit.value.error > 0 and fit.chosen in fit.candidates
-    lowest = min(float(c.value) for c in fit.candidates.values())
-    assert float(fit.candidates[fit.chosen].value) == lowest
+    # The averaged iterate, or one that is lower beyond doubt.
+    assert fit.candidates[fit.chosen].value <= fit.candidates["averaged"].value
     stuck = tj.optimize(system, tj.MeanWork(), optax.sgd(0.0), KEY, steps=50, patience=5, **options)
     assert "no progress for 5 steps" in stuck.stopped
     np.testing.assert_array_equal(trained(stuck).values, protocol.values)
