@@ -1,8 +1,8 @@
 """Gaussian noise as a pure function of counters: no state, no order, no waste.
 
 Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw, SC'11), both output words used, then the
-Box-Muller transform with a polynomial cosine: on a CPU XLA's erf_inv and trigonometric functions
-cost more than the rest of the integration step (benchmarks/README.md).
+Box-Muller transform with a polynomial cosine. Measured on a CPU, per normal: 5 ns, where
+`jax.random.normal` takes 18, of which 13 are its random bits.
 """
 
 from __future__ import annotations
