@@ -20,7 +20,7 @@ from ..potential import batched_energy
 from ..protocol import value_at
 from ..system import AbstractSystem, Overdamped
 from .noise import GridBrownianPath
-from .splitting import AbstractSplitting, Carry, drive_work, kinetic
+from .splitting import AbstractSplitting, Carry, Entry, drive_work, kinetic
 from .terms import DriftTerm, unwrapped
 
 LEFT, RIGHT = 0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6  # where QUICSORT asks for the force
@@ -90,12 +90,12 @@ class QUICSORT(AbstractSplitting):
         )
         return y1, error, dense, (*state, prepared), result
 
-    def run_block(self, drift, noise, first, carry):
+    def run_block(self, drift, noise, first, carry, ledger):
         path = noise.path
         if self.path == "tree":
             path = TreePath(path.words, path.shape, drift.table.steps)
         noise = dataclasses.replace(noise, path=Numbered(path, path.shape))
-        return AbstractSplitting.run_block(self, drift, noise, first, carry)
+        return AbstractSplitting.run_block(self, drift, noise, first, carry, ledger)
 
     def substep(self, drift, carry, at, normals):
         *normals, index = normals
@@ -138,18 +138,10 @@ class QUICSORT(AbstractSplitting):
         energy = batched_energy(potential, x, at.next)
         work = opened + within + (energy - batched_energy(potential, x, closing))
         driven = drive_work(drift.driven(x0, opening), drift.driven(x, closing), x0, x)
-        book = carry.ledger
         total = energy + kinetic(p, at.bath.inverse_mass)
-        heat = work + driven - (total - book.energy)
-        ledger = dataclasses.replace(
-            book,
-            work=book.work + work,
-            heat=book.heat + heat,
-            drive_work=book.drive_work + driven,
-            bath_entropy=book.bath_entropy + at.bath.beta * heat,
-            energy=total,
-        )
-        return Carry(x, p, ledger, None, energy, None)
+        change = work if driven is None else work + driven
+        entry = Entry(work, change - (total - carry.energy), jnp.zeros_like(work), driven)
+        return Carry(x, p, None, energy, None, total, carry.alive), entry
 
     def within(self, drift: DriftTerm, index):
         """The control as a function of the time s within step `index`, from 0 to h.
