@@ -22,6 +22,8 @@ class Ledger(AbstractComponent):
     - `drive_work`: of a non-conservative force. `kick_work`: of momentum kicks.
     - `bath_entropy`: sum of beta_i Q_i, the entropy the bath takes up.
     - `energy_start`, `energy`: H before the first jump and now, kinetic part included.
+    - `kinetic_start`, `kinetic`: the kinetic part of both; overdamped, that of the integrator's
+      hidden momentum.
     - `alive`: 1 while the path is finite; a path that diverges is frozen there and set to 0.
     """
 
@@ -33,13 +35,15 @@ class Ledger(AbstractComponent):
     bath_entropy: Float[Array, " batch"]
     energy_start: Float[Array, " batch"]
     energy: Float[Array, " batch"]
+    kinetic_start: Float[Array, " batch"]
+    kinetic: Float[Array, " batch"]
     alive: Float[Array, " batch"]
 
     @classmethod
-    def opened(cls, energy: Float[Array, " batch"]) -> Ledger:
-        """The empty ledger of paths that start with these energies."""
-        zero = jnp.zeros_like(energy)
-        return cls(zero, zero, zero, zero, zero, zero, energy, energy, jnp.ones_like(energy))
+    def opened(cls, energy: Float[Array, " batch"], kinetic: Float[Array, " batch"]) -> Ledger:
+        """The empty ledger of paths that start with these energies, whole and kinetic."""
+        zero, one = jnp.zeros_like(energy), jnp.ones_like(energy)
+        return cls(zero, zero, zero, zero, zero, zero, energy, energy, kinetic, kinetic, one)
 
     @property
     def total_work(self) -> Float[Array, " batch"]:
@@ -48,6 +52,19 @@ class Ledger(AbstractComponent):
         This is the work for which <exp(-beta W)> = exp(-beta Delta F) is exact at any step.
         """
         return self.work + self.shadow_work + self.drive_work + self.kick_work
+
+    @property
+    def kinetic_heat(self) -> Float[Array, " batch"]:
+        """The heat that came out of the momenta: W_kick - Delta K."""
+        return self.kick_work - (self.kinetic - self.kinetic_start)
+
+    @property
+    def configurational_heat(self) -> Float[Array, " batch"]:
+        """The rest of the heat, that came out of the positions: W + W_shadow + W_drive - Delta U.
+
+        The work of a mass that changes in time is counted here.
+        """
+        return self.heat - self.kinetic_heat
 
     @property
     def diverged(self):

@@ -151,7 +151,7 @@ def replay(system, steps, state, table, integrator):
         integrator,
         (state.position, momentum, ledger),
         save_steps=np.arange(steps + 1),
-        observe=lambda y: y[:2],
+        observe=lambda step, y: y[:2],
     )
     return (position, *leave(drift, position, momentum, ledger)), states
 
@@ -283,7 +283,7 @@ def test_the_terms_are_diffrax_terms():
     table = timetable(system, x, h, 4)
     path = GridBrownianPath(key_words(jax.random.fold_in(KEY, NOISE)), jax.eval_shape(lambda: x), h)
     terms = dfx.MultiTerm(DriftTerm(system, table), NoiseTerm(system, table, path))
-    ledger = tj.Ledger.opened(jnp.zeros(5))
+    ledger = tj.Ledger.opened(jnp.zeros(5), jnp.zeros(5))
     y = (x, jnp.zeros_like(x), ledger)
     sol = dfx.diffeqsolve(
         terms,

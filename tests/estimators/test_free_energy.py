@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from thermojax.estimators import jarzynski
+from thermojax.estimators.free_energy import jarzynski
 
 
 def test_gaussian_work():

@@ -96,7 +96,7 @@ def test_snapshots_lie_on_the_path(integrator):
     np.testing.assert_allclose(ledger.heat[-1], out.ledger.heat, rtol=1e-12)
     changes = ledger.energy - ledger.energy_start
     np.testing.assert_allclose(changes, ledger.total_work - ledger.heat, atol=1e-12)
-    few = work_of(SYSTEM, save=3, observe=lambda s, book: s.position.mean(), integrator=integrator)
+    few = work_of(SYSTEM, save=3, observe=lambda t, s, book: s.position.mean(), integrator=integrator)
     assert few.saved is not None
     assert few.saved.values.shape == (3,)
     np.testing.assert_allclose(few.saved.values[-1], out.position.mean(), rtol=1e-12)

@@ -11,6 +11,7 @@ from .splitting import kicked as kicked
 from .splitting import kinetic as kinetic
 from .terms import DriftTerm as DriftTerm
 from .terms import NoiseTerm as NoiseTerm
+from .terms import bath_at as bath_at
 from .timetable import Coefficients as Coefficients
 from .timetable import Timetable as Timetable
 from .timetable import coefficients as coefficients

@@ -159,7 +159,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             if table.scheduled:
                 entry = dataclasses.replace(entry, bath_entropy=at.bath.beta * entry.heat)
             carry, entry = frozen(new, entry, carry)
-            passed = (carry.position, carry.momentum, carry.energy, carry.alive)
+            passed = (carry.position, carry.momentum, *balance(carry))
             if narrow:
                 return (carry, total), (entry, passed if self.record else None)
             return (carry, jax.tree.map(jnp.add, total, entry)), None
@@ -177,7 +177,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
                     x, p, *now = passed
                     sums = jax.tree.map(lambda leaf: jnp.cumsum(leaf, axis=0), entries)
                     path = (x, p, posted(ledger, sums, table, *now))
-            return (carry, posted(ledger, total, table, carry.energy, carry.alive)), path
+            return (carry, posted(ledger, total, table, *balance(carry))), path
 
         size = chunk_size(k, noise.path)
         if size == k:
@@ -207,7 +207,11 @@ def nothing(carry: Carry, table: Timetable) -> Entry:
     return Entry(zero, zero, zero, driven, zero if table.scheduled else None)
 
 
-def posted(ledger: Ledger, total: Entry, table: Timetable, energy, alive) -> Ledger:
+def balance(carry: Carry):
+    return carry.energy, carry.kinetic_energy, carry.alive
+
+
+def posted(ledger: Ledger, total: Entry, table: Timetable, energy, kinetic, alive) -> Ledger:
     """The ledger after entries of this sum; with sums (substeps, batch), after each of them."""
     entropy = total.bath_entropy if table.scheduled else table.bath.beta * total.heat
     driven = 0.0 if total.drive_work is None else total.drive_work
@@ -222,7 +226,8 @@ def posted(ledger: Ledger, total: Entry, table: Timetable, energy, alive) -> Led
         ledger.energy_start,
     )
     now = (jnp.broadcast_to(a + b, energy.shape) for a, b in zip(past, sums, strict=True))
-    return Ledger(*now, energy, alive)
+    kinetic_start = jnp.broadcast_to(ledger.kinetic_start, energy.shape)
+    return Ledger(*now, energy, kinetic_start, kinetic, alive)
 
 
 def frozen(new: Carry, entry: Entry, old: Carry) -> tuple[Carry, Entry]:

@@ -1,68 +1,254 @@
-"""Free energy differences from nonequilibrium work."""
+"""Free energy differences: from work (Jarzynski, Bennett) and from equilibrium (integration)."""
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import known
-from ..estimate import Estimate
-
-
-class FreeEnergy(eqx.Module):
-    r"""A ratio of partition functions, from an exponential average.
-
-    - `log_ratio`: ln(Z_1 / Z_0), with its standard error; -beta Delta F at one temperature, the
-      log evidence ln p(y) on a ramp from prior to posterior.
-    - `effective_samples`: (sum w)^2 / sum w^2, how many equal weights would do as well. The error
-      means little where this is small.
-    - `bias`: by how much n paths underestimate ln(Z_1/Z_0) on average, to second order; small
-      beside the error wherever that is small, and not corrected for.
-    """
-
-    log_ratio: Estimate
-    effective_samples: Float[Array, ""]
-    bias: Float[Array, ""]
-
-    def difference(self, temperature=1.0) -> Estimate:
-        """Delta F = -kT ln(Z_1 / Z_0), for ends at one temperature."""
-        value = -temperature * self.log_ratio.value
-        return Estimate(value, temperature * self.log_ratio.error, self.log_ratio.count)
+from ..distribution import log_work_moment
+from ..estimate import Estimate, weighted_mean
+from ..protocol import AbstractProtocol, Constant
+from ..sampling import Result, equilibrium_positions
+from ..system import AbstractSystem
+from .exponential import FreeEnergy, exponential_average
+from .fluctuation import crooks, overlap
 
 
 def jarzynski(
-    log_weight: Float[Array, " paths"], alive: Float[Array, " paths"] | None = None
+    run: Result | Float[Array, " paths"],
+    alive: Float[Array, " paths"] | None = None,
+    *,
+    system: AbstractSystem | None = None,
 ) -> FreeEnergy:
     r"""ln(Z_1 / Z_0) = ln <exp(log_weight)>, the nonequilibrium work theorem.
 
-    With one temperature `log_weight` = -beta (total work). The error is that of the delta method,
-    sd(w) / (mean(w) sqrt(n)).
+    With one temperature log_weight = -beta (total work). The error is that of the delta method,
+    sd(w) / (mean(w) sqrt(n)). Warns where few paths dominate the average.
 
-    **Arguments:** `log_weight`, `(paths,)`, from paths that start in equilibrium: the
-    `log_weight` of a `tj.Result`; `alive`, `(paths,)`, zero for the paths to leave out (those
-    that diverged; leaving many out biases the result).
+    **Arguments:** `run`, a `tj.Result` that started in equilibrium, or its `log_weight` `(paths,)`;
+    `alive`, `(paths,)`, zero for the paths to leave out (those that diverged; leaving many out
+    biases the result); `system`, the one that ran: where it is quadratic, whether the variance of
+    the average is infinite is decided exactly (`tj.log_work_moment`), and then the error is inf.
 
     **Returns:** a `FreeEnergy`. **Raises:** ValueError for fewer than two paths.
 
     **Source:** C. Jarzynski, Phys. Rev. Lett. 78, 2690 (1997), eq. (2).
     """
-    log_weight = jnp.asarray(log_weight)
+    log_weight, kept = weights_of("log_weight", run, alive)
+    found = exponential_average(log_weight, kept)
+    if system is not None and infinite_variance(system):
+        warnings.warn(
+            "the variance of exp(-beta W) is infinite for this protocol (the matrix Riccati "
+            "equation of its second moment loses positivity): no number of paths makes this "
+            "average reliable; run slower, or use bar",
+            stacklevel=2,
+        )
+        infinite = jnp.full_like(found.log_ratio.error, jnp.inf)
+        return eqx.tree_at(lambda f: f.log_ratio.error, found, infinite)
+    warn_of(found)
+    return found
+
+
+def weights_of(name: str, run, alive=None):
+    """(log_weight, alive) of a result or an array, checked."""
+    if isinstance(run, Result):
+        run, alive = run.log_weight, run.ledger.alive if alive is None else alive
+    log_weight = jnp.asarray(run)
     if log_weight.ndim != 1 or log_weight.shape[0] < 2:
         raise ValueError(
-            f"log_weight has shape {log_weight.shape}: expected (paths,) with at least two paths"
+            f"{name} has shape {log_weight.shape}: expected (paths,) with at least two paths"
         )
-    kept = jnp.ones_like(log_weight) if alive is None else jnp.asarray(alive, log_weight.dtype)
-    if (values := known(kept)) is not None and (values != 0).sum() < 2:
+    alive = jnp.ones_like(log_weight) if alive is None else jnp.asarray(alive, log_weight.dtype)
+    kept, values = known(alive), known(log_weight)
+    if kept is not None and (kept != 0).sum() < 2:
         raise ValueError("alive leaves fewer than two paths: nothing can be averaged")
-    masked = jnp.where(kept > 0, log_weight, -jnp.inf)
-    largest = jnp.max(masked)
-    # Relative to the largest weight nothing overflows, and the sums are exact to rounding.
-    w = jnp.where(kept > 0, jnp.exp(masked - largest), 0)
-    n = jnp.sum(kept > 0)
-    mean = jnp.sum(w) / n
-    variance = jnp.sum(jnp.where(kept > 0, (w / mean - 1) ** 2, 0)) / (n - 1)
-    error = jnp.sqrt(variance / n)
-    effective = jnp.sum(w) ** 2 / jnp.sum(w**2)
-    estimate = Estimate(largest + jnp.log(mean), error, n)
-    return FreeEnergy(estimate, effective, variance / (2 * n))
+    if kept is not None and values is not None and not np.all(np.isfinite(values[kept != 0])):
+        bad = int(np.sum(~np.isfinite(values[kept != 0])))
+        raise ValueError(
+            f"{name} is not finite on {bad} paths: leave diverged paths out with alive="
+        )
+    return log_weight, alive
+
+
+def infinite_variance(system: AbstractSystem) -> bool:
+    """Whether <exp(-2 beta W)> diverges; False where the system is not quadratic."""
+    try:
+        return bool(jnp.isinf(log_work_moment(system, 2.0)))
+    except ValueError:
+        return False
+
+
+def warn_of(found: FreeEnergy) -> None:
+    if found.doubt is not None:
+        warnings.warn(found.doubt, stacklevel=3)
+
+
+def bar(
+    forward: Result | Float[Array, " paths"], reverse: Result | Float[Array, " paths"]
+) -> FreeEnergy:
+    r"""ln(Z_1 / Z_0) from runs in both directions: the estimator of least variance.
+
+    It is the root l of
+
+        sum_F sigma(a_i - l - M) = sum_R sigma(b_j + l + M),    M = ln(n_F / n_R),
+
+    a and b the log weights -beta W of the forward and the reverse runs, sigma(x) = 1/(1 + e^-x).
+    The error is the asymptotic one, sqrt of sum over both sides of (<f^2>/<f>^2 - 1)/n.
+
+    **Arguments:** `forward`, the `tj.Result` of the system (or its log weights, `(paths,)`), and
+    `reverse`, that of `tj.reverse(system)`, each from its own equilibrium.
+
+    **Returns:** a `FreeEnergy` of the forward direction. Warns where the two hardly overlap.
+
+    **Raises:** ValueError for shapes that do not fit, numbers that are not finite, or log weights
+    that cannot be those of one process in its two directions (by Crooks' relation).
+
+    **Source:** C. H. Bennett, J. Comput. Phys. 22, 245 (1976); M. R. Shirts, E. Bair, G. Hooker,
+    V. S. Pande, Phys. Rev. Lett. 91, 140601 (2003), eq. (8).
+    """
+    a, kept_a = weights_of("forward", forward)
+    b, kept_b = weights_of("reverse", reverse)
+    require_one_process(a, b, kept_a, kept_b)
+    n_a, n_b = jnp.sum(kept_a > 0), jnp.sum(kept_b > 0)
+    shift = jnp.log(n_a / n_b)
+    a, b = (jnp.where(k > 0, x, 0) for x, k in ((a, kept_a), (b, kept_b)))
+
+    def shares(ratio):
+        f = jnp.where(kept_a > 0, jax.nn.sigmoid(a - ratio - shift), 0)
+        g = jnp.where(kept_b > 0, jax.nn.sigmoid(b + ratio + shift), 0)
+        return f, g
+
+    def balance(ratio):
+        f, g = shares(ratio)
+        return jnp.sum(f) - jnp.sum(g)
+
+    # The balance falls monotonically through its root, which lies between the extreme weights.
+    ends = jnp.concatenate([a, -b])
+    width = jnp.abs(shift) + jnp.log(n_a + n_b) + 1
+
+    def halve(_, bracket):
+        low, high = bracket
+        middle = 0.5 * (low + high)
+        above = balance(middle) > 0
+        return jnp.where(above, middle, low), jnp.where(above, high, middle)
+
+    bracket = jnp.min(ends) - width, jnp.max(ends) + width
+    low, high = jax.lax.fori_loop(0, 60, halve, jax.lax.stop_gradient(bracket))
+    root = 0.5 * (low + high)
+    # One step of Newton polishes the root, and carries its gradient.
+    slope = jax.lax.stop_gradient(jax.grad(balance)(root))
+    root = root - balance(root) / jnp.where(slope == 0, -1.0, slope)
+    f, g = shares(root)
+    variance = effective = None
+    for share, n in ((f, n_a), (g, n_b)):
+        ratio = n * jnp.sum(share**2) / jnp.sum(share) ** 2
+        variance = (0 if variance is None else variance) + (ratio - 1) / n
+        effective = n / ratio if effective is None else jnp.minimum(effective, n / ratio)
+    assert variance is not None and effective is not None
+    found = FreeEnergy(
+        Estimate(root, jnp.sqrt(variance), n_a + n_b), effective, jnp.zeros_like(root)
+    )
+    warn_of(found)
+    return found
+
+
+def require_one_process(a, b, kept_a, kept_b) -> None:
+    """Forward and reverse log weights obey the second law and, roughly, Crooks' relation."""
+    values = [known(x) for x in (a, b, kept_a, kept_b)]
+    if any(x is None for x in values):
+        return
+    a, b, kept_a, kept_b = values
+    a, b = a[kept_a != 0], b[kept_b != 0]
+    dissipated = -(a.mean() + b.mean())
+    error = np.hypot(a.std() / np.sqrt(a.size), b.std() / np.sqrt(b.size))
+    cure = (
+        "pass the log_weight (-beta W) of each run in its own direction, the reverse one from "
+        "tj.reverse(system)"
+    )
+    if dissipated < -5 * error - 1e-9 * max(1.0, np.abs(a).max()):
+        raise ValueError(
+            f"forward and reverse together dissipate {dissipated:.3g} +- {error:.1g} < 0, against "
+            f"the second law: {cure}"
+        )
+    if a.std() == 0 or b.std() == 0 or min(a.size, b.size) < 50:
+        return
+    if overlap(jnp.asarray(-a), jnp.asarray(b)) is False:
+        return
+    slope = crooks(jnp.asarray(-a), jnp.asarray(-b)).slope
+    if abs(float(slope.value) - 1) > max(0.5, 5 * float(slope.error)):
+        raise ValueError(
+            f"forward and reverse are not one process in its two directions (Crooks' slope is "
+            f"{slope}, not 1): {cure}"
+        )
+
+
+def thermodynamic_integration(
+    system: AbstractSystem,
+    key: PRNGKeyArray,
+    *,
+    batch: int,
+    nodes: int = 12,
+    initial: Any = None,
+) -> FreeEnergy:
+    r"""ln(Z_1 / Z_0) from equilibria along the straight line between the protocol's outside values.
+
+        Delta F = int_0^1 <dU/dcontrol>_s . (control_1 - control_0) ds
+
+    by Gauss-Legendre quadrature, each average over an equilibrium of its own (drawn exactly where
+    the potential can, else by burn-in). The error adds the statistical one and that of the
+    quadrature, taken from the rule on every second node.
+
+    **Arguments:** `system`, of which the outside values of the protocol, the potential and the
+    temperature before the run are used; `batch`, samples per node; `nodes`, a whole number;
+    `initial`, a `tj.Equilibrium(template)` where the potential needs a template.
+
+    **Returns:** a `FreeEnergy`. **Raises:** ValueError as `tj.simulate` does for starts, and for
+    fewer than four nodes.
+
+    **Source:** J. G. Kirkwood, J. Chem. Phys. 3, 300 (1935).
+    """
+    if nodes < 4:
+        raise ValueError(f"nodes = {nodes}: expected at least 4, to tell the quadrature's error")
+    first, last = system.protocol.initial, system.protocol.final
+    bath = system.bath
+    if isinstance(bath.temperature, AbstractProtocol):
+        raise ValueError("the temperature changes in time: thermodynamic_integration needs one")
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    points, weights = 0.5 * (points + 1), 0.5 * weights
+    values, errors = [], []
+    for i, s in enumerate(points):
+        control = first + s * (last - first)
+        here = system.replace(protocol=Constant(control))
+        x = equilibrium_positions(here, jax.random.fold_in(key, i), batch, initial)
+
+        def slope(x, control=control):
+            return jax.jvp(lambda c: system.potential.energy(x, c), (control,), (last - first,))[1]
+
+        found = weighted_mean(jax.vmap(slope)(x), jnp.ones(batch))
+        values.append(found.value)
+        errors.append(found.error)
+    values, errors = jnp.stack(values), jnp.stack(errors)
+    dtype = values.dtype
+    coarse = interpolatory_weights(points[::2])
+    full = jnp.asarray(weights, dtype) @ values
+    quadrature = full - jnp.asarray(coarse, dtype) @ values[::2]
+    error = jnp.hypot(jnp.linalg.norm(jnp.asarray(weights, dtype) * errors), quadrature)
+    beta = 1 / bath.temperature
+    count = jnp.asarray(batch * nodes)
+    return FreeEnergy(Estimate(-beta * full, beta * error, count), count, jnp.zeros_like(full))
+
+
+def interpolatory_weights(points: np.ndarray) -> np.ndarray:
+    """The weights that integrate polynomials through these points of [0, 1] exactly."""
+    n = len(points)
+    rows = np.polynomial.legendre.legvander(2 * points - 1, n - 1).T
+    moments = np.zeros(n)
+    moments[0] = 1.0  # all Legendre polynomials but the first integrate to zero
+    return np.linalg.solve(rows, moments)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..estimate import Estimate
-from ..estimators import FreeEnergy, jarzynski
+from ..estimators.exponential import FreeEnergy, exponential_average
 from ..protocol import AbstractProtocol, values_at
 from ..sampling import simulate
 from ..sampling.grid import count_steps
@@ -46,7 +46,7 @@ class Evaluation:
 
     @property
     def free_energy(self) -> FreeEnergy:
-        return jarzynski(jnp.asarray(self.log_weight), jnp.asarray(self.alive))
+        return exponential_average(jnp.asarray(self.log_weight), jnp.asarray(self.alive))
 
     @property
     def weights(self) -> np.ndarray:
@@ -65,7 +65,7 @@ def mean_of(values: np.ndarray) -> Estimate:
     return Estimate(values.mean(), error, np.asarray(values.size))
 
 
-def moments(state, ledger):
+def moments(time, state, ledger):
     """Count, means and sums of squared deviations over the batch of one snapshot."""
     change = ledger.energy - ledger.energy_start
     rows = jnp.stack([ledger.work, ledger.heat, ledger.shadow_work, change])

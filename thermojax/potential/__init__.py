@@ -6,6 +6,7 @@ from .base import Sum as Sum
 from .base import batched_energy as batched_energy
 from .base import batched_gradient as batched_gradient
 from .density import LogDensity as LogDensity
+from .gaussian import LOG_2PI as LOG_2PI
 from .gaussian import Gaussian as Gaussian
 from .gaussian import Harmonic as Harmonic
 from .interpolation import Interpolation as Interpolation

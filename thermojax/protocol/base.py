@@ -35,6 +35,13 @@ class AbstractProtocol(AbstractComponent):
         """
         return None
 
+    def events(self) -> Float[Array, " events"] | None:
+        """The times inside (0, duration) where the control or its slope jumps, None for none.
+
+        Solvers with adaptive steps stop there.
+        """
+        return None
+
     def project(self) -> "AbstractProtocol":
         """The nearest protocol within its bounds; itself where it has none."""
         return self

@@ -113,6 +113,9 @@ class PiecewiseLinear(AbstractProtocol):
         """The times of the knots."""
         return jnp.linspace(0, 1, self.values.shape[0]) * self.duration
 
+    def events(self):
+        return self.knots[1:-1] if len(self.values) > 2 else None
+
     def impulses(self):
         return self.kicks
 

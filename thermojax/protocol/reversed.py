@@ -37,6 +37,10 @@ class Reversed(AbstractProtocol):
         kicks = self.protocol.impulses()
         return None if kicks is None else kicks[::-1]
 
+    def events(self):
+        events = self.protocol.events()
+        return None if events is None else self.duration - events[::-1]
+
     def project(self):
         return dataclasses.replace(self, protocol=self.protocol.project())
 

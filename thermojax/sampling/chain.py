@@ -58,7 +58,7 @@ def begin(system: AbstractSystem, key, ready: Start):
     state, _, report = draw_start(system, key, ready)
     state = cast(state, ready.dtype)
     control = jnp.asarray(system.protocol.initial, ready.dtype)
-    ledger = Ledger.opened(energy_of(system, state.position, state.momentum, control, 0.0))
+    ledger = Ledger.opened(*energies(system, state.position, state.momentum, control, 0.0))
     chain = Chain(
         state.position,
         state.momentum,
@@ -71,13 +71,12 @@ def begin(system: AbstractSystem, key, ready: Start):
     return chain, report
 
 
-def energy_of(system: AbstractSystem, position, momentum, control, time):
-    """H of every path with the bath of that time."""
+def energies(system: AbstractSystem, position, momentum, control, time):
+    """H of every path with the bath of that time, and the kinetic part of it."""
     temperature, friction, mass = bath_at(system, jnp.asarray(time), position)
     bath = coefficients(system, position, 1.0, temperature, friction, mass)
-    return batched_energy(system.potential, position, control) + kinetic(
-        momentum, bath.inverse_mass
-    )
+    moving = kinetic(momentum, bath.inverse_mass)
+    return batched_energy(system.potential, position, control) + moving, moving
 
 
 def advance(
@@ -126,8 +125,12 @@ def move(system, chain: Chain, dt, steps: int, integrator, adjoint, noise_dtype)
     drift = DriftTerm(system, table)
     held = batched_energy(system.potential, chain.position, table.switch[0])
     work = batched_energy(system.potential, chain.position, table.switch[1]) - held
+    book, moving = chain.ledger, chain.ledger.kinetic
+    if table.inverse_masses is not None:  # from the mass of the last middle to that of the next
+        moving = kinetic(chain.momentum, jax.tree.map(lambda w: w[1], table.inverse_masses))
+        work = work + (moving - book.kinetic)
     ledger = dataclasses.replace(
-        chain.ledger, work=chain.ledger.work + work, energy=chain.ledger.energy + work
+        book, work=book.work + work, energy=book.energy + work, kinetic=moving
     )
     y0 = (chain.position, chain.momentum, ledger)
     (position, momentum, ledger), _ = solve(
@@ -154,8 +157,10 @@ def switch(chain: Chain, old: AbstractSystem, new: AbstractSystem) -> Chain:
     old, new = cast(old, dtype), cast(new, dtype)
     control = jnp.asarray(value_at(new.protocol, chain.time), dtype)
     x, p = chain.position, chain.momentum
-    before = energy_of(old, x, p, chain.control, chain.time)
-    work = energy_of(new, x, p, control, chain.time) - before
-    ledger = chain.ledger
-    ledger = dataclasses.replace(ledger, work=ledger.work + work, energy=ledger.energy + work)
+    before, _ = energies(old, x, p, chain.control, chain.time)
+    after, moving = energies(new, x, p, control, chain.time)
+    work, book = after - before, chain.ledger
+    ledger = dataclasses.replace(
+        book, work=book.work + work, energy=book.energy + work, kinetic=moving
+    )
     return dataclasses.replace(chain, ledger=ledger, control=control)

@@ -19,15 +19,17 @@ def enter(drift: DriftTerm, position, momentum):
     bath, masses = drift.coefficients(0), table.inverse_masses
     before = bath.inverse_mass if masses is None else jax.tree.map(lambda x: x[0], masses)
     energy = batched_energy(potential, position, table.switch[0])
-    ledger = Ledger.opened(energy + kinetic(momentum, before))
-    work = batched_energy(potential, position, table.switch[1]) - energy
-    work = work + (kinetic(momentum, bath.inverse_mass) - kinetic(momentum, before))
-    ledger = dataclasses.replace(ledger, work=work, energy=ledger.energy + work)
+    old, now = kinetic(momentum, before), kinetic(momentum, bath.inverse_mass)
+    ledger = Ledger.opened(energy + old, old)
+    work = batched_energy(potential, position, table.switch[1]) - energy + (now - old)
+    ledger = dataclasses.replace(ledger, work=work, energy=ledger.energy + work, kinetic=now)
     kicks = drift.system.protocol.impulses()
     if kicks is not None:
         new = kick(drift, position, momentum, kicks[0], table.kick[0])
-        gained = kinetic(new, bath.inverse_mass) - kinetic(momentum, bath.inverse_mass)
-        ledger = dataclasses.replace(ledger, kick_work=gained, energy=ledger.energy + gained)
+        gained = kinetic(new, bath.inverse_mass) - now
+        ledger = dataclasses.replace(
+            ledger, kick_work=gained, energy=ledger.energy + gained, kinetic=now + gained
+        )
         momentum = new
     return momentum, ledger
 
@@ -48,5 +50,6 @@ def leave(drift: DriftTerm, position, momentum, ledger: Ledger):
         kick_work=ledger.kick_work + gained,
         work=ledger.work + late,
         energy=ledger.energy + gained + late,
+        kinetic=ledger.kinetic + gained + late,
     )
     return where_alive(ledger.alive > 0, (new, booked), (momentum, ledger))

@@ -120,6 +120,20 @@ def draw_start(system: AbstractSystem, key: PRNGKeyArray, start: Start) -> tuple
     return State(position, momentum), score, report
 
 
+def equilibrium_positions(system: AbstractSystem, key: PRNGKeyArray, batch: int, initial=None):
+    """`batch` positions from the equilibrium before the protocol begins; warns as a run does."""
+    start = prepare_start(system, initial, batch)
+    system = checked_start(system, start)
+    state, _, report = draw(system, key, start)
+    warn_burn_in(report, system.potential)
+    return state.position
+
+
+@eqx.filter_jit
+def draw(system: AbstractSystem, key: PRNGKeyArray, start: Start):
+    return draw_start(system, key, start)
+
+
 def stopped(tree):
     """`tree` without its gradient; what is no array passes."""
     return jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, tree)

@@ -57,7 +57,8 @@ def simulate(
       template), positions with a batch axis, a `tj.State`, or an earlier result.
     - `integrator`: `tj.BAOAB()`, `tj.OBABO()` or `tj.QUICSORT()`.
     - `save`: a number of snapshots, evenly spaced with both ends, or an array of times (snapped
-      to the grid); `observe(state, ledger)` says what to keep of each, by default both whole.
+      to the grid); `observe(time, state, ledger)` says what to keep of each, by default the last
+      two.
     - `adjoint`: a diffrax adjoint: RecursiveCheckpointAdjoint (default, memory O(sqrt(n))),
       DirectAdjoint, or ForwardMode for `jax.jvp`.
     - `noise_dtype`: the resolution of the noise, float32 also for float64 states unless told.
@@ -93,7 +94,7 @@ def check_key(key) -> None:
         )
 
 
-def keep_all(state: State, ledger: Ledger):
+def keep_all(time, state: State, ledger: Ledger):
     return state, ledger
 
 
@@ -123,9 +124,9 @@ def run(
     drift = DriftTerm(system, table)
     momentum, ledger = enter(drift, position, momentum)
 
-    def observed(y):
+    def observed(step, y):
         position, momentum, ledger = y
-        return (observe or keep_all)(State(position, momentum), ledger)
+        return (observe or keep_all)(step * h, State(position, momentum), ledger)
 
     indices = None if save_steps is None else np.asarray(save_steps)
     (position, momentum, ledger), values = solve(
@@ -138,7 +139,12 @@ def run(
         adjoint=adjoint,
     )
     momentum, ledger = leave(drift, position, momentum, ledger)
+    if indices is not None and indices[-1] == steps and system.protocol.impulses() is not None:
+        end = observed(steps, (position, momentum, ledger))
+        values = jax.tree.map(lambda all_, last: all_.at[-1].set(last), values, end)
     before, after = (1 / t for t in table.temperature_ends)
     log_weight = -(after * ledger.energy - before * ledger.energy_start) - ledger.bath_entropy
-    saved = None if indices is None else Snapshots(jnp.asarray(indices) * h, values)
+    saved = None
+    if indices is not None:
+        saved = Snapshots(jnp.asarray(indices) * h, table.switch[indices + 1], values)
     return Result(position, momentum, ledger, log_weight, score, saved, report)

@@ -59,7 +59,7 @@ def solve(
     saved, state = [], None
 
     def look(t, y, args):
-        return y if observe is None else observe(y)
+        return y if observe is None else observe(t, y)
 
     for first, count, size in pieces:
         last = first + count * size

@@ -26,10 +26,12 @@ class State(AbstractComponent):
 class Snapshots(AbstractComponent):
     """What was saved along the way: `values` with a leading axis of `times`.
 
-    At time 0 after the first jump, at the end after the last.
+    At time 0 after the first jump and kick, at the end after the last. `control` `(times, ...)` is
+    what the potential holds there: that of the middle of the coming step, and at the end the last.
     """
 
     times: Float[Array, " times"]
+    control: Array
     values: Any
 
 

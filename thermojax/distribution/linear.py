@@ -1,0 +1,181 @@
+"""A quadratic energy makes the Langevin equation linear: z' = A z + a + noise, and laws Gaussian.
+
+z is the position, flattened, and underdamped the momentum after it.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from .._component import known
+from .._tree import like_position
+from ..dynamics import bath_at
+from ..potential import LOG_2PI
+from ..system import AbstractSystem, Overdamped
+
+
+class Quadratic(eqx.Module):
+    """The function constant + linear . z + z^T matrix z / 2."""
+
+    constant: Float[Array, ""]
+    linear: Float[Array, " n"]
+    matrix: Float[Array, "n n"]
+
+    def mean(self, mean, covariance):
+        """Its average over N(mean, covariance)."""
+        quadratic = mean @ self.matrix @ mean + jnp.sum(self.matrix * covariance)
+        return self.constant + self.linear @ mean + 0.5 * quadratic
+
+    def equilibrium(self, temperature):
+        """Mean and covariance of exp(-H/kT)/Z, and its free energy -kT ln Z."""
+        root = jnp.linalg.cholesky(self.matrix)
+        mean = -jax.scipy.linalg.cho_solve((root, True), self.linear)
+        identity = jnp.eye(len(self.linear), dtype=self.linear.dtype)
+        covariance = temperature * jax.scipy.linalg.cho_solve((root, True), identity)
+        logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(root)))
+        entropy = 0.5 * (len(self.linear) * (LOG_2PI + jnp.log(temperature)) - logdet)
+        lowest = self.constant + 0.5 * self.linear @ mean
+        return mean, covariance, lowest - temperature * entropy
+
+
+class LinearLangevin(eqx.Module):
+    """The linear equations of a system whose potential is quadratic in the position.
+
+    **Raises:** ValueError for a potential that is not quadratic, or a drive that is not linear
+    (seen at a few random positions, where values are known outside of jit).
+    """
+
+    system: AbstractSystem
+    template: PyTree[Array]
+
+    def __check_init__(self):
+        protocol = self.system.protocol
+        for control in (protocol.initial, protocol.final, protocol(0.5 * protocol.duration)):
+            require_quadratic(self.system.potential, self.template, control)
+            if self.system.drive is not None:
+                require_linear(self.system.drive, self.template, control)
+
+    @property
+    def overdamped(self) -> bool:
+        return isinstance(self.system, Overdamped)
+
+    def flat(self, function):
+        """`function` of the flat position."""
+        _, restore = ravel_pytree(self.template)
+        return lambda q, *rest: function(restore(q), *rest)
+
+    def energy(self, control, mass) -> Quadratic:
+        """H at a control: of the position, underdamped also of the momentum."""
+        zero = jnp.zeros_like(ravel_pytree(self.template)[0])
+        energy = self.flat(self.system.potential.energy)
+        value, linear = jax.value_and_grad(energy)(zero, control)
+        matrix = jax.hessian(energy)(zero, control)
+        if self.overdamped:
+            return Quadratic(value, linear, matrix)
+        matrix = jax.scipy.linalg.block_diag(matrix, jnp.diag(1 / mass))
+        return Quadratic(value, jnp.concatenate([linear, zero]), matrix)
+
+    def drive(self, control):
+        """(J, f0) of the drive f = J x + f0."""
+        zero = jnp.zeros_like(ravel_pytree(self.template)[0])
+        if self.system.drive is None:
+            return jnp.zeros((zero.size, zero.size), zero.dtype), zero
+        force = lambda q, c: ravel_pytree(self.flat(self.system.drive)(q, c))[0]
+        return jax.jacobian(force)(zero, control), force(zero, control)
+
+    def bath(self, t):
+        """(temperature, friction, mass) at time t, the last two (dim,)."""
+        temperature, *rest = bath_at(self.system, t, self.template)
+        return temperature, *(self.spread(value) for value in rest)
+
+    def spread(self, value):
+        """A bath parameter as a vector along the flat position."""
+        value = like_position(value, self.template)
+        spread = lambda v, x: jnp.broadcast_to(v, x.shape)
+        return ravel_pytree(jax.tree.map(spread, value, self.template))[0]
+
+    def outside(self, end: str):
+        """H and temperature before (`initial`) or after (`final`) the run."""
+        at = lambda value: getattr(value, end, value)
+        bath = self.system.bath
+        mass = self.spread(at(bath.mass))
+        return self.energy(getattr(self.system.protocol, end), mass), at(bath.temperature)
+
+    def at(self, t):
+        """H at time t inside of the run."""
+        return self.energy(self.system.protocol(t), self.bath(t)[2])
+
+    def force(self, control):
+        """The total force -grad U + f = G x + g on the position: (G, g)."""
+        energy = LinearLangevin.energy(self, control, jnp.ones_like(self.spread(1.0)))
+        d = len(self.spread(1.0))
+        jacobian, constant = self.drive(control)
+        return jacobian - energy.matrix[:d, :d], constant - energy.linear[:d]
+
+    def equation(self, t):
+        """(A, a, D): z' = A z + a, and the covariance grows by 2 D."""
+        temperature, friction, mass = self.bath(t)
+        matrix, constant = self.force(self.system.protocol(t))
+        if self.overdamped:
+            row = 1 / friction
+            return row[:, None] * matrix, row * constant, jnp.diag(temperature * row)
+        zero, none = jnp.zeros_like(matrix), jnp.zeros_like(friction)
+        drift = jnp.block([[zero, jnp.diag(1 / mass)], [matrix, -jnp.diag(friction / mass)]])
+        spread = jnp.diag(jnp.concatenate([none, friction * temperature]))
+        return drift, jnp.concatenate([none, constant]), spread
+
+    def kick(self, strength):
+        """(K, k): the momentum kick takes z to z - K z - k, for control = strength delta(t)."""
+        d = len(self.spread(1.0))
+        _, change = jax.jvp(
+            lambda c: self.energy(c, jnp.ones(d)), (self.system.protocol.initial,), (strength,)
+        )
+        push = change.matrix[:d, :d]
+        zero = jnp.zeros_like(push)
+        return (
+            jnp.block([[zero, zero], [push, zero]]),
+            jnp.concatenate([jnp.zeros_like(change.linear[:d]), change.linear[:d]]),
+        )
+
+
+def require_quadratic(potential, template, control) -> None:
+    """The second derivative is the same everywhere; skipped while tracing."""
+    flat, restore = ravel_pytree(template)
+    curvature = jax.hessian(lambda q: potential.energy(restore(q), control))
+    here = known(curvature(flat))
+    if here is None:
+        return
+    scale = max(1.0, float(np.max(np.abs(here))))
+    tolerance = 1e3 * float(jnp.finfo(flat.dtype).eps) * scale
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=flat.shape) * 3.0**seed
+        there = known(curvature(flat + jnp.asarray(x, flat.dtype)))
+        if there is None:
+            return
+        change = np.max(np.abs(there - here))
+        if not change < tolerance:
+            raise ValueError(
+                f"{type(potential).__name__} is not quadratic (its second derivative moves by "
+                f"{change:.3g} between two positions): the moment equations are exact only for "
+                "quadratic energies; use tj.FokkerPlanck in one or two dimensions, or tj.simulate"
+            )
+
+
+def require_linear(drive, template, control) -> None:
+    """The Jacobian of the drive is the same everywhere; skipped while tracing."""
+    flat, restore = ravel_pytree(template)
+    slope = jax.jacobian(lambda q: ravel_pytree(drive(restore(q), control))[0])
+    x = jnp.asarray(np.random.default_rng(0).normal(size=flat.shape), flat.dtype)
+    here, there = known(slope(flat)), known(slope(flat + x))
+    if here is None or there is None:
+        return
+    if not np.max(np.abs(there - here)) < 1e-6 * max(1.0, np.max(np.abs(here))):
+        raise ValueError(
+            "drive is not linear in the position: the moment equations hold for linear drives "
+            "only; use tj.simulate"
+        )
