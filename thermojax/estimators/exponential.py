@@ -17,8 +17,8 @@ class FreeEnergy(eqx.Module):
 
     - `log_ratio`: ln(Z_1 / Z_0), with its standard error; -beta Delta F at one temperature, the
       log evidence ln p(y) on a ramp from prior to posterior.
-    - `effective_samples`: (sum w)^2 / sum w^2, how many equal weights would do as well (of the
-      scarcer side, for two). The error means little where this is small.
+    - `effective_samples`: (sum w)^2 / sum w^2, how many equal weights would do as well (from two
+      sides: all samples times the share of the worse). The error means little where it is small.
     - `bias`: by how much n paths underestimate ln(Z_1/Z_0) on average, to second order; small
       beside the error wherever that is small, and not corrected for. Zero but for `jarzynski`.
     """

@@ -171,6 +171,46 @@ def ledger(results: Record):
     )
 
 
+THERMODYNAMICS = {
+    "work": (BLUE, "work W"),
+    "heat": (VERMILION, "heat Q"),
+    "free_energy": (GREEN, "free energy F"),
+    "equilibrium_free_energy": (PURPLE, "equilibrium F_eq"),
+}
+
+
+def two_pictures(results: Record):
+    columns = [results.get(name, {}) for name in results.attributes["columns"]]
+    densities = [column for column in columns if "density" in column]
+    clouds = [c for c in columns if "through" in c and c not in densities]
+    if not densities or not clouds:
+        return None
+    density, paths = densities[0], clouds[0]["through"]
+    figure, (above, below) = new(2, 5.0)
+    time, x, rho = density["through"]["time"], density["x"], np.asarray(density["density"])
+    inside = np.flatnonzero(np.max(rho, axis=0) > 2e-3 * np.max(rho))
+    x, rho = x[inside[0] : inside[-1] + 1], rho[:, inside[0] : inside[-1] + 1]
+    above.grid(False)
+    # As a picture: a cell of its own for each of ten thousand values would be a large file.
+    above.pcolormesh(time, x, rho.T, cmap="cividis", shading="gouraud", rasterized=True)
+    above.set(ylabel="position x", title="density, from the first equilibrium to the last")
+    worst = 0.0
+    for entry, (color, label) in THERMODYNAMICS.items():
+        below.plot(time, density["through"][entry], color=color, label=label)
+        value, error = np.asarray(paths[entry].value), np.asarray(paths[entry].error)
+        worst = max(worst, float(np.max(error)))
+        below.fill_between(time, value - error, value + error, color=color, alpha=0.25, lw=0)
+        below.plot(time, value, "o", color=color, markersize=2.6)
+    below.set(xlabel="time", ylabel="energy (kT)")
+    below.legend(ncols=2)
+    return figure, (
+        "Above, the density through time, by the Fokker-Planck equation. Below, the ledger of the "
+        "same ramp in both pictures: lines, of the density; dots and bands, of the paths with "
+        f"their standard errors (at most {worst:.2g} kT). F lies above F_eq by kT times the divergence "
+        "of the density from equilibrium, and comes down to it where the control rests."
+    )
+
+
 def training(results: Record):
     names = [n for n in ("rehearsal", "training") if n in results and len(results[n]["loss"])]
     stages = [results[name] for name in names]
@@ -211,6 +251,7 @@ FIGURES: dict[str, Callable[[Record], Any]] = {
     "schedule": schedule,
     "work_distribution": work_distribution,
     "ledger": ledger,
+    "two_pictures": two_pictures,
     "training": training,
 }
 

@@ -65,7 +65,8 @@ def best_column(results: Record, entry: str = "log_evidence") -> str | None:
 
     Not that of the smallest error: a sample that has missed the rare paths states a small one.
     """
-    names = [n for n in results.attributes["columns"] if entry in results.get(n, {})]
+    columns = results.attributes["columns"]
+    names = [n for n in columns if is_estimate(results.get(n, {}).get(entry))]
     return min(names, key=lambda n: float(results[n]["total_work"].value), default=None)
 
 

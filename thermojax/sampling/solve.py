@@ -59,7 +59,9 @@ def solve(
     saved, state = [], None
 
     def look(t, y, args):
-        return y if observe is None else observe(t, y)
+        # diffrax fills what is to come with infinity, which whole numbers do not have.
+        exact = lambda x: x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(dtype)
+        return y if observe is None else jax.tree.map(exact, observe(t, y))
 
     for first, count, size in pieces:
         last = first + count * size

@@ -1,0 +1,139 @@
+"""Paths and densities: two pictures of one ramp, and one ledger."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+import thermojax as tj
+from thermojax.experiment.evaluate import schedule_record
+from thermojax.experiment.progress import Progress
+from thermojax.experiment.store import Record
+from thermojax.experiment.study import AbstractStudy
+from thermojax.sampling.grid import count_steps
+
+ENTRIES = (
+    "work",
+    "heat",
+    "free_energy",
+    "equilibrium_free_energy",
+    "divergence",
+    "entropy_production",
+)
+
+
+def logistic_ramp(inputs: list[float], labels: list[float], prior_variance: float):
+    """From the prior N(0, v) of one slope x to its posterior, p(y = 1 | a) = 1/(1 + exp(-a x))."""
+    if len(inputs) != len(labels):
+        raise ValueError(f"labels has {len(labels)} numbers: expected {len(inputs)}, as inputs")
+    prior = tj.Gaussian(jnp.zeros(1), prior_variance)
+    likelihood = tj.LogisticRegression(jnp.asarray(inputs)[:, None], jnp.asarray(labels))
+    return tj.Interpolation(prior, prior + likelihood)
+
+
+class TwoPictures(AbstractStudy):
+    """One overdamped ramp in one dimension, simulated twice: many paths, and their density.
+
+    The Fokker-Planck equation gives work, heat and both free energies without sampling error; the
+    paths give them with error bars, F_eq by Jarzynski's average at every instant and F from the
+    entropy of the cloud.
+    """
+
+    question = "What does a ramp cost, seen in single paths and in the density?"
+    columns = ("paths", "density")
+    headline: ClassVar[dict[str, str]] = {
+        "work": "work",
+        "heat": "heat",
+        "free energy F": "free_energy",
+        "equilibrium free energy": "equilibrium_free_energy",
+        "KL to equilibrium": "divergence",
+        "entropy production": "entropy_production",
+        "log evidence": "log_evidence",
+        "largest deviation": "deviation",
+    }
+
+    def __init__(
+        self,
+        potential: tj.AbstractPotential,
+        protocol: tj.AbstractProtocol,
+        bath: tj.Bath,
+        dt: float,
+        batch: int,
+        snapshots: int,
+        cells: int,
+        lower: float | None = None,
+        upper: float | None = None,
+    ):
+        steps = count_steps(protocol.duration, dt, None)
+        if snapshots < 2 or steps % (snapshots - 1):
+            raise ValueError(
+                f"snapshots = {snapshots}: expected one more than a divisor of the {steps} steps"
+            )
+        if batch < 100:
+            raise ValueError(f"batch = {batch}: expected at least 100 paths, to tell the errors")
+        self.system = tj.Overdamped(potential, protocol, bath)
+        self.solver = tj.FokkerPlanck(lower, upper, cells)
+        self.dt, self.batch, self.snapshots = dt, batch, snapshots
+
+    def run(self, key, progress: Progress) -> Record:
+        with progress.phase("density", 1, "solve") as phase:
+            density = self.solver.solve(self.system, self.snapshots, dt=self.dt)
+            phase.advance(1)
+        with progress.phase("paths", self.batch, "paths") as phase:
+            out = tj.simulate(self.system, key, dt=self.dt, batch=self.batch, save=self.snapshots)
+            paths = tj.ensemble_ledger(self.system, out)
+            phase.advance(self.batch)
+        results = Record()
+        results["paths"] = self.of_paths(paths, density.ledger, out)
+        results["density"] = self.of_density(density)
+        return results
+
+    def of_paths(self, ledger: tj.EnsembleLedger, exact: tj.EnsembleLedger, out) -> Record:
+        record = Record()
+        record["through"] = through(ledger)
+        for name in ENTRIES:
+            record.put(name, last(getattr(ledger, name)), "kT")
+        record.put("total_work", record["work"], "kT")
+        found = tj.free_energy.jarzynski(out, system=self.system)
+        record.put("log_evidence", found.log_ratio)
+        record.put("effective_samples", float(found.effective_samples), "paths")
+        record.put("paths_total", self.batch, "paths")
+        record.put("diverged", int(out.diverged), "paths")
+        worst = max(distance(getattr(ledger, n), getattr(exact, n)) for n in ENTRIES)
+        record.put("deviation", f"{worst:.1f} standard errors, of all times and quantities")
+        return record
+
+    def of_density(self, density) -> Record:
+        record = Record()
+        record["through"] = through(density.ledger)
+        for name in ENTRIES:
+            record.put(name, float(getattr(density.ledger, name)[-1]), "kT")
+        level = density.ledger.equilibrium_free_energy
+        record.put("log_evidence", float(level[0] - level[-1]))
+        record["schedule"] = schedule_record(self.system.protocol)
+        record.put("x", np.asarray(density.x).reshape(-1), "length", ("cell",))
+        record.put("density", np.asarray(density.density), "1/length", ("time", "cell"))
+        return record
+
+
+def through(ledger: tj.EnsembleLedger) -> Record:
+    record = Record()
+    record.put("time", np.asarray(ledger.times), "time", ("time",))
+    for name in ENTRIES:
+        record.put(name, getattr(ledger, name), "kT", ("time",))
+    return record
+
+
+def last(estimate: tj.Estimate) -> tj.Estimate:
+    return tj.Estimate(
+        *(np.asarray(x)[-1] for x in (estimate.value, estimate.error, estimate.count))
+    )
+
+
+def distance(estimate: tj.Estimate, exact) -> float:
+    """The largest distance in standard errors; instants without error are left out."""
+    error = np.asarray(estimate.error)
+    off = np.abs(np.asarray(estimate.value) - np.asarray(exact))
+    return float(np.max(off[error > 1e-9] / error[error > 1e-9], initial=0.0))
