@@ -102,7 +102,7 @@ class TwoPictures(AbstractStudy):
         record.put("paths_total", self.batch, "paths")
         record.put("diverged", int(out.diverged), "paths")
         worst = max(distance(getattr(ledger, n), getattr(exact, n)) for n in ENTRIES)
-        record.put("deviation", f"{worst:.1f} standard errors, of all times and quantities")
+        record.put("deviation", f"{worst:.1f} standard errors")
         return record
 
     def of_density(self, density) -> Record:
@@ -112,7 +112,7 @@ class TwoPictures(AbstractStudy):
             record.put(name, float(getattr(density.ledger, name)[-1]), "kT")
         level = density.ledger.equilibrium_free_energy
         record.put("log_evidence", float(level[0] - level[-1]))
-        record["schedule"] = schedule_record(self.system.protocol)
+        record["control"] = schedule_record(self.system.protocol)
         record.put("x", np.asarray(density.x).reshape(-1), "length", ("cell",))
         record.put("density", np.asarray(density.density), "1/length", ("time", "cell"))
         return record

@@ -3,7 +3,9 @@
 from .check import Finding as Finding
 from .check import Report as Report
 from .check import check as check
+from .distribution import Densities as Densities
 from .distribution import EnsembleLedger as EnsembleLedger
+from .distribution import FokkerPlanck as FokkerPlanck
 from .distribution import Moments as Moments
 from .distribution import log_work_moment as log_work_moment
 from .distribution import moments as moments

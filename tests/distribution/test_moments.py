@@ -152,7 +152,7 @@ def test_everything_in_time_at_once():
 
 
 def test_linear_drive_and_its_housekeeping_heat():
-    """A swirl f = w (-y, x) in a round well: <x^2> = kT/k as without, heat = 2 w^2 kT / (k gamma)."""
+    """A swirl f = w (-y, x) in a round well: <x^2> = kT/k, dQ/dt = 2 w^2 kT / (k gamma)."""
     k, w, gamma = 2.0, 0.7, 1.5
     swirl = lambda x, c: w * jnp.array([-x[1], x[0]])
     system = tj.Overdamped(

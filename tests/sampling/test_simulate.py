@@ -16,15 +16,16 @@ PROTOCOL = tj.PiecewiseLinear([0.1, 0.8, 0.9], 1.0, initial=0.0, final=1.0)
 SYSTEM = tj.Underdamped(tj.Harmonic(2.0, control="center"), PROTOCOL, tj.Bath())
 
 
-def work_of(system, **options):
-    return tj.simulate(system, KEY, time_steps=37, batch=6, initial=START, **options)
+def work_of(system, time_steps=36, **options):
+    # 36 steps are whole blocks, half as much to compile as a number that leaves a remainder.
+    return tj.simulate(system, KEY, time_steps=time_steps, batch=6, initial=START, **options)
 
 
-@pytest.mark.parametrize("block", [1, 2, 5, 7, 36, 37, 100])
+@pytest.mark.parametrize("block", [1, 7, 36, 100])
 @pytest.mark.parametrize("integrator", [tj.BAOAB, tj.OBABO])
 def test_any_block_size_gives_the_same_paths(block, integrator):
-    one = work_of(SYSTEM, integrator=integrator())
-    other = work_of(SYSTEM, integrator=integrator(block=block))
+    one = work_of(SYSTEM, 37, integrator=integrator())
+    other = work_of(SYSTEM, 37, integrator=integrator(block=block))
     np.testing.assert_allclose(other.position, one.position, rtol=1e-12)
     np.testing.assert_allclose(other.ledger.work, one.ledger.work, rtol=1e-12)
 
@@ -50,11 +51,11 @@ def test_noise_is_bit_identical_for_any_block_batch_split_and_start():
 
 def test_same_paths_under_jit_without_it_and_under_vmap():
     plain = work_of(SYSTEM).ledger.total_work
-    jitted = jax.jit(lambda k: tj.simulate(SYSTEM, k, time_steps=37, batch=6, initial=START))(KEY)
+    jitted = jax.jit(lambda k: tj.simulate(SYSTEM, k, time_steps=36, batch=6, initial=START))(KEY)
     np.testing.assert_allclose(jitted.ledger.total_work, plain, rtol=1e-12)
     with jax.disable_jit():
-        eager = tj.simulate(SYSTEM, KEY, time_steps=3, batch=2, initial=START)
-    short = tj.simulate(SYSTEM, KEY, time_steps=3, batch=2, initial=START)
+        eager = tj.simulate(SYSTEM, KEY, time_steps=4, batch=2, initial=START)
+    short = tj.simulate(SYSTEM, KEY, time_steps=4, batch=2, initial=START)
     np.testing.assert_allclose(eager.position, short.position, rtol=1e-12)
 
     def with_friction(friction):
@@ -64,25 +65,25 @@ def test_same_paths_under_jit_without_it_and_under_vmap():
     np.testing.assert_allclose(jax.vmap(with_friction)(frictions)[1], plain, rtol=1e-12)
     keys = jax.random.split(KEY, 3)
     runs = jax.vmap(
-        lambda k: tj.simulate(SYSTEM, k, time_steps=5, batch=2, initial=START).position
+        lambda k: tj.simulate(SYSTEM, k, time_steps=4, batch=2, initial=START).position
     )(keys)
-    alone = tj.simulate(SYSTEM, keys[2], time_steps=5, batch=2, initial=START).position
+    alone = tj.simulate(SYSTEM, keys[2], time_steps=4, batch=2, initial=START).position
     np.testing.assert_allclose(runs[2], alone, rtol=1e-12)
 
 
 def test_float32_noise_is_the_same_noise():
     low = tj.Equilibrium(jnp.zeros(1, jnp.float32))
-    single = tj.simulate(SYSTEM, KEY, time_steps=37, batch=6, initial=jnp.ones((6, 1), jnp.float32))
-    double = tj.simulate(SYSTEM, KEY, time_steps=37, batch=6, initial=jnp.ones((6, 1)))
+    single = tj.simulate(SYSTEM, KEY, time_steps=36, batch=6, initial=jnp.ones((6, 1), jnp.float32))
+    double = tj.simulate(SYSTEM, KEY, time_steps=36, batch=6, initial=jnp.ones((6, 1)))
     # momenta are drawn by jax in each dtype's own way; compare from a common state instead
     state = tj.State(jnp.ones((6, 1)), jnp.zeros((6, 1)))
     narrow = jax.tree.map(lambda x: x.astype(jnp.float32), state)
-    a = tj.simulate(SYSTEM, KEY, time_steps=37, initial=state).position
-    b = tj.simulate(SYSTEM, KEY, time_steps=37, initial=narrow).position
+    a = tj.simulate(SYSTEM, KEY, time_steps=36, initial=state).position
+    b = tj.simulate(SYSTEM, KEY, time_steps=36, initial=narrow).position
     np.testing.assert_allclose(a, b, atol=2e-5)
     assert single.position.dtype == jnp.float32 and double.position.dtype == jnp.float64
     assert tj.simulate(SYSTEM, KEY, time_steps=2, batch=2, initial=low).position.dtype == np.float32
-    fine = tj.simulate(SYSTEM, KEY, time_steps=37, initial=state, noise_dtype=jnp.float64).position
+    fine = tj.simulate(SYSTEM, KEY, time_steps=36, initial=state, noise_dtype=jnp.float64).position
     assert 0 < np.max(np.abs(fine - a)) < 1e-4
 
 
@@ -91,12 +92,14 @@ def test_snapshots_lie_on_the_path(integrator):
     out = work_of(SYSTEM, save=[0.0, 0.26, 0.5, 1.0], integrator=integrator)
     assert out.saved is not None
     state, ledger = out.saved.values
-    np.testing.assert_allclose(out.saved.times * 37, [0, 10, 18, 37], atol=0.51)
+    np.testing.assert_allclose(out.saved.times * 36, [0, 9, 18, 36], atol=0.51)
     np.testing.assert_allclose(state.position[-1], out.position, rtol=1e-12)
     np.testing.assert_allclose(ledger.heat[-1], out.ledger.heat, rtol=1e-12)
     changes = ledger.energy - ledger.energy_start
     np.testing.assert_allclose(changes, ledger.total_work - ledger.heat, atol=1e-12)
-    few = work_of(SYSTEM, save=3, observe=lambda t, s, book: s.position.mean(), integrator=integrator)
+    few = work_of(
+        SYSTEM, save=3, observe=lambda t, s, book: s.position.mean(), integrator=integrator
+    )
     assert few.saved is not None
     assert few.saved.values.shape == (3,)
     np.testing.assert_allclose(few.saved.values[-1], out.position.mean(), rtol=1e-12)

@@ -15,6 +15,8 @@ PATHS_PER_RARE = 30  # paths wanted for each exp(W_diss); at 1 the error is off 
 def cell(column: Record, entry: str) -> str:
     """One entry of a column as text."""
     value = column.get(entry)
+    if value is None:
+        return ""
     if is_estimate(value):
         return str(value)
     if entry == "effective_samples":
