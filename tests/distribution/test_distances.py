@@ -233,6 +233,8 @@ def test_refusals_of_samples_and_densities():
         wasserstein(x, x, x_weights=np.array([1, -1, 0, 0]))
     with pytest.raises(ValueError, match="increasing points"):
         wasserstein_density(x[::-1], x, x)
+    with pytest.raises(ValueError, match="two increasing points"):
+        wasserstein_density(x[:1], x[:1], x[:1])
     with pytest.raises(ValueError, match=r"density1 = .*not all zero"):
         wasserstein_density(x, x, 0 * x)
 

@@ -247,7 +247,9 @@ def wasserstein_density(
     """
     require_power(p)
     x = points("grid", grid, 1)
-    require("grid", x, lambda g: np.diff(g) > 0, "two increasing points or more")
+    require(
+        "grid", x, lambda g: g.size > 1 and np.all(np.diff(g) > 0), "two increasing points or more"
+    )
     both = [("density0", density0), ("density1", density1)]
     return coupled_densities(x, *(checked_weights(name, d, x, "grid") for name, d in both), p)
 

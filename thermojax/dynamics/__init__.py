@@ -1,6 +1,7 @@
 """The motion: diffrax terms, noise on a grid, and the integrators."""
 
 from .noise import GridBrownianPath as GridBrownianPath
+from .ornstein_uhlenbeck import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .quicsort import QUICSORT as QUICSORT
 from .random import key_words as key_words
 from .random import normal as normal

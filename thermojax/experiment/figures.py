@@ -206,8 +206,8 @@ def two_pictures(results: Record):
     return figure, (
         "Above, the density through time, by the Fokker-Planck equation. Below, the ledger of the "
         "same ramp in both pictures: lines, of the density; dots and bands, of the paths with "
-        f"their standard errors (at most {worst:.2g} kT). F lies above F_eq by kT times the divergence "
-        "of the density from equilibrium, and comes down to it where the control rests."
+        f"their standard errors (at most {worst:.2g} kT). F lies above F_eq by kT times the "
+        "divergence of the density from equilibrium, and comes down to it where the control rests."
     )
 
 

@@ -1,0 +1,458 @@
+"""The linear Langevin equation, solved: transitions, stationary law, exact paths, their density.
+
+Everything is a polynomial or a linear solve in the drift matrix: no eigenvalues of the drift are
+taken, so that non-normal drifts, Jordan blocks and singular diffusions are ordinary cases, and so
+are their gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._component import AbstractComponent, Numbers, floating, known
+from ..system import Bath
+from .matrix_equations import dot, doubled, integral, lyapunov, root
+from .random import key_words, normal
+
+
+class OrnsteinUhlenbeck(AbstractComponent):
+    r"""The linear process dx = -A (x - b) dt + D^(1/2) dW, solved exactly.
+
+    D is the covariance that the noise adds per unit of time, so that the stationary covariance S
+    solves A S + S A^T = D. A drift may be non-normal and D singular (underdamped motion). Where
+    all three are numbers, the state has dimension 1.
+
+    **Arguments:**
+
+    - `drift`: A, 1 / time: a number, `(dim,)` for a diagonal, or a matrix `(dim, dim)`.
+    - `shift`: b, the fixed point: a number or `(dim,)`.
+    - `diffusion`: D: a number, `(dim,)` for a diagonal, or a symmetric positive semidefinite
+      matrix `(dim, dim)`.
+
+    **Raises:** ValueError for shapes that disagree, NaN, a diffusion that is asymmetric or
+    indefinite. An unstable drift is refused by what needs a stationary law.
+
+    Source: C. W. Gardiner, Handbook of Stochastic Methods, section 4.4.6.
+    """
+
+    drift: Float[Array, "..."]
+    shift: Float[Array, "..."]
+    diffusion: Float[Array, "..."]
+
+    def __init__(self, drift: Numbers, shift: Numbers = 0.0, diffusion: Numbers = 1.0):
+        self.drift, self.shift = floating(drift), floating(shift)
+        self.diffusion = floating(diffusion)
+        sizes = set()
+        for name, most in (("drift", 2), ("shift", 1), ("diffusion", 2)):
+            shape = getattr(self, name).shape
+            if len(shape) > most or len(set(shape)) > 1:
+                expected = "a number, (dim,) or (dim, dim)" if most == 2 else "a number or (dim,)"
+                raise ValueError(f"{name} has shape {shape}: expected {expected}")
+            sizes.update(shape)
+            value = known(getattr(self, name))
+            if value is not None and not np.all(np.isfinite(value)):
+                raise ValueError(f"{name} is not finite: expected numbers, found NaN or infinity")
+        if len(sizes) > 1:
+            raise ValueError(
+                f"drift, shift and diffusion have shapes {self.drift.shape}, {self.shift.shape} "
+                f"and {self.diffusion.shape}: expected one dimension for all, or plain numbers"
+            )
+        require_semidefinite("diffusion", self.diffusion)
+
+    @classmethod
+    def overdamped(cls, stiffness: Numbers, center: Numbers, bath: Bath) -> OrnsteinUhlenbeck:
+        r"""The motion dx = -(K / gamma)(x - c) dt + sqrt(2 kT / gamma) dW in a quadratic well.
+
+        **Arguments:** `stiffness` K, a number, `(dim,)` or `(dim, dim)`; `center` c, a number or
+        `(dim,)`; `bath`, constant in time.
+        """
+        k, c = floating(stiffness), floating(center)
+        temperature, friction, _ = constants(bath)
+        rows = friction[:, None] if k.ndim == 2 and jnp.ndim(friction) else friction
+        return cls(k / rows, c, 2 * temperature / friction)
+
+    @classmethod
+    def underdamped(cls, stiffness: Numbers, center: Numbers, bath: Bath) -> OrnsteinUhlenbeck:
+        r"""Position and momentum in a quadratic well; the state is (x, p), `(2 dim,)`.
+
+        dx = p/m dt,  dp = -K (x - c) dt - (gamma/m) p dt + sqrt(2 gamma kT) dW.
+
+        **Arguments:** `stiffness` K, a number, `(dim,)` or `(dim, dim)`; `center` c, a number or
+        `(dim,)`; `bath`, constant in time.
+        """
+        k, c = floating(stiffness), floating(center)
+        temperature, friction, mass = constants(bath)
+        dim = max(x.shape[0] if x.ndim else 1 for x in (k, c, friction, mass))
+        k, inverse_mass, rate = (matrix(x, dim) for x in (k, 1 / mass, friction / mass))
+        zero = jnp.zeros((dim, dim), k.dtype)
+        drift = jnp.block([[zero, -inverse_mass], [k, rate]])
+        power = jnp.broadcast_to(2 * friction * temperature, (dim,))
+        rest = jnp.zeros(dim, c.dtype)
+        shift = jnp.concatenate([jnp.broadcast_to(c, (dim,)), rest])
+        return cls(drift, shift, jnp.concatenate([rest, power]))
+
+    @property
+    def dim(self) -> int:
+        """The number of coordinates."""
+        sizes = [x.shape[0] for x in (self.drift, self.shift, self.diffusion) if x.ndim]
+        return sizes[0] if sizes else 1
+
+    @property
+    def dtype(self):
+        return jnp.result_type(self.drift, self.shift, self.diffusion)
+
+    def transition(self, t: ArrayLike) -> tuple[Float[Array, "dim dim"], Float[Array, "dim dim"]]:
+        r"""e^(-A t), and the covariance S(t) of x(t) given x(0).
+
+        S(t) = int_0^t e^(-A s) D e^(-A^T s) ds: Taylor series of both over t / 2^m, then doubled m
+        times, S(2t) = S + e^(-A t) S e^(-A^T t), a sum of positive parts that neither overflows nor
+        cancels (Van Loan's block exponential does at long times).
+
+        **Arguments:** `t`, a number, not negative.
+
+        **Returns:** two arrays `(dim, dim)`. Cost: about 30 + 3 log2(|A| t) products of matrices.
+
+        Source: C. Van Loan, IEEE Trans. Autom. Control 23, 395 (1978).
+        """
+        if jnp.ndim(t) != 0:
+            raise ValueError(
+                f"t has shape {jnp.shape(t)}: expected a number; use jax.vmap for many"
+            )
+        value = known(t)
+        if value is not None and not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"t = {value}: expected a time that is finite and not negative")
+        decay, covariance = moments(self, jnp.asarray(t, self.dtype))
+        return matrix(decay, self.dim), matrix(covariance, self.dim)
+
+    def mean_covariance(
+        self, t: ArrayLike, mean0: Numbers, covariance0: Numbers = 0.0
+    ) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
+        r"""The moments b + e^(-A t) (m - b) and e^(-A t) C e^(-A^T t) + S(t) at time t.
+
+        **Arguments:** `t`, a number; `mean0` m, a number or `(dim,)`; `covariance0` C, a number,
+        `(dim,)` or `(dim, dim)`: zero for a start at one point.
+
+        **Returns:** the mean `(dim,)` and the covariance `(dim, dim)`.
+        """
+        decay, covariance = self.transition(t)
+        away = jnp.broadcast_to(floating(mean0) - self.shift, (self.dim,))
+        start = matrix(floating(covariance0), self.dim)
+        return self.shift + dot(decay, away), dot(dot(decay, start), decay.T) + covariance
+
+    def stationary(self) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
+        r"""The mean b and the covariance S of the stationary law, A S + S A^T = D.
+
+        **Returns:** `(dim,)` and `(dim, dim)`.
+
+        **Raises:** ValueError for a drift with an eigenvalue whose real part is not positive.
+
+        Cost: one LU decomposition and about 30 products of matrices. The gradient solves the
+        adjoint Lyapunov equation. Source: R. A. Smith, SIAM J. Appl. Math. 16, 198 (1968).
+        """
+        require_stable(self.drift)
+        mean = jnp.broadcast_to(self.shift, (self.dim,)).astype(self.dtype)
+        return mean, matrix(stationary_covariance(self), self.dim)
+
+    def sample(
+        self,
+        key: PRNGKeyArray,
+        times: Numbers,
+        batch: int,
+        initial: Numbers | None = None,
+    ) -> Float[Array, "times batch dim"]:
+        r"""Exact paths: x_(i+1) = b + e^(-A h) (x_i - b) + S(h)^(1/2) z, h = t_(i+1) - t_i.
+
+        Noise is a pure function of (key, time index, path, coordinate).
+
+        **Arguments:** `key`; `times`, `(times,)`, increasing; `batch`, the number of paths;
+        `initial`: positions at time 0, `(dim,)` or `(batch, dim)`, or None to draw the first
+        position from the stationary law.
+
+        **Returns:** `(times, batch, dim)`.
+
+        **Raises:** ValueError for times that do not increase or, with `initial`, are negative; and
+        without `initial` for an unstable drift.
+
+        Cost: one transition (O(dim^3)) per distinct step, so one on a uniform grid; then two
+        products of a matrix and a vector per path and step, those of the noise taken at once for
+        all steps of a uniform grid. Diagonal drift and diffusion: O(dim) per step.
+        """
+        if not isinstance(batch, int) or batch < 1:
+            raise ValueError(f"batch = {batch}: expected a positive int, the number of paths")
+        place = None if initial is None else floating(initial)
+        if place is None:
+            require_stable(self.drift)
+        elif place.shape not in {(self.dim,), (batch, self.dim)}:
+            raise ValueError(
+                f"initial has shape {place.shape}: expected ({self.dim},), or "
+                f"({batch}, {self.dim}) for one position per path"
+            )
+        first, steps, index = distinct_steps(times, place is not None)
+        return walk(self, key, first, steps, index, batch, place)
+
+    def log_prob(self, path: Numbers, times: Numbers) -> Float[Array, "*batch"]:
+        r"""The log-density of paths: stationary at the first time, then transition by transition.
+
+        **Arguments:** `path`, `(times, dim)` or `(times, batch, dim)`, as `sample` returns;
+        `times`, `(times,)`, increasing.
+
+        **Returns:** a scalar, or `(batch,)`.
+
+        **Raises:** ValueError for shapes that disagree, an unstable drift, and a covariance that is
+        singular, where no density exists (while tracing, the result is then -inf).
+
+        Cost: as `sample`.
+        """
+        path = floating(path)
+        if path.ndim not in (2, 3) or path.shape[-1] != self.dim:
+            raise ValueError(
+                f"path has shape {path.shape}: expected (times, {self.dim}) or "
+                f"(times, batch, {self.dim})"
+            )
+        if np.shape(times) != path.shape[:1]:
+            raise ValueError(
+                f"times has shape {np.shape(times)}: expected {path.shape[:1]}, one per position"
+            )
+        require_stable(self.drift)
+        _, steps, index = distinct_steps(times, False)
+        many = path if path.ndim == 3 else path[:, None]
+        value, regular = density(self, many, steps, index)
+        if (fine := known(regular)) is not None and not fine:
+            raise ValueError(
+                "diffusion leaves a direction without noise (to rounding), so that a path has no "
+                "density: add noise to every direction, or take longer steps between the times"
+            )
+        return value if path.ndim == 3 else value[0]
+
+
+# The transition.
+
+
+@jax.jit
+def moments(process: OrnsteinUhlenbeck, t):
+    """(e^(-A t), S(t)): both `(dim,)` where everything is diagonal, else `(dim, dim)`."""
+    drift, diffusion = process.drift.astype(t.dtype), process.diffusion.astype(t.dtype)
+    if drift.ndim < 2:
+        drift = jnp.broadcast_to(drift, (process.dim,))
+        if diffusion.ndim < 2:
+            return jnp.exp(-drift * t), diffusion * integral(2 * drift, t)
+        return jnp.diag(jnp.exp(-drift * t)), diffusion * integral(drift[:, None] + drift, t)
+    return doubled(drift, matrix(diffusion, process.dim), t)
+
+
+# The stationary law.
+
+
+@jax.jit
+def stationary_covariance(process: OrnsteinUhlenbeck):
+    """`(dim,)` where everything is diagonal, else `(dim, dim)`."""
+    drift, diffusion = (x.astype(process.dtype) for x in (process.drift, process.diffusion))
+    if drift.ndim < 2:
+        drift = jnp.broadcast_to(drift, (process.dim,))
+        rates = 2 * drift if diffusion.ndim < 2 else drift[:, None] + drift
+        return diffusion / rates
+    solution = lyapunov(drift, matrix(diffusion, process.dim))
+    return (solution + solution.T) / 2
+
+
+# Paths.
+
+
+def distinct_steps(times, started: bool):
+    """(first time, distinct steps, which of them each step is); steps alike to rounding are one.
+
+    A first time known to be 0 is None: no step leads to it.
+    """
+    times = times if eqx.is_array_like(times) else np.asarray(times, np.float64)
+    if jnp.ndim(times) != 1 or jnp.shape(times)[0] == 0:
+        raise ValueError(f"times has shape {jnp.shape(times)}: expected (times,), at least one")
+    value = known(times)
+    if value is None:
+        return times[0], jnp.diff(times), np.arange(times.shape[0] - 1)
+    kind = value.dtype if np.issubdtype(value.dtype, np.floating) else np.dtype(np.float64)
+    value = value.astype(np.float64)
+    steps = np.diff(value)
+    if not np.all(np.isfinite(value)) or np.any(steps <= 0):
+        raise ValueError("times do not increase: expected finite numbers, each above the last")
+    if started and value[0] < 0:
+        raise ValueError(f"times start at {value[0]:g}: expected 0 or later, as initial is at 0")
+    first = np.asarray(value[0]) if value[0] else None
+    tolerance = 4 * float(np.finfo(kind).eps) * np.max(np.abs(value))
+    if steps.size and np.ptp(steps) <= tolerance:
+        return first, np.mean(steps, keepdims=True), np.zeros(steps.size, int)
+    _, index = np.unique(np.round(steps / tolerance), return_inverse=True)
+    return first, np.bincount(index, steps) / np.bincount(index), index
+
+
+def act(operator, x):
+    """The product of `(dim,)` (a diagonal) or `(dim, dim)` with the last axis of x."""
+    return operator * x if operator.ndim == 1 else dot(x, operator.T)
+
+
+@eqx.filter_jit
+def walk(process, key, first, steps, index, batch, initial):
+    dtype, dim = process.dtype, process.dim
+    counter = jax.lax.iota(jnp.uint32, len(index) + 1)[:, None, None]
+    place = jax.lax.iota(jnp.uint32, batch * dim).reshape(batch, dim)
+    noise = normal(key_words(key), place, counter, dtype)
+
+    times = jnp.asarray(steps, dtype)
+    if initial is not None and first is not None:
+        times = jnp.concatenate([jnp.asarray(first, dtype)[None], times])
+    decays, covariances = jax.lax.map(partial(moments, process), times)
+    factors = jax.vmap(root)(covariances)
+    if initial is None:
+        y = act(root(stationary_covariance(process)), noise[0])
+    else:
+        y = jnp.broadcast_to(initial.astype(dtype) - process.shift, (batch, dim))
+        if first is not None:
+            y = act(decays[0], y) + act(factors[0], noise[0])
+            decays, factors = decays[1:], factors[1:]
+    if len(index) == 0:
+        return process.shift + y[None]
+
+    def uniform(y, kick):
+        y = act(decays[0], y) + kick
+        return y, y
+
+    def general(y, inputs):
+        i, z = inputs
+        y = act(decays[i], y) + act(factors[i], z)
+        return y, y
+
+    # No eigenbasis for a symmetric drift: it would trade the loop's product for one of all steps at
+    # its end, as much work where there are many paths, and the same key would draw other paths
+    # under jit, where a drift is not known to be symmetric.
+    if len(steps) == 1:
+        _, rest = jax.lax.scan(uniform, y, act(factors[0], noise[1:]))
+    else:
+        _, rest = jax.lax.scan(general, y, (index, noise[1:]))
+    return process.shift + jnp.concatenate([y[None], rest])
+
+
+@eqx.filter_jit
+def density(process, path, steps, index):
+    """The log-density `(batch,)`, and whether every covariance has full rank."""
+    y = path.astype(process.dtype) - process.shift
+    value, regular = gaussian(factored(stationary_covariance(process)), y[0])
+    if len(index) == 0:
+        return jnp.where(regular, value, -jnp.inf), regular
+
+    times = jnp.asarray(steps, process.dtype)
+    decays, covariances = jax.lax.map(partial(moments, process), times)
+    factors = jax.vmap(factored)(covariances)
+    if len(steps) == 1:
+        terms, fine = gaussian(factors[0], y[1:] - act(decays[0], y[:-1]))
+    else:
+
+        def of_step(inputs):
+            i, before, after = inputs
+            return gaussian(factors[i], after - act(decays[i], before))
+
+        terms, fine = jax.lax.map(of_step, (index, y[:-1], y[1:]))
+    regular = regular & jnp.all(fine)
+    return jnp.where(regular, value + jnp.sum(terms, 0), -jnp.inf), regular
+
+
+def factored(covariance):
+    """The lower triangular factor, or the square roots `(dim,)` of a diagonal."""
+    return jnp.sqrt(covariance) if covariance.ndim == 1 else jnp.linalg.cholesky(covariance)
+
+
+def gaussian(factor, x):
+    """The log-density of N(0, L L^T) over the last axis of x, and whether L has full rank."""
+    dim = factor.shape[0]
+    if factor.ndim == 1:
+        white, pivots = x / factor, factor
+        regular = jnp.all(factor > 0)
+    else:
+        # One triangular inverse for all paths and steps: products are faster than many solves.
+        eye = jnp.eye(dim, dtype=factor.dtype)
+        white = act(jax.scipy.linalg.solve_triangular(factor, eye, lower=True), x)
+        pivots = jnp.diagonal(factor)
+        # The share of each variance that the coordinates before it do not explain; NaN is False.
+        share = pivots**2 / jnp.sum(factor**2, 1)
+        regular = jnp.all(share > 10 * jnp.finfo(factor.dtype).eps)
+    logdet = jnp.sum(jnp.log(pivots))
+    constant = 0.5 * dim * math.log(2 * math.pi)
+    return -0.5 * jnp.sum(white**2, -1) - logdet - constant, regular
+
+
+# What is asked of the arguments.
+
+
+def matrix(value, dim: int):
+    """A number, a diagonal or a matrix as `(dim, dim)`."""
+    return value if value.ndim == 2 else jnp.diag(jnp.broadcast_to(value, (dim,)))
+
+
+def constants(bath: Bath):
+    """(temperature, friction, mass) of a bath that does not change in time."""
+    members = {name: getattr(bath, name) for name in ("temperature", "friction", "mass")}
+    for name, value in members.items():
+        if not eqx.is_array(value) or value.ndim > 1:
+            raise ValueError(
+                f"bath.{name} is a {type(value).__name__}: expected a constant, a number or (dim,)"
+            )
+    return tuple(members.values())
+
+
+def require_semidefinite(name: str, matrix) -> None:
+    """Not negative, or symmetric positive semidefinite; skipped while tracing."""
+    value = known(matrix)
+    if value is None:
+        return
+    rounding = 10 * np.finfo(value.dtype).eps
+    if value.ndim < 2:
+        lowest = np.min(value)
+    else:
+        asymmetry = np.max(np.abs(value - value.T))
+        if asymmetry > rounding * np.max(np.abs(value)):
+            raise ValueError(
+                f"{name} is not symmetric (largest |D - D^T| = {asymmetry:.3g}): pass (D + D.T) / 2"
+            )
+        if positive_definite(value):
+            return
+        eigenvalues = np.linalg.eigvalsh(value)
+        lowest = eigenvalues[0]
+        if -lowest <= len(value) * rounding * eigenvalues[-1]:
+            return
+    if lowest < 0:
+        raise ValueError(
+            f"{name} has the {'eigenvalue' if value.ndim == 2 else 'value'} {lowest:.3g}: "
+            "expected positive or zero, as it is a covariance per unit of time"
+        )
+
+
+def require_stable(drift) -> None:
+    """All eigenvalues in the right half plane; skipped while tracing."""
+    value = known(drift)
+    if value is None:
+        return
+    if value.ndim == 2:
+        if positive_definite(value + value.T):  # suffices, and costs next to nothing
+            return
+        value = np.linalg.eigvals(value)
+    worst = np.ravel(value)[np.argmin(np.real(value))]
+    if not np.real(worst) > 0:
+        raise ValueError(
+            f"drift has the eigenvalue {worst:.3g}: expected positive real parts, without which "
+            "there is no stationary law; check its sign in dx = -drift (x - shift) dt, or give "
+            "`sample` an initial position"
+        )
+
+
+def positive_definite(value: np.ndarray) -> bool:
+    try:
+        np.linalg.cholesky(value)
+    except np.linalg.LinAlgError:
+        return False
+    return True
