@@ -194,7 +194,8 @@ def takes_arrays(thing) -> bool:
 
 
 SHAPE = re.compile(
-    r"`\((\w+, ?)+\w*\)`|\(\w+,\)|\bshapes?\b|\bscalar\b|\ba number\b|\bfirst axis\b|\bleading axis"
+    r"`\((\w+, ?)+(\w*|\.\.\.)\)`|\(\w+,\)|\bshapes?\b|\bscalar\b|\ba number\b|"
+    r"\bfirst axis\b|\bleading axis"
 )
 
 

@@ -141,6 +141,7 @@ def test_wells_and_baths():
     np.testing.assert_allclose(line.stationary()[1], 0.25 * np.eye(3), atol=1e-15)
 
 
+@pytest.mark.slow
 def test_float32_in_a_thousand_dimensions():
     """Non-normal, with a closed form: A = X L X^-1 for X = (a reflection) (I + u v^T)."""
     dim, t = 1000, 0.7

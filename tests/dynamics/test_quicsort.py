@@ -59,6 +59,7 @@ def fitted_orders(system, dim, reference=512):
     return -np.polyfit(np.log(STEPS), errors, 1)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before, after",
     [((1.0, 0.0), (3.0, np.sin(6.0))), ((2.0, 0.5), (1.0, -1.0))],
@@ -195,6 +196,7 @@ def test_reverse_mode_is_finite_on_the_tree():
     np.testing.assert_allclose(slope, difference, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_same_path_for_any_block_under_jit_and_vmap():
     def run(system, block=None):
         out = tj.simulate(

@@ -164,11 +164,18 @@ class AbstractSplitting(dfx.AbstractItoSolver):
                 return (carry, total), (entry, passed if self.record else None)
             return (carry, jax.tree.map(jnp.add, total, entry)), None
 
+        def summed(carry, normals, rows):
+            (carry, _), (entries, _) = jax.lax.scan(advance, (carry, None), (normals, rows))
+            return carry, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), entries)
+
         def chunk(state, x):
             carry, ledger = state
             start, rows = x
             normals, path = noise.path.normals(start, size), None
             total = None if narrow else nothing(carry, table)
+            if narrow and not self.record and (tiles := tiles_of(carry, normals)) > 1:
+                carry, total = tiled(lambda c, z: summed(c, z, rows), tiles, carry, normals)
+                return (carry, posted(ledger, total, table, *balance(carry))), None
             (carry, total), out = jax.lax.scan(advance, (carry, total), (normals, rows))
             if narrow:
                 entries, passed = out
@@ -205,6 +212,30 @@ def nothing(carry: Carry, table: Timetable) -> Entry:
     zero = jnp.zeros_like(carry.energy)
     driven = None if carry.drive is None else zero
     return Entry(zero, zero, zero, driven, zero if table.scheduled else None)
+
+
+TILE = 512
+# Paths of one coordinate that are taken through a chunk of substeps together, in narrow batches on
+# a CPU: so few that XLA:CPU leaves each loop to one thread. Measured on two cores the forward time
+# at 1024 x 1 is 0.6 and at 2048 x 1 is 0.7 of that without, the reverse 0.85; with two coordinates
+# nothing is gained, and tiles of 256 and 128 paths are slower.
+
+
+def tiles_of(carry: Carry, normals) -> int:
+    """Into how many parts the batch is cut; 1 for none."""
+    batch = len(carry.energy)
+    coordinates = sum(leaf.size for leaf in jax.tree.leaves(carry.position)) // batch
+    whole = batch % TILE == 0 and all(leaf.ndim > 1 for leaf in jax.tree.leaves(normals))
+    return batch // TILE if whole and coordinates == 1 and jax.default_backend() == "cpu" else 1
+
+
+def tiled(function, tiles: int, carry: Carry, normals):
+    """`function` of one part of the batch after the other."""
+    fold = lambda leaf: leaf.reshape(tiles, -1, *leaf.shape[1:])
+    apart = lambda leaf: jnp.moveaxis(leaf.reshape(leaf.shape[0], tiles, -1, *leaf.shape[2:]), 1, 0)
+    parts = (jax.tree.map(fold, carry), jax.tree.map(apart, normals))
+    done = jax.lax.map(lambda part: function(*part), parts)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), done)
 
 
 def balance(carry: Carry):

@@ -13,7 +13,7 @@ ENOUGH = 100  # effective samples for which the error of an exponential average 
 
 
 class FreeEnergy(eqx.Module):
-    r"""A ratio of partition functions.
+    r"""A ratio of partition functions; each entry a scalar.
 
     - `log_ratio`: ln(Z_1 / Z_0), with its standard error; -beta Delta F at one temperature, the
       log evidence ln p(y) on a ramp from prior to posterior.
