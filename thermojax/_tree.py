@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 
 def per_sample_sum(tree):
     """Sum over all leaves and all axes but the first: (batch, ...) -> (batch,)."""
-    return sum(jnp.sum(leaf.reshape(leaf.shape[0], -1), axis=1) for leaf in jax.tree.leaves(tree))
+    rows = (jnp.sum(leaf.reshape(leaf.shape[0], -1), axis=1) for leaf in jax.tree.leaves(tree))
+    return functools.reduce(jnp.add, rows)
 
 
 def where_alive(alive, new, old):

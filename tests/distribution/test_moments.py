@@ -25,7 +25,7 @@ class Between(tj.AbstractPotential):
         return jnp.zeros(len(self.start))
 
 
-def balanced(ledger: tj.EnsembleLedger, start_energy, temperature=1.0):
+def balanced(ledger: tj.EnsembleLedger, start_energy, temperature: jax.Array | float = 1.0):
     """The identities that hold in every ledger, to rounding and the tolerance of the solver."""
     change = ledger.work - ledger.heat
     np.testing.assert_allclose(ledger.energy - start_energy, change, atol=1e-9)
@@ -142,6 +142,7 @@ def test_kicks_make_the_mass_irrelevant(mass):
     assert found.work[-1] == pytest.approx(a**2 / (tau + 2), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_everything_in_time_at_once():
     """Jumps, knots and schedules of temperature, friction and mass: the ledger still closes."""
     bath = tj.Bath(tj.Linear(1.0, 1.5, 2.0), tj.Linear(1.0, 3.0, 2.0), tj.Linear(1.0, 2.0, 2.0))
@@ -164,6 +165,7 @@ def test_linear_drive_and_its_housekeeping_heat():
     assert found.ledger.work[1] == pytest.approx(float(found.ledger.heat[1]), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_gradient():
     def work(values):
         protocol = tj.PiecewiseLinear(values, 1.0, 1.0, 2.0)

@@ -23,7 +23,7 @@ KEY = jax.random.key(11)
     ("kind", "integrator"),
     [
         ("underdamped", "BAOAB"),
-        ("underdamped", "OBABO"),
+        pytest.param("underdamped", "OBABO", marks=pytest.mark.slow),
         ("overdamped", "BAOAB"),
         pytest.param("overdamped", "OBABO", marks=pytest.mark.slow),
     ],

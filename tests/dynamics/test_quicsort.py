@@ -231,6 +231,7 @@ def test_advance_in_pieces_equals_one_piece():
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_pytrees_kicks_drive_snapshots_and_the_first_law():
     class Pair(tj.AbstractPotential):
         def energy(self, x, control):

@@ -109,6 +109,7 @@ def test_infinite_variance_is_proven():
     assert np.isfinite(jarzynski(log_weight, system=ramp(2.5)).log_ratio.error)
 
 
+@pytest.mark.slow
 def test_log_determinant_from_two_thousand_paths():
     """REFERENCE R3: ln det tridiag(.5, 2, .5), d = 8, by BAR at tau = 10 within 0.03."""
     d = 8

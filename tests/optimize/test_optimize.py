@@ -126,6 +126,7 @@ def test_gradient_of_the_mean_work_is_the_finite_difference(kind):
         np.testing.assert_allclose(gradient[i], numeric, rtol=2e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_memory_of_the_gradient_grows_like_the_square_root_of_the_steps():
     def temporary_bytes(steps):
         def work(values):
@@ -179,6 +180,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_best():
     assert np.isfinite(fit.value.value)
 
 
+@pytest.mark.slow
 def test_other_leaves_train_when_asked():
     protocol = tj.PiecewiseLinear.between(0.0, 1.0, 1.0, knots=3)
     system = tj.Underdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())

@@ -63,6 +63,7 @@ def test_switching_the_potential_books_its_work():
     equal(balance, onward.ledger.total_work - onward.ledger.heat)
 
 
+@pytest.mark.slow
 def test_a_chain_differentiates():
     chain = tj.start(SYSTEM, KEY, batch=3, initial=START)
 

@@ -7,7 +7,8 @@ entry that it makes in the ledger.
 
 import abc
 import dataclasses
-from typing import ClassVar
+import functools
+from typing import Any, ClassVar
 
 import diffrax as dfx
 import equinox as eqx
@@ -122,7 +123,10 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         drift, noise = unwrapped(terms)
         first, *rest = solver_state
         position, momentum, ledger = y0
-        carry = Carry(position, momentum, *rest, ledger.energy, ledger.alive)
+        gradient, potential_energy, drive = rest
+        carry = Carry(
+            position, momentum, gradient, potential_energy, drive, ledger.energy, ledger.alive
+        )
         run = eqx.filter_checkpoint(self.run_block)
         carry, ledger, path = run(drift, noise, first, carry, ledger)
         y1 = (carry.position, carry.momentum, ledger)
@@ -165,17 +169,21 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             return (carry, jax.tree.map(jnp.add, total, entry)), None
 
         def summed(carry, normals, rows):
-            (carry, _), (entries, _) = jax.lax.scan(advance, (carry, None), (normals, rows))
+            out: Any
+            (carry, _), out = jax.lax.scan(advance, (carry, None), (normals, rows))
+            entries, _ = out
             return carry, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), entries)
 
         def chunk(state, x):
             carry, ledger = state
             start, rows = x
-            normals, path = noise.path.normals(start, size), None
+            normals: Any = noise.path.normals(start, size)
+            path: Any = None
             total = None if narrow else nothing(carry, table)
             if narrow and not self.record and (tiles := tiles_of(carry, normals)) > 1:
                 carry, total = tiled(lambda c, z: summed(c, z, rows), tiles, carry, normals)
                 return (carry, posted(ledger, total, table, *balance(carry))), None
+            out: Any
             (carry, total), out = jax.lax.scan(advance, (carry, total), (normals, rows))
             if narrow:
                 entries, passed = out
@@ -244,21 +252,22 @@ def balance(carry: Carry):
 
 def posted(ledger: Ledger, total: Entry, table: Timetable, energy, kinetic, alive) -> Ledger:
     """The ledger after entries of this sum; with sums (substeps, batch), after each of them."""
+    constant = lambda x: jnp.broadcast_to(x, energy.shape)
     entropy = total.bath_entropy if table.scheduled else table.bath.beta * total.heat
     driven = 0.0 if total.drive_work is None else total.drive_work
-    sums = (total.work, total.heat, total.shadow_work, driven, 0.0, entropy, 0.0)
-    past = (
-        ledger.work,
-        ledger.heat,
-        ledger.shadow_work,
-        ledger.drive_work,
-        ledger.kick_work,
-        ledger.bath_entropy,
-        ledger.energy_start,
+    return Ledger(
+        work=ledger.work + total.work,
+        heat=ledger.heat + total.heat,
+        shadow_work=ledger.shadow_work + total.shadow_work,
+        drive_work=constant(ledger.drive_work + driven),
+        kick_work=constant(ledger.kick_work),
+        bath_entropy=ledger.bath_entropy + jnp.asarray(entropy),
+        energy_start=constant(ledger.energy_start),
+        energy=energy,
+        kinetic_start=constant(ledger.kinetic_start),
+        kinetic=kinetic,
+        alive=alive,
     )
-    now = (jnp.broadcast_to(a + b, energy.shape) for a, b in zip(past, sums, strict=True))
-    kinetic_start = jnp.broadcast_to(ledger.kinetic_start, energy.shape)
-    return Ledger(*now, energy, kinetic_start, kinetic, alive)
 
 
 def frozen(new: Carry, entry: Entry, old: Carry) -> tuple[Carry, Entry]:
@@ -282,7 +291,8 @@ def kinetic(momentum, inverse_mass):
         # One mass for all coordinates stays outside of the sum: a quarter of the time at d = 64.
         return w * per_sample_sum(p**2) if jnp.ndim(w) == 0 else per_sample_sum(w * p**2)
 
-    return 0.5 * sum(jax.tree.leaves(jax.tree.map(one, momentum, inverse_mass)))
+    rows = jax.tree.leaves(jax.tree.map(one, momentum, inverse_mass))
+    return 0.5 * functools.reduce(jnp.add, rows)
 
 
 def kicked(carry_momentum, gradient, drive, bath: Coefficients, half):
