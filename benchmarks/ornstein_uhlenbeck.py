@@ -12,6 +12,7 @@ import os
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 
 # LAPACK's own threads wait for each other on a busy machine: 16 ms for a solve of 0.05 ms.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -197,9 +198,7 @@ def main() -> None:
     cases = [x for x in all_cases(options.quick) if x.name.startswith(options.case)]
     if not cases or options.rounds < 1:
         parser.error("no such case, or rounds that are not positive")
-    try:
-        import thermox  # noqa: F401
-    except ImportError:
+    if find_spec("thermox") is None:
         parser.exit(2, INSTALL + "\n")
     begun = time.perf_counter()
     facts = {**header(), "thermox": version("thermox")}

@@ -342,12 +342,11 @@ def gradient_is_right(case: Case) -> Finding:
             lambda leaf: jnp.asarray(draw.standard_normal(leaf.shape), dtype), x
         )
 
-        def slope(h, x=x, direction=direction):
-            ahead, behind = (
-                float(energy(jax.tree.map(lambda a, d: a + s * h * d, x, direction)))  # noqa: B023
-                for s in (1, -1)
-            )
-            return (ahead - behind) / (2 * h)
+        def along(distance, x=x, direction=direction):
+            return float(energy(jax.tree.map(lambda a, d: a + distance * d, x, direction)))
+
+        def slope(h, along=along):
+            return (along(h) - along(-h)) / (2 * h)
 
         rough, fine = slope(step), slope(step / 2)
         best = (4 * fine - rough) / 3

@@ -100,12 +100,18 @@ def test_determinant_by_work():
     for tau, work in rows.items():
         found = tj.moments(system(tau), [tau]).ledger
         assert found.work[0] == pytest.approx(work, abs=1e-10)
+
+    def curve(tau, s):
+        return float(tj.log_work_moment(system(tau), s))
+
+    def second(tau, e):
+        """The second cumulant: the curvature at s = 0 of ln <exp(-s W)>."""
+        return (curve(tau, e) + curve(tau, -e)) / e**2
+
     for tau, variance in ((1.0, 0.2629415), (100.0, 0.0110016)):
-        # The second cumulant: the curvature at s = 0 of ln <exp(-s W)>, by Richardson.
-        curve = lambda s, tau=tau: float(tj.log_work_moment(system(tau), s))
-        second = lambda e: (curve(e) + curve(-e)) / e**2  # noqa: B023  # used in its own turn
-        assert (4 * second(0.02) - second(0.04)) / 3 == pytest.approx(variance, abs=2e-7)
-        assert curve(1.0) == pytest.approx(1.039720770840, abs=1e-10)  # Jarzynski
+        richardson = (4 * second(tau, 0.02) - second(tau, 0.04)) / 3
+        assert richardson == pytest.approx(variance, abs=2e-7)
+        assert curve(tau, 1.0) == pytest.approx(1.039720770840, abs=1e-10)  # Jarzynski
     assert np.isinf(tj.log_work_moment(system(2.2807), 2.0))
     assert np.isfinite(tj.log_work_moment(system(2.2809), 2.0))
 

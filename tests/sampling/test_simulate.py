@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import thermojax as tj
+from thermojax._tree import cast
 from thermojax.dynamics import GridBrownianPath, key_words
 from thermojax.sampling.grid import block_size, count_steps, snap
 
@@ -118,14 +119,13 @@ def test_a_diverged_path_is_frozen_counted_and_keeps_out_of_means_and_gradients(
     starts = jnp.linspace(0.0, 6.0, 13)[:, None]
     state = tj.State(starts, jnp.zeros_like(starts))
 
-    def run(protocol):
+    def run(protocol, state):
         system = tj.Underdamped(Quartic(), protocol, tj.Bath(friction=1.0))
         return tj.simulate(system, KEY, dt=0.3, initial=state)
 
     protocol = tj.PiecewiseLinear.between(0.0, 1.0, 9.0, knots=4)
     for dtype in (jnp.float64, jnp.float32):
-        state = jax.tree.map(lambda x: x.astype(dtype), state)  # noqa: B023
-        out = run(protocol)
+        out = run(protocol, cast(state, dtype))
         assert 0 < out.diverged < 13
         assert np.all(np.isfinite(out.position)) and np.all(np.isfinite(out.ledger.heat))
         mean = out.mean(out.ledger.total_work)
@@ -135,7 +135,7 @@ def test_a_diverged_path_is_frozen_counted_and_keeps_out_of_means_and_gradients(
 
     def cost(values):
         shaped = tj.PiecewiseLinear(values, 9.0, 0.0, 1.0)
-        out = run(shaped)
+        out = run(shaped, cast(state, jnp.float32))
         return out.mean(out.ledger.total_work).value
 
     assert np.all(np.isfinite(jax.grad(cost)(protocol.values)))
