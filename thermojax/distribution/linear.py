@@ -43,6 +43,15 @@ class Quadratic(eqx.Module):
         return mean, covariance, lowest - temperature * entropy
 
 
+class Forces(eqx.Module):
+    """What acts on the position x at one control, linear in it."""
+
+    matrix: Float[Array, "dim dim"]  # the total force -grad U + f = matrix x + constant
+    constant: Float[Array, " dim"]
+    drive_matrix: Float[Array, "dim dim"]  # the drive alone
+    drive_constant: Float[Array, " dim"]
+
+
 class LinearLangevin(eqx.Module):
     """The linear equations of a system whose potential is quadratic in the position.
 
@@ -69,24 +78,33 @@ class LinearLangevin(eqx.Module):
         _, restore = ravel_pytree(self.template)
         return lambda q, *rest: function(restore(q), *rest)
 
+    @property
+    def origin(self) -> Float[Array, " dim"]:
+        return jnp.zeros_like(ravel_pytree(self.template)[0])
+
+    def potential_energy(self, control) -> Quadratic:
+        """U at a control, of the position."""
+        energy = self.flat(self.system.potential.energy)
+        value, linear = jax.value_and_grad(energy)(self.origin, control)
+        return Quadratic(value, linear, jax.hessian(energy)(self.origin, control))
+
     def energy(self, control, mass) -> Quadratic:
         """H at a control: of the position, underdamped also of the momentum."""
-        zero = jnp.zeros_like(ravel_pytree(self.template)[0])
-        energy = self.flat(self.system.potential.energy)
-        value, linear = jax.value_and_grad(energy)(zero, control)
-        matrix = jax.hessian(energy)(zero, control)
+        energy = self.potential_energy(control)
         if self.overdamped:
-            return Quadratic(value, linear, matrix)
-        matrix = jax.scipy.linalg.block_diag(matrix, jnp.diag(1 / mass))
-        return Quadratic(value, jnp.concatenate([linear, zero]), matrix)
+            return energy
+        matrix = jax.scipy.linalg.block_diag(energy.matrix, jnp.diag(1 / mass))
+        return Quadratic(energy.constant, jnp.concatenate([energy.linear, self.origin]), matrix)
 
-    def drive(self, control):
-        """(J, f0) of the drive f = J x + f0."""
-        zero = jnp.zeros_like(ravel_pytree(self.template)[0])
+    def forces(self, control) -> Forces:
+        """The total force on the position at a control, and the drive in it."""
+        energy = self.potential_energy(control)
         if self.system.drive is None:
-            return jnp.zeros((zero.size, zero.size), zero.dtype), zero
-        force = lambda q, c: ravel_pytree(self.flat(self.system.drive)(q, c))[0]
-        return jax.jacobian(force)(zero, control), force(zero, control)
+            nothing = jnp.zeros_like(energy.matrix), jnp.zeros_like(energy.linear)
+            return Forces(-energy.matrix, -energy.linear, *nothing)
+        drive = lambda q: ravel_pytree(self.flat(self.system.drive)(q, control))[0]
+        slope, push = jax.jacobian(drive)(self.origin), drive(self.origin)
+        return Forces(slope - energy.matrix, push - energy.linear, slope, push)
 
     def bath(self, t):
         """(temperature, friction, mass) at time t, the last two (dim,)."""
@@ -110,17 +128,10 @@ class LinearLangevin(eqx.Module):
         """H at time t inside of the run."""
         return self.energy(self.system.protocol(t), self.bath(t)[2])
 
-    def force(self, control):
-        """The total force -grad U + f = G x + g on the position: (G, g)."""
-        energy = LinearLangevin.energy(self, control, jnp.ones_like(self.spread(1.0)))
-        d = len(self.spread(1.0))
-        jacobian, constant = self.drive(control)
-        return jacobian - energy.matrix[:d, :d], constant - energy.linear[:d]
-
-    def equation(self, t):
+    def equation(self, t, forces: Forces):
         """(A, a, D): z' = A z + a, and the covariance grows by 2 D."""
         temperature, friction, mass = self.bath(t)
-        matrix, constant = self.force(self.system.protocol(t))
+        matrix, constant = forces.matrix, forces.constant
         if self.overdamped:
             row = 1 / friction
             return row[:, None] * matrix, row * constant, jnp.diag(temperature * row)
@@ -131,15 +142,11 @@ class LinearLangevin(eqx.Module):
 
     def kick(self, strength):
         """(K, k): the momentum kick takes z to z - K z - k, for control = strength delta(t)."""
-        d = len(self.spread(1.0))
-        _, change = jax.jvp(
-            lambda c: self.energy(c, jnp.ones(d)), (self.system.protocol.initial,), (strength,)
-        )
-        push = change.matrix[:d, :d]
-        zero = jnp.zeros_like(push)
+        _, change = jax.jvp(self.potential_energy, (self.system.protocol.initial,), (strength,))
+        zero = jnp.zeros_like(change.matrix)
         return (
-            jnp.block([[zero, zero], [push, zero]]),
-            jnp.concatenate([jnp.zeros_like(change.linear[:d]), change.linear[:d]]),
+            jnp.block([[zero, zero], [change.matrix, zero]]),
+            jnp.concatenate([self.origin, change.linear]),
         )
 
 

@@ -14,11 +14,12 @@ from jaxtyping import Array, Float
 
 from .._component import floating, known
 from ..potential import LOG_2PI
-from ..sampling import Equilibrium
+from ..sampling import Equilibrium, template_of
+from ..sampling.grid import require_within
 from ..system import AbstractSystem
-from .distances import kl_gaussian
+from .distances import kl_gaussian, require_covariance
 from .ledger import EnsembleLedger
-from .linear import LinearLangevin, Quadratic
+from .linear import Forces, LinearLangevin, Quadratic
 
 MAX_STEPS = 2**14
 
@@ -79,9 +80,10 @@ def _solve(langevin: LinearLangevin, times, mean, covariance) -> Moments:
         y = kicked(langevin, y, kicks[0], opening)
 
     def rate(t, y, args):
-        matrix, constant, spread = langevin.equation(t)
+        forces = langevin.forces(protocol(t))
+        matrix, constant, spread = langevin.equation(t, forces)
         grown = matrix @ y.covariance
-        work, heat = power(langevin, t, y)
+        work, heat = power(langevin, t, forces, y)
         beta = 1 / langevin.bath(t)[0]
         return Account(
             matrix @ y.mean + constant, grown + grown.T + 2 * spread, work, heat, beta * heat
@@ -163,7 +165,7 @@ def kicked(langevin: LinearLangevin, y: Account, strength, energy: Quadratic) ->
     return Account(mean, covariance, y.work + work, y.heat, y.bath_entropy)
 
 
-def power(langevin: LinearLangevin, t, y: Account):
+def power(langevin: LinearLangevin, t, forces: Forces, y: Account):
     r"""(dW/dt, dQ/dt). W: <dH/dt at fixed z> + <f o dx/dt>.
 
     Q overdamped: <F o dx/dt> = sum_i (<F_i^2> + kT dF_i/dx_i) / gamma_i with the total force F
@@ -174,11 +176,10 @@ def power(langevin: LinearLangevin, t, y: Account):
     temperature, friction, mass = langevin.bath(t)
     d = len(friction)
     x, width = y.mean[:d], y.covariance[:d, :d]
-    jacobian, pushed = langevin.drive(langevin.system.protocol(t))
-    push = jacobian @ x + pushed
+    matrix, jacobian = forces.matrix, forces.drive_matrix
+    push = jacobian @ x + forces.drive_constant
     if langevin.overdamped:
-        matrix, constant = langevin.force(langevin.system.protocol(t))
-        force = matrix @ x + constant
+        force = matrix @ x + forces.constant
         square = force**2 + jnp.sum((matrix @ width) * matrix, axis=1)
         heat = jnp.sum((square + temperature * jnp.diagonal(matrix)) / friction)
         both = push * force + jnp.sum((jacobian @ width) * matrix, axis=1)
@@ -246,22 +247,15 @@ def moments(system: AbstractSystem, times: Any, initial: Any = None) -> Moments:
 
 def find_template(system: AbstractSystem, initial):
     """One position: from `initial`, or from the potential."""
-    template = None
-    if isinstance(initial, Equilibrium):
-        template = initial.template
-    elif initial is not None:
-        dim = np.shape(initial[0])[0] if len(np.shape(initial[0])) == 1 else 0
-        found = system.potential.template(system.protocol.initial)
-        # A law of phase space names twice as many numbers as a position has.
-        template = jnp.zeros(dim) if found is None else found
-    if template is None:
-        template = system.potential.template(system.protocol.initial)
+    template = template_of(system, initial)
+    if template is None and isinstance(initial, tuple) and np.ndim(initial[0]) == 1:
+        template = jnp.zeros_like(floating(initial[0]))  # a law of the position alone
     if template is None:
         raise ValueError(
             f"nothing says what a position of {type(system.potential).__name__} looks like: pass "
             "initial=tj.Equilibrium(jnp.zeros(dim)), or a pair (mean, covariance)"
         )
-    return jax.tree.map(floating, template)
+    return template
 
 
 def checked_times(times, duration):
@@ -271,14 +265,8 @@ def checked_times(times, duration):
         return jnp.linspace(0, 1, int(times)) * duration
     times = jnp.atleast_1d(floating(times))
     values, length = known(times), known(duration)
-    if values is not None:
-        if np.any(np.diff(values) < 0):
-            raise ValueError("times must not decrease: sort them")
-        if values.min() < 0 or (length is not None and values.max() > length * (1 + 1e-6)):
-            raise ValueError(
-                f"times run from {values.min():g} to {values.max():g}: expected 0 to "
-                f"{float(duration):g}, the duration of the protocol (append a value to hold it)"
-            )
+    if values is not None and length is not None:
+        require_within("times", values, float(length))
     return times
 
 
@@ -296,34 +284,17 @@ def starting_law(langevin: LinearLangevin, initial):
             )
         return mean, covariance
     given_mean, given = (floating(x) for x in initial)
-    d, n = len(langevin.spread(1.0)), len(mean)
+    d, n = len(langevin.origin), len(mean)
     if given_mean.shape not in ((d,), (n,)) or given.shape != given_mean.shape * 2:
         raise ValueError(
             f"initial has a mean of shape {given_mean.shape} and a covariance of shape "
             f"{given.shape}: expected ({d},) and ({d}, {d})"
             + ("" if n == d else f", or ({n},) and ({n}, {n}) for all of phase space")
         )
-    require_covariance("initial covariance", given)
+    require_covariance("initial covariance", given, singular=True)
     if len(given_mean) == n:
         return given_mean, given
     return (
         mean.at[:d].set(given_mean),
         jax.scipy.linalg.block_diag(given, covariance[d:, d:]),
     )
-
-
-def require_covariance(name: str, matrix) -> None:
-    """Symmetric and not negative; skipped while tracing. Zero is a point, and allowed."""
-    value = known(matrix)
-    if value is None:
-        return
-    if not np.all(np.isfinite(value)):
-        raise ValueError(f"{name} is not finite: expected numbers only, found NaN or infinity")
-    asymmetry = np.max(np.abs(value - value.T))
-    if asymmetry > 1e-5 * np.max(np.abs(value)):
-        raise ValueError(
-            f"{name} is not symmetric (largest |A - A^T| = {asymmetry:.3g}): pass (A + A.T) / 2"
-        )
-    lowest = np.linalg.eigvalsh(value)[0]
-    if lowest < -1e-6 * max(1.0, np.max(np.abs(value))):
-        raise ValueError(f"{name} has the eigenvalue {lowest:.3g}: expected none below zero")

@@ -56,7 +56,7 @@ def _solve(langevin: LinearLangevin, order, mean, covariance):
         return y.times_exponential(jax.tree.map(jnp.subtract, new, old), weight)
 
     def rate(t, y: Tilted, args):
-        matrix, drift, spread = langevin.equation(t)
+        matrix, drift, spread = langevin.equation(t, langevin.forces(protocol(t)))
         _, change = jax.jvp(langevin.at, (t,), (jnp.ones_like(t),))
         p, eta = y.precision, y.eta
         moved = Tilted(

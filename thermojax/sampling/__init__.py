@@ -6,6 +6,7 @@ from .chain import start as start
 from .chain import switch as switch
 from .initial import Equilibrium as Equilibrium
 from .initial import equilibrium_positions as equilibrium_positions
+from .initial import template_of as template_of
 from .simulate import simulate as simulate
 from .state import Chain as Chain
 from .state import Result as Result

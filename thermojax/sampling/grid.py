@@ -63,11 +63,15 @@ def snap(times, duration, steps: int) -> np.ndarray:
             "save times need values known outside of jit: pass the number of snapshots instead"
         )
     wanted = np.atleast_1d(wanted).astype(float)
-    if wanted.min() < 0 or wanted.max() > float(length) * (1 + 1e-6):
-        raise ValueError(
-            f"save times run from {wanted.min():g} to {wanted.max():g}: expected 0 to "
-            f"{float(length):g}"
-        )
-    if np.any(np.diff(wanted) < 0):
-        raise ValueError("save times must not decrease: sort them")
+    require_within("save times", wanted, float(length))
     return np.clip(np.round(wanted / float(length) * steps).astype(int), 0, steps)
+
+
+def require_within(name: str, times: np.ndarray, duration: float) -> None:
+    """Times of a run: in order, from 0 to its duration."""
+    if times.min() < 0 or times.max() > duration * (1 + 1e-6):
+        raise ValueError(
+            f"{name} run from {times.min():g} to {times.max():g}: expected 0 to {duration:g}"
+        )
+    if np.any(np.diff(times) < 0):
+        raise ValueError(f"{name} must not decrease: sort them")

@@ -71,17 +71,22 @@ def prepare_start(system: AbstractSystem, initial, batch: int | None) -> Start:
             "initial= positions with a batch axis)"
         )
     control, potential = system.protocol.initial, system.potential
-    template = None if initial is None else initial.template
-    if template is None:
-        template = potential.template(control)
+    template = template_of(system, initial)
     if template is None:
         raise ValueError(
             f"nothing says what a position of {type(potential).__name__} looks like: pass "
             "initial=tj.Equilibrium(jnp.zeros(dim)), a template of ONE position, or positions"
         )
-    template = jax.tree.map(floating, template)
     sampler = potential.sampled_by(control, outside(system.bath.temperature))
     return Start(template=template, sampler=sampler, batch=batch)
+
+
+def template_of(system: AbstractSystem, initial):
+    """One position: that of a `tj.Equilibrium`, else what the potential says; None for neither."""
+    template = initial.template if isinstance(initial, Equilibrium) else None
+    if template is None:
+        template = system.potential.template(system.protocol.initial)
+    return jax.tree.map(floating, template)
 
 
 def agreed_batch(batch: int | None, size: int) -> int:
