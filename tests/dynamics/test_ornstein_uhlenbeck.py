@@ -273,6 +273,41 @@ def test_one_key_gives_one_path():
     np.testing.assert_allclose(small.sample(key, [0.2], 3, start), full[:1], atol=1e-12)
 
 
+SYMMETRIC = {"distinct": R1, "repeated": np.eye(2) + np.ones((2, 2)) * 1e-9, "equal": np.eye(2)}
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+def test_a_symmetric_drift_in_even_noise_is_what_the_general_way_finds(name):
+    """Its eigenbasis, against the same while traced (where it is not known) and as matrices."""
+    drift, key = SYMMETRIC[name], jax.random.key(7)
+    quick, general = (OrnsteinUhlenbeck(drift, [0.3, -0.4], d) for d in (2.0, 2 * np.eye(2)))
+    for t in (1e-6, 0.4, 50.0):
+        for value, expected in zip(quick.transition(t), general.transition(t), strict=True):
+            np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-15)
+    assert relative(quick.stationary()[1], general.stationary()[1]) < 1e-13
+    for times in (EVEN, UNEVEN):
+        for start in (None, np.ones((3, 2))):
+            draw = lambda process, t=times, x=start: process.sample(key, t, 3, x)
+            np.testing.assert_allclose(draw(quick), jax.jit(draw)(quick), atol=1e-12)
+        path = quick.sample(key, times, 3)
+        expected = general.log_prob(path, times)
+        np.testing.assert_allclose(quick.log_prob(path, times), expected, rtol=1e-12)
+
+
+def test_gradient_at_equal_eigenvalues_of_a_symmetric_drift():
+    """Against differences along a way that leaves the symmetric drifts, and one that does not."""
+
+    def value(drift):
+        process = OrnsteinUhlenbeck(drift, [0.3, -0.2], 0.7)
+        paths = process.sample(jax.random.key(3), TIMES, 3)
+        return jnp.sum(jnp.sin(paths)) + jnp.sum(process.log_prob(paths, TIMES))
+
+    slope = jax.grad(value)(jnp.eye(2))
+    for way in (R1, R9):
+        expected = (value(np.eye(2) + 1e-5 * way) - value(np.eye(2) - 1e-5 * way)) / 2e-5
+        np.testing.assert_allclose(jnp.sum(slope * way), expected, rtol=1e-6)
+
+
 EVEN = np.arange(4) * 0.2
 UNEVEN = np.array([0.5, 0.6, 1.5, 1.6])
 

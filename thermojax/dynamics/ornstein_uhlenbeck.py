@@ -2,16 +2,13 @@
 
 Everything is a polynomial or a linear solve in the drift matrix: no eigenvalues of the drift are
 taken, so that non-normal drifts, Jordan blocks and singular diffusions are ordinary cases, and so
-are their gradients.
+are their gradients. A drift that is known to be symmetric, in noise that is the same in all
+directions, is a diagonal drift seen from its eigenbasis; its gradients are taken the general way.
 """
 
 from __future__ import annotations
 
-import math
-from functools import partial
-
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -19,8 +16,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import AbstractComponent, Numbers, floating, known
 from ..system import Bath
-from .matrix_equations import dot, doubled, integral, lyapunov, root
-from .random import key_words, normal
+from .linear_process import (
+    density,
+    matrix,
+    matrix_back,
+    moments,
+    principal,
+    stationary_covariance,
+    walk,
+)
+from .matrix_equations import dot
 
 
 class OrnsteinUhlenbeck(AbstractComponent):
@@ -129,7 +134,9 @@ class OrnsteinUhlenbeck(AbstractComponent):
         value = known(t)
         if value is not None and not (np.isfinite(value) and value >= 0):
             raise ValueError(f"t = {value}: expected a time that is finite and not negative")
-        decay, covariance = moments(self, jnp.asarray(t, self.dtype))
+        process, basis = principal(self)
+        pair = moments(process, jnp.asarray(t, self.dtype))
+        decay, covariance = (matrix_back(x, basis) for x in pair)
         return matrix(decay, self.dim), matrix(covariance, self.dim)
 
     def mean_covariance(
@@ -159,7 +166,8 @@ class OrnsteinUhlenbeck(AbstractComponent):
         """
         require_stable(self.drift)
         mean = jnp.broadcast_to(self.shift, (self.dim,)).astype(self.dtype)
-        return mean, matrix(stationary_covariance(self), self.dim)
+        process, basis = principal(self)
+        return mean, matrix(matrix_back(stationary_covariance(process), basis), self.dim)
 
     def sample(
         self,
@@ -183,7 +191,9 @@ class OrnsteinUhlenbeck(AbstractComponent):
 
         Cost: one transition (O(dim^3)) per distinct step, so one on a uniform grid; then two
         products of a matrix and a vector per path and step, those of the noise taken at once for
-        all steps of a uniform grid. Diagonal drift and diffusion: O(dim) per step.
+        all steps of a uniform grid. Diagonal drift and diffusion: O(dim) per step. Symmetric drift
+        with a number for the diffusion, both known (not traced): one eigenbasis for all steps,
+        O(dim) per step, and two products per path and step that are taken at once for all.
         """
         if not isinstance(batch, int) or batch < 1:
             raise ValueError(f"batch = {batch}: expected a positive int, the number of paths")
@@ -196,7 +206,8 @@ class OrnsteinUhlenbeck(AbstractComponent):
                 f"({batch}, {self.dim}) for one position per path"
             )
         first, steps, index = distinct_steps(times, place is not None)
-        return walk(self, key, first, steps, index, batch, place)
+        process, basis = principal(self)
+        return walk(process, basis, key, first, steps, index, batch, place)
 
     def log_prob(self, path: Numbers, times: Numbers) -> Float[Array, "*batch"]:
         r"""The log-density of paths: stationary at the first time, then transition by transition.
@@ -224,7 +235,8 @@ class OrnsteinUhlenbeck(AbstractComponent):
         require_stable(self.drift)
         _, steps, index = distinct_steps(times, False)
         many = path if path.ndim == 3 else path[:, None]
-        value, regular = density(self, many, steps, index)
+        process, basis = principal(self)
+        value, regular = density(process, basis, many, steps, index)
         if (fine := known(regular)) is not None and not fine:
             raise ValueError(
                 "diffusion leaves a direction without noise (to rounding), so that a path has no "
@@ -233,37 +245,7 @@ class OrnsteinUhlenbeck(AbstractComponent):
         return value if path.ndim == 3 else value[0]
 
 
-# The transition.
-
-
-@jax.jit
-def moments(process: OrnsteinUhlenbeck, t):
-    """(e^(-A t), S(t)): both `(dim,)` where everything is diagonal, else `(dim, dim)`."""
-    drift, diffusion = process.drift.astype(t.dtype), process.diffusion.astype(t.dtype)
-    if drift.ndim < 2:
-        drift = jnp.broadcast_to(drift, (process.dim,))
-        if diffusion.ndim < 2:
-            return jnp.exp(-drift * t), diffusion * integral(2 * drift, t)
-        return jnp.diag(jnp.exp(-drift * t)), diffusion * integral(drift[:, None] + drift, t)
-    return doubled(drift, matrix(diffusion, process.dim), t)
-
-
-# The stationary law.
-
-
-@jax.jit
-def stationary_covariance(process: OrnsteinUhlenbeck):
-    """`(dim,)` where everything is diagonal, else `(dim, dim)`."""
-    drift, diffusion = (x.astype(process.dtype) for x in (process.drift, process.diffusion))
-    if drift.ndim < 2:
-        drift = jnp.broadcast_to(drift, (process.dim,))
-        rates = 2 * drift if diffusion.ndim < 2 else drift[:, None] + drift
-        return diffusion / rates
-    solution = lyapunov(drift, matrix(diffusion, process.dim))
-    return (solution + solution.T) / 2
-
-
-# Paths.
+# What is asked of the arguments.
 
 
 def distinct_steps(times, started: bool):
@@ -290,108 +272,6 @@ def distinct_steps(times, started: bool):
         return first, np.mean(steps, keepdims=True), np.zeros(steps.size, int)
     _, index = np.unique(np.round(steps / tolerance), return_inverse=True)
     return first, np.bincount(index, steps) / np.bincount(index), index
-
-
-def act(operator, x):
-    """The product of `(dim,)` (a diagonal) or `(dim, dim)` with the last axis of x."""
-    return operator * x if operator.ndim == 1 else dot(x, operator.T)
-
-
-@eqx.filter_jit
-def walk(process, key, first, steps, index, batch, initial):
-    dtype, dim = process.dtype, process.dim
-    counter = jax.lax.iota(jnp.uint32, len(index) + 1)[:, None, None]
-    place = jax.lax.iota(jnp.uint32, batch * dim).reshape(batch, dim)
-    noise = normal(key_words(key), place, counter, dtype)
-
-    times = jnp.asarray(steps, dtype)
-    if initial is not None and first is not None:
-        times = jnp.concatenate([jnp.asarray(first, dtype)[None], times])
-    decays, covariances = jax.lax.map(partial(moments, process), times)
-    factors = jax.vmap(root)(covariances)
-    if initial is None:
-        y = act(root(stationary_covariance(process)), noise[0])
-    else:
-        y = jnp.broadcast_to(initial.astype(dtype) - process.shift, (batch, dim))
-        if first is not None:
-            y = act(decays[0], y) + act(factors[0], noise[0])
-            decays, factors = decays[1:], factors[1:]
-    if len(index) == 0:
-        return process.shift + y[None]
-
-    def uniform(y, kick):
-        y = act(decays[0], y) + kick
-        return y, y
-
-    def general(y, inputs):
-        i, z = inputs
-        y = act(decays[i], y) + act(factors[i], z)
-        return y, y
-
-    # No eigenbasis for a symmetric drift: it would trade the loop's product for one of all steps at
-    # its end, as much work where there are many paths, and the same key would draw other paths
-    # under jit, where a drift is not known to be symmetric.
-    if len(steps) == 1:
-        _, rest = jax.lax.scan(uniform, y, act(factors[0], noise[1:]))
-    else:
-        _, rest = jax.lax.scan(general, y, (index, noise[1:]))
-    return process.shift + jnp.concatenate([y[None], rest])
-
-
-@eqx.filter_jit
-def density(process, path, steps, index):
-    """The log-density `(batch,)`, and whether every covariance has full rank."""
-    y = path.astype(process.dtype) - process.shift
-    value, regular = gaussian(factored(stationary_covariance(process)), y[0])
-    if len(index) == 0:
-        return jnp.where(regular, value, -jnp.inf), regular
-
-    times = jnp.asarray(steps, process.dtype)
-    decays, covariances = jax.lax.map(partial(moments, process), times)
-    factors = jax.vmap(factored)(covariances)
-    if len(steps) == 1:
-        terms, fine = gaussian(factors[0], y[1:] - act(decays[0], y[:-1]))
-    else:
-
-        def of_step(inputs):
-            i, before, after = inputs
-            return gaussian(factors[i], after - act(decays[i], before))
-
-        terms, fine = jax.lax.map(of_step, (index, y[:-1], y[1:]))
-    regular = regular & jnp.all(fine)
-    return jnp.where(regular, value + jnp.sum(terms, 0), -jnp.inf), regular
-
-
-def factored(covariance):
-    """The lower triangular factor, or the square roots `(dim,)` of a diagonal."""
-    return jnp.sqrt(covariance) if covariance.ndim == 1 else jnp.linalg.cholesky(covariance)
-
-
-def gaussian(factor, x):
-    """The log-density of N(0, L L^T) over the last axis of x, and whether L has full rank."""
-    dim = factor.shape[0]
-    if factor.ndim == 1:
-        white, pivots = x / factor, factor
-        regular = jnp.all(factor > 0)
-    else:
-        # One triangular inverse for all paths and steps: products are faster than many solves.
-        eye = jnp.eye(dim, dtype=factor.dtype)
-        white = act(jax.scipy.linalg.solve_triangular(factor, eye, lower=True), x)
-        pivots = jnp.diagonal(factor)
-        # The share of each variance that the coordinates before it do not explain; NaN is False.
-        share = pivots**2 / jnp.sum(factor**2, 1)
-        regular = jnp.all(share > 10 * jnp.finfo(factor.dtype).eps)
-    logdet = jnp.sum(jnp.log(pivots))
-    constant = 0.5 * dim * math.log(2 * math.pi)
-    return -0.5 * jnp.sum(white**2, -1) - logdet - constant, regular
-
-
-# What is asked of the arguments.
-
-
-def matrix(value, dim: int):
-    """A number, a diagonal or a matrix as `(dim, dim)`."""
-    return value if value.ndim == 2 else jnp.diag(jnp.broadcast_to(value, (dim,)))
 
 
 def constants(bath: Bath):
