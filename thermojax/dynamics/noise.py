@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
 from .random import normal
@@ -32,6 +33,7 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
     first_particle: int | Array = 0
     draws: int = eqx.field(static=True, default=1)  # normals per step and coordinate
     noise_dtype: type = eqx.field(static=True, default=jnp.float32)
+    sharding: NamedSharding | None = eqx.field(static=True, default=None)  # of the batch axis
     levy_area: ClassVar[type] = dfx.BrownianIncrement
 
     @property
@@ -66,7 +68,11 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
             # Leaves get streams of their own through the key, which leaves the counters whole.
             words = (self.words[0], self.words[1] + np.uint32(place))
             step = counters.reshape(counters.shape + (1,) * index.ndim)
-            drawn.append(normal(words, index, step, self.noise_dtype).astype(leaf.dtype))
+            values = normal(words, index, step, self.noise_dtype).astype(leaf.dtype)
+            if self.sharding is not None:  # each device draws what its own paths take
+                along = NamedSharding(self.sharding.mesh, PartitionSpec(None, *self.sharding.spec))
+                values = jax.lax.with_sharding_constraint(values, along)
+            drawn.append(values)
         return structure.unflatten(drawn)
 
     def evaluate(self, t0, t1=None, left=True, use_levy=False):

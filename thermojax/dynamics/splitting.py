@@ -112,9 +112,9 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         """(step, gradient, potential energy, drive) at the first grid point."""
         drift, _ = unwrapped(terms)
         position, _, _ = y0
-        table = drift.table
         first = jnp.round(t0).astype(int)
-        now, kick = table.switch[first + 1], table.kick[first]
+        switch, kick = drift.controls
+        now, kick = switch[first + 1], kick[first]
         _, energy, gradient = drift.meet(position, now, now, kick)
         return first, gradient, energy, drift.driven(position, kick)
 
@@ -142,12 +142,12 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         table, k = drift.table, self.block
         assert k is not None  # `solve` has chosen one
         piece = lambda leaf, n, at=0: jax.lax.dynamic_slice_in_dim(leaf, first + at, n)
-        masses = table.inverse_masses
+        masses, (switch, kick) = table.inverse_masses, drift.controls
         bath = jax.tree.map(lambda x: piece(x, k), table.bath) if table.scheduled else None
         rows = Substep(
-            piece(table.switch, k, 1),
-            piece(table.switch, k, 2),
-            piece(table.kick, k, 1),
+            piece(switch, k, 1),
+            piece(switch, k, 2),
+            piece(kick, k, 1),
             bath,  # pyright: ignore[reportArgumentType]  # None: filled in by `advance`
             None if masses is None else jax.tree.map(lambda x: piece(x, k, 2), masses),
         )
@@ -184,7 +184,8 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             normals: Any = noise.path.normals(start, size)
             path: Any = None
             total = None if narrow else nothing(carry, table)
-            if narrow and not self.record and (tiles := tiles_of(carry, normals)) > 1:
+            whole = self.record or noise.path.sharding is not None
+            if narrow and not whole and (tiles := tiles_of(carry, normals)) > 1:
                 carry, total = tiled(lambda c, z: summed(c, z, rows), tiles, carry, normals)
                 return (carry, posted(ledger, total, table, *balance(carry))), None
             out: Any

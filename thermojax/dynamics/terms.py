@@ -9,6 +9,7 @@ from __future__ import annotations
 import diffrax as dfx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from .._tree import like_position
 from ..potential import batched_energy, batched_gradient
@@ -49,6 +50,26 @@ class DriftTerm(dfx.AbstractTerm):
 
     system: AbstractSystem
     table: Timetable
+    # The controls (switch, kick) of the table with a copy for every device, `(rows, devices, ...)`,
+    # else their derivatives would have to be summed over devices in every substep.
+    copies: tuple[Array, Array] | None = None
+
+    @property
+    def controls(self) -> tuple[Array, Array]:
+        return (self.table.switch, self.table.kick) if self.copies is None else self.copies
+
+    def own(self, function):
+        """`function(position, *controls)`, each device's paths reading their copy of the latter."""
+        if self.copies is None:
+            return function
+        devices = self.copies[0].shape[1]
+        fold = lambda leaf: leaf.reshape(devices, -1, *leaf.shape[1:])
+        flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])
+
+        def of_all(position, *controls):
+            return jax.tree.map(flat, jax.vmap(function)(jax.tree.map(fold, position), *controls))
+
+        return of_all
 
     def meet(self, position, old, new, kick):
         """U(x, old), U(x, new) and grad U(x, kick): all that a grid point needs.
@@ -56,15 +77,19 @@ class DriftTerm(dfx.AbstractTerm):
         Asked for together, since the compiler shares the potential's work at one x.
         """
         potential = self.system.potential
-        before = batched_energy(potential, position, old)
-        after = batched_energy(potential, position, new)
-        return before, after, batched_gradient(potential, position, kick)
+
+        def all_three(position, old, new, kick):
+            before = batched_energy(potential, position, old)
+            after = batched_energy(potential, position, new)
+            return before, after, batched_gradient(potential, position, kick)
+
+        return self.own(all_three)(position, old, new, kick)
 
     def driven(self, position, control):
         """The non-conservative force on the whole batch, None where there is none."""
         if self.system.drive is None:
             return None
-        return jax.vmap(self.system.drive, in_axes=(0, None))(position, control)
+        return self.own(jax.vmap(self.system.drive, in_axes=(0, None)))(position, control)
 
     def coefficients(self, i) -> Coefficients:
         """Those of step i."""

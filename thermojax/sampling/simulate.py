@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
 from .._tree import cast
@@ -23,6 +25,7 @@ from ..dynamics import (
 )
 from ..ledger import Ledger
 from ..system import AbstractSystem
+from .devices import check_sharding, own_controls, spread
 from .ends import enter, leave
 from .grid import count_steps, snap
 from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
@@ -43,6 +46,7 @@ def simulate(
     observe: Callable | None = None,
     adjoint: Any = None,
     noise_dtype: type = jnp.float32,
+    sharding: NamedSharding | None = None,
 ) -> Result:
     """Drive a batch of paths through the whole protocol and keep their ledger.
 
@@ -62,6 +66,8 @@ def simulate(
     - `adjoint`: a diffrax adjoint: RecursiveCheckpointAdjoint (default, memory O(sqrt(n))),
       DirectAdjoint, or ForwardMode for `jax.jvp`.
     - `noise_dtype`: the resolution of the noise, float32 also for float64 states unless told.
+    - `sharding`: how the batch lies on several devices, `tj.batch_sharding()` for all of them: the
+      same numbers on any number of devices, and nothing exchanged along the way.
 
     **Returns:** a `tj.Result`, its arrays in the dtype of the positions.
 
@@ -80,9 +86,12 @@ def simulate(
     steps = count_steps(system.protocol.duration, dt, time_steps)
     save_steps = None if save is None else snap(save, system.protocol.duration, steps)
     start = prepare_start(system, initial, batch)
+    check_sharding(sharding, start.batch)
     system = checked_start(system, start)
     frozen = None if save_steps is None else tuple(save_steps.tolist())
-    result = run(system, key, start, steps, integrator, frozen, observe, adjoint, noise_dtype)
+    result = run(
+        system, key, start, steps, integrator, frozen, observe, adjoint, noise_dtype, sharding
+    )
     warn_burn_in(result.burn_in, system.potential)
     return result
 
@@ -107,20 +116,20 @@ def run(
     integrator: AbstractSplitting,
     save_steps: tuple[int, ...] | None,
     observe: Callable | None,
-    adjoint,
-    noise_dtype,
+    adjoint=None,
+    noise_dtype=jnp.float32,
+    sharding: NamedSharding | None = None,
 ) -> Result:
     """The compiled part of `simulate`."""
     state, score, report = draw_start(system, key, start)
-    state = cast(state, start.dtype)
+    state, score = spread((cast(state, start.dtype), score), sharding)
     position, momentum = state.position, state.momentum
     h = (system.protocol.duration / steps).astype(start.dtype)
     table = timetable(system, position, h, steps, ou_fraction=integrator.ou_fraction)
     table = cast(table, start.dtype)
     shape = jax.eval_shape(lambda: position)
-    path = GridBrownianPath(
-        key_words(jax.random.fold_in(key, NOISE)), shape, h, 0, 0, integrator.draws, noise_dtype
-    )
+    words = key_words(jax.random.fold_in(key, NOISE))
+    path = GridBrownianPath(words, shape, h, 0, 0, integrator.draws, noise_dtype, sharding)
     drift = DriftTerm(system, table)
     momentum, ledger = enter(drift, position, momentum)
 
@@ -130,7 +139,7 @@ def run(
 
     indices = None if save_steps is None else np.asarray(save_steps)
     (position, momentum, ledger), values = solve(
-        drift,
+        dataclasses.replace(drift, copies=own_controls(table, sharding)),
         NoiseTerm(system, table, path),
         integrator,
         (position, momentum, ledger),

@@ -1,0 +1,87 @@
+"""A program of its own, started by test_devices.py: its devices are counted before jax starts.
+
+    python many_devices.py DEVICES [COORDINATOR PROCESS PROCESSES]
+
+Prints one JSON object. With a coordinator it is one of several processes that share one run.
+"""
+
+import json
+import os
+import re
+import sys
+
+devices = int(sys.argv[1])
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+if len(sys.argv) > 2:
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(sys.argv[2], int(sys.argv[4]), int(sys.argv[3]))
+
+import thermojax as tj  # noqa: E402
+
+EXCHANGES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+
+
+def exchanges(program: str) -> list[str]:
+    return [kind for kind in EXCHANGES if f" {kind}(" in program]
+
+
+def exchanges_in_loops(program: str) -> list[str]:
+    """The collectives of a compiled program that some loop runs over and over."""
+    parts = re.split(r"\n(?=(?:ENTRY )?%[\w.\-]+ \()", program)
+    bodies = {re.sub(r"(?s)^(?:ENTRY )?%([\w.\-]+).*", r"\1", part): part for part in parts[1:]}
+    reached, todo = set(), re.findall(r"body=%([\w.\-]+)", program)
+    while todo:
+        name = todo.pop()
+        if name in reached or name not in bodies:
+            continue
+        reached.add(name)
+        todo += re.findall(r"(?:calls|body|condition|to_apply)=%([\w.\-]+)", bodies[name])
+    return [f"{name}: {kind}" for name in reached for kind in exchanges(bodies[name])]
+
+
+def system(values):
+    rng = np.random.default_rng(0)
+    likelihood = tj.LogisticRegression(rng.normal(size=(6, 3)), np.array([0.0, 1, 1, 0, 1, 0]))
+    prior = tj.Gaussian(jnp.zeros(3))
+    ramp = tj.PiecewiseLinear(values, 1.0, 0.0, 1.0)
+    return tj.Underdamped(tj.Interpolation(prior, prior + likelihood), ramp, tj.Bath())
+
+
+def run(values, key, sharding=None):
+    return tj.simulate(system(values), key, time_steps=12, batch=32, sharding=sharding)
+
+
+def cost(values, key, sharding=None):
+    result = run(values, key, sharding)
+    mean = result.mean(result.ledger.total_work)
+    return mean.value, mean.error
+
+
+values, key = jnp.linspace(0.1, 0.9, 4), jax.random.key(1)
+sharding = tj.batch_sharding()
+loss = jax.jit(jax.value_and_grad(cost, has_aux=True), static_argnums=2)
+(mean, error), slope = loss(values, key, sharding)
+report = {
+    "devices": jax.device_count(),
+    "mean": float(mean),
+    "error": float(error),
+    "slope": np.asarray(slope).tolist(),
+}
+if len(sys.argv) == 2:
+    result = run(values, key, sharding)
+    report["spread"] = len(result.position.sharding.device_set)
+    report["position"] = np.asarray(result.position).tolist()
+    report["work"] = np.asarray(result.ledger.work).tolist()
+    program = jax.jit(run, static_argnums=2).lower(values, key, sharding).compile().as_text() or ""
+    report["loops"] = exchanges_in_loops(program)
+    report["exchanges"] = exchanges(program)
+    backward = loss.lower(values, key, sharding).compile().as_text() or ""
+    report["backward loops"] = exchanges_in_loops(backward)
+    report["backward exchanges"] = exchanges(backward)
+print(json.dumps(report))

@@ -1,0 +1,91 @@
+"""One batch on many devices, of one host or of many: its first axis is shared out among them.
+
+Paths never speak to each other, so nothing is exchanged until somebody takes a mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ..dynamics import Timetable
+
+
+def batch_sharding(devices: int | Sequence[Any] | None = None) -> NamedSharding:
+    """The sharding that spreads the batch axis over devices, for `sharding=` of `tj.simulate`.
+
+    **Arguments:** `devices`: None for all of all hosts, a number for the first so many, or a list
+    of `jax.Device`.
+
+    **Returns:** a NamedSharding over a mesh with the one Auto axis "batch".
+
+    **Raises:** ValueError for more devices than there are, or none.
+    """
+    present = jax.devices()
+    if devices is None:
+        devices = present
+    elif isinstance(devices, int):
+        if not 1 <= devices <= len(present):
+            raise ValueError(
+                f"devices = {devices}: expected 1 to {len(present)}, the number jax finds here"
+            )
+        devices = present[:devices]
+    elif not devices:
+        raise ValueError("devices is empty: name at least one, or leave it out for all")
+    mesh = Mesh(np.asarray(list(devices)), ("batch",), axis_types=(AxisType.Auto,))
+    return NamedSharding(mesh, PartitionSpec("batch"))
+
+
+def check_sharding(sharding: NamedSharding | None, batch: int) -> None:
+    """**Raises:** ValueError for what is no NamedSharding of the first axis, or does not divide."""
+    if sharding is None:
+        return
+    if not isinstance(sharding, NamedSharding):
+        raise ValueError(
+            f"sharding is a {type(sharding).__name__}: expected a jax.sharding.NamedSharding, "
+            "such as tj.batch_sharding()"
+        )
+    spec = tuple(sharding.spec)
+    if not spec or spec[0] is None or any(axis is not None for axis in spec[1:]):
+        raise ValueError(
+            f"sharding has the spec {sharding.spec}: expected one that shards the first axis only, "
+            'the batch, as PartitionSpec("batch")'
+        )
+    shares = shares_of(sharding)
+    if batch % shares:
+        raise ValueError(
+            f"batch = {batch} does not divide over {shares} devices: take a multiple of {shares}"
+        )
+
+
+def spread(tree, sharding: NamedSharding | None):
+    """Every leaf `(batch, ...)` of the tree laid out so; the same tree for None."""
+    if sharding is None:
+        return tree
+    return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), tree)
+
+
+def shares_of(sharding: NamedSharding) -> int:
+    """Into how many parts the batch is cut."""
+    first = sharding.spec[0]
+    names = first if isinstance(first, tuple) else (first,)
+    return math.prod(sharding.mesh.shape[name] for name in names)
+
+
+def own_controls(table: Timetable, sharding: NamedSharding | None):
+    """The controls of the table with a copy for each part of the batch, on its own device."""
+    if sharding is None:
+        return None
+    along = NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
+
+    def copied(rows):
+        shape = (rows.shape[0], shares_of(sharding), *rows.shape[1:])
+        return jax.lax.with_sharding_constraint(jnp.broadcast_to(rows[:, None], shape), along)
+
+    return copied(table.switch), copied(table.kick)
