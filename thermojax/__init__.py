@@ -51,8 +51,13 @@ from .potential import Interpolation as Interpolation
 from .potential import LogDensity as LogDensity
 from .potential import LogisticRegression as LogisticRegression
 from .protocol import AbstractProtocol as AbstractProtocol
+from .protocol import Chebyshev as Chebyshev
 from .protocol import Constant as Constant
+from .protocol import CubicSpline as CubicSpline
 from .protocol import Linear as Linear
+from .protocol import Monotone as Monotone
+from .protocol import Neural as Neural
+from .protocol import PiecewiseConstant as PiecewiseConstant
 from .protocol import PiecewiseLinear as PiecewiseLinear
 from .sampling import BurnInReport as BurnInReport
 from .sampling import Chain as Chain

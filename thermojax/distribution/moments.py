@@ -90,7 +90,10 @@ def _solve(langevin: LinearLangevin, times, mean, covariance) -> Moments:
         )
 
     exact = 1e-12 if mean.dtype == jnp.float64 else 1e-6
-    breaks = protocol.events()
+    breaks, jumps = protocol.events(), protocol.jumps()
+    saved = [dfx.SubSaveAt(ts=jnp.clip(times, 0, protocol.duration), t1=True)]
+    if jumps is not None:
+        saved.append(dfx.SubSaveAt(ts=jumps[0]))
     controller = dfx.PIDController(rtol=exact, atol=exact)
     if breaks is not None:
         controller = dfx.ClipStepSizeController(controller, jump_ts=jax.lax.stop_gradient(breaks))
@@ -101,14 +104,22 @@ def _solve(langevin: LinearLangevin, times, mean, covariance) -> Moments:
         protocol.duration,
         None,
         y,
-        saveat=dfx.SaveAt(ts=jnp.clip(times, 0, protocol.duration), t1=True),
+        saveat=dfx.SaveAt(subs=saved),
         stepsize_controller=controller,
         max_steps=MAX_STEPS,
         throw=False,
     )
     assert solution.ys is not None
-    inside = jax.tree.map(lambda leaf: leaf[:-1], solution.ys)
-    end = jax.tree.map(lambda leaf: leaf[-1], solution.ys)
+    path = solution.ys[0]
+    if jumps is not None:  # their work is no part of the rate; the law itself passes unchanged
+        at = jnp.append(times, protocol.duration)
+        spent = jax.vmap(langevin.switch_work)(
+            *jumps, solution.ys[1].mean, solution.ys[1].covariance
+        )
+        spent = jnp.sum(jnp.where(jumps[0] <= at[:, None], spent, 0), axis=1)
+        path = eqx.tree_at(lambda y: y.work, path, path.work + spent)
+    inside = jax.tree.map(lambda leaf: leaf[:-1], path)
+    end = jax.tree.map(lambda leaf: leaf[-1], path)
     if kicks is not None:
         end = kicked(langevin, end, kicks[1], closing)
     end = switched(end, closing, after)
