@@ -112,6 +112,11 @@ def optimize(
     system, picture_of = prepared(picture, system, key, initial, batch, dt, time_steps, integrator)
     noisy = isinstance(picture_of, Particles)
     paths = picture_of.start.batch if noisy else 0
+    if noisy and objective.counts() and not gradient.sees_counts:
+        raise ValueError(
+            "the objective counts paths, and a count has no derivative along a path: pass "
+            "gradient=tj.ScoreFunction() or tj.Smoothed(width), or train in an exact picture"
+        )
     draw = lambda i: jax.random.fold_in(key, i) if key is not None else None
     params, rest = split(system, trainable)
     task = Task(rest, gradient.picture(picture_of), objective, gradient)
@@ -129,7 +134,10 @@ def optimize(
         if step == 1 and slope == 0:
             require_dependence(task, shaken(first), draw(1))
         if not np.isfinite(value) or not all_finite(params):
-            params, stopped = before, f"the loss was not finite at step {step}"
+            params, stopped = (
+                before,
+                f"the loss was not finite at step {step}; the best before is kept",
+            )
             average = average if all_finite(average) else before
             break
         history["loss"].append(value)
@@ -244,8 +252,7 @@ def require_dependence(task: Task, params, key) -> None:
     if float(slope_of(task, params, key)) == 0:
         raise ValueError(
             f"{type(task.objective).__name__} does not depend on what trains, its gradient is "
-            "exactly zero: choose another objective, other leaves with trainable=, or for a count "
-            "(an error rate) another gradient="
+            "exactly zero: choose another objective, or other leaves with trainable="
         )
 
 

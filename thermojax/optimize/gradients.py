@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import diffrax as dfx
 import equinox as eqx
@@ -19,6 +19,8 @@ from .objectives import AbstractObjective
 
 class AbstractGradient(AbstractComponent):
     """An estimator of d cost / d parameters, for `tj.optimize(..., gradient=...)`."""
+
+    sees_counts: eqx.AbstractClassVar[bool]  # whether it has a gradient for those who count paths
 
     @abc.abstractmethod
     def value_and_grad(self, cost: Callable, params, key) -> Any:
@@ -43,6 +45,8 @@ class Pathwise(AbstractGradient):
     A step or a sign in the cost or in the force has no such derivative, and is silently missed.
     """
 
+    sees_counts: ClassVar[bool] = False
+
     def value_and_grad(self, cost, params, key):
         return reverse_mode(cost, params, key)
 
@@ -52,6 +56,8 @@ class ForwardMode(AbstractGradient):
 
     For few parameters. A line search (`optax.lbfgs`) asks for reverse mode: not with this.
     """
+
+    sees_counts: ClassVar[bool] = False
 
     def value_and_grad(self, cost, params, key):
         flat, restore = ravel_pytree(params)
@@ -87,6 +93,8 @@ class ScoreFunction(AbstractGradient):
     **Source:** R. J. Williams, Machine Learning 8, 229 (1992).
     """
 
+    sees_counts: ClassVar[bool] = True
+
     def value_and_grad(self, cost, params, key):
         return reverse_mode(cost, params, key)
 
@@ -111,6 +119,7 @@ class Smoothed(AbstractGradient):
     **Raises:** ValueError for a width that is not positive.
     """
 
+    sees_counts: ClassVar[bool] = True
     width: Float[Array, ""] | Callable
 
     def __init__(self, width: Numbers | Callable):

@@ -30,8 +30,9 @@ def scored(system: AbstractSystem, result: Result, steps: int, integrator, drawn
     table = timetable(system, first(x), h, steps, ou_fraction=integrator.ou_fraction)
     bath = table.bath
 
-    def step(x0, p0, x1, p1, control):
-        """ln p(x1, p1 | x0, p0): the two normals that this OBABO step must have drawn."""
+    def step(old, new, control):
+        """ln p(new | old): from the two normals that this OBABO step must have drawn."""
+        (x0, p0), (x1, p1) = old, new
         kick = lambda x: jax.tree.map(
             lambda g, b: h / 2 * b * g, batched_gradient(system.potential, x, control), bath.kick
         )
@@ -53,9 +54,7 @@ def scored(system: AbstractSystem, result: Result, steps: int, integrator, drawn
 
     early = jax.tree.map(lambda leaf: leaf[:-1], (x, p))
     late = jax.tree.map(lambda leaf: leaf[1:], (x, p))
-    density = jax.vmap(lambda old, new, control: step(*old, *new, control))(
-        early, late, table.switch[1:-1]
-    ).sum(axis=0)
+    density = jnp.sum(jax.vmap(step)(early, late, table.switch[1:-1]), axis=0)
     if drawn:  # its normalization cancels in every weighted mean
         energy = batched_energy(system.potential, first(x), system.protocol.initial)
         kinetic = jax.tree.map(lambda p, w: p**2 * w / 2, first(p), bath.inverse_mass)

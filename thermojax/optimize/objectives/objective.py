@@ -35,6 +35,10 @@ class AbstractObjective(AbstractComponent):
         """The cost of the runs that it asks for: `runs.forward`, `runs.reverse`."""
         return self(runs.system, runs.forward)
 
+    def counts(self) -> bool:
+        """Whether it counts paths, so that it has no derivative along them."""
+        return False
+
     def smoothed(self, width) -> AbstractObjective:
         """This cost with its steps smoothed over a length; itself where it has none."""
         return self
@@ -66,6 +70,9 @@ class Sum(AbstractObjective):
     def of(self, runs):
         return added([term.of(runs) for term in self.terms])
 
+    def counts(self):
+        return any(term.counts() for term in self.terms)
+
     def smoothed(self, width):
         return Sum(tuple(term.smoothed(width) for term in self.terms))
 
@@ -86,6 +93,9 @@ class Scaled(AbstractObjective):
 
     def of(self, runs):
         return scaled(self.objective.of(runs), self.factor)
+
+    def counts(self):
+        return self.objective.counts()
 
     def smoothed(self, width):
         return Scaled(self.objective.smoothed(width), self.factor)

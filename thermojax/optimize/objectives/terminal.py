@@ -162,6 +162,9 @@ class ErasureError(AbstractObjective):
     def of(self, runs):
         return self(runs.system, runs.counted if self.width is None else runs.forward)
 
+    def counts(self):
+        return self.width is None
+
     def smoothed(self, width):
         return ErasureError(self.side, self.boundary, self.coordinate, width)
 
