@@ -13,7 +13,7 @@ from thermojax.optimize.picture import Runs, prepared
 
 KEY = jax.random.key(12)
 POINT = tj.Equilibrium(jnp.zeros(1))
-ADAM = optax.adam(0.1)
+ADAM = optax.adam(0.3)
 
 
 def system_of(kind, leaves):

@@ -134,10 +134,8 @@ def optimize(
         if step == 1 and slope == 0:
             require_dependence(task, shaken(first), draw(1))
         if not np.isfinite(value) or not all_finite(params):
-            params, stopped = (
-                before,
-                f"the loss was not finite at step {step}; the best before is kept",
-            )
+            stopped = f"the loss was not finite at step {step}; the best before is kept"
+            params = before
             average = average if all_finite(average) else before
             break
         history["loss"].append(value)

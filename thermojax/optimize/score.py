@@ -30,15 +30,15 @@ def scored(system: AbstractSystem, result: Result, steps: int, integrator, drawn
     table = timetable(system, first(x), h, steps, ou_fraction=integrator.ou_fraction)
     bath = table.bath
 
-    def step(old, new, control):
+    def step(old, new, first_control, last_control):
         """ln p(new | old): from the two normals that this OBABO step must have drawn."""
         (x0, p0), (x1, p1) = old, new
-        kick = lambda x: jax.tree.map(
+        kick = lambda x, control: jax.tree.map(
             lambda g, b: h / 2 * b * g, batched_gradient(system.potential, x, control), bath.kick
         )
         middle = jax.tree.map(lambda a, b, r: (b - a) / (h * r), x0, x1, bath.drift)
-        before = jax.tree.map(jnp.add, middle, kick(x0))
-        after = jax.tree.map(jnp.subtract, middle, kick(x1))
+        before = jax.tree.map(jnp.add, middle, kick(x0, first_control))
+        after = jax.tree.map(jnp.subtract, middle, kick(x1, last_control))
         normal = lambda new, old: jax.tree.map(
             lambda n, o, c, s: (n - c * o) / s, new, old, bath.damping, bath.noise
         )
@@ -54,7 +54,7 @@ def scored(system: AbstractSystem, result: Result, steps: int, integrator, drawn
 
     early = jax.tree.map(lambda leaf: leaf[:-1], (x, p))
     late = jax.tree.map(lambda leaf: leaf[1:], (x, p))
-    density = jnp.sum(jax.vmap(step)(early, late, table.switch[1:-1]), axis=0)
+    density = jnp.sum(jax.vmap(step)(early, late, table.kick[:-1], table.kick[1:]), axis=0)
     if drawn:  # its normalization cancels in every weighted mean
         energy = batched_energy(system.potential, first(x), system.protocol.initial)
         kinetic = jax.tree.map(lambda p, w: p**2 * w / 2, first(p), bath.inverse_mass)

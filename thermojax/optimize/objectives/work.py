@@ -15,7 +15,7 @@ from ...estimate import Estimate
 from ...estimators.free_energy import bennett
 from ...protocol import AbstractProtocol
 from ...sampling import Result
-from .objective import AbstractObjective, added, exact, function_of_means, mean_work
+from .objective import AbstractObjective, exact, function_of_means, mean_work
 
 
 class MeanWork(AbstractObjective):
@@ -116,7 +116,8 @@ class FreeEnergyVariance(AbstractObjective):
             there.log_weight, back.log_weight, there.ledger.alive, back.ledger.alive
         ).log_ratio.value
         sides = ((there, there.log_weight - root), (back, back.log_weight + root))
-        return added([relative_variance(out, jax.nn.sigmoid(x)) for out, x in sides])
+        a, b = (relative_variance(out, jax.nn.sigmoid(x)) for out, x in sides)
+        return Estimate(a.value + b.value, jnp.hypot(a.error, b.error), a.count + b.count)
 
 
 def sampled(result) -> Result:
