@@ -70,5 +70,7 @@ def require_density(system: AbstractSystem, integrator) -> None:
         )
     if system.protocol.impulses() is not None:
         raise ValueError("a kick has no density: ScoreFunction takes no kicks, leave them out")
-    if system.bath.scheduled:
-        raise ValueError("ScoreFunction needs a bath that is constant in time")
+    if system.bath.scheduled or system.drive is not None:
+        raise ValueError(
+            "ScoreFunction needs a bath that is constant in time, and no drive: leave them out"
+        )
