@@ -1,5 +1,6 @@
 """One dictionary per family: a new class is one entry here, and gets every contract test."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -88,6 +89,17 @@ PROTOCOLS = {
     "linear vector": tj.Linear(jnp.zeros(2), jnp.array([1.0, 2.0]), duration=2.0),
     "piecewise": tj.PiecewiseLinear([0.2, 0.1, 0.9], 2.0, initial=0.0, final=1.0),
     "piecewise vector": tj.PiecewiseLinear.between(jnp.zeros(2), jnp.ones(2), 2.0, knots=5),
+    "piecewise pinned": tj.PiecewiseLinear([0.2, 0.1, 0.9], 2.0, 0.0, 1.0, pinned=True),
+    "piecewise constant": tj.PiecewiseConstant([0.2, 0.1, 0.9], 2.0, initial=0.0, final=1.0),
+    "piecewise constant vector": tj.PiecewiseConstant.between(jnp.zeros(2), jnp.ones(2), 2.0, 5),
+    "monotone": tj.Monotone([0.5, -0.2, 0.1, 0.3], 2.0, initial=0.0, final=1.0),
+    "monotone vector": tj.Monotone.between(jnp.zeros(2), jnp.ones(2), 2.0, 5, pinned=True),
+    "spline": tj.CubicSpline([0.2, 0.1, 0.9, 0.3], 2.0, initial=0.0, final=1.0),
+    "spline vector": tj.CubicSpline.between(jnp.zeros(2), jnp.ones(2), 2.0),
+    "Chebyshev": tj.Chebyshev([0.2, 0.1, 0.9], 2.0, initial=0.0, final=1.0),
+    "Chebyshev vector": tj.Chebyshev.between(jnp.zeros(2), jnp.ones(2), 2.0, 5),
+    "neural": tj.Neural.between(0.0, 1.0, 2.0, key=jax.random.key(0)),
+    "neural vector": tj.Neural.between(jnp.zeros(2), jnp.ones(2), 2.0, key=jax.random.key(0)),
     "reversed": tj.reverse(
         tj.Overdamped(tj.DoubleWell(), tj.PiecewiseLinear([0.2, 0.9], 2.0, 0.0, 1.0), tj.Bath())
     ).protocol,
@@ -99,8 +111,6 @@ SYSTEMS = {"underdamped": tj.Underdamped, "overdamped": tj.Overdamped}
 
 def start_positions(template, batch, seed=1):
     """Random positions of the template's shape."""
-    import jax
-
     leaves, structure = jax.tree.flatten(template)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
     drawn = [

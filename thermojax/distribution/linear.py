@@ -128,6 +128,12 @@ class LinearLangevin(eqx.Module):
         """H at time t inside of the run."""
         return self.energy(self.system.protocol(t), self.bath(t)[2])
 
+    def switch_work(self, t, before, after, mean, covariance):
+        """The work of a control that jumps at time t, at a fixed law."""
+        mass = self.bath(t)[2]
+        old, new = self.energy(before, mass), self.energy(after, mass)
+        return new.mean(mean, covariance) - old.mean(mean, covariance)
+
     def equation(self, t, forces: Forces):
         """(A, a, D): z' = A z + a, and the covariance grows by 2 D."""
         temperature, friction, mass = self.bath(t)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..potential import LOG_2PI
-from ..protocol import AbstractProtocol
+from ..protocol import AbstractProtocol, require_no_jumps
 from ..system import AbstractSystem
 from .linear import LinearLangevin, Quadratic
 from .moments import MAX_STEPS, find_template, starting_law
@@ -115,6 +115,7 @@ def log_work_moment(
         )
     if system.drive is not None or system.protocol.impulses() is not None:
         raise ValueError("log_work_moment takes no drive and no kicks: leave them out")
+    require_no_jumps(system.protocol, "log_work_moment")
     langevin = LinearLangevin(system, find_template(system, initial))
     mean, covariance = starting_law(langevin, initial)
     return _solve(langevin, jnp.asarray(order, mean.dtype), mean, covariance)

@@ -17,7 +17,7 @@ from jaxtyping import Array, PyTree
 
 from .._tree import like_position
 from ..potential import batched_energy
-from ..protocol import value_at
+from ..protocol import require_no_jumps, value_at
 from ..system import AbstractSystem, Overdamped
 from .noise import GridBrownianPath
 from .splitting import AbstractSplitting, Carry, Entry, drive_work, kinetic
@@ -184,6 +184,7 @@ class QUICSORT(AbstractSplitting):
                 "QUICSORT needs a bath that is constant in time: use tj.BAOAB() for schedules of "
                 "temperature, friction or mass"
             )
+        require_no_jumps(system.protocol, "QUICSORT")
         if self.path == "grid":
             return
         if table.start is not None:

@@ -1,7 +1,8 @@
-"""The fit loop: stochastic gradient descent on a cost of the paths."""
+"""The fit loop: descent on a cost of the paths, or of the law itself."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,16 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import PRNGKeyArray
 
+from ..distribution import FokkerPlanck
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
-from ..sampling.grid import count_steps
-from ..sampling.initial import checked_start, prepare_start
-from ..sampling.simulate import check_key, run
 from ..system import AbstractSystem
+from .choose import choose, pooled
+from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
-from .trainable import projected, split
+from .picture import ExactMoments, GridLaw, Particles, Runs, prepared
+from .trainable import inward, projected, split
 
 LARGEST_DIVERGED = 0.1  # share of a batch above which training stops
 COMPARISONS = 5  # fresh batches on which the final candidates are compared
@@ -42,7 +45,8 @@ class Fit(eqx.Module):
     - `system`: the averaged iterate, or the last, the one of lowest loss or the start where that
       is better beyond doubt, on fresh keys with common noise.
     - `value`: its cost, on yet other fresh keys: no winner's curse.
-    - `history`: arrays over the training steps: `loss`, `error`, `diverged`.
+    - `history`: arrays over the training steps: `loss`, `error`, `diverged`, and `slope`, the
+      largest entry of the gradient.
     - `candidates`: the costs that were compared, by name; `chosen`: which won.
     - `stopped`: why training ended, in words.
     """
@@ -59,7 +63,7 @@ def optimize(
     system: AbstractSystem,
     objective: AbstractObjective,
     optimizer: optax.GradientTransformation,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
     *,
     dt: float | None = None,
     time_steps: int | None = None,
@@ -67,11 +71,14 @@ def optimize(
     steps: int,
     initial: Any = None,
     integrator: AbstractSplitting = BAOAB(),
+    picture: ExactMoments | FokkerPlanck | None = None,
+    gradient: AbstractGradient = Pathwise(),
     trainable: Callable | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
     patience: int | None = None,
+    tolerance: float | None = None,
 ) -> Fit:
-    """Train a protocol: gradients of the objective run back through the paths.
+    """Train a protocol: gradients of the objective run back through the paths, or the law.
 
     **Arguments:**
 
@@ -79,71 +86,69 @@ def optimize(
     - `optimizer`: any optax transformation. `steps`: training steps.
     - `dt` or `time_steps`, `batch`, `initial`, `integrator`: as in `tj.simulate`. Step i draws its
       paths with `fold_in(key, i)`.
-    - `trainable`: picks the leaves that train; by default the protocol's values and kicks.
+    - `picture`: None for paths; `tj.ExactMoments()` for the exact law of a quadratic system, or a
+      `tj.FokkerPlanck()` for the law on a grid (with `dt` or `time_steps`). These need no key and
+      no batch, have no noise, and suit `optax.lbfgs()`.
+    - `gradient`: `tj.Pathwise()`; for counts such as `tj.ErasureError` `tj.ScoreFunction()` or
+      `tj.Smoothed(width)`; for few parameters `tj.ForwardMode()`.
+    - `trainable`: picks what trains, leaves or whole parts; by default the protocol's values and
+      kicks.
     - `callback(progress)`: called after each step with a `Progress`; True ends training.
     - `patience`: end when the smoothed loss has not fallen for so many steps.
+    - `tolerance`: end when no entry of the gradient is larger (but where a bound is in the way).
 
     Bounds of the protocol are kept by projection after each update. Training also ends, the best
     kept, when the loss is no longer finite or more than a tenth of a batch diverges.
 
-    **Returns:** a `tj.Fit`. **Raises:** ValueError where nothing trains, or for a run that
-    `tj.simulate` would refuse. **Cost:** per step about 3-5 runs of the batch; memory grows with
-    the square root of the number of time steps.
+    **Returns:** a `tj.Fit`. **Raises:** ValueError where nothing trains, for an objective that does
+    not depend on what trains, or for a run that `tj.simulate` would refuse. **Cost:** per step
+    about 3-5 runs of the batch; memory grows with the square root of the number of time steps.
     """
-    check_key(key)
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps = {steps}: expected a positive number of training steps")
     if not isinstance(objective, AbstractObjective):
         kind = type(objective).__name__
         raise ValueError(f"objective is a {kind}: expected one such as tj.MeanWork()")
-    count = count_steps(system.protocol.duration, dt, time_steps)
-    start = prepare_start(system, initial, batch)
-    system = checked_start(system, start)
+    system, picture_of = prepared(picture, system, key, initial, batch, dt, time_steps, integrator)
+    noisy = isinstance(picture_of, Particles)
+    paths = picture_of.start.batch if noisy else 0
+    if noisy and objective.counts() and not gradient.sees_counts:
+        raise ValueError(
+            "the objective counts paths, and a count has no derivative along a path: pass "
+            "gradient=tj.ScoreFunction() or tj.Smoothed(width), or train in an exact picture"
+        )
+    draw = lambda i: jax.random.fold_in(key, i) if key is not None else None
     params, rest = split(system, trainable)
-
-    def cost(params, key):
-        trial = eqx.combine(params, rest)
-        result = run(trial, key, start, count, integrator, None, None, None, jnp.float32)
-        estimate = objective(trial, result)
-        return estimate.value, (estimate, result.diverged)
-
-    @eqx.filter_jit
-    def update(params, state, average, key, step):
-        (_, (loss, diverged)), gradient = eqx.filter_value_and_grad(cost, has_aux=True)(params, key)
-        change, state = optimizer.update(gradient, state, params)
-        moved = projected(eqx.combine(eqx.apply_updates(params, change), rest))
-        mask = jax.tree.map(lambda leaf: leaf is not None, params, is_leaf=lambda x: x is None)
-        params = eqx.filter(moved, mask)
-        weight = (AVERAGING + 1) / (step + AVERAGING)
-        average = jax.tree.map(lambda a, p: a + (weight * (p - a)).astype(p.dtype), average, params)
-        return params, state, average, loss, diverged
-
-    evaluate = eqx.filter_jit(lambda params, key: cost(params, key)[1][0])
-    history: dict[str, list] = {"loss": [], "error": [], "diverged": []}
+    task = Task(rest, gradient.picture(picture_of), objective, gradient)
+    history: dict[str, list] = {"loss": [], "error": [], "diverged": [], "slope": []}
     state, average = optimizer.init(params), params
     first, best, lowest = params, params, np.inf
     smooth, floor, since = None, np.inf, 0
     stopped = f"all {steps} steps done"
     for step in range(1, steps + 1):
         before = params
-        params, state, average, loss, diverged = update(
-            params, state, average, jax.random.fold_in(key, step), jnp.asarray(step, jnp.float32)
+        params, state, average, (loss, diverged), slope = update(
+            task, optimizer, params, state, average, draw(step), jnp.asarray(step, jnp.float32)
         )
-        value = float(loss.value)
+        value, slope = float(loss.value), float(slope)
+        if step == 1 and slope == 0:
+            require_dependence(task, shaken(first), draw(1))
         if not np.isfinite(value) or not all_finite(params):
-            params, stopped = before, f"the loss was not finite at step {step}"
+            stopped = f"the loss was not finite at step {step}; the best before is kept"
+            params = before
             average = average if all_finite(average) else before
             break
         history["loss"].append(value)
         history["error"].append(float(loss.error))
         history["diverged"].append(int(diverged))
-        if int(diverged) > LARGEST_DIVERGED * start.batch:
+        history["slope"].append(slope)
+        if int(diverged) > LARGEST_DIVERGED * paths:
             params = before
-            stopped = f"{int(diverged)} of {start.batch} paths diverged at step {step}: smaller dt"
+            stopped = f"{int(diverged)} of {paths} paths diverged at step {step}: smaller dt"
             break
         if value < lowest:
             lowest, best = value, before
-        smooth = value if smooth is None else 0.9 * smooth + 0.1 * value
+        smooth = value if smooth is None or not noisy else 0.9 * smooth + 0.1 * value
         floor, since = (smooth, 0) if smooth < floor else (floor, since + 1)
         if callback is not None:
             seen = Progress(step, steps, loss, int(diverged), eqx.combine(params, rest))
@@ -153,47 +158,108 @@ def optimize(
         if patience is not None and since >= patience:
             stopped = f"no progress for {patience} steps, at step {step}"
             break
+        if tolerance is not None and slope <= tolerance:
+            stopped = f"the gradient fell below {tolerance:g} at step {step}"
+            break
 
     trials = {"averaged": average, "last": params, "lowest loss": best, "start": first}
-    fresh = jax.random.fold_in(key, 0)
+    draws = COMPARISONS if noisy else 1
+    fresh = [None] if key is None else list(jax.random.split(jax.random.fold_in(key, 0), 2 * draws))
     costs = {
-        name: [evaluate(trial, jax.random.fold_in(fresh, i)) for i in range(COMPARISONS)]
-        for name, trial in trials.items()
+        name: [evaluate(task, trial, k) for k in fresh[:draws]] for name, trial in trials.items()
     }
     chosen = choose({name: [float(c.value) for c in runs] for name, runs in costs.items()})
     candidates = {name: pooled(runs) for name, runs in costs.items()}
-    confirm = jax.random.split(fresh, COMPARISONS)
-    value = pooled([evaluate(trials[chosen], k) for k in confirm])
+    value = pooled([evaluate(task, trials[chosen], k) for k in fresh[-draws:]])
+    found = eqx.combine(trials[chosen], rest)
+    if isinstance(picture_of, GridLaw):
+        warn_of_domain(picture_of.solver, found)
     arrays = {name: np.asarray(values) for name, values in history.items()}
-    return Fit(eqx.combine(trials[chosen], rest), value, arrays, candidates, chosen, stopped)
+    return Fit(found, value, arrays, candidates, chosen, stopped)
 
 
-def choose(costs: dict[str, list[float]]) -> str:
-    """The averaged iterate, unless another is lower by two standard errors of the difference.
+class Task(eqx.Module):
+    """What is minimized: the cost of a system of which `rest` does not train."""
 
-    The runs of all candidates share their noise, so differences are far sharper than costs. Taking
-    simply the lowest would prefer the lucky to the good.
-    """
-    reference = np.asarray(costs["averaged"])
-    chosen, gain = "averaged", 0.0
-    for name, values in costs.items():
-        difference = reference - np.asarray(values)
-        error = np.std(difference, ddof=1) / np.sqrt(difference.size)
-        sure = difference.mean() - 2 * error
-        if not np.all(np.isfinite(reference)) and np.all(np.isfinite(values)):
-            sure = -np.mean(values)
-            gain = -np.inf if chosen == "averaged" else gain
-        if np.isfinite(sure) and sure > gain:
-            chosen, gain = name, sure
-    return chosen
+    rest: AbstractSystem
+    picture: Any
+    objective: AbstractObjective
+    gradient: AbstractGradient
+
+    def __call__(self, params, key):
+        """(the cost, (its estimate, how many paths diverged))."""
+        runs = Runs(eqx.combine(params, self.rest), self.picture, key)
+        estimate = self.objective.of(runs)
+        return estimate.value, (estimate, runs.diverged)
+
+    def value_and_grad(self, params, key, step):
+        """((value, aux), gradient): of the cost where it has one, else of what stands in for it."""
+        stand_in = self.gradient.objective(self.objective, step)
+        cost = eqx.tree_at(lambda task: task.objective, self, stand_in)
+        (value, aux), gradient = self.gradient.value_and_grad(cost, params, key)
+        if stand_in is not self.objective:
+            value, aux = self(params, key)
+        return (value, aux), gradient
+
+    def bounded(self, params):
+        """The parameters, projected into the bounds of their protocols."""
+        mask = jax.tree.map(lambda x: x is not None, params, is_leaf=lambda x: x is None)
+        return eqx.filter(projected(eqx.combine(params, self.rest)), mask)
 
 
-def pooled(runs: list[Estimate]) -> Estimate:
-    """One estimate from runs of equal size."""
-    values = jnp.stack([run.value for run in runs])
-    errors = jnp.stack([run.error for run in runs])
-    count = sum(run.count for run in runs)
-    return Estimate(jnp.mean(values), jnp.sqrt(jnp.sum(errors**2)) / len(runs), jnp.asarray(count))
+# Outside of `optimize`, so that a second call with the same shapes and the same optimizer object
+# (the durations of a frontier, the rows of a table) finds the program compiled.
+@eqx.filter_jit
+def update(task: Task, optimizer, params, state, average, key, step):
+    """One training step: (parameters, optimizer state, average, (loss, diverged), slope)."""
+    (value, aux), gradient = task.value_and_grad(params, key, step)
+    gradient = inward(task.bounded, params, gradient)
+    # A line search (that of optax.lbfgs) asks for the cost elsewhere, at the same noise.
+    search = dict(value=value, grad=gradient, value_fn=lambda p: task(task.bounded(p), key)[0])
+    change, state = optax.with_extra_args_support(optimizer).update(
+        gradient, state, params, **search
+    )
+    params = task.bounded(eqx.apply_updates(params, change))
+    weight = (AVERAGING + 1) / (step + AVERAGING)
+    average = jax.tree.map(lambda a, p: a + (weight * (p - a)).astype(p.dtype), average, params)
+    return params, state, average, aux, largest(gradient)
+
+
+@eqx.filter_jit
+def evaluate(task: Task, params, key) -> Estimate:
+    return task(params, key)[1][0]
+
+
+@eqx.filter_jit
+def slope_of(task: Task, params, key):
+    return largest(task.value_and_grad(params, key, 1.0)[1])
+
+
+def largest(gradient):
+    return jnp.max(jnp.abs(ravel_pytree(gradient)[0]))
+
+
+def shaken(params):
+    """The parameters a little elsewhere, each by another amount."""
+    flat, restore = ravel_pytree(params)
+    return restore(flat + 0.01 * (1 + jnp.abs(flat)) * jnp.cos(jnp.arange(flat.size) + 1.0))
+
+
+def require_dependence(task: Task, params, key) -> None:
+    """The gradient may vanish at the start, but not also a little elsewhere."""
+    if float(slope_of(task, params, key)) == 0:
+        raise ValueError(
+            f"{type(task.objective).__name__} does not depend on what trains, its gradient is "
+            "exactly zero: choose another objective, or other leaves with trainable="
+        )
+
+
+def warn_of_domain(solver: FokkerPlanck, system) -> None:
+    """The domain was found for the protocol of the start: does it still hold the trained one?"""
+    try:
+        solver.grid(system)
+    except ValueError as error:
+        warnings.warn(f"the trained protocol does not fit the grid: {error}", stacklevel=3)
 
 
 def all_finite(tree) -> bool:

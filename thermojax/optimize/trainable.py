@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem
@@ -34,13 +35,14 @@ def split(system: AbstractSystem, trainable: Callable | None) -> tuple[Any, Any]
         picked = trainable(s)
         return list(picked) if isinstance(picked, tuple | list) else [picked]
 
-    for leaf in chosen(system):
-        if not eqx.is_inexact_array(leaf):
+    for part in chosen(system):
+        if not any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(part)):
             raise ValueError(
-                f"trainable picked {leaf!r}, which is no array of floats: pick array leaves"
+                f"trainable picked {part!r}, which is no array of floats: pick array leaves"
             )
     mask = jax.tree.map(lambda _: False, system)
-    mask = eqx.tree_at(chosen, mask, replace_fn=lambda _: True)
+    # What was chosen may be a part, such as a network: then all arrays of floats in it train.
+    mask = eqx.tree_at(chosen, mask, replace=chosen(jax.tree.map(eqx.is_inexact_array, system)))
     return eqx.partition(system, mask)
 
 
@@ -48,3 +50,9 @@ def projected(system: AbstractSystem) -> AbstractSystem:
     """Every protocol in the system within its bounds."""
     is_protocol = lambda x: isinstance(x, AbstractProtocol)
     return jax.tree.map(lambda x: x.project() if is_protocol(x) else x, system, is_leaf=is_protocol)
+
+
+def inward(bounded: Callable, params, gradient):
+    """The gradient, zero where a step against it would only be taken back by a bound."""
+    ahead = bounded(jax.tree.map(lambda p, g: p - g, params, gradient))
+    return jax.tree.map(lambda p, a, g: jnp.where(a == p, 0, g), params, ahead, gradient)

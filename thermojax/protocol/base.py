@@ -42,6 +42,12 @@ class AbstractProtocol(AbstractComponent):
         """
         return None
 
+    def jumps(self) -> tuple[Float[Array, " n"], Array, Array] | None:
+        """The times inside (0, duration) where the control itself jumps, and its values before and
+        after, each `(n, *control)`; None for none. All of these times are `events`, too.
+        """
+        return None
+
     def project(self) -> "AbstractProtocol":
         """The nearest protocol within its bounds; itself where it has none."""
         return self
@@ -61,3 +67,12 @@ def value_at(protocol: AbstractProtocol, t) -> Float[Array, "*control"]:
 def values_at(protocol: AbstractProtocol, times: Float[Array, " n"]) -> Float[Array, "n *control"]:
     """The inside values at many times, in one call."""
     return jax.vmap(protocol)(times)
+
+
+def require_no_jumps(protocol: AbstractProtocol, who: str) -> None:
+    """Refuse a control that jumps inside of the run, for those who follow its slope."""
+    if protocol.jumps() is not None:
+        raise ValueError(
+            f"{who} follows the slope of the control, and {type(protocol).__name__} jumps inside "
+            "of the run: use tj.PiecewiseLinear"
+        )

@@ -41,6 +41,13 @@ class Reversed(AbstractProtocol):
         events = self.protocol.events()
         return None if events is None else self.duration - events[::-1]
 
+    def jumps(self):
+        jumps = self.protocol.jumps()
+        if jumps is None:
+            return None
+        times, before, after = jumps
+        return self.duration - times[::-1], after[::-1], before[::-1]
+
     def project(self):
         return dataclasses.replace(self, protocol=self.protocol.project())
 

@@ -1,0 +1,140 @@
+"""What a protocol should minimize: a number with its standard error, and the algebra of such."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..._component import AbstractComponent, Numbers, floating
+from ...distribution import Densities, Moments
+from ...estimate import Estimate
+from ...sampling import Result
+from ...system import AbstractSystem
+
+
+class AbstractObjective(AbstractComponent):
+    """A cost of running a system. A new one is a subclass with `__call__`.
+
+    Objectives add, and multiply by scalar numbers: `tj.MeanWork() + 0.5 * tj.ControlCost()`.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, system: AbstractSystem, result: Any) -> Estimate:
+        """The cost and its standard error, differentiable through the result.
+
+        `result` is what the picture returns: a `tj.Result` of paths, `tj.Moments`, or a
+        `tj.Densities`. Means over paths go through `result.mean`, which covers the paths that
+        survived and carries the dependence of the initial law on parameters.
+        """
+
+    def of(self, runs) -> Estimate:
+        """The cost of the runs that it asks for: `runs.forward`, `runs.reverse`."""
+        return self(runs.system, runs.forward)
+
+    def counts(self) -> bool:
+        """Whether it counts paths, so that it has no derivative along them."""
+        return False
+
+    def smoothed(self, width) -> AbstractObjective:
+        """This cost with its steps smoothed over a length; itself where it has none."""
+        return self
+
+    def __add__(self, other: AbstractObjective) -> AbstractObjective:
+        if not isinstance(other, AbstractObjective):
+            return NotImplemented
+        return Sum((*terms_of(self), *terms_of(other)))
+
+    def __mul__(self, factor) -> AbstractObjective:
+        if isinstance(factor, AbstractObjective):
+            raise TypeError("objectives add; only a number can multiply an objective")
+        return Scaled(self, factor)
+
+    __rmul__ = __mul__
+
+
+class Sum(AbstractObjective):
+    """The sum of several costs of the same runs.
+
+    Their errors add, too: the terms share their paths, so that this is the upper bound.
+    """
+
+    terms: tuple[AbstractObjective, ...]
+
+    def __call__(self, system, result):
+        return added([term(system, result) for term in self.terms])
+
+    def of(self, runs):
+        return added([term.of(runs) for term in self.terms])
+
+    def counts(self):
+        return any(term.counts() for term in self.terms)
+
+    def smoothed(self, width):
+        return Sum(tuple(term.smoothed(width) for term in self.terms))
+
+
+class Scaled(AbstractObjective):
+    """A number times a cost."""
+
+    objective: AbstractObjective
+    factor: Float[Array, ""]
+
+    def __init__(self, objective: AbstractObjective, factor: Numbers):
+        self.objective, self.factor = objective, floating(factor)
+        if self.factor.shape != ():
+            raise ValueError(f"factor has shape {self.factor.shape}: expected one number")
+
+    def __call__(self, system, result):
+        return scaled(self.objective(system, result), self.factor)
+
+    def of(self, runs):
+        return scaled(self.objective.of(runs), self.factor)
+
+    def counts(self):
+        return self.objective.counts()
+
+    def smoothed(self, width):
+        return Scaled(self.objective.smoothed(width), self.factor)
+
+
+def terms_of(objective: AbstractObjective) -> tuple[AbstractObjective, ...]:
+    return objective.terms if isinstance(objective, Sum) else (objective,)
+
+
+def added(costs: list[Estimate]) -> Estimate:
+    count = jnp.stack([jnp.asarray(cost.count, float) for cost in costs])
+    return Estimate(
+        sum(cost.value for cost in costs), sum(cost.error for cost in costs), jnp.min(count)
+    )
+
+
+def scaled(cost: Estimate, factor) -> Estimate:
+    return Estimate(factor * cost.value, jnp.abs(factor) * cost.error, cost.count)
+
+
+def exact(value) -> Estimate:
+    """A number that is no average over paths: no error, as if from infinitely many."""
+    value = jnp.asarray(value)
+    return Estimate(value, jnp.zeros_like(value), jnp.asarray(jnp.inf, value.dtype))
+
+
+def mean_work(result: Result | Moments | Densities) -> Estimate:
+    """The mean total work, in any picture."""
+    if isinstance(result, Result):
+        return result.mean(result.ledger.total_work)
+    return exact(result.ledger.work[-1])
+
+
+def function_of_means(result: Result, values: Float[Array, "batch k"], function) -> Estimate:
+    """function(<values>), with the error of the delta method: that of the mean of its gradient.
+
+    It is biased by the curvature of the function, in proportion to 1/batch.
+    """
+    means = result.mean(values).value
+    slope = jax.lax.stop_gradient(jax.grad(function)(means))
+    spread = result.mean(values @ slope)
+    return Estimate(function(means), spread.error, spread.count)

@@ -1,0 +1,174 @@
+"""In which picture a system is run while it trains: paths, exact Gaussian laws, or a grid."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from .._component import AbstractComponent
+from ..distribution import Densities, FokkerPlanck, Moments, moments
+from ..distribution.linear import LinearLangevin
+from ..distribution.moments import find_template, starting_law
+from ..dynamics import AbstractSplitting
+from ..sampling import Equilibrium, Result
+from ..sampling.grid import count_steps
+from ..sampling.initial import Start, checked_start, prepare_start
+from ..sampling.simulate import check_key, run
+from ..system import AbstractSystem, reverse
+from .score import scored
+
+MOMENT_STEPS = 200  # of fourth order
+
+
+class ExactMoments(AbstractComponent):
+    """The exact picture of a quadratic system, for `tj.optimize(..., picture=tj.ExactMoments())`.
+
+    `tj.moments` takes the place of the paths: no sampling error, and a loss that L-BFGS takes down
+    to rounding. `time_steps` (or `dt`) of a fourth-order method, 200 when left out.
+    """
+
+
+class Particles(eqx.Module):
+    """A batch of paths; the noise is a function of the key."""
+
+    start: Start
+    back: Start | None  # of the reversed system, where its start is an equilibrium
+    steps: int = eqx.field(static=True)
+    integrator: AbstractSplitting
+    adjoint: Any = None
+    scored: bool = False  # whether counts take their gradient from the density of the path
+
+    def __call__(self, system: AbstractSystem, key: PRNGKeyArray, backward=False) -> Result:
+        start = self.start
+        if backward:
+            if self.back is None:
+                raise ValueError(
+                    "the reverse run starts from the equilibrium at the protocol's end: pass "
+                    "initial=tj.Equilibrium(template) instead of positions"
+                )
+            start = self.back
+        save = tuple(range(self.steps + 1)) if self.scored else None
+        return run(
+            system, key, start, self.steps, self.integrator, save, states, self.adjoint, jnp.float32
+        )
+
+    def counted(self, system: AbstractSystem, result: Result) -> Result:
+        """The result as counts should read it."""
+        if not self.scored:
+            return result
+        drawn = self.start.template is not None
+        return scored(system, result, self.steps, self.integrator, drawn)
+
+
+def states(time, state, ledger):
+    return state
+
+
+class GaussianLaw(eqx.Module):
+    """The law of a quadratic system, by its moment equations."""
+
+    steps: int = eqx.field(static=True)
+    initial: Any
+
+    def __call__(self, system: AbstractSystem, key=None, backward=False) -> Moments:
+        initial = at_equilibrium(self.initial) if backward else self.initial
+        return moments(system, 2, initial, time_steps=self.steps)
+
+
+class GridLaw(eqx.Module):
+    """The law on a grid, by the Fokker-Planck equation."""
+
+    solver: FokkerPlanck
+    steps: int = eqx.field(static=True)
+    initial: Any
+
+    def __call__(self, system: AbstractSystem, key=None, backward=False) -> Densities:
+        initial = at_equilibrium(self.initial) if backward else self.initial
+        return self.solver.solve(system, 2, time_steps=self.steps, initial=initial)  # pyright: ignore[reportArgumentType]  # checked before
+
+
+def at_equilibrium(initial):
+    """The start of a reverse run: what `initial` says of positions, at equilibrium."""
+    return initial if isinstance(initial, Equilibrium) else None
+
+
+class Runs:
+    """A system, its forward and its reverse run: each made when an objective asks for it."""
+
+    def __init__(self, system: AbstractSystem, picture, key: PRNGKeyArray | None):
+        self.system, self.picture, self.key = system, picture, key
+
+    @cached_property
+    def forward(self) -> Result | Moments | Densities:
+        """The run of the protocol as it is."""
+        return self.picture(self.system, self.key)
+
+    @cached_property
+    def counted(self) -> Result | Moments | Densities:
+        """The forward run for those who count paths, a cost without pathwise derivative."""
+        counted = getattr(self.picture, "counted", lambda system, result: result)
+        return counted(self.system, self.forward)
+
+    @property
+    def reversed_system(self) -> AbstractSystem:
+        return reverse(self.system)
+
+    @cached_property
+    def reverse(self) -> Result | Moments | Densities:
+        """The run of `tj.reverse(system)` from its own equilibrium, with noise of its own."""
+        key = None if self.key is None else jax.random.fold_in(self.key, 1)
+        return self.picture(self.reversed_system, key, backward=True)
+
+    @property
+    def diverged(self):
+        """How many paths diverged in the runs that were made; of a law, none."""
+        made = [vars(self).get(name) for name in ("forward", "reverse")]
+        return sum((out.diverged for out in made if isinstance(out, Result)), jnp.asarray(0))
+
+
+def prepared(
+    picture: ExactMoments | FokkerPlanck | None,
+    system: AbstractSystem,
+    key: PRNGKeyArray | None,
+    initial: Any,
+    batch: int | None,
+    dt: float | None,
+    time_steps: int | None,
+    integrator: AbstractSplitting,
+):
+    """(the system, checked; the picture, ready to run under jit).
+
+    **Raises:** ValueError for arguments that the picture does not take, or lacks.
+    """
+    if picture is None:
+        check_key(key)
+        steps = count_steps(system.protocol.duration, dt, time_steps)
+        start = prepare_start(system, initial, batch)
+        system = checked_start(system, start)
+        back = None
+        if initial is None or isinstance(initial, Equilibrium):
+            back = prepare_start(reverse(system), Equilibrium(start.template), start.batch)
+        return system, Particles(start, back, steps, integrator)
+    if batch is not None:
+        raise ValueError(
+            f"batch = {batch}: a {type(picture).__name__} has a law and no paths; leave it out"
+        )
+    if isinstance(picture, FokkerPlanck):
+        steps = count_steps(system.protocol.duration, dt, time_steps)
+        solver = picture.around(system)  # pyright: ignore[reportArgumentType]  # it says so itself
+        return system, GridLaw(solver, steps, initial)
+    if isinstance(picture, ExactMoments):
+        time_steps = MOMENT_STEPS if dt is None and time_steps is None else time_steps
+        law = GaussianLaw(count_steps(system.protocol.duration, dt, time_steps), initial)
+        # What is wrong with the system shows best here, where values are known.
+        starting_law(LinearLangevin(system, find_template(system, initial)), initial)
+        return system, law
+    raise ValueError(
+        f"picture is a {type(picture).__name__}: expected tj.ExactMoments(), a tj.FokkerPlanck, or "
+        "None for paths"
+    )

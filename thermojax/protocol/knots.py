@@ -1,0 +1,169 @@
+"""Values on knots that train, whatever joins them."""
+
+from __future__ import annotations
+
+import abc
+from typing import Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._component import Numbers, floating, known, positive, require
+from .base import AbstractProtocol
+from .fixed import require_same_shape
+
+
+def optional(value) -> Array | None:
+    return None if value is None else floating(value)
+
+
+class AbstractKnots(AbstractProtocol):
+    """A control given by its values on knots, free to jump at both ends.
+
+    The control is `initial` before 0 and `final` after `duration`; where the values at 0+ and tau-
+    differ from these it jumps, and the jumps are paid for in the work. `values` and `kicks` train;
+    the outside values do not. A subclass says where the knots are and what lies between them.
+    """
+
+    values: Float[Array, "knots *control"]
+    duration: Float[Array, ""]
+    initial: Float[Array, "*control"]
+    final: Float[Array, "*control"]
+    lower: Float[Array, "*control"] | None
+    upper: Float[Array, "*control"] | None
+    kicks: Float[Array, "2 *control"] | None
+    pinned: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        values: Numbers,
+        duration: Numbers,
+        initial: Numbers | None = None,
+        final: Numbers | None = None,
+        lower: Numbers | None = None,
+        upper: Numbers | None = None,
+        kicks: Numbers | None = None,
+        pinned: bool = False,
+    ):
+        self.values, self.duration, self.pinned = floating(values), floating(duration), pinned
+        shape = self.values.shape
+        if len(shape) < 1 or shape[0] < 2:
+            raise ValueError(
+                f"values has shape {shape}: expected at least two knots, (knots,) or "
+                "(knots, k); use tj.Constant for one value"
+            )
+        self.initial = self.values[0] if initial is None else floating(initial)
+        self.final = self.values[-1] if final is None else floating(final)
+        self.lower, self.upper, self.kicks = optional(lower), optional(upper), optional(kicks)
+        require("duration", self.duration, positive, "a positive time")
+        require("values", self.values, np.isfinite, "finite controls")
+        require_same_shape(values=self.values[0], initial=self.initial, final=self.final)
+        if self.kicks is not None:
+            require_same_shape(values=self.values[:2], kicks=self.kicks)
+        check_bounds(self.lower, self.upper, shape[1:], values=self.values)
+        if pinned:
+            ends = dict(initial=self.initial, final=self.final)
+            check_bounds(self.lower, self.upper, shape[1:], **ends)
+
+    @staticmethod
+    @abc.abstractmethod
+    def positions(count: int) -> np.ndarray:
+        """The places of `count` knots in units of the duration, `(count,)`."""
+
+    @classmethod
+    def between(
+        cls,
+        initial: Numbers,
+        final: Numbers,
+        duration: Numbers,
+        knots: int = 16,
+        lower: Numbers | None = None,
+        upper: Numbers | None = None,
+        kicks: Numbers | None = None,
+        pinned: bool = False,
+    ) -> Self:
+        """The linear ramp from `initial` to `final` on `knots` knots, ready to be optimized.
+
+        The outside values are `initial` and `final` for good; every value inside, 0+ and tau-
+        included, trains (with `pinned` all but these two, and nothing jumps).
+        """
+        values = ramp(initial, final, cls.positions(checked_count(knots)))
+        return cls(values, duration, initial, final, lower, upper, kicks, pinned)
+
+    @property
+    def knots(self) -> Float[Array, " knots"]:
+        """The times of the knots."""
+        return jnp.asarray(self.positions(len(self.values)), self.values.dtype) * self.duration
+
+    @property
+    def inside(self) -> Float[Array, "knots *control"]:
+        """The values in force: those at the ends are the outside ones where they are pinned."""
+        if not self.pinned:
+            return self.values
+        return self.values.at[0].set(self.initial).at[-1].set(self.final)
+
+    def impulses(self):
+        return self.kicks
+
+    def project(self):
+        values = clipped(self.inside, self.lower, self.upper)
+        return eqx.tree_at(lambda protocol: protocol.values, self, values)
+
+    def trainable(self):
+        return ("values",) if self.kicks is None else ("values", "kicks")
+
+
+def checked_count(knots: int) -> int:
+    if knots < 2:
+        raise ValueError(f"knots = {knots}: expected at least two")
+    return knots
+
+
+def ramp(initial: Numbers, final: Numbers, positions: np.ndarray) -> Float[Array, "n *control"]:
+    """initial + (final - initial) s at all positions s."""
+    initial, final = floating(initial), floating(final)
+    require_same_shape(initial=initial, final=final)
+    s = jnp.asarray(positions, initial.dtype).reshape(-1, *[1] * initial.ndim)
+    return initial * (1 - s) + final * s
+
+
+def linear(values: Float[Array, "knots *control"], place) -> Float[Array, "*control"]:
+    """Straight lines between values on evenly spaced knots; `place` from 0 to 1."""
+    last = values.shape[0] - 1
+    place = jnp.clip(place, 0, 1) * last
+    left = jnp.minimum(jnp.floor(place).astype(int), last - 1)
+    fraction = place - left
+    return values[left] * (1 - fraction) + values[left + 1] * fraction
+
+
+def clipped(values, lower, upper):
+    """The nearest values within the bounds."""
+    # Not jnp.clip: at a bound its derivative is one half, where values that are kept need one.
+    if lower is not None:
+        values = jnp.where(values < lower, lower, values)
+    if upper is not None:
+        values = jnp.where(values > upper, upper, values)
+    return values
+
+
+def check_bounds(lower, upper, shape: tuple[int, ...], **controls) -> None:
+    """Refuse bounds that contradict each other, and controls `(..., *shape)` outside of them."""
+    for name, bound in (("lower", lower), ("upper", upper)):
+        if bound is not None and bound.shape not in ((), shape):
+            raise ValueError(f"{name} has shape {bound.shape}: expected a number or {shape}")
+    low, high = (None if x is None else known(x) for x in (lower, upper))
+    for name, bound in (("lower", low), ("upper", high)):
+        if bound is not None and np.any(np.isnan(bound)):
+            raise ValueError(f"{name} = {bound}: expected numbers, or leave it out for no bound")
+    if low is not None and high is not None and np.any(low >= high):
+        raise ValueError(f"lower = {low} and upper = {high}: expected lower below upper")
+    for name, control in controls.items():
+        found, reach = known(control), "reach" if name == "values" else "reaches"
+        if found is None:
+            continue
+        if low is not None and np.any(found < low):
+            raise ValueError(f"{name} {reach} {found.min():.6g}, below lower = {low}: move one")
+        if high is not None and np.any(found > high):
+            raise ValueError(f"{name} {reach} {found.max():.6g}, above upper = {high}: move one")
