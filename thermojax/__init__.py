@@ -3,6 +3,9 @@
 from .check import Finding as Finding
 from .check import Report as Report
 from .check import check as check
+from .checkpoint import AbstractCheckpoint as AbstractCheckpoint
+from .checkpoint import Checkpoint as Checkpoint
+from .checkpoint import CheckpointError as CheckpointError
 from .distribution import Densities as Densities
 from .distribution import EnsembleLedger as EnsembleLedger
 from .distribution import FokkerPlanck as FokkerPlanck

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._files import write_whole as write_whole
 from .errors import UserError, one_line
 
 RESULTS = "results.h5"
@@ -34,30 +33,16 @@ class Record(dict):
 
 
 def save(file: Path, record: Record) -> None:
-    """Write a record to `file`: to a temporary file beside it first, then renamed."""
+    """Write a record to `file`: to a temporary file beside it first, then renamed.
+
+    HDF5 writes to memory, since a full disk is no plain OSError to it.
+    """
     import h5py
 
-    def write(path: Path) -> None:
-        with h5py.File(path, "w") as root:
-            write_record(root, record)
-
-    write_whole(file, write)
-
-
-def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then give it its name: never a half-written file."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as root:
+        write_record(root, record)
+    write_whole(file, lambda path: path.write_bytes(stream.getbuffer()))
 
 
 def write_record(group, record: Record) -> None:

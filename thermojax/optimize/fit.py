@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray
 
+from ..checkpoint import AbstractCheckpoint
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
 from ..sampling.grid import count_steps
@@ -20,6 +22,7 @@ from ..sampling.simulate import check_key, run
 from ..system import AbstractSystem
 from .objectives import AbstractObjective
 from .trainable import projected, split
+from .training import Training, fingerprint, resumed
 
 LARGEST_DIVERGED = 0.1  # share of a batch above which training stops
 COMPARISONS = 5  # fresh batches on which the final candidates are compared
@@ -70,6 +73,7 @@ def optimize(
     trainable: Callable | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
     patience: int | None = None,
+    checkpoint: AbstractCheckpoint | None = None,
 ) -> Fit:
     """Train a protocol: gradients of the objective run back through the paths.
 
@@ -82,13 +86,15 @@ def optimize(
     - `trainable`: picks the leaves that train; by default the protocol's values and kicks.
     - `callback(progress)`: called after each step with a `Progress`; True ends training.
     - `patience`: end when the smoothed loss has not fallen for so many steps.
+    - `checkpoint`: a `tj.Checkpoint`, from where training goes on if it was killed, and which it
+      keeps up to date. The callback sees the steps that are still to be done.
 
     Bounds of the protocol are kept by projection after each update. Training also ends, the best
     kept, when the loss is no longer finite or more than a tenth of a batch diverges.
 
     **Returns:** a `tj.Fit`. **Raises:** ValueError where nothing trains, or for a run that
-    `tj.simulate` would refuse. **Cost:** per step about 3-5 runs of the batch; memory grows with
-    the square root of the number of time steps.
+    `tj.simulate` would refuse, or for a checkpoint of another training. **Cost:** per step about
+    3-5 runs of the batch; memory grows with the square root of the number of time steps.
     """
     check_key(key)
     if not isinstance(steps, int) or steps < 1:
@@ -119,42 +125,39 @@ def optimize(
         return params, state, average, loss, diverged
 
     evaluate = eqx.filter_jit(lambda params, key: cost(params, key)[1][0])
-    history: dict[str, list] = {"loss": [], "error": [], "diverged": []}
-    state, average = optimizer.init(params), params
-    first, best, lowest = params, params, np.inf
-    smooth, floor, since = None, np.inf, 0
+    now = Training.begin(params, optimizer.init(params), key, steps)
+    if checkpoint is not None:
+        parts = (system, objective, start, count, integrator)
+        now = resumed(checkpoint, now.marked(fingerprint(parts)))
     stopped = f"all {steps} steps done"
-    for step in range(1, steps + 1):
-        before = params
-        params, state, average, loss, diverged = update(
-            params, state, average, jax.random.fold_in(key, step), jnp.asarray(step, jnp.float32)
+    for step in range(now.step + 1, steps + 1):
+        before = now
+        moved, state, average, loss, diverged = update(
+            now.params, now.state, now.average, jax.random.fold_in(key, step), jnp.float32(step)
         )
         value = float(loss.value)
-        if not np.isfinite(value) or not all_finite(params):
-            params, stopped = before, f"the loss was not finite at step {step}"
-            average = average if all_finite(average) else before
+        if not np.isfinite(value) or not all_finite(moved):
+            stopped = f"the loss was not finite at step {step}"
+            kept = average if all_finite(average) else before.params
+            now = dataclasses.replace(before, average=kept)
             break
-        history["loss"].append(value)
-        history["error"].append(float(loss.error))
-        history["diverged"].append(int(diverged))
+        now = before.after(moved, state, average, (value, float(loss.error), int(diverged)))
         if int(diverged) > LARGEST_DIVERGED * start.batch:
-            params = before
             stopped = f"{int(diverged)} of {start.batch} paths diverged at step {step}: smaller dt"
+            now = dataclasses.replace(now, params=before.params, best=before.best)
             break
-        if value < lowest:
-            lowest, best = value, before
-        smooth = value if smooth is None else 0.9 * smooth + 0.1 * value
-        floor, since = (smooth, 0) if smooth < floor else (floor, since + 1)
         if callback is not None:
-            seen = Progress(step, steps, loss, int(diverged), eqx.combine(params, rest))
+            seen = Progress(step, steps, loss, int(diverged), eqx.combine(moved, rest))
             if callback(seen):
                 stopped = f"the callback ended training at step {step}"
                 break
-        if patience is not None and since >= patience:
+        if patience is not None and now.since >= patience:
             stopped = f"no progress for {patience} steps, at step {step}"
             break
+        if checkpoint is not None:
+            checkpoint.save(now, last=step == steps)
 
-    trials = {"averaged": average, "last": params, "lowest loss": best, "start": first}
+    trials = {"averaged": now.average, "last": now.params, "lowest loss": now.best, "start": params}
     fresh = jax.random.fold_in(key, 0)
     costs = {
         name: [evaluate(trial, jax.random.fold_in(fresh, i)) for i in range(COMPARISONS)]
@@ -164,8 +167,7 @@ def optimize(
     candidates = {name: pooled(runs) for name, runs in costs.items()}
     confirm = jax.random.split(fresh, COMPARISONS)
     value = pooled([evaluate(trials[chosen], k) for k in confirm])
-    arrays = {name: np.asarray(values) for name, values in history.items()}
-    return Fit(eqx.combine(trials[chosen], rest), value, arrays, candidates, chosen, stopped)
+    return Fit(eqx.combine(trials[chosen], rest), value, now.history, candidates, chosen, stopped)
 
 
 def choose(costs: dict[str, list[float]]) -> str:
