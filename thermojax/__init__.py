@@ -38,6 +38,8 @@ from .estimators import free_energy as free_energy
 from .estimators import knn_entropy as knn_entropy
 from .estimators import power as power
 from .estimators import r_hat as r_hat
+from .experiment import Record as Record
+from .experiment import load as load
 from .ledger import Ledger as Ledger
 from .optimize import AbstractObjective as AbstractObjective
 from .optimize import Fit as Fit

@@ -37,7 +37,7 @@ def assert_as_whole(place, name):
 def test_killed_while_writing(place, every_boundary, capsys):
     """In training with a file half-renamed, then in the evaluation, then before the report.
 
-    Files are renamed in this order: config, notes, 12 steps of training, 2 x 6 chunks, results.
+    Files are renamed in this order: notes, config, 12 steps of training, 2 x 6 chunks, results.
     """
     out = "killed"
     moments = [
@@ -59,7 +59,7 @@ def test_killed_while_writing(place, every_boundary, capsys):
 
 
 def test_killed_before_it_began(place, capsys):
-    process = resuming.killed_at(place, "before", 2, "run", "drag.yaml", "--out", "early")
+    process = resuming.killed_at(place, "before", 1, "run", "drag.yaml", "--out", "early")
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
     assert main(["resume", str(place / "early")]) == 2

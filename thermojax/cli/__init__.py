@@ -12,6 +12,7 @@ usage: thermojax COMMAND ...
 
   run CONFIG [key=value ...] [--out DIR]   run the study that a config file describes
   resume DIR                               continue a run that was interrupted or killed
+  compare DIR DIR ...                      the settings in which runs differ, and their numbers
   check package.module:MyPotential         say what is wrong with a potential
   list                                     every kind that a config can name
   --version, --help                        `thermojax COMMAND --help` says more
@@ -61,8 +62,9 @@ def dispatch(arguments: list[str]) -> int:
 
 def commands() -> dict[str, Callable[[list[str]], int]]:
     from .check import check
+    from .compare import compare
     from .kinds import list_kinds
     from .resume import resume
     from .run import run
 
-    return {"run": run, "resume": resume, "check": check, "list": list_kinds}
+    return {"run": run, "resume": resume, "compare": compare, "check": check, "list": list_kinds}

@@ -215,6 +215,8 @@ def evaluation_record(
     paths = Record()
     for name in PATHS:
         paths.put(name, evaluation.paths[name], "kT", ("path",))
+    axes = ("path", "coordinate") if evaluation.position.ndim == 2 else ("path",)
+    paths.put("position", evaluation.position, "length", axes)
     paths.put("log_weight", evaluation.log_weight, "1", ("path",))
     paths.put("alive", evaluation.alive, "1", ("path",))
     record["paths"] = paths

@@ -46,15 +46,14 @@ def check_free(folder: Path) -> None:
     """
     if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
         raise UserError(f"{folder}: this output folder cannot be read: choose another --out DIR")
-    if folder.is_dir() and {file.name for file in folder.iterdir()} <= {STATE, CONFIG}:
-        if unfinished(folder):
-            refuse_owned(folder)
-            raise UserError(
-                f"{folder}: this output folder holds an unfinished run: continue it with "
-                f"`{resume_command(folder)}`, or choose a new one with --out DIR"
-            )
-        if not (folder / CONFIG).exists():
-            return
+    if unfinished(folder):
+        refuse_owned(folder)
+        raise UserError(
+            f"{folder}: this output folder holds an unfinished run: continue it with "
+            f"`{resume_command(folder)}`, or choose a new one with --out DIR"
+        )
+    if folder.is_dir() and {file.name for file in folder.iterdir()} <= {STATE}:
+        return
     if folder.is_dir() and ((folder / RESULTS).exists() or (folder / CONFIG).exists()):
         raise UserError(
             f"{folder}: this output folder already holds another run: choose a new one with "

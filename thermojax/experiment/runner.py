@@ -65,9 +65,9 @@ def run(
             origin = {"file": str(config.file.resolve()), "cwd": str(Path.cwd())}
             started = time.strftime("%Y-%m-%d %H:%M:%S %z")
             facts = facts_of(config, study)
-            write_whole(folder / CONFIG, lambda path: path.write_text(config.text, "utf-8"))
             noted = {"config": config.text, "origin": origin, "started": started, "facts": facts}
             note_run(folder, noted)
+            write_config(folder, config.text)
             work(folder, config, study, facts, started, progress)
     return folder
 
@@ -189,8 +189,14 @@ def check_facts(folder: Path, there: dict[str, str], here: dict[str, str]) -> No
         )
 
 
+def write_config(folder: Path, text: str) -> None:
+    write_whole(folder / CONFIG, lambda path: path.write_text(text, "utf-8"))
+
+
 def noted_config(folder: Path, noted: dict[str, Any]) -> Config:
     """The config of the run, its places those of the file that it came from."""
+    if not (folder / CONFIG).exists():  # killed before it was written
+        write_config(folder, noted["config"])
     config = read_config(folder / CONFIG)
     if config.text != noted["config"]:
         raise UserError(
