@@ -13,6 +13,7 @@ usage: thermojax COMMAND ...
   run CONFIG [key=value ...] [--out DIR]   run the study that a config file describes
   resume DIR                               continue a run that was interrupted or killed
   compare DIR DIR ...                      the settings in which runs differ, and their numbers
+  report DIR [--svg] [--pdf] [--animate]   the report again, from the stored results alone
   check package.module:MyPotential         say what is wrong with a potential
   list                                     every kind that a config can name
   --version, --help                        `thermojax COMMAND --help` says more
@@ -64,7 +65,15 @@ def commands() -> dict[str, Callable[[list[str]], int]]:
     from .check import check
     from .compare import compare
     from .kinds import list_kinds
+    from .report import report
     from .resume import resume
     from .run import run
 
-    return {"run": run, "resume": resume, "compare": compare, "check": check, "list": list_kinds}
+    return {
+        "run": run,
+        "resume": resume,
+        "compare": compare,
+        "report": report,
+        "check": check,
+        "list": list_kinds,
+    }

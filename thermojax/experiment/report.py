@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from .figures import draw
 from .store import Record, write_whole
-from .summary import best_column, headline, posterior
+from .summary import BOUNDS, best_column, headline, posterior
 
 REPORT = "report.html"
 
@@ -45,6 +45,7 @@ thead th { font-weight: 600; hyphens: auto; }
 figure { margin: 1.6rem 0; }
 figure svg { display: block; width: 100%; height: auto; max-width: 40rem; }
 summary { cursor: pointer; margin: 0.8rem 0; }
+@media print { body { max-width: none; } details { display: none; } }
 @media (max-width: 30rem) { table { font-size: 0.78rem; } td, th { padding-right: 0.35rem; } }
 </style>
 </head>
@@ -58,6 +59,7 @@ $warnings
 <main>
 <h2>Numbers</h2>
 $headline
+$bound
 <p class="soft">Energies in units of kT. Each number stands with its standard error (one standard
 deviation of its sampling noise).</p>
 $posterior
@@ -106,6 +108,7 @@ def report(results: Record) -> str:
             f'<p class="warning">Warning: {escape(w)}</p>' for w in facts["warnings"]
         ),
         headline=table(headline(results)),
+        bound=f'<p class="soft">{escape(note)}</p>' if (note := bound_note(results)) else "",
         posterior=details,
         figures=figures,
         settings=table([["setting", "value"], *settings(results["config"])]),
@@ -120,9 +123,18 @@ def label(name: str) -> str:
 def answer(results: Record) -> str:
     """The headline in one line."""
     best = best_column(results)
-    if best is None:
+    if best is not None:
+        return f"log evidence {results[best]['log_evidence']}"
+    header, *rows = headline(results)
+    if not rows or len(header) < 2:
         return ""
-    return f"log evidence {results[best]['log_evidence']}"
+    last = len([name for name in results.attributes["columns"] if name in results])
+    return f"{rows[0][0]} {rows[0][last]}, {header[last]}" if rows[0][last] else ""
+
+
+def bound_note(results: Record) -> str:
+    """Why the bounds hold, in the study's words."""
+    return str(results.get(BOUNDS, Record()).attributes.get("note", ""))
 
 
 def table(rows: list[list[str]]) -> str:
