@@ -72,9 +72,9 @@ def test_killed_before_it_began(place, capsys):
 def killed_somewhere(place, name, arguments, generator) -> bool:
     """Start a process and kill it at a random moment; whether it was still alive then.
 
-    Half of the moments are moments in time, counted from when the run owns its folder (starting the
-    interpreter takes most of the time, and has nothing to lose); the others are just before or after
-    a file gets its name, which is where a mistake would show.
+    Half of them are moments in time, from when the run owns its folder (to start the interpreter
+    takes most of the time, and has nothing to lose); the others are just before or after a file
+    gets its name, which is where a mistake would show.
     """
     if generator.random() < 0.5:
         when = generator.choice(["before", "after"])

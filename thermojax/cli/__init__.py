@@ -12,6 +12,7 @@ usage: thermojax COMMAND ...
 
   run CONFIG [key=value ...] [--out DIR]   run the study that a config file describes
   resume DIR                               continue a run that was interrupted or killed
+  sweep CONFIG key=value,value ...         run a grid; again: only what is missing of it
   compare DIR DIR ...                      the settings in which runs differ, and their numbers
   report DIR [--svg] [--pdf] [--animate]   the report again, from the stored results alone
   check package.module:MyPotential         say what is wrong with a potential
@@ -68,10 +69,12 @@ def commands() -> dict[str, Callable[[list[str]], int]]:
     from .report import report
     from .resume import resume
     from .run import run
+    from .sweep import sweep
 
     return {
         "run": run,
         "resume": resume,
+        "sweep": sweep,
         "compare": compare,
         "report": report,
         "check": check,

@@ -92,7 +92,7 @@ def scene(column: Record) -> tuple[Any, Any, int]:
     rest.set_visible(target is not None)
     above.legend(handles=[line, *([rest] if target is not None else [])], loc="upper left")
     schedule = column.get("control", column.get("schedule"))
-    (dot,) = below.plot([], [], "o", color=ORANGE, markersize=7, zorder=3)
+    (dot,) = below.plot([], [], "o", color=ORANGE, markersize=7, zorder=3, clip_on=False)
     below.set(xlabel="time", ylabel="control λ", xlim=(times[0], times[-1]))
     control = None
     if schedule is not None:

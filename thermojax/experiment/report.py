@@ -39,6 +39,8 @@ h2 { font-size: 1.1rem; margin: 2rem 0 0.5rem; }
   padding: 0.5rem 0.8rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem;
   font-variant-numeric: tabular-nums; }
+.scroll { overflow-x: auto; }
+.numbers td { overflow-wrap: normal; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.6rem 0.25rem 0;
   border-bottom: 1px solid var(--line); font-weight: inherit; }
 thead th { font-weight: 600; hyphens: auto; }
@@ -97,7 +99,7 @@ def report(results: Record) -> str:
     if weights:
         details = (
             "<details><summary>Posterior mean and standard deviation of every weight</summary>\n"
-            f"{table(weights)}\n</details>"
+            f"{table(weights, numbers=True)}\n</details>"
         )
     return PAGE.substitute(
         title=escape(f"{facts['name']}: thermojax"),
@@ -107,7 +109,7 @@ def report(results: Record) -> str:
         warnings="\n".join(
             f'<p class="warning">Warning: {escape(w)}</p>' for w in facts["warnings"]
         ),
-        headline=table(headline(results)),
+        headline=table(headline(results), numbers=True),
         bound=f'<p class="soft">{escape(note)}</p>' if (note := bound_note(results)) else "",
         posterior=details,
         figures=figures,
@@ -137,12 +139,17 @@ def bound_note(results: Record) -> str:
     return str(results.get(BOUNDS, Record()).attributes.get("note", ""))
 
 
-def table(rows: list[list[str]]) -> str:
+def table(rows: list[list[str]], numbers: bool = False) -> str:
+    """A table that scrolls in itself where it is too wide; `numbers` are never broken."""
     head, *body = ([escape(cell) for cell in row] for row in rows)
-    lines = ["<table>", "<thead><tr>" + "".join(f"<th>{c}</th>" for c in head) + "</tr></thead>"]
+    kind = ' class="numbers"' if numbers else ""
+    lines = [
+        f'<div class="scroll"><table{kind}>',
+        "<thead><tr>" + "".join(f"<th>{c}</th>" for c in head) + "</tr></thead>",
+    ]
     for first, *rest in body:
         lines.append(f"<tr><th>{first}</th>" + "".join(f"<td>{c}</td>" for c in rest) + "</tr>")
-    return "\n".join([*lines, "</table>"])
+    return "\n".join([*lines, "</table></div>"])
 
 
 def settings(config: str) -> list[list[str]]:
