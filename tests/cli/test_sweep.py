@@ -93,7 +93,7 @@ def test_a_sweep(place, capsys):
     assert rows[4][1:] == ["2", "[1, 1]", "curve", "6.0 ± 0.5"]
     page = (folder / "sweep.html").read_text()
     assert "How high is a parabola?" in page and page.count("<svg") == 1
-    assert "Warning: failed: x=-1" in page and "offset = [1, 1]" in page
+    assert "Failed: x=-1" in page and "offset = [1, 1]" in page
     assert (folder / "sweep.csv").read_text().count("\n") == 5
     # Again, with another value: only what is missing is run, what failed too.
     calls.clear()

@@ -86,16 +86,16 @@ def test_frames_where_nothing_writes_films(tmp_path, monkeypatch):
 
 def test_bounds_stand_beside_the_numbers(tmp_path):
     results = film()
-    assert headline(results) == [["", "density"], ["work", "1.5 ± 0.1"]]
+    assert headline(results) == [["", "density"], ["work", "1.50 ± 0.10"]]
     results["bounds"] = bounds = Record()
     bounds.put("work", 1.25, "kT")
     bounds.attributes["note"] = "By the second law."
     save(tmp_path / "results.h5", results)
     back = load(tmp_path)
-    assert headline(back)[1] == ["work", "1.5 ± 0.1", "at least 1.25"]
+    assert headline(back)[1] == ["work", "1.50 ± 0.10", "at least 1.25"]
     page = report(back)
     assert "at least 1.25" in page and "By the second law." in page
-    assert "work 1.5 ± 0.1, density" in page  # the answer, where there is no log evidence
+    assert "work 1.50 ± 0.10, density" in page  # the answer, where there is no log evidence
 
 
 def test_what_results_look_like_when_printed(tiny_run):

@@ -38,6 +38,8 @@ class Phase:
         if first:
             # The first step compiles: counted, it would spoil the rate and the time left.
             self.bar.initial, self.bar.start_t = done, time.time()
+            # Or tqdm takes a short phase for one that was never shown, and does not clear its bar.
+            self.bar.last_print_t = self.bar.start_t
             self.bar.set_description_str(self.bar.desc.replace(" (compiling)", ""))
 
     def advance(self, count: int = 1, note: str = "") -> None:

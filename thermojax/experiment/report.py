@@ -46,6 +46,8 @@ th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.6rem 0.25rem 
 thead th { font-weight: 600; hyphens: auto; }
 figure { margin: 1.6rem 0; }
 figure svg { display: block; width: 100%; height: auto; max-width: 40rem; }
+.warning summary { margin: 0; }
+.warning p { font-size: 0.9rem; margin: 0.4rem 0; }
 summary { cursor: pointer; margin: 0.8rem 0; }
 @media print { body { max-width: none; } details { display: none; } }
 @media (max-width: 30rem) { table { font-size: 0.78rem; } td, th { padding-right: 0.35rem; } }

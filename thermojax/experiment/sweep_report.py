@@ -18,6 +18,7 @@ from .store import Record, is_estimate, load
 
 LINES = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 MARKS = "osD^vP"
+MOST_FAILURES = 8  # told in full on the page; the table on the console tells all
 
 
 def write_sweep(
@@ -35,24 +36,18 @@ def write_sweep(
 
 def page(name: str, folders: list[Path], rows: list[list[str]], failed: dict[str, str]) -> str:
     runs = [load(folder) for folder in folders]
-    warned = [f"failed: {point}: {why}" for point, why in failed.items()]
-    warned += [
-        f"{folder.name}: {warning}"
-        for folder, results in zip(folders, runs, strict=True)
-        for warning in results.attributes["warnings"]
-    ]
     drawn = draw(runs)
     question = runs[0].attributes["question"] if runs else ""
     shared = settings_of(runs[0]) if runs else {}
     for key in differing([settings_of(results) for results in runs]):
         shared.pop(key, None)
-    points = "point" if len(folders) == 1 else "points"
+    count = len(folders) + len(failed)
     return PAGE.substitute(
         title=escape(f"{name}: thermojax"),
         name=escape(f"{name}, a sweep"),
         question=escape(question or name),
-        answer=f"{len(folders)} {points}" + (f", {len(failed)} failed" if failed else ""),
-        warnings="\n".join(f'<p class="warning">Warning: {escape(w)}</p>' for w in warned),
+        answer=f"{len(folders)} of {count} points" + (f", {len(failed)} failed" if failed else ""),
+        warnings=warnings(folders, runs, failed),
         headline=table(rows, numbers=True),
         bound="",
         posterior="",
@@ -63,6 +58,28 @@ def page(name: str, folders: list[Path], rows: list[list[str]], failed: dict[str
         settings=table([["setting of all points", "value"], *map(list, shared.items())]),
         footer=f"Each point is a run in a folder of its own, with a report. {total_time(runs)}",
     )
+
+
+def warnings(folders: list[Path], runs: list[Record], failed: dict[str, str]) -> str:
+    """What failed, in full; the warnings of the runs, folded away, since they are many."""
+    told = list(failed.items())
+    lines = [
+        f'<p class="warning">Failed: {escape(point)}: {escape(why)}</p>'
+        for point, why in told[:MOST_FAILURES]
+    ]
+    if len(told) > MOST_FAILURES:
+        lines.append(f'<p class="warning">Failed: {len(told) - MOST_FAILURES} more.</p>')
+    warned = [
+        f"<p>{escape(folder.name)}: {escape(warning)}</p>"
+        for folder, results in zip(folders, runs, strict=True)
+        for warning in results.attributes["warnings"]
+    ]
+    if warned:
+        runs_warned = sum(bool(results.attributes["warnings"]) for results in runs)
+        said = f"{len(warned)} warnings, in {runs_warned} of {len(runs)} runs"
+        lines.append(f'<details class="warning"><summary>{said}</summary>')
+        lines += [*warned, "</details>"]
+    return "\n".join(lines)
 
 
 def total_time(runs: list[Record]) -> str:
