@@ -169,7 +169,11 @@ def in_processes(jobs: int):
             point.folder.parent.mkdir(parents=True, exist_ok=True)
             with open(point.log, "w", encoding="utf-8") as log:
                 process = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C reaches them through us, and once
                 )
                 running.add(process)
                 code = process.wait()
@@ -183,7 +187,7 @@ def in_processes(jobs: int):
                 for future in futures:
                     future.result()
             except KeyboardInterrupt:
-                # The runs save what they have and end; on a terminal they have heard it already.
+                # The runs save what they have, and end.
                 stopped.set()
                 for process in list(running):
                     process.terminate()
