@@ -1,10 +1,13 @@
 """A grid of runs: what is finished stays, what failed is told, and one table shows the rest."""
 
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests import resuming
 from thermojax.cli import main
 from thermojax.experiment import UserError, runner
 from thermojax.experiment.progress import Progress
@@ -118,6 +121,28 @@ def test_in_processes(place, capsys):
     out, err = capsys.readouterr()
     assert "4.0 ± 0.5" in out and "sweep.html" in out
     assert "1 of 2 points failed: x=-1: " in err and "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_continues(tmp_path):
+    """Its runs save what they have; the same command again resumes them."""
+    resuming.write_study(tmp_path, "kind: drag_study:Drag\nsteps: 100000\nchunks: 2\n")
+    words = ["sweep", "drag.yaml", "stiffness=1,2", "--jobs", "2", "--out", "o"]
+    kept = [tmp_path / "o" / f"stiffness={i}" / ".checkpoint" for i in (1, 2)]
+    for turn in range(2):
+        before = [file.stat().st_mtime for folder in kept for file in folder.glob("01-*")]
+        process = resuming.start(tmp_path, *words)
+        while process.poll() is None:
+            time.sleep(0.1)
+            now = [file.stat().st_mtime for folder in kept for file in folder.glob("01-*")]
+            if len(now) == 2 and all(a > b for a, b in zip(now, before or [0, 0], strict=True)):
+                break
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 130, (turn, err)
+        assert err.endswith("interrupted; the same command again continues the sweep\n")
+        for i in (1, 2):
+            assert "continue with" in (tmp_path / "o" / f"stiffness={i}.log").read_text()
 
 
 def test_bad_sweeps(place, capsys):
