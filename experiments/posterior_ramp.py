@@ -179,6 +179,7 @@ class PosteriorRamp(AbstractStudy):
                 batch=self.training.batch,
                 steps=steps,
                 callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+                checkpoint=shown.checkpoint,
             )
 
     def posterior(self, evaluation: Evaluation) -> Record:

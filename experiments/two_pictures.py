@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,6 +13,7 @@ from thermojax.experiment.evaluate import schedule_record
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.store import Record
 from thermojax.experiment.study import AbstractStudy
+from thermojax.protocol import values_at
 from thermojax.sampling.grid import count_steps
 
 ENTRIES = (
@@ -88,7 +90,34 @@ class TwoPictures(AbstractStudy):
         results = Record()
         results["paths"] = self.of_paths(paths, density.ledger, out)
         results["density"] = self.of_density(density)
+        bath = self.system.bath
+        if all(isinstance(x, jax.Array) for x in (bath.temperature, bath.friction)):
+            results["bounds"] = self.bounds(density)
         return results
+
+    def bounds(self, density) -> Record:
+        """T Sigma >= gamma W2(rho_0, rho_tau)^2 / tau (Aurell et al., J. Stat. Phys. 147, 487
+        (2012)), with the laws that the run has had at its two ends."""
+        record = Record()
+        first, last = (np.asarray(density.density[i], float) for i in (0, -1))
+        squared = tj.wasserstein_density(np.asarray(density.x).reshape(-1), first, last)
+        duration, friction = (
+            float(x) for x in (self.system.protocol.duration, self.system.bath.friction)
+        )
+        record.put("entropy_production", friction * float(squared) / duration, "kT")
+        record.attributes["note"] = (
+            "The bound on the entropy production is that of optimal transport between the first "
+            "and the last density in the same time; no schedule of any potential takes less."
+        )
+        return record
+
+    def equilibria(self, density) -> np.ndarray:
+        """The equilibrium density of the control at each stored time, `(times, cells)`."""
+        protocol, temperature = self.system.protocol, self.system.bath.temperature
+        x = jnp.asarray(density.x).reshape(-1, 1)
+        energy = lambda control: jax.vmap(lambda y: self.system.potential.energy(y, control))(x)
+        levels = jax.vmap(energy)(values_at(protocol, density.ledger.times))
+        return np.asarray(jax.nn.softmax(-levels / temperature, axis=1) / density.volume)
 
     def of_paths(self, ledger: tj.EnsembleLedger, exact: tj.EnsembleLedger, out) -> Record:
         record = Record()
@@ -115,6 +144,7 @@ class TwoPictures(AbstractStudy):
         record["control"] = schedule_record(self.system.protocol)
         record.put("x", np.asarray(density.x).reshape(-1), "length", ("cell",))
         record.put("density", np.asarray(density.density), "1/length", ("time", "cell"))
+        record.put("equilibrium", self.equilibria(density), "1/length", ("time", "cell"))
         return record
 
 

@@ -24,7 +24,8 @@ FILES = sorted(HOUSE.rglob("*.py"))
 
 # From the bottom to the top: a file may import from its own level and from those below.
 LEVELS = (
-    ("_component", "_tree", "version"),
+    ("_component", "_files", "_tree", "version"),
+    ("checkpoint",),
     ("potential",),
     ("protocol",),
     ("system",),

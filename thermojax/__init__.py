@@ -3,6 +3,9 @@
 from .check import Finding as Finding
 from .check import Report as Report
 from .check import check as check
+from .checkpoint import AbstractCheckpoint as AbstractCheckpoint
+from .checkpoint import Checkpoint as Checkpoint
+from .checkpoint import CheckpointError as CheckpointError
 from .distribution import Densities as Densities
 from .distribution import EnsembleLedger as EnsembleLedger
 from .distribution import FokkerPlanck as FokkerPlanck
@@ -35,6 +38,8 @@ from .estimators import free_energy as free_energy
 from .estimators import knn_entropy as knn_entropy
 from .estimators import power as power
 from .estimators import r_hat as r_hat
+from .experiment import Record as Record
+from .experiment import load as load
 from .ledger import Ledger as Ledger
 from .optimize import AbstractGradient as AbstractGradient
 from .optimize import AbstractObjective as AbstractObjective

@@ -104,7 +104,7 @@ class Drive(AbstractStudy):
         self.potential, self.fail = potential, fail
     def run(self, key, progress):
         if self.fail == "interrupt":
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # twice Ctrl-C
         if self.fail == "disk":
             raise OSError("no space left on device")
         system = tj.Overdamped(self.potential, tj.Linear(1.0, 2.0, 1.0), tj.Bath())

@@ -11,6 +11,10 @@ USAGE = """\
 usage: thermojax COMMAND ...
 
   run CONFIG [key=value ...] [--out DIR]   run the study that a config file describes
+  resume DIR                               continue a run that was interrupted or killed
+  sweep CONFIG key=value,value ...         run a grid; again: only what is missing of it
+  compare DIR DIR ...                      the settings in which runs differ, and their numbers
+  report DIR [--svg] [--pdf] [--animate]   the report again, from the stored results alone
   check package.module:MyPotential         say what is wrong with a potential
   list                                     every kind that a config can name
   --version, --help                        `thermojax COMMAND --help` says more
@@ -30,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"thermojax: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nthermojax: interrupted; nothing of this run was kept", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"\nthermojax: {stop or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as in `thermojax list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,7 +64,19 @@ def dispatch(arguments: list[str]) -> int:
 
 def commands() -> dict[str, Callable[[list[str]], int]]:
     from .check import check
+    from .compare import compare
     from .kinds import list_kinds
+    from .report import report
+    from .resume import resume
     from .run import run
+    from .sweep import sweep
 
-    return {"run": run, "check": check, "list": list_kinds}
+    return {
+        "run": run,
+        "resume": resume,
+        "sweep": sweep,
+        "compare": compare,
+        "report": report,
+        "check": check,
+        "list": list_kinds,
+    }

@@ -93,13 +93,18 @@ def evaluate(
 
     **Raises:** ValueError where fewer than two paths survive.
     """
-    parts, sums = [], None
     # Snapshots at equal distances cost nothing: take as many as divide the run, up to the wish.
     steps = count_steps(system.protocol.duration, dt, None)
     save = 1 + max(k for k in range(1, snapshots + 1) if steps % k == 0)
-    times = np.zeros(0)
+    whole: dict[str, np.ndarray] = {}  # all paths, those that are still to come as zeros
+    sums, times, begin = None, np.zeros(0), 0
     with progress.phase(f"{name} schedule", batch, "paths") as phase:
-        for i in range(batch // chunk):
+        if phase.checkpoint is not None and (kept := phase.checkpoint.load()) is not None:
+            begin, times = int(kept.pop("chunks")), kept.pop("times")
+            sums = tuple(kept.pop(f"sums.{i}") for i in range(3))
+            whole = {entry.removeprefix("paths."): kept[entry] for entry in kept}
+            phase.reach(begin * chunk)
+        for i in range(begin, batch // chunk):
             out = simulate(
                 system,
                 jax.random.fold_in(key, i),
@@ -110,19 +115,23 @@ def evaluate(
                 observe=moments,
             )
             assert out.saved is not None
-            ledger = out.ledger
-            parts.append(
-                {
-                    "position": np.asarray(out.position),
-                    "log_weight": np.asarray(out.log_weight),
-                    "alive": np.asarray(ledger.alive),
-                    **{entry: np.asarray(getattr(ledger, entry)) for entry in PATHS},
-                }
-            )
+            part = {
+                "position": out.position,
+                "log_weight": out.log_weight,
+                "alive": out.ledger.alive,
+                **{entry: getattr(out.ledger, entry) for entry in PATHS},
+            }
+            for entry, values in part.items():
+                values = np.asarray(values)
+                rows = whole.setdefault(entry, np.zeros((batch, *values.shape[1:]), values.dtype))
+                rows[i * chunk : (i + 1) * chunk] = values
             sums = merged(sums, tuple(np.asarray(x, float) for x in out.saved.values))
             times = np.asarray(out.saved.times, float)
             phase.advance(chunk)
-    survivors = int(sum(np.sum(part["alive"]) for part in parts))
+            if phase.checkpoint is not None:
+                state = {"chunks": i + 1, "times": times, "sums": sums, "paths": whole}
+                phase.checkpoint.save(state, last=i + 1 == batch // chunk)
+    survivors = int(np.sum(whole["alive"])) if whole else 0
     if sums is None or survivors < 2:
         raise ValueError(
             f"dt = {dt:g}: {batch - survivors:,} of {batch:,} paths of the {name} schedule "
@@ -131,7 +140,6 @@ def evaluate(
     count, mean, squares = (np.asarray(x) for x in sums)
     variance = squares / np.maximum(count[:, None] - 1, 1)
     error = np.sqrt(variance / np.maximum(count[:, None], 1))
-    whole = {entry: np.concatenate([part[entry] for part in parts]) for entry in parts[0]}
     through = {
         entry: Estimate(mean[:, j], error[:, j], count) for j, entry in enumerate(THROUGH_TIME)
     }
@@ -207,6 +215,8 @@ def evaluation_record(
     paths = Record()
     for name in PATHS:
         paths.put(name, evaluation.paths[name], "kT", ("path",))
+    axes = ("path", "coordinate") if evaluation.position.ndim == 2 else ("path",)
+    paths.put("position", evaluation.position, "length", axes)
     paths.put("log_weight", evaluation.log_weight, "1", ("path",))
     paths.put("alive", evaluation.alive, "1", ("path",))
     record["paths"] = paths

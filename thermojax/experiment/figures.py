@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._files import write_whole
 from .store import Record
 
 # Okabe and Ito's colours, told apart by every kind of colour vision.
@@ -55,16 +57,44 @@ STYLE: Any = {
 
 
 def draw(results: Record) -> dict[str, tuple[str, str]]:
-    """Every figure that the results allow: name -> (SVG text, caption)."""
+    """Every figure that the results allow: name -> (SVG text for a page, caption)."""
+    return {
+        name: (as_svg(figure, name), caption) for name, (figure, caption) in drawn(results).items()
+    }
+
+
+def drawn(results: Record) -> dict[str, tuple[Any, str]]:
+    """Every figure that the results allow: name -> (figure, caption)."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
         made = {name: figure(results) for name, figure in FIGURES.items()}
-        return {
-            name: (as_svg(drawn[0], name), drawn[1])
-            for name, drawn in made.items()
-            if drawn is not None
-        }
+    return {name: pair for name, pair in made.items() if pair is not None}
+
+
+def save_figures(folder: Path, results: Record, formats: list[str]) -> list[Path]:
+    """Copies of all figures as files, `"svg"` or `"pdf"`: dark ink on no ground, for print."""
+    import matplotlib
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    # The clock is no part of a figure: the same results give the same bytes.
+    clock = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with matplotlib.rc_context(STYLE):
+        for name, (figure, _) in drawn(results).items():
+            for kind in formats:
+                stream = io.BytesIO()
+                figure.savefig(stream, format=kind, metadata=clock[kind])
+                file = folder / f"{name}.{kind}"
+                write_whole(file, lambda path, s=stream: path.write_bytes(s.getbuffer()))
+                files.append(file)
+    return files
+
+
+def inside(rho: np.ndarray) -> slice:
+    """The cells where there ever is more than a five-hundredth of the highest density."""
+    cells = np.flatnonzero(np.max(rho, axis=0) > 2e-3 * np.max(rho))
+    return slice(cells[0], cells[-1] + 1)
 
 
 def new(rows: int = 1, height: float = 3.1, sharex: bool = True):
@@ -94,8 +124,8 @@ def schedule(results: Record):
         time = np.concatenate([[-margin], time, [time[-1] + margin]])
         control = np.concatenate([control[:1], control, control[-1:]])
         axes.plot(time, control, color=color, label=[name] + [None] * (control.shape[1] - 1))
-        inside = control[2:-2]
-        axes.plot(time[2:-2], inside, "o", color=color, markersize=3 if len(inside) < 65 else 0)
+        knots = control[2:-2]
+        axes.plot(time[2:-2], knots, "o", color=color, markersize=3 if len(knots) < 65 else 0)
         first, last = control[2] - control[1], control[-2] - control[-3]
         jumps.append(f"{name}: {listed(first)} at the start, {listed(last)} at the end")
     axes.set(xlabel="time", ylabel="control λ")
@@ -188,8 +218,8 @@ def two_pictures(results: Record):
     density, paths = densities[0], clouds[0]["through"]
     figure, (above, below) = new(2, 5.0)
     time, x, rho = density["through"]["time"], density["x"], np.asarray(density["density"])
-    inside = np.flatnonzero(np.max(rho, axis=0) > 2e-3 * np.max(rho))
-    x, rho = x[inside[0] : inside[-1] + 1], rho[:, inside[0] : inside[-1] + 1]
+    shown = inside(rho)
+    x, rho = x[shown], rho[:, shown]
     above.grid(False)
     # As a picture: a cell of its own for each of ten thousand values would be a large file.
     above.pcolormesh(time, x, rho.T, cmap="cividis", shading="gouraud", rasterized=True)
@@ -258,8 +288,11 @@ FIGURES: dict[str, Callable[[Record], Any]] = {
 
 def as_svg(figure, name: str) -> str:
     """A figure as SVG to put into a page: text in the page's colour, ids of its own."""
+    import matplotlib
+
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = text.replace(BLUE.lower(), "var(--blue)")  # too dark for a dark page

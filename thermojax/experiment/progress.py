@@ -6,14 +6,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:  # what is said before anything runs must not wait for JAX
+    from .checkpoints import Checkpoints, PhaseCheckpoint
 
 
 class Phase:
-    """One phase of known length, moved on from the host."""
+    """One phase of known length, moved on from the host.
 
-    def __init__(self, bar: Any):
+    `checkpoint` is where the phase can keep its state, for `tj.optimize` and `evaluate`; None
+    where nobody keeps it.
+    """
+
+    def __init__(self, bar: Any, checkpoint: PhaseCheckpoint | None = None):
         self.bar = bar
+        self.checkpoint = checkpoint
         self.done = 0
         self.summary = ""
 
@@ -30,6 +38,8 @@ class Phase:
         if first:
             # The first step compiles: counted, it would spoil the rate and the time left.
             self.bar.initial, self.bar.start_t = done, time.time()
+            # Or tqdm takes a short phase for one that was never shown, and does not clear its bar.
+            self.bar.last_print_t = self.bar.start_t
             self.bar.set_description_str(self.bar.desc.replace(" (compiling)", ""))
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -42,6 +52,7 @@ class Progress:
     def __init__(self, stream: TextIO | None = None):
         self.stream = sys.stderr if stream is None else stream
         self.terminal = self.stream.isatty()
+        self.checkpoints: Checkpoints | None = None  # of the run, while one is under way
 
     @contextmanager
     def phase(self, name: str, total: int, unit: str = "it") -> Iterator[Phase]:
@@ -60,12 +71,15 @@ class Progress:
                 leave=False,
                 smoothing=0,  # the mean rate: a smoothed one remembers the first, slow step
             )
-        phase = Phase(bar)
+        kept = self.checkpoints
+        phase = Phase(bar, None if kept is None else kept.next(name))
         try:
             yield phase
         finally:
             if bar is not None:
                 bar.close()
+        if kept is not None:
+            kept.stop.check()
         seconds = time.perf_counter() - began
         note = f", {phase.summary}" if phase.summary else ""
         self.line(f"{name}: {phase.done:,} {unit} in {seconds:.1f} s{note}")

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from .figures import draw
 from .store import Record, write_whole
-from .summary import best_column, headline, posterior
+from .summary import BOUNDS, best_column, headline, posterior
 
 REPORT = "report.html"
 
@@ -39,12 +39,17 @@ h2 { font-size: 1.1rem; margin: 2rem 0 0.5rem; }
   padding: 0.5rem 0.8rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem;
   font-variant-numeric: tabular-nums; }
+.scroll { overflow-x: auto; }
+.numbers td { overflow-wrap: normal; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.6rem 0.25rem 0;
   border-bottom: 1px solid var(--line); font-weight: inherit; }
 thead th { font-weight: 600; hyphens: auto; }
 figure { margin: 1.6rem 0; }
 figure svg { display: block; width: 100%; height: auto; max-width: 40rem; }
+.warning summary { margin: 0; }
+.warning p { font-size: 0.9rem; margin: 0.4rem 0; }
 summary { cursor: pointer; margin: 0.8rem 0; }
+@media print { body { max-width: none; } details { display: none; } }
 @media (max-width: 30rem) { table { font-size: 0.78rem; } td, th { padding-right: 0.35rem; } }
 </style>
 </head>
@@ -58,6 +63,7 @@ $warnings
 <main>
 <h2>Numbers</h2>
 $headline
+$bound
 <p class="soft">Energies in units of kT. Each number stands with its standard error (one standard
 deviation of its sampling noise).</p>
 $posterior
@@ -95,7 +101,7 @@ def report(results: Record) -> str:
     if weights:
         details = (
             "<details><summary>Posterior mean and standard deviation of every weight</summary>\n"
-            f"{table(weights)}\n</details>"
+            f"{table(weights, numbers=True)}\n</details>"
         )
     return PAGE.substitute(
         title=escape(f"{facts['name']}: thermojax"),
@@ -105,7 +111,8 @@ def report(results: Record) -> str:
         warnings="\n".join(
             f'<p class="warning">Warning: {escape(w)}</p>' for w in facts["warnings"]
         ),
-        headline=table(headline(results)),
+        headline=table(headline(results), numbers=True),
+        bound=f'<p class="soft">{escape(note)}</p>' if (note := bound_note(results)) else "",
         posterior=details,
         figures=figures,
         settings=table([["setting", "value"], *settings(results["config"])]),
@@ -120,17 +127,31 @@ def label(name: str) -> str:
 def answer(results: Record) -> str:
     """The headline in one line."""
     best = best_column(results)
-    if best is None:
+    if best is not None:
+        return f"log evidence {results[best]['log_evidence']}"
+    header, *rows = headline(results)
+    if not rows or len(header) < 2:
         return ""
-    return f"log evidence {results[best]['log_evidence']}"
+    last = len([name for name in results.attributes["columns"] if name in results])
+    return f"{rows[0][0]} {rows[0][last]}, {header[last]}" if rows[0][last] else ""
 
 
-def table(rows: list[list[str]]) -> str:
+def bound_note(results: Record) -> str:
+    """Why the bounds hold, in the study's words."""
+    return str(results.get(BOUNDS, Record()).attributes.get("note", ""))
+
+
+def table(rows: list[list[str]], numbers: bool = False) -> str:
+    """A table that scrolls in itself where it is too wide; `numbers` are never broken."""
     head, *body = ([escape(cell) for cell in row] for row in rows)
-    lines = ["<table>", "<thead><tr>" + "".join(f"<th>{c}</th>" for c in head) + "</tr></thead>"]
+    kind = ' class="numbers"' if numbers else ""
+    lines = [
+        f'<div class="scroll"><table{kind}>',
+        "<thead><tr>" + "".join(f"<th>{c}</th>" for c in head) + "</tr></thead>",
+    ]
     for first, *rest in body:
         lines.append(f"<tr><th>{first}</th>" + "".join(f"<td>{c}</td>" for c in rest) + "</tr>")
-    return "\n".join([*lines, "</table>"])
+    return "\n".join([*lines, "</table></div>"])
 
 
 def settings(config: str) -> list[list[str]]:

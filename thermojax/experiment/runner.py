@@ -1,31 +1,40 @@
-"""One run: a config in, a folder with results and a report out."""
+"""One run: a config in, a folder with results and a report out; and the same run continued."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import platform
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from .build import build
 from .config import Config, read_config
 from .errors import UserError, nearest, one_line
+from .folder import (
+    CONFIG,
+    STATE,
+    check_free,
+    close_run,
+    finished,
+    locked,
+    note_run,
+    noted_run,
+    reserved,
+    resume_command,
+    saved,
+    unfinished,
+    unwritable,
+)
+from .interrupt import Interrupted, stoppable
 from .progress import Progress
-from .store import RESULTS, Record, load, save
+from .store import RESULTS, load, save, write_whole
 
-CONFIG = "config.yaml"
 RUNNER_KEYS = ("seed", "precision")  # of the run itself; all other keys are the study's
 PRECISIONS = ("float32", "float64")
-PACKAGES = ("thermojax", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy")
 
 
 def run(
@@ -42,33 +51,175 @@ def run(
     **Returns:** the folder, with `config.yaml`, `results.h5` and `report.html` in it.
 
     **Raises:** UserError for any mistake in the config, the data or the folder; nothing is left
-    behind then, nor after Ctrl-C.
+    behind then. Interrupted after Ctrl-C: what was done is in the folder, for `resume`.
     """
     progress = progress or Progress()
     config = read_config(file, overrides)
-    seed, precision = run_settings(config)
+    _, precision = run_settings(config)
     folder = Path("runs") / config.file.stem if out is None else Path(out)
     check_free(folder)
     with computing(precision):
         study = build(config, RUNNER_KEYS)
         check_study(config, study)
         with reserved(folder):
-            (folder / CONFIG).write_text(config.text, encoding="utf-8")
-            began, started = time.perf_counter(), time.strftime("%Y-%m-%d %H:%M:%S %z")
-            import jax
+            origin = {"file": str(config.file.resolve()), "cwd": str(Path.cwd())}
+            started = time.strftime("%Y-%m-%d %H:%M:%S %z")
+            facts = facts_of(config, study)
+            noted = {"config": config.text, "origin": origin, "started": started, "facts": facts}
+            note_run(folder, noted)
+            write_config(folder, config.text)
+            work(folder, config, study, facts, started, progress)
+    return folder
 
-            try:
-                results = study.run(jax.random.key(seed), progress)
-            except ValueError as error:
-                # What the library refuses is a setting that does not fit, said in one sentence.
-                if os.environ.get("THERMOJAX_TRACEBACK"):
-                    raise
-                raise UserError(f"{config.file}: {one_line(error)}") from error
+
+def resume(
+    folder: str | Path, progress: Progress | None = None, anyway: bool = False
+) -> tuple[Path, bool]:
+    """Continue the run in a folder, to the results of one that was never interrupted.
+
+    **Arguments:** `folder`, the output folder of `run`; `anyway`, also with other versions, on
+    another device or after a change of the code or the data: results may then differ.
+
+    **Returns:** the folder, and whether there was anything left to do.
+
+    **Raises:** UserError where there is no run, where another process works on it, or where
+    something differs from what it began with. Interrupted after Ctrl-C, as `run`.
+    """
+    progress = progress or Progress()
+    folder = Path(folder)
+    if not unfinished(folder):
+        if finished(folder):
+            finish_report(folder)
+            return folder, False
+        raise UserError(f"{folder}: holds no run that was begun: expected the output folder of one")
+    with writing(folder), locked(folder):
+        noted = noted_run(folder)
+        if (folder / RESULTS).exists():  # killed between its results and its last line
+            finish_report(folder)
+            close_run(folder)
+            return folder, False
+        config = noted_config(folder, noted)
+        _, precision = run_settings(config)
+        here = folder.resolve()
+        with working_folder(noted["origin"]["cwd"]), computing(precision):
+            study = build(config, RUNNER_KEYS)
+            check_study(config, study)
+            facts = facts_of(config, study)
+            if not anyway:
+                check_facts(folder, noted["facts"], facts)
+            work(here, config, study, facts, noted["started"], progress, folder, anyway)
+    return folder, True
+
+
+def work(
+    folder: Path,
+    config: Config,
+    study: Any,
+    facts: dict[str, str],
+    started: str,
+    progress: Progress,
+    shown: Path | None = None,
+    anyway: bool = False,
+) -> None:
+    """Do what is left to do; `shown` is the folder as the user has called it."""
+    import jax
+
+    from .checkpoints import Checkpoints
+    from .provenance import describe
+
+    seed, _ = run_settings(config)
+    shown = shown or folder
+    try:
+        with stoppable(progress.line) as stop:
+            progress.checkpoints = Checkpoints(folder / STATE, facts, stop, anyway)
+            results = study.run(jax.random.key(seed), progress)
             describe(results, config, study, seed)
             results.attributes["started"] = started
-            results.attributes["wall_time"] = time.perf_counter() - began
+            results.attributes["wall_time"] = progress.checkpoints.elapsed
             finish(folder, results)
-    return folder
+    except ValueError as error:
+        # What the library refuses is a setting that does not fit, said in one sentence.
+        if os.environ.get("THERMOJAX_TRACEBACK"):
+            raise
+        raise UserError(f"{config.file}: {one_line(error)}") from error
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; continue with\n  {resume_command(shown)}"
+            if saved(folder)
+            else "interrupted before there was anything to keep"
+        ) from None
+    except OSError as error:
+        if not saved(folder):
+            raise
+        cure = f"make room, then continue with `{resume_command(shown)}`"
+        raise unwritable(shown, error, cure) from error
+    finally:
+        progress.checkpoints = None
+
+
+def finish(folder: Path, results: Any) -> None:
+    """Store the results, make the report from what was stored, and clear up."""
+    save(folder / RESULTS, results)
+    finish_report(folder)
+    close_run(folder)
+
+
+def finish_report(folder: Path) -> None:
+    """The report, where a run was killed before it could write it."""
+    from .report import REPORT, write_report
+
+    if not (folder / REPORT).exists():
+        write_report(folder, load(folder))
+
+
+def facts_of(config: Config, study: Any) -> dict[str, str]:
+    from ..checkpoint import environment
+    from .provenance import run_facts
+
+    return {**environment(), **run_facts(config, study)}
+
+
+def check_facts(folder: Path, there: dict[str, str], here: dict[str, str]) -> None:
+    from ..checkpoint import difference
+
+    if problem := difference(there, here):
+        raise UserError(
+            f"{folder}: something has changed since this run began: {problem}; undo that, or add "
+            "--anyway to continue with results that may differ from those of one run"
+        )
+
+
+def write_config(folder: Path, text: str) -> None:
+    write_whole(folder / CONFIG, lambda path: path.write_text(text, "utf-8"))
+
+
+def noted_config(folder: Path, noted: dict[str, Any]) -> Config:
+    """The config of the run, its places those of the file that it came from."""
+    if not (folder / CONFIG).exists():  # killed before it was written
+        write_config(folder, noted["config"])
+    config = read_config(folder / CONFIG)
+    if config.text != noted["config"]:
+        raise UserError(
+            f"{folder / CONFIG}: was changed since the run began: undo that, or start a new run "
+            "with it in another folder"
+        )
+    return replace(config, file=Path(noted["origin"]["file"]))
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Trouble with the folder of a run that goes on, in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder, error, "make it writable and try again") from error
+
+
+@contextmanager
+def working_folder(path: str) -> Iterator[None]:
+    """Where the run was started, as long as that is still there."""
+    with contextlib.chdir(path) if Path(path).is_dir() else contextlib.nullcontext():
+        yield
 
 
 def run_settings(config: Config) -> tuple[int, str]:
@@ -86,19 +237,6 @@ def run_settings(config: Config) -> tuple[int, str]:
     return seed, precision
 
 
-def check_free(folder: Path) -> None:
-    """Refuse a folder that holds something."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.is_dir() and ((folder / RESULTS).exists() or (folder / CONFIG).exists()):
-        raise UserError(
-            f"{folder}: this output folder already holds another run: choose a new one with "
-            "--out DIR, or remove it"
-        )
-    if folder.exists() or folder.is_symlink():
-        raise UserError(f"{folder}: exists and is not an empty folder: choose another --out DIR")
-
-
 def check_study(config: Config, study: Any) -> None:
     from .study import AbstractStudy
 
@@ -108,36 +246,6 @@ def check_study(config: Config, study: Any) -> None:
             f"kind = {config.values['kind']}: a {type(study).__name__} is no study: expected a "
             "subclass of thermojax.experiment.AbstractStudy",
         )
-
-
-@contextmanager
-def reserved(folder: Path) -> Iterator[None]:
-    """Make the output folder, and remove it again unless the run ends well."""
-    try:
-        missing = [p for p in (folder, *folder.parents) if not p.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        # The one file that exactly one of two runs at once can make.
-        with open(folder / CONFIG, "x"):
-            pass
-    except FileExistsError:
-        raise UserError(
-            f"{folder}: another run has just taken this output folder: choose a new --out DIR"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"{folder}: the output folder cannot be written ({one_line(error)}): choose another "
-            "--out DIR"
-        ) from None
-    try:
-        yield
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        for parent in missing[1:]:
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
-        if isinstance(error, OSError):
-            raise UserError(f"{folder}: could not be written ({one_line(error)})") from error
-        raise
 
 
 @contextmanager
@@ -168,64 +276,3 @@ def cache_folder() -> Path | None:
     except (OSError, RuntimeError):
         return None
     return folder if os.access(folder, os.W_OK) else None
-
-
-def describe(results: Record, config: Config, study: Any, seed: int) -> None:
-    """Everything a reader needs to know where the numbers come from."""
-    import jax
-
-    from .summary import warnings_of
-
-    device = jax.devices()[0]
-    kind = platform.processor() or platform.machine() if device.platform == "cpu" else ""
-    columns = [results[name] for name in study.columns if name in results]
-    trained = results["training"]["diverged"] if "training" in results else 0
-    results.attributes.update(
-        name=config.file.stem,
-        kind=config.values["kind"],
-        question=study.question,
-        columns=list(study.columns),
-        labels=list(study.headline),
-        entries=list(study.headline.values()),
-        seed=seed,
-        device=f"{device.device_kind}{f' ({kind})' if kind else ''}, {os.cpu_count()} CPU cores",
-        commit=commit(),
-        diverged=int(np.sum(trained)) + sum(column.get("diverged", 0) for column in columns),
-    )
-    results.attributes["warnings"] = warnings_of(results)
-    results.put("config", config.text)
-    versions = Record()
-    versions.attributes = {"python": platform.python_version(), **installed()}
-    results["versions"] = versions
-
-
-def installed() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # thermojax run from its source folder
-            found[name] = getattr(sys.modules.get(name), "__version__", "unknown")
-    return found
-
-
-def commit() -> str:
-    """The git commit of the code, with a plus where it was changed since; empty without git."""
-    here = Path(__file__).resolve().parent
-    try:
-        say = lambda *words: subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=5, check=True
-        ).stdout.strip()
-        if not say("ls-files", __file__):  # inside of someone else's repository
-            return ""
-        return say("rev-parse", "HEAD") + ("+" if say("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-def finish(folder: Path, results: Record) -> None:
-    """Store the results, and make the report from what was stored."""
-    from .report import write_report
-
-    save(folder / RESULTS, results)
-    write_report(folder, load(folder))

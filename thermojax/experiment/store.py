@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._files import write_whole as write_whole
 from .errors import UserError, one_line
 
 RESULTS = "results.h5"
@@ -28,36 +27,76 @@ class Record(dict):
         self.axes: dict[str, tuple[str, ...]] = {}
         self.attributes: dict[str, Any] = {}
 
+    def __repr__(self) -> str:
+        """A table of contents: every entry with its value or shape, its axes and its unit."""
+        return "\n".join(contents(self)) or "an empty record"
+
+    def to_pandas(self):
+        """Every single number as a row: column, quantity, value, error, count, unit.
+
+        **Raises:** ImportError that names the extra, where pandas is missing.
+        """
+        from .convert import to_pandas
+
+        return to_pandas(self)
+
+    def to_arviz(self, column: str | None = None):
+        """The final positions of a column as draws, their work and weights as sample statistics.
+
+        Paths do not weigh the same: draws are taken among them by weight (systematic resampling,
+        in which nothing is random), as many as there are paths.
+
+        **Arguments:** `column`, the name of a column that keeps its paths; the last one when left
+        out.
+
+        **Returns:** what ArviZ makes of it: an `InferenceData` before version 1, a `DataTree` from
+        there on. `posterior` holds `position`, `(chain, draw, coordinate)`; `sample_stats` the
+        ledger of the paths, `(chain, draw)`.
+
+        **Raises:** ImportError that names the extra, where ArviZ is missing; ValueError where no
+        positions were stored.
+        """
+        from .convert import to_arviz
+
+        return to_arviz(self, column)
+
     def put(self, name: str, value: Any, units: str = "1", axes: tuple[str, ...] = ()) -> None:
         """Add an entry with its unit ("1" for a pure number) and the names of its axes."""
         self[name], self.units[name], self.axes[name] = value, units, tuple(axes)
 
 
+def contents(record: Record, indent: str = "") -> list[str]:
+    """A line per entry."""
+    lines = []
+    for name, value in record.items():
+        if isinstance(value, Record):
+            lines += [f"{indent}{name}:", *contents(value, indent + "  ")]
+            continue
+        unit = record.units.get(name, "1")
+        axes = ", ".join(record.axes.get(name, ()))
+        many = np.ndim(value.value if is_estimate(value) else value) > 0
+        if many:
+            shape = np.shape(value.value if is_estimate(value) else value)
+            sort = "estimates" if is_estimate(value) else "array"
+            shown = f"{sort} {shape}{f' over {axes}' if axes else ''}"
+        else:
+            text = str(value)
+            shown = text if "\n" not in text else f"text of {text.count(chr(10))} lines"
+        lines.append(f"{indent}{name}: {shown}{'' if unit == '1' else f' {unit}'}")
+    return lines
+
+
 def save(file: Path, record: Record) -> None:
-    """Write a record to `file`: to a temporary file beside it first, then renamed."""
+    """Write a record to `file`: to a temporary file beside it first, then renamed.
+
+    HDF5 writes to memory, since a full disk is no plain OSError to it.
+    """
     import h5py
 
-    def write(path: Path) -> None:
-        with h5py.File(path, "w") as root:
-            write_record(root, record)
-
-    write_whole(file, write)
-
-
-def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then give it its name: never a half-written file."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as root:
+        write_record(root, record)
+    write_whole(file, lambda path: path.write_bytes(stream.getbuffer()))
 
 
 def write_record(group, record: Record) -> None:
@@ -103,7 +142,8 @@ def load(folder: str | Path) -> Record:
     **Arguments:** `folder`, or its `results.h5` itself.
 
     **Returns:** a `Record`, a nested dict: `load("runs/x")["optimized"]["work"]` is an
-    `Estimate`; arrays are numpy's.
+    `Estimate`; arrays are numpy's. Printed, it is a table of contents; `.attributes` holds seed,
+    device, versions, commit, wall time and warnings.
 
     **Raises:** UserError where there are no results, or a file that cannot be read.
     """

@@ -16,7 +16,9 @@ class AbstractStudy(abc.ABC):
     in `__init__`, by a ValueError that starts with the name of the argument.
 
     `question` is the heading of the report. `columns` names the groups of the results that are
-    compared, `headline` the rows of that comparison: what to call them, and the entry to show.
+    compared, `headline` the rows of that comparison: what to call them, and the entry to show. A
+    record `bounds` in the results holds what entries cannot fall below, by the same names; its
+    attribute `note` says why.
     """
 
     question: ClassVar[str] = ""

@@ -9,6 +9,7 @@ from .store import Record, is_estimate
 
 SHADOW_SHARE = 0.25  # of the dissipated work, above which the step counts as coarse
 EFFECTIVE_COUNT = 100  # effective samples below which exponential averages are doubtful
+BOUNDS = "bounds"  # the record of lower bounds: one entry for each entry that has one
 PATHS_PER_RARE = 30  # paths wanted for each exp(W_diss); at 1 the error is off by a factor of 2
 
 
@@ -28,11 +29,18 @@ def headline(results: Record) -> list[list[str]]:
     """The table of headline numbers: a header, then one row per quantity."""
     facts = results.attributes
     columns = [name for name in facts["columns"] if name in results]
-    rows = [["", *columns]]
+    bounds = results.get(BOUNDS, Record())
+    rows = [["", *columns, *(["bound"] if bounds else [])]]
     for label, entry in zip(facts["labels"], facts["entries"], strict=True):
         if any(entry in results[name] for name in columns):
-            rows.append([label, *(cell(results[name], entry) for name in columns)])
+            row = [label, *(cell(results[name], entry) for name in columns)]
+            rows.append([*row, bound(bounds, entry)] if bounds else row)
     return rows
+
+
+def bound(bounds: Record, entry: str) -> str:
+    """What an entry cannot fall below, as text."""
+    return f"at least {cell(bounds, entry)}" if entry in bounds else ""
 
 
 def posterior(results: Record) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
+from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
+from ..checkpoint import AbstractCheckpoint
 from ..distribution import FokkerPlanck
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
@@ -23,6 +26,7 @@ from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
 from .picture import ExactMoments, GridLaw, Particles, Runs, prepared
 from .trainable import inward, projected, split
+from .training import Training, fingerprint, resumed
 
 LARGEST_DIVERGED = 0.1  # share of a batch above which training stops
 COMPARISONS = 5  # fresh batches on which the final candidates are compared
@@ -77,6 +81,8 @@ def optimize(
     callback: Callable[[Progress], bool | None] | None = None,
     patience: int | None = None,
     tolerance: float | None = None,
+    checkpoint: AbstractCheckpoint | None = None,
+    sharding: NamedSharding | None = None,
 ) -> Fit:
     """Train a protocol: gradients of the objective run back through the paths, or the law.
 
@@ -96,20 +102,26 @@ def optimize(
     - `callback(progress)`: called after each step with a `Progress`; True ends training.
     - `patience`: end when the smoothed loss has not fallen for so many steps.
     - `tolerance`: end when no entry of the gradient is larger (but where a bound is in the way).
+    - `checkpoint`: a `tj.Checkpoint`, from where training goes on if it was killed, and which it
+      keeps up to date. The callback sees the steps that are still to be done.
+    - `sharding`: `tj.batch_sharding()` lays each batch out on several devices.
 
     Bounds of the protocol are kept by projection after each update. Training also ends, the best
     kept, when the loss is no longer finite or more than a tenth of a batch diverges.
 
     **Returns:** a `tj.Fit`. **Raises:** ValueError where nothing trains, for an objective that does
-    not depend on what trains, or for a run that `tj.simulate` would refuse. **Cost:** per step
-    about 3-5 runs of the batch; memory grows with the square root of the number of time steps.
+    not depend on what trains, for a run that `tj.simulate` would refuse, or for a checkpoint of
+    another training. **Cost:** per step about 3-5 runs of the batch; memory grows with the square
+    root of the number of time steps.
     """
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps = {steps}: expected a positive number of training steps")
     if not isinstance(objective, AbstractObjective):
         kind = type(objective).__name__
         raise ValueError(f"objective is a {kind}: expected one such as tj.MeanWork()")
-    system, picture_of = prepared(picture, system, key, initial, batch, dt, time_steps, integrator)
+    system, picture_of = prepared(
+        picture, system, key, initial, batch, dt, time_steps, integrator, sharding
+    )
     noisy = isinstance(picture_of, Particles)
     paths = picture_of.start.batch if noisy else 0
     if noisy and objective.counts() and not gradient.sees_counts:
@@ -120,49 +132,44 @@ def optimize(
     draw = lambda i: jax.random.fold_in(key, i) if key is not None else None
     params, rest = split(system, trainable)
     task = Task(rest, gradient.picture(picture_of), objective, gradient)
-    history: dict[str, list] = {"loss": [], "error": [], "diverged": [], "slope": []}
-    state, average = optimizer.init(params), params
-    first, best, lowest = params, params, np.inf
-    smooth, floor, since = None, np.inf, 0
+    now = Training.begin(params, optimizer.init(params), key, steps, smoothing=0.9 * noisy)
+    if checkpoint is not None:
+        now = resumed(checkpoint, now.marked(fingerprint((system, task))))
     stopped = f"all {steps} steps done"
-    for step in range(1, steps + 1):
-        before = params
-        params, state, average, (loss, diverged), slope = update(
-            task, optimizer, params, state, average, draw(step), jnp.asarray(step, jnp.float32)
+    for step in range(now.step + 1, steps + 1):
+        before = now
+        moved, state, average, (loss, diverged), slope = update(
+            task, optimizer, now.params, now.state, now.average, draw(step), jnp.float32(step)
         )
         value, slope = float(loss.value), float(slope)
         if step == 1 and slope == 0:
-            require_dependence(task, shaken(first), draw(1))
-        if not np.isfinite(value) or not all_finite(params):
+            require_dependence(task, shaken(params), draw(1))
+        if not np.isfinite(value) or not all_finite(moved):
             stopped = f"the loss was not finite at step {step}; the best before is kept"
-            params = before
-            average = average if all_finite(average) else before
+            kept = average if all_finite(average) else before.params
+            now = dataclasses.replace(before, average=kept)
             break
-        history["loss"].append(value)
-        history["error"].append(float(loss.error))
-        history["diverged"].append(int(diverged))
-        history["slope"].append(slope)
+        seen = (value, float(loss.error), int(diverged), slope)
+        now = before.after(moved, state, average, seen)
         if int(diverged) > LARGEST_DIVERGED * paths:
-            params = before
             stopped = f"{int(diverged)} of {paths} paths diverged at step {step}: smaller dt"
+            now = dataclasses.replace(now, params=before.params, best=before.best)
             break
-        if value < lowest:
-            lowest, best = value, before
-        smooth = value if smooth is None or not noisy else 0.9 * smooth + 0.1 * value
-        floor, since = (smooth, 0) if smooth < floor else (floor, since + 1)
         if callback is not None:
-            seen = Progress(step, steps, loss, int(diverged), eqx.combine(params, rest))
-            if callback(seen):
+            progress = Progress(step, steps, loss, int(diverged), eqx.combine(moved, rest))
+            if callback(progress):
                 stopped = f"the callback ended training at step {step}"
                 break
-        if patience is not None and since >= patience:
+        if patience is not None and now.since >= patience:
             stopped = f"no progress for {patience} steps, at step {step}"
             break
         if tolerance is not None and slope <= tolerance:
             stopped = f"the gradient fell below {tolerance:g} at step {step}"
             break
+        if checkpoint is not None:
+            checkpoint.save(now, last=step == steps)
 
-    trials = {"averaged": average, "last": params, "lowest loss": best, "start": first}
+    trials = {"averaged": now.average, "last": now.params, "lowest loss": now.best, "start": params}
     draws = COMPARISONS if noisy else 1
     fresh = [None] if key is None else list(jax.random.split(jax.random.fold_in(key, 0), 2 * draws))
     costs = {
@@ -174,8 +181,7 @@ def optimize(
     found = eqx.combine(trials[chosen], rest)
     if isinstance(picture_of, GridLaw):
         warn_of_domain(picture_of.solver, found)
-    arrays = {name: np.asarray(values) for name, values in history.items()}
-    return Fit(found, value, arrays, candidates, chosen, stopped)
+    return Fit(found, value, now.history, candidates, chosen, stopped)
 
 
 class Task(eqx.Module):

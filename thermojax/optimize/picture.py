@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
 from .._component import AbstractComponent
@@ -16,6 +17,7 @@ from ..distribution.linear import LinearLangevin
 from ..distribution.moments import find_template, starting_law
 from ..dynamics import AbstractSplitting
 from ..sampling import Equilibrium, Result
+from ..sampling.devices import check_sharding
 from ..sampling.grid import count_steps
 from ..sampling.initial import Start, checked_start, prepare_start
 from ..sampling.simulate import check_key, run
@@ -41,6 +43,7 @@ class Particles(eqx.Module):
     steps: int = eqx.field(static=True)
     integrator: AbstractSplitting
     adjoint: Any = None
+    sharding: NamedSharding | None = eqx.field(static=True, default=None)
     scored: bool = False  # whether counts take their gradient from the density of the path
 
     def __call__(self, system: AbstractSystem, key: PRNGKeyArray, backward=False) -> Result:
@@ -54,7 +57,15 @@ class Particles(eqx.Module):
             start = self.back
         save = tuple(range(self.steps + 1)) if self.scored else None
         return run(
-            system, key, start, self.steps, self.integrator, save, states, self.adjoint, jnp.float32
+            system,
+            key,
+            start,
+            self.steps,
+            self.integrator,
+            save,
+            states,
+            self.adjoint,
+            sharding=self.sharding,
         )
 
     def counted(self, system: AbstractSystem, result: Result) -> Result:
@@ -140,6 +151,7 @@ def prepared(
     dt: float | None,
     time_steps: int | None,
     integrator: AbstractSplitting,
+    sharding: NamedSharding | None = None,
 ):
     """(the system, checked; the picture, ready to run under jit).
 
@@ -149,15 +161,15 @@ def prepared(
         check_key(key)
         steps = count_steps(system.protocol.duration, dt, time_steps)
         start = prepare_start(system, initial, batch)
+        check_sharding(sharding, start.batch)
         system = checked_start(system, start)
         back = None
         if initial is None or isinstance(initial, Equilibrium):
             back = prepare_start(reverse(system), Equilibrium(start.template), start.batch)
-        return system, Particles(start, back, steps, integrator)
-    if batch is not None:
-        raise ValueError(
-            f"batch = {batch}: a {type(picture).__name__} has a law and no paths; leave it out"
-        )
+        return system, Particles(start, back, steps, integrator, sharding=sharding)
+    if batch is not None or sharding is not None:
+        what = "sharding is given" if batch is None else f"batch = {batch}"
+        raise ValueError(f"{what}: a {type(picture).__name__} has a law and no paths; leave it out")
     if isinstance(picture, FokkerPlanck):
         steps = count_steps(system.protocol.duration, dt, time_steps)
         solver = picture.around(system)  # pyright: ignore[reportArgumentType]  # it says so itself

@@ -1,0 +1,48 @@
+"""`thermojax report`: the page and the figures again, from the stored results alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .arguments import Parser
+
+
+def report(arguments: list[str]) -> int:
+    parser = Parser("report", "Make report.html again, from results.h5 alone.")
+    parser.add_argument("folder", metavar="DIR", help="the output folder of a run")
+    parser.add_argument("--svg", action="store_true", help="also the figures as SVG files")
+    parser.add_argument("--pdf", action="store_true", help="also the figures as PDF files")
+    parser.add_argument(
+        "--animate",
+        action="store_true",
+        help="also a film of the density, for studies that store one",
+    )
+    options = parser.read(arguments)
+    if options is None:
+        return 0
+    from ..experiment.folder import unwritable
+    from ..experiment.store import load
+
+    folder = Path(options.folder)
+    results = load(folder)
+    try:
+        for file in made(folder, results, options):
+            print(f"Written: {file}")
+    except OSError as error:
+        raise unwritable(folder, error, "make it writable and try again") from None
+    return 0
+
+
+def made(folder: Path, results, options):
+    from ..experiment.report import write_report
+
+    yield write_report(folder, results)
+    formats = [name for name in ("svg", "pdf") if getattr(options, name)]
+    if formats:
+        from ..experiment.figures import save_figures
+
+        yield from save_figures(folder / "figures", results, formats)
+    if options.animate:
+        from ..experiment.animation import animate
+
+        yield animate(folder, results)

@@ -1,0 +1,26 @@
+"""`thermojax resume`: a run that was interrupted or killed goes on."""
+
+from __future__ import annotations
+
+from .arguments import Parser
+from .run import said
+
+
+def resume(arguments: list[str]) -> int:
+    parser = Parser("resume", "Continue a run to the results of one that was never interrupted.")
+    parser.add_argument("folder", metavar="DIR", help="the output folder of the run")
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="also where versions, device, threads, code or data have changed since",
+    )
+    options = parser.read(arguments)
+    if options is None:
+        return 0
+    from ..experiment.runner import resume as resume_run
+
+    folder, worked = resume_run(options.folder, anyway=options.anyway)
+    if not worked:
+        print(f"{folder}: this run is finished.\n")
+    print(said(folder))
+    return 0

@@ -1,0 +1,69 @@
+"""`thermojax sweep`: a grid of runs, one table and one page at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..experiment.errors import UserError
+from .arguments import Parser
+
+
+def sweep(arguments: list[str]) -> int:
+    parser = Parser("sweep", "Run a study at every point of a grid; again: only what is missing.")
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, as in configs/")
+    parser.add_argument(
+        "values",
+        metavar="key=value,value",
+        nargs="*",
+        help="settings to vary, or to change: training.steps=50,100 bath.friction=2",
+    )
+    parser.add_argument("--out", metavar="DIR", help="runs/<name of the config>-sweep if left out")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (1)")
+    parser.add_argument(
+        "--slurm",
+        metavar="key=value,...",
+        nargs="?",
+        const="",
+        help="as jobs of a cluster, with these parameters of submitit: timeout_min=60",
+    )
+    options = parser.read(arguments)
+    if options is None:
+        return 0
+    if options.jobs < 1:
+        raise UserError(f"--jobs {options.jobs}: expected a positive number of processes")
+    from ..experiment.folder import unwritable
+    from ..experiment.progress import Progress
+    from ..experiment.summary import aligned
+    from ..experiment.sweep import in_processes, on_slurm, plan
+    from ..experiment.sweep import sweep as run_sweep
+    from ..experiment.sweep_report import write_sweep
+
+    folder, points = plan(options.config, options.values, options.out)
+    if options.slurm is None:
+        work = in_processes(options.jobs)
+    else:
+        work = on_slurm(folder, parameters(options.slurm))
+    try:
+        failed = run_sweep(options.config, points, Progress(), work)
+        done = [point.folder for point in points if point not in failed]
+        wrong = {point.name: why for point, why in failed.items()}
+        rows = write_sweep(folder, Path(options.config).stem, done, wrong)
+    except OSError as error:
+        raise unwritable(folder, error, "choose another --out DIR") from error
+    if done:
+        print(f"{aligned(rows)}\n")
+    print(f"Written: {folder / 'sweep.csv'}, {folder / 'sweep.html'}")
+    if failed:
+        names = "; ".join(f"{name}: {why}" for name, why in wrong.items())
+        raise UserError(f"{len(failed)} of {len(points)} points failed: {names}")
+    return 0
+
+
+def parameters(text: str) -> dict[str, str]:
+    found = {}
+    for part in filter(None, text.split(",")):
+        key, separator, value = part.partition("=")
+        if not separator:
+            raise UserError(f"--slurm {text}: expected key=value,...")
+        found[key.strip()] = value.strip()
+    return found

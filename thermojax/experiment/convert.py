@@ -1,0 +1,81 @@
+"""Results as other libraries know them: ArviZ and pandas, each an extra."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .store import Record, is_estimate
+
+
+def needed(package: str, extra: str) -> Any:
+    """A package that an extra brings. **Raises:** ImportError that says how to get it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"{package} is missing ({error}): install it with pip install 'thermojax[{extra}]'"
+        ) from None
+
+
+def numbers(record: Record, path: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Every single number in a record and the records in it."""
+    for name, value in record.items():
+        if isinstance(value, Record):
+            yield from numbers(value, (*path, name))
+            continue
+        row = {"column": ".".join(path), "quantity": name, "unit": record.units.get(name, "1")}
+        if is_estimate(value) and np.ndim(value.value) == 0:
+            parts = {part: float(getattr(value, part)) for part in ("value", "error", "count")}
+            yield {**row, **parts}
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield {**row, "value": float(value), "error": np.nan, "count": np.nan}
+
+
+def to_pandas(results: Record) -> Any:
+    """See `Record.to_pandas`."""
+    pandas = needed("pandas", "pandas")
+    columns = ["column", "quantity", "value", "error", "count", "unit"]
+    return pandas.DataFrame(list(numbers(results)), columns=columns)
+
+
+def to_arviz(results: Record, column: str | None = None) -> Any:
+    """See `Record.to_arviz`."""
+    arviz = needed("arviz", "arviz")
+    columns = results.attributes.get("columns", [])
+    kept = [name for name in columns if "position" in results.get(name, {}).get("paths", {})]
+    if not kept or (column is not None and column not in kept):
+        raise ValueError(
+            f"column = {column!r}: expected one that keeps the positions of its paths: "
+            f"{', '.join(kept) or 'this study stores none'}"
+        )
+    column = column or kept[-1]
+    paths = results[column]["paths"]
+    alive = np.asarray(paths["alive"]) > 0
+    chosen = resampled(np.where(alive, np.asarray(paths["log_weight"], float), -np.inf))
+    position = np.asarray(paths["position"])[chosen][None]
+    names = results[column].get("posterior", {}).get("weight")
+    dims = {"position": ["coordinate"]} if position.ndim == 3 else {}
+    coords = {"coordinate": list(names)} if dims and names is not None else {}
+    skipped = ("position", "alive", "log_weight")
+    stats = {n: np.asarray(x)[chosen][None] for n, x in paths.items() if n not in skipped}
+    groups = {"posterior": {"position": position}, "sample_stats": stats}
+    if int(arviz.__version__.partition(".")[0]) >= 1:
+        return arviz.from_dict(groups, coords=coords, dims=dims)
+    return arviz.from_dict(**groups, coords=coords, dims=dims)
+
+
+def resampled(log_weight: np.ndarray) -> np.ndarray:
+    """Indices of as many draws as there are paths, each about as often as its weight says.
+
+    Systematic resampling with the offset one half (G. Kitagawa, J. Comput. Graph. Stat. 5, 1
+    (1996)): path i is drawn floor or ceil of n w_i times.
+    """
+    weight = np.exp(log_weight - np.max(log_weight))
+    count = weight.size
+    reached = np.cumsum(weight) / np.sum(weight)
+    found = np.searchsorted(reached, (np.arange(count) + 0.5) / count)
+    return np.minimum(found, count - 1)

@@ -1,0 +1,184 @@
+"""The output folder of a run: who writes it, and what a run that was killed has left there."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .._files import remove_parts, write_whole
+from .errors import UserError, one_line
+from .store import RESULTS
+
+CONFIG = "config.yaml"
+STATE = ".checkpoint"  # the folder inside that a run holds as long as it is not finished
+RUN = "run.json"
+LOCK = "lock"
+
+
+class Unwritable(UserError):
+    """A folder that cannot be written, or is full: no fault of the run, which can go on."""
+
+
+def unfinished(folder: Path) -> bool:
+    """Whether a run has begun here that `thermojax resume` can finish."""
+    return (folder / STATE / RUN).exists()
+
+
+def finished(folder: Path) -> bool:
+    return (folder / RESULTS).exists() and not unfinished(folder)
+
+
+def resume_command(folder: Path) -> str:
+    return f"thermojax resume {shlex.quote(str(folder))}"
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds something.
+
+    A run that died before it had begun leaves no more than a lock, and counts as nothing.
+    """
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"{folder}: this output folder cannot be read: choose another --out DIR")
+    if unfinished(folder):
+        refuse_owned(folder)
+        raise UserError(
+            f"{folder}: this output folder holds an unfinished run: continue it with "
+            f"`{resume_command(folder)}`, or choose a new one with --out DIR"
+        )
+    if folder.is_dir() and {file.name for file in folder.iterdir()} <= {STATE}:
+        return
+    if folder.is_dir() and ((folder / RESULTS).exists() or (folder / CONFIG).exists()):
+        raise UserError(
+            f"{folder}: this output folder already holds another run: choose a new one with "
+            "--out DIR, or remove it"
+        )
+    if folder.exists() or folder.is_symlink():
+        raise UserError(f"{folder}: exists and is not an empty folder: choose another --out DIR")
+
+
+def refuse_owned(folder: Path) -> None:
+    """Raise a UserError where a living process works in the folder."""
+    with locked(folder):
+        pass
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Own a folder's run: the second one who tries is refused.
+
+    The lock is the system's (`flock`) and ends with the process, however that ends: a dead owner
+    is no owner. Without `fcntl` (Windows) nothing is locked.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    file = folder / STATE / LOCK
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
+            os.close(handle)
+            raise UserError(
+                f"{folder}: {owner} is running in this folder: wait for it, or choose another "
+                "--out DIR"
+            ) from None
+        # The owner before may have removed the file between our two calls: then ours is a ghost.
+        if file.exists() and os.path.samestat(os.fstat(handle), os.stat(file)):
+            break
+        os.close(handle)
+    try:
+        os.truncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Make the output folder and own it; removed again where a run fails that has saved nothing."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        (folder / STATE).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        remove_empty(missing)
+        raise unwritable(folder, error, "choose another --out DIR") from None
+    with in_words(folder), locked(folder):
+        if unfinished(folder) or finished(folder):
+            raise UserError(
+                f"{folder}: another run has just taken this output folder: choose a new --out DIR"
+            )
+        try:
+            yield
+        except BaseException as error:
+            # What is refused once is refused again: only what has merely stopped can go on.
+            refused = isinstance(error, UserError) and not isinstance(error, Unwritable)
+            if saved(folder) and not refused:
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_empty(missing[1:])
+            if isinstance(error, OSError):
+                raise unwritable(folder, error, "nothing was kept") from error
+            raise
+
+
+@contextmanager
+def in_words(folder: Path) -> Iterator[None]:
+    """A lock that cannot be made, where the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder, error, "choose another --out DIR") from None
+
+
+def unwritable(folder: Path, error: OSError, cure: str) -> Unwritable:
+    what = error.strerror or one_line(error)
+    return Unwritable(f"{folder}: the output folder cannot be written ({what}): {cure}")
+
+
+def remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def saved(folder: Path) -> bool:
+    """Whether there is something that a resumed run would not have to do again."""
+    return any((folder / STATE).glob("*.ckpt"))
+
+
+def note_run(folder: Path, facts: dict[str, Any]) -> None:
+    """Write down what is needed to continue; from here on the run exists."""
+    text = json.dumps(facts, indent=1)
+    write_whole(folder / STATE / RUN, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def noted_run(folder: Path) -> dict[str, Any]:
+    """What `note_run` has written. **Raises:** UserError where it cannot be read."""
+    file = folder / STATE / RUN
+    try:
+        noted = json.loads(file.read_text(encoding="utf-8"))
+        return {name: noted[name] for name in ("config", "origin", "started", "facts")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file}: cannot be read as the notes of a run ({one_line(error)}): start the run "
+            "again in a new folder"
+        ) from None
+
+
+def close_run(folder: Path) -> None:
+    """Remove what only an unfinished run needs: the notes first, so that the end is one moment."""
+    (folder / STATE / RUN).unlink(missing_ok=True)
+    shutil.rmtree(folder / STATE, ignore_errors=True)
+    remove_parts(folder)
