@@ -1,5 +1,6 @@
 """Finding the protocol that wastes least."""
 
+from . import bounds as bounds
 from .fit import Fit as Fit
 from .fit import Progress as Progress
 from .fit import optimize as optimize

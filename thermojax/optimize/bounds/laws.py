@@ -1,0 +1,298 @@
+"""The laws between which a system is moved: Gaussian, a density on the line, samples."""
+
+from __future__ import annotations
+
+import abc
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.polynomial.legendre import leggauss
+
+from ..._component import Numbers, floating, require
+from ..._tree import like_position
+from ...distribution.distances import (
+    coupled_samples,
+    merged,
+    place,
+    points,
+    require_covariance,
+    sinkhorn,
+    squared_distance,
+)
+from ...distribution.fokker_planck import FokkerPlanck
+from ...distribution.grid import sample_shape
+from ...distribution.linear import LinearLangevin, Quadratic, require_quadratic
+from ...distribution.moments import gaussian_entropy
+from ...potential import AbstractPotential
+from ...protocol import AbstractProtocol, Linear
+from ...sampling import Equilibrium, template_of
+from ...system import AbstractSystem, Bath, Overdamped
+
+CELLS = 2000  # of an equilibrium density on the line
+NODES, WEIGHTS = (x.tolist() for x in leggauss(16))
+
+
+class AbstractLaw(eqx.Module):
+    """The distribution of a position: what it is apart from another, and its free energy."""
+
+    dim: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def distance2(self, other, metric: Float[Array, " dim"]) -> Float[Array, ""]:
+        """The squared W_2 to a law of the same kind, with |dx|^2 = sum metric_i dx_i^2."""
+
+    @abc.abstractmethod
+    def free_energy(self, system: AbstractSystem, control) -> Float[Array, ""]:
+        """F = <U> - kT S of the configuration, at a control."""
+
+
+class Normal(AbstractLaw):
+    """The Gaussian N(mean, covariance) of a position, flattened.
+
+    **Arguments:** `mean`, a number or `(dim,)`; `covariance`, a number, `(dim,)` for a diagonal,
+    or a symmetric matrix `(dim, dim)`.
+
+    **Raises:** ValueError for shapes that do not fit, or an indefinite covariance.
+    """
+
+    mean: Float[Array, " dim"]
+    covariance: Float[Array, "dim dim"]
+
+    def __init__(self, mean: Numbers, covariance: Numbers):
+        mean, covariance = jnp.atleast_1d(floating(mean)), floating(covariance)
+        require_covariance("covariance", covariance, singular=True)
+        dim = max(mean.size, *covariance.shape, 1)
+        if mean.ndim > 1 or mean.size not in (1, dim):
+            raise ValueError(
+                f"mean has shape {mean.shape} and covariance {covariance.shape}: expected (dim,) "
+                "and (dim, dim)"
+            )
+        self.mean = jnp.broadcast_to(mean, (dim,))
+        if covariance.ndim < 2:
+            covariance = jnp.diag(jnp.broadcast_to(covariance, (dim,)))
+        self.covariance = covariance
+
+    @property
+    def dim(self) -> int:
+        return self.mean.size
+
+    def distance2(self, other: Normal, metric):
+        root = jnp.sqrt(metric)
+        scaled = [(root * x.mean, x.covariance * jnp.outer(root, root)) for x in (self, other)]
+        return squared_distance(*scaled[0], *scaled[1])
+
+    def free_energy(self, system, control):
+        entropy = gaussian_entropy(self.covariance)
+        energy = self.energy(system, control).mean(self.mean, self.covariance)
+        return energy - system.bath.temperature * entropy
+
+    def energy(self, system: AbstractSystem, control) -> Quadratic:
+        """U at a control, which must be quadratic, of the flat position."""
+        template = template_of(system, None)
+        template = jnp.zeros_like(self.mean) if template is None else template
+        return LinearLangevin(system, template).potential_energy(control)
+
+
+class Density(AbstractLaw):
+    """A law on the line: how much of it lies between neighboring points, evenly spread there.
+
+    **Arguments:** `x`, `(points,)`, increasing; `density`, at the points, `(points,)`, or between
+    them, `(points - 1,)`, normalized here.
+
+    **Raises:** ValueError for shapes that differ, points that do not increase, or densities that
+    are negative or zero everywhere.
+    """
+
+    x: Float[Array, " points"]
+    shares: Float[Array, " cells"]
+
+    def __init__(self, x: Numbers, density: Numbers):
+        self.x, density = points("x", x, 1), floating(density)
+        if density.ndim != 1 or density.size not in (self.x.size, self.x.size - 1):
+            raise ValueError(
+                f"density has shape {density.shape}: expected {self.x.shape}, as x, or one less"
+            )
+        require("x", self.x, lambda x: x.size > 1 and np.all(np.diff(x) > 0), "increasing points")
+        fits = lambda d: np.isfinite(d) & (d >= 0) & (np.sum(d) > 0)
+        require("density", density, fits, "finite numbers, none negative, not all zero")
+        between = 0.5 * (density[1:] + density[:-1]) if density.size == self.x.size else density
+        shares = between * jnp.diff(self.x)
+        self.shares = shares / jnp.sum(shares)
+
+    @property
+    def dim(self) -> int:
+        return 1
+
+    @property
+    def density(self) -> Float[Array, " cells"]:
+        """The density between neighboring points, `(points - 1,)`."""
+        return self.shares / jnp.diff(self.x)
+
+    def quantile(self, levels: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The points below which these shares of the law lie."""
+        upto = jnp.cumsum(self.shares)
+        cell = place(upto, levels)
+        inside = jnp.where(self.shares[cell] > 0, self.shares[cell], 1)
+        part = jnp.clip((levels - (upto[cell] - self.shares[cell])) / inside, 0, 1)
+        return self.x[cell] + part * jnp.diff(self.x)[cell]
+
+    def distance2(self, other: Density, metric):
+        width, middle = merged(jnp.cumsum(self.shares), jnp.cumsum(other.shares))
+        # Gauss's rule is exact: both quantile functions are linear in between.
+        nodes = [middle + sign * width / 12**0.5 for sign in (-1, 1)]
+        squares = [(self.quantile(u) - other.quantile(u)) ** 2 for u in nodes]
+        return metric[0] * jnp.sum(width * sum(squares)) / 2
+
+    def free_energy(self, system, control):
+        u = along_line(LineEnergy(system.potential, control), self.x)
+        some = self.shares > 0
+        logs = jnp.log(jnp.where(some, self.density, 1))
+        between = 0.5 * (u[1:] + u[:-1])
+        return jnp.sum(self.shares * (between + system.bath.temperature * logs))
+
+
+class Samples(AbstractLaw):
+    """Independent draws from a law; distances between them carry their sampling error.
+
+    On the line W_2 is exact for the samples; in more dimensions it is `tj.sinkhorn`'s estimate.
+
+    **Arguments:** `values`, `(n,)` or `(n, dim)`, for example the `position` of a `tj.Result`.
+
+    **Raises:** ValueError for another shape, or numbers that are not finite.
+    """
+
+    values: Float[Array, "n dim"]
+
+    def __init__(self, values: Numbers):
+        values = floating(values)
+        self.values = points("values", values[:, None] if values.ndim == 1 else values, 2)
+
+    @property
+    def dim(self) -> int:
+        return self.values.shape[1]
+
+    def distance2(self, other: Samples, metric):
+        x, y = (law.values * jnp.sqrt(metric) for law in (self, other))
+        if self.dim > 1:
+            return sinkhorn(x, y)
+        return coupled_samples(x[:, 0], y[:, 0], None, None, 2)
+
+    def free_energy(self, system, control):
+        raise ValueError(
+            "the free energy of samples is not known: pass a tj.bounds.Normal or "
+            "tj.bounds.Density, or bound the dissipation alone with tj.bounds.dissipation"
+        )
+
+
+class LineEnergy(eqx.Module):
+    """U of a number at a control, whether the potential takes `()` or `(1,)`."""
+
+    potential: AbstractPotential
+    control: Float[Array, "*control"]
+    sample: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, potential: AbstractPotential, control: Float[Array, "*control"]):
+        self.potential, self.control = potential, control
+        self.sample = sample_shape(potential, control, potential.template(control), 1)
+
+    def __call__(self, x: Float[Array, ""]) -> Float[Array, ""]:
+        return self.potential.energy(x.reshape(self.sample), self.control)
+
+
+@eqx.filter_jit
+def along_line(energy: LineEnergy, x: Float[Array, " points"]) -> Float[Array, " points"]:
+    return jax.vmap(energy)(x)
+
+
+def as_line(system: AbstractSystem) -> Overdamped:
+    """What the grid needs to know: the potential from the first control to the last."""
+    protocol = Linear(system.protocol.initial, system.protocol.final, system.protocol.duration)
+    return Overdamped(system.potential, protocol, Bath(system.bath.temperature))
+
+
+def quadratic(system: AbstractSystem, template) -> bool:
+    """Whether the energy is quadratic at both ends, as far as can be seen."""
+    try:
+        for control in (system.protocol.initial, system.protocol.final):
+            require_quadratic(system.potential, template, control)
+    except ValueError:
+        return False
+    return True
+
+
+def equilibrium(
+    system: AbstractSystem,
+    end: Literal["initial", "final"] = "initial",
+    template: Equilibrium | None = None,
+    cells: int = CELLS,
+) -> Normal | Density:
+    """The equilibrium of the positions before (`initial`) or after (`final`) the protocol.
+
+    A `Normal` for quadratic energies in any dimension, else a `Density` on `cells` + 1 points of
+    the line, the same for both ends.
+
+    **Raises:** ValueError for an energy that is neither quadratic nor of one dimension.
+    """
+    if end not in ("initial", "final"):
+        raise ValueError(f"end = {end!r}: expected 'initial' or 'final'")
+    control, kt = getattr(system.protocol, end), system.bath.temperature
+    position = template_of(system, template)
+    if position is not None and quadratic(system, position):
+        langevin = LinearLangevin(system, position)
+        mean, covariance, _ = langevin.potential_energy(control).equilibrium(kt)
+        return Normal(mean, covariance)
+    if position is not None and sum(x.size for x in jax.tree.leaves(position)) > 1:
+        raise ValueError(
+            f"{type(system.potential).__name__} is neither quadratic nor of one dimension: its "
+            "equilibrium is not known; use tj.bounds.Samples and tj.bounds.dissipation"
+        )
+    grid = FokkerPlanck(cells=cells).grid(as_line(system), position)
+    x = jnp.linspace(grid.lower[0], grid.upper[0], cells + 1)
+    energy = along_line(LineEnergy(system.potential, control), x)
+    return Density(x, jnp.exp(-(energy - jnp.min(energy)) / kt))
+
+
+def transport_metric(system: AbstractSystem, dim: int) -> Float[Array, " dim"]:
+    r"""1 / int_0^tau dt / gamma_i for each coordinate: gamma/tau where the friction is constant.
+
+    For one path, by the Cauchy-Schwarz inequality, int gamma_i v_i^2 dt >= metric_i (dx_i)^2.
+
+    **Raises:** ValueError for a temperature that changes in time, for which no such bound holds.
+    """
+    if isinstance(system.bath.temperature, AbstractProtocol):
+        raise ValueError(
+            "the temperature changes in time: transport bounds hold at one temperature only; "
+            "give the bath a constant one"
+        )
+    friction, duration = system.bath.friction, system.protocol.duration
+    if isinstance(friction, AbstractProtocol):
+        breaks = friction.events()
+        edges = [jnp.zeros(1), jnp.zeros(0) if breaks is None else breaks, duration[None]]
+        edges = jnp.concatenate(edges)
+        half, middle = 0.5 * jnp.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+        times = middle[:, None] + half[:, None] * jnp.asarray(NODES)
+        weights = half[:, None] * jnp.asarray(WEIGHTS)
+        values = jax.vmap(friction)(times.ravel())
+        time = jnp.tensordot(weights.ravel(), 1 / values, axes=1)
+    else:
+        time = duration / friction_along(system, dim)
+    if jnp.shape(time) not in ((), (1,), (dim,)):
+        raise ValueError(
+            f"friction has shape {jnp.shape(time)}: expected a number or ({dim},), as the laws have"
+        )
+    return jnp.broadcast_to(1 / time, (dim,))
+
+
+def friction_along(system: AbstractSystem, dim: int):
+    """A friction that is constant in time, one number for each flat coordinate."""
+    friction = system.bath.friction
+    if eqx.is_array(friction):
+        return friction
+    position = template_of(system, None)
+    spread = lambda v, x: jnp.broadcast_to(v, x.shape).ravel()
+    leaves = jax.tree.leaves(jax.tree.map(spread, like_position(friction, position), position))
+    return jnp.concatenate(leaves)
