@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -78,7 +79,7 @@ def erasure(
     # What ends on the left is the leftmost part of what there was: W_2 keeps the order.
     pin = 0
     if success < 1:
-        start, pin = with_point(start, start.quantile(jnp.asarray([1 - success]))[0])
+        start, pin = with_point(start, float(start.quantile(jnp.asarray([1 - success]))[0]))
     energy = LineEnergy(system.potential, system.protocol.final)
     metric = transport_metric(system, 1)[0]
     law = nearest_density(start, rest, energy, metric, system.bath.temperature, {pin: dividing})
@@ -101,10 +102,15 @@ def split(law: Density, success: float, dividing: float) -> Density:
     )
 
 
-def with_point(law: Density, point) -> tuple[Density, int]:
-    """The law with its nearest inner point moved to `point`, and the index of that point."""
-    i = 1 + int(jnp.argmin(jnp.abs(law.x[1:-1] - point)))
-    shift = point - law.x[i]
-    passed = shift * jnp.where(shift > 0, law.density[i], law.density[i - 1])
-    x, shares = law.x.at[i].add(shift), law.shares.at[i - 1].add(passed).at[i].add(-passed)
-    return Density(x, shares / jnp.diff(x)), i
+def with_point(law: Density, point: float) -> tuple[Density, int]:
+    """The law with more and more points toward `point`, and the index of that point.
+
+    What parts there is stretched over the whole barrier: its cells must hold little.
+    """
+    x, density = np.asarray(law.x), np.asarray(law.density)
+    near = np.max(np.diff(x)) * 2.0 ** -np.arange(0, 30)
+    edges = np.unique(np.concatenate([x, point - near, [point], point + near]))
+    edges = edges[(edges >= x[0]) & (edges <= x[-1])]
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    fine = Density(edges, density[np.searchsorted(x, middle) - 1])
+    return fine, int(np.searchsorted(edges, point))
