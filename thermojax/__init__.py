@@ -38,9 +38,11 @@ from .estimators import r_hat as r_hat
 from .ledger import Ledger as Ledger
 from .optimize import AbstractObjective as AbstractObjective
 from .optimize import Fit as Fit
+from .optimize import Frontier as Frontier
 from .optimize import MeanWork as MeanWork
 from .optimize import Progress as Progress
 from .optimize import bounds as bounds
+from .optimize import frontier as frontier
 from .optimize import optimize as optimize
 from .optimize import scale_by_value as scale_by_value
 from .potential import AbstractPotential as AbstractPotential

@@ -4,6 +4,8 @@ from . import bounds as bounds
 from .fit import Fit as Fit
 from .fit import Progress as Progress
 from .fit import optimize as optimize
+from .frontier import Frontier as Frontier
+from .frontier import frontier as frontier
 from .objectives import AbstractObjective as AbstractObjective
 from .objectives import MeanWork as MeanWork
 from .updates import scale_by_value as scale_by_value

@@ -13,6 +13,7 @@ from .laws import Density as Density
 from .laws import Normal as Normal
 from .laws import Samples as Samples
 from .laws import equilibrium as equilibrium
+from .laws import quadratic as quadratic
 from .work import WorkBound as WorkBound
 from .work import dissipation as dissipation
 from .work import fixed_end as fixed_end
