@@ -19,6 +19,7 @@ from ..protocol import AbstractProtocol, Linear
 from ..sampling import Equilibrium, simulate, template_of
 from ..system import AbstractSystem
 from . import bounds
+from .bounds.equilibrium import quadratic
 from .fit import Fit, optimize
 from .objectives import AbstractObjective
 
@@ -43,7 +44,7 @@ class Frontier(eqx.Module):
         names = [*self.work, *([] if self.bound is None else ["bound"])]
         rows = [["duration", *names]]
         for i, duration in enumerate(self.durations):
-            cells = [str(Estimate(e.value[i], e.error[i], e.count[i])) for e in self.work.values()]
+            cells = [str(entry(estimate, i)) for estimate in self.work.values()]
             cells += [] if self.bound is None else [f"{float(self.bound[i]):.6g}"]
             rows.append([f"{float(duration):g}", *cells])
         widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
@@ -153,8 +154,8 @@ def frontier(
 def checked_durations(durations) -> list[float]:
     """**Raises:** ValueError unless they are positive numbers, each longer than the last."""
     values = known(durations)
-    fits = values is not None and values.ndim == 1 and values.size > 0
-    if not (fits and np.all(np.isfinite(values)) and values[0] > 0 and np.all(np.diff(values) > 0)):
+    increasing = lambda v: v[0] > 0 and np.all(np.isfinite(v)) and np.all(np.diff(v) > 0)
+    if values is None or values.ndim != 1 or values.size == 0 or not increasing(values):
         raise ValueError(
             f"durations = {durations}: expected positive times, each once and in increasing order; "
             "sort them and drop repetitions"
@@ -197,9 +198,13 @@ def usual_rivals(system: AbstractSystem, initial) -> dict[str, AbstractProtocol]
     position = template_of(system, start)
     plain = system.drive is None and not system.bath.scheduled
     moves = not np.array_equal(np.asarray(protocol.initial), np.asarray(protocol.final))
-    if plain and moves and position is not None and bounds.quadratic(system, position):
+    if plain and moves and position is not None and quadratic(system, position):
         rivals["geodesic"] = bounds.geodesic(system, template=start)
     return rivals
+
+
+def entry(estimate: Estimate, index: int) -> Estimate:
+    return jax.tree.map(lambda leaf: leaf[index], estimate)
 
 
 def stacked(estimates: list[Estimate]) -> Estimate:

@@ -3,17 +3,16 @@
 A namespace: `tj.bounds.free_end(system)`. Energies are in the units of the temperature.
 """
 
+from .equilibrium import equilibrium as equilibrium
 from .erasure import erasure as erasure
 from .erasure import landauer as landauer
-from .geometry import friction_tensor as friction_tensor
+from .friction import friction_tensor as friction_tensor
+from .friction import measured_friction as measured_friction
 from .geometry import geodesic as geodesic
-from .geometry import measured_friction as measured_friction
 from .geometry import thermodynamic_length as thermodynamic_length
 from .laws import Density as Density
 from .laws import Normal as Normal
 from .laws import Samples as Samples
-from .laws import equilibrium as equilibrium
-from .laws import quadratic as quadratic
 from .work import WorkBound as WorkBound
 from .work import dissipation as dissipation
 from .work import fixed_end as fixed_end

@@ -12,9 +12,12 @@ from jaxtyping import Array, Float
 from ..._component import require
 from ...sampling import Equilibrium
 from ...system import AbstractSystem
-from .laws import CELLS, Density, LineEnergy, equilibrium, transport_metric
+from .equilibrium import CELLS, line_equilibrium
+from .laws import Density
+from .line import LineEnergy
+from .metric import transport_metric
 from .proximal import nearest_density
-from .work import WorkBound, bounded, require_constant_mass
+from .work import WorkBound, bounded, require_constant
 
 
 def landauer(success: ArrayLike, temperature: ArrayLike = 1.0) -> Float[Array, "..."]:
@@ -35,7 +38,7 @@ def landauer(success: ArrayLike, temperature: ArrayLike = 1.0) -> Float[Array, "
     p = jnp.asarray(success, jnp.result_type(float))
     require("success", p, lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
     plogp = lambda q: jnp.where(q > 0, q * jnp.log(jnp.where(q > 0, q, 1)), 0)
-    return temperature * (jnp.log(2.0) + plogp(p) + plogp(1 - p))
+    return jnp.asarray(temperature) * (jnp.log(2.0) + plogp(p) + plogp(1 - p))
 
 
 def erasure(
@@ -69,11 +72,9 @@ def erasure(
     if end not in ("free", "local"):
         raise ValueError(f"end = {end!r}: expected 'free' or 'local'")
     require("success", success, lambda p: (p > 0) & (p <= 1), "a probability above 0, at most 1")
-    require_constant_mass(system)
-    start = equilibrium(system, "initial", template, cells)
-    if not isinstance(start, Density):
-        raise ValueError("the potential is quadratic: it has no two states to erase")
-    rest = split(equilibrium(system, "final", template, cells), success, dividing)
+    require_constant(system)
+    start, rest = (line_equilibrium(system, e, template, cells) for e in ("initial", "final"))
+    rest = split(rest, success, dividing)
     if end == "local":
         return bounded(system, start, rest)
     # What ends on the left is the leftmost part of what there was: W_2 keeps the order.

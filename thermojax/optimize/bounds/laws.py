@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import abc
-from typing import Literal
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.polynomial.legendre import leggauss
 
 from ..._component import Numbers, floating, require
-from ..._tree import like_position
 from ...distribution.distances import (
     coupled_samples,
     merged,
@@ -23,17 +19,11 @@ from ...distribution.distances import (
     sinkhorn,
     squared_distance,
 )
-from ...distribution.fokker_planck import FokkerPlanck
-from ...distribution.grid import sample_shape
-from ...distribution.linear import LinearLangevin, Quadratic, require_quadratic
+from ...distribution.linear import LinearLangevin, Quadratic
 from ...distribution.moments import gaussian_entropy
-from ...potential import AbstractPotential
-from ...protocol import AbstractProtocol, Linear
-from ...sampling import Equilibrium, template_of
-from ...system import AbstractSystem, Bath, Overdamped
-
-CELLS = 2000  # of an equilibrium density on the line
-NODES, WEIGHTS = (x.tolist() for x in leggauss(16))
+from ...sampling import template_of
+from ...system import AbstractSystem
+from .line import LineEnergy, along_line
 
 
 class AbstractLaw(eqx.Module):
@@ -186,113 +176,3 @@ class Samples(AbstractLaw):
             "the free energy of samples is not known: pass a tj.bounds.Normal or "
             "tj.bounds.Density, or bound the dissipation alone with tj.bounds.dissipation"
         )
-
-
-class LineEnergy(eqx.Module):
-    """U of a number at a control, whether the potential takes `()` or `(1,)`."""
-
-    potential: AbstractPotential
-    control: Float[Array, "*control"]
-    sample: tuple[int, ...] = eqx.field(static=True)
-
-    def __init__(self, potential: AbstractPotential, control: Float[Array, "*control"]):
-        self.potential, self.control = potential, control
-        self.sample = sample_shape(potential, control, potential.template(control), 1)
-
-    def __call__(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        return self.potential.energy(x.reshape(self.sample), self.control)
-
-
-@eqx.filter_jit
-def along_line(energy: LineEnergy, x: Float[Array, " points"]) -> Float[Array, " points"]:
-    return jax.vmap(energy)(x)
-
-
-def as_line(system: AbstractSystem) -> Overdamped:
-    """What the grid needs to know: the potential from the first control to the last."""
-    protocol = Linear(system.protocol.initial, system.protocol.final, system.protocol.duration)
-    return Overdamped(system.potential, protocol, Bath(system.bath.temperature))
-
-
-def quadratic(system: AbstractSystem, template) -> bool:
-    """Whether the energy is quadratic at both ends, as far as can be seen."""
-    try:
-        for control in (system.protocol.initial, system.protocol.final):
-            require_quadratic(system.potential, template, control)
-    except ValueError:
-        return False
-    return True
-
-
-def equilibrium(
-    system: AbstractSystem,
-    end: Literal["initial", "final"] = "initial",
-    template: Equilibrium | None = None,
-    cells: int = CELLS,
-) -> Normal | Density:
-    """The equilibrium of the positions before (`initial`) or after (`final`) the protocol.
-
-    A `Normal` for quadratic energies in any dimension, else a `Density` on `cells` + 1 points of
-    the line, the same for both ends.
-
-    **Raises:** ValueError for an energy that is neither quadratic nor of one dimension.
-    """
-    if end not in ("initial", "final"):
-        raise ValueError(f"end = {end!r}: expected 'initial' or 'final'")
-    control, kt = getattr(system.protocol, end), system.bath.temperature
-    position = template_of(system, template)
-    if position is not None and quadratic(system, position):
-        langevin = LinearLangevin(system, position)
-        mean, covariance, _ = langevin.potential_energy(control).equilibrium(kt)
-        return Normal(mean, covariance)
-    if position is not None and sum(x.size for x in jax.tree.leaves(position)) > 1:
-        raise ValueError(
-            f"{type(system.potential).__name__} is neither quadratic nor of one dimension: its "
-            "equilibrium is not known; use tj.bounds.Samples and tj.bounds.dissipation"
-        )
-    grid = FokkerPlanck(cells=cells).grid(as_line(system), position)
-    x = jnp.linspace(grid.lower[0], grid.upper[0], cells + 1)
-    energy = along_line(LineEnergy(system.potential, control), x)
-    return Density(x, jnp.exp(-(energy - jnp.min(energy)) / kt))
-
-
-def transport_metric(system: AbstractSystem, dim: int) -> Float[Array, " dim"]:
-    r"""1 / int_0^tau dt / gamma_i for each coordinate: gamma/tau where the friction is constant.
-
-    For one path, by the Cauchy-Schwarz inequality, int gamma_i v_i^2 dt >= metric_i (dx_i)^2.
-
-    **Raises:** ValueError for a temperature that changes in time, for which no such bound holds.
-    """
-    if isinstance(system.bath.temperature, AbstractProtocol):
-        raise ValueError(
-            "the temperature changes in time: transport bounds hold at one temperature only; "
-            "give the bath a constant one"
-        )
-    friction, duration = system.bath.friction, system.protocol.duration
-    if isinstance(friction, AbstractProtocol):
-        breaks = friction.events()
-        edges = [jnp.zeros(1), jnp.zeros(0) if breaks is None else breaks, duration[None]]
-        edges = jnp.concatenate(edges)
-        half, middle = 0.5 * jnp.diff(edges), 0.5 * (edges[1:] + edges[:-1])
-        times = middle[:, None] + half[:, None] * jnp.asarray(NODES)
-        weights = half[:, None] * jnp.asarray(WEIGHTS)
-        values = jax.vmap(friction)(times.ravel())
-        time = jnp.tensordot(weights.ravel(), 1 / values, axes=1)
-    else:
-        time = duration / friction_along(system, dim)
-    if jnp.shape(time) not in ((), (1,), (dim,)):
-        raise ValueError(
-            f"friction has shape {jnp.shape(time)}: expected a number or ({dim},), as the laws have"
-        )
-    return jnp.broadcast_to(1 / time, (dim,))
-
-
-def friction_along(system: AbstractSystem, dim: int):
-    """A friction that is constant in time, one number for each flat coordinate."""
-    friction = system.bath.friction
-    if eqx.is_array(friction):
-        return friction
-    position = template_of(system, None)
-    spread = lambda v, x: jnp.broadcast_to(v, x.shape).ravel()
-    leaves = jax.tree.leaves(jax.tree.map(spread, like_position(friction, position), position))
-    return jnp.concatenate(leaves)

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from ...distribution.linear import Quadratic
-from .laws import Density, LineEnergy
+from .laws import Density
+from .line import LineEnergy
 
 ITERATIONS = 500
 CLOSE = 1e-13  # the square of the last Newton step, in kT

@@ -11,7 +11,10 @@ from ..._component import Numbers, known
 from ...protocol import AbstractProtocol
 from ...sampling import Equilibrium
 from ...system import AbstractSystem
-from .laws import AbstractLaw, Density, LineEnergy, Normal, equilibrium, transport_metric
+from .equilibrium import equilibrium, line_equilibrium
+from .laws import AbstractLaw, Density, Normal
+from .line import LineEnergy
+from .metric import require_one_temperature, transport_metric
 from .proximal import nearest_density, nearest_normal
 
 
@@ -86,7 +89,7 @@ def fixed_end(
     **Raises:** ValueError as `tj.bounds.dissipation`, for an energy whose equilibrium is not known,
     or a mass that changes in time.
     """
-    require_constant_mass(system)
+    require_constant(system)
     start, template = starting(system, start)
     end = equilibrium(system, "final", template) if end is None else end
     return bounded(system, start, end)
@@ -119,7 +122,7 @@ def free_end(
     **Source:** R. Jordan, D. Kinderlehrer, F. Otto, SIAM J. Math. Anal. 29, 1 (1998), for the
     functional; K. Proesmans, J. Ehrich, J. Bechhoefer, Phys. Rev. E 102, 032105 (2020), for work.
     """
-    require_constant_mass(system)
+    require_constant(system)
     start, template = starting(system, start)
     metric, kt = transport_metric(system, start.dim), system.bath.temperature
     if isinstance(start, Normal) and lower is None and upper is None:
@@ -132,7 +135,7 @@ def free_end(
                 "take a shorter duration or a final control that confines"
             )
     elif isinstance(start, Density):
-        rest = equilibrium(system, "final", template)
+        rest = line_equilibrium(system, "final", template)
         energy = LineEnergy(system.potential, system.protocol.final)
         walls = {0: lower, -1: upper}
         end = nearest_density(start, rest, energy, metric[0], kt, walls)
@@ -165,7 +168,9 @@ def starting(system: AbstractSystem, start):
     return equilibrium(system, "initial", start), start
 
 
-def require_constant_mass(system: AbstractSystem) -> None:
+def require_constant(system: AbstractSystem) -> None:
+    """**Raises:** ValueError where the bath does work, or has no one temperature."""
+    require_one_temperature(system)
     if isinstance(system.bath.mass, AbstractProtocol):
         raise ValueError(
             "the mass changes in time, which is work beside that of the potential: bound the "
