@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ...distribution.fokker_planck import FokkerPlanck
 from ...distribution.linear import LinearLangevin, require_quadratic
@@ -13,7 +15,7 @@ from ...protocol import Linear
 from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem, Bath, Overdamped
 from .laws import Density, Normal
-from .line import LineEnergy, along_line
+from .line import LineEnergy
 
 CELLS = 2000  # of an equilibrium density on the line
 
@@ -67,8 +69,15 @@ def line_equilibrium(
     position = template_of(system, template)
     grid = FokkerPlanck(cells=cells).grid(as_line(system), position)
     x = jnp.linspace(grid.lower[0], grid.upper[0], cells + 1)
-    energy = along_line(LineEnergy(system.potential, getattr(system.protocol, end)), x)
-    return Density(x, jnp.exp(-(energy - jnp.min(energy)) / system.bath.temperature))
+    energy = LineEnergy(system.potential, getattr(system.protocol, end))
+    return Density(x, boltzmann(energy, x, system.bath.temperature))
+
+
+@eqx.filter_jit
+def boltzmann(energy: LineEnergy, x: Float[Array, " points"], kt) -> Float[Array, " points"]:
+    """exp(-U/kT), relative to its highest value."""
+    u = jax.vmap(energy)(x)
+    return jnp.exp(-(u - jnp.min(u)) / kt)
 
 
 def as_line(system: AbstractSystem) -> Overdamped:

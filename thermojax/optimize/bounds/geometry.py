@@ -7,8 +7,8 @@ least of it in a time tau is the square of a length over tau, at constant speed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,16 +100,8 @@ def measured(system: AbstractSystem, friction, path, template):
             f"{wanted[0]} to {wanted[1]}"
         )
     if friction is None:
-        friction = partial(tensor, langevin_of(system, template))
-    place = jnp.linspace(0, len(path) - 1, POINTS)
-    corners = jnp.arange(len(path), dtype=path.dtype)
-    flat = path.reshape(len(path), -1)
-    way = jax.vmap(lambda c: jnp.interp(place, corners, c), 1, 1)(flat)
-    way = way.reshape(POINTS, *path.shape[1:])
-    middle, step = 0.5 * (way[1:] + way[:-1]), jnp.diff(way, axis=0)
-    tensors = jax.jit(jax.vmap(friction))(middle).reshape(POINTS - 1, flat.shape[1], flat.shape[1])
-    flat_step = step.reshape(POINTS - 1, -1)
-    squares = jnp.einsum("ni,nij,nj->n", flat_step, tensors, flat_step)
+        friction = eqx.Partial(tensor, langevin_of(system, template))
+    way, squares = along(friction, path)
     seen = known(squares)
     if seen is not None and not np.all(seen > 0):
         raise ValueError(
@@ -117,3 +109,16 @@ def measured(system: AbstractSystem, friction, path, template):
             "that moves everywhere"
         )
     return way, jnp.concatenate([jnp.zeros(1, way.dtype), jnp.cumsum(jnp.sqrt(squares))])
+
+
+@eqx.filter_jit
+def along(friction: Callable, path: Float[Array, "corners *control"]):
+    """Points evenly along a path, and the squared lengths of the pieces between them."""
+    flat = path.reshape(len(path), -1)
+    place, corners = jnp.linspace(0, len(path) - 1, POINTS), jnp.arange(len(path))
+    way = jax.vmap(lambda c: jnp.interp(place, corners, c), 1, 1)(flat)
+    middle, step = 0.5 * (way[1:] + way[:-1]), jnp.diff(way, axis=0)
+    tensors = jax.vmap(friction)(middle.reshape(-1, *path.shape[1:]))
+    tensors = tensors.reshape(-1, *step.shape[1:] * 2)
+    squares = jnp.einsum("ni,nij,nj->n", step, tensors, step)
+    return way.reshape(-1, *path.shape[1:]), squares

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -23,7 +24,7 @@ from ...distribution.linear import LinearLangevin, Quadratic
 from ...distribution.moments import gaussian_entropy
 from ...sampling import template_of
 from ...system import AbstractSystem
-from .line import LineEnergy, along_line
+from .line import LineEnergy
 
 
 class AbstractLaw(eqx.Module):
@@ -131,18 +132,28 @@ class Density(AbstractLaw):
         return self.x[cell] + part * jnp.diff(self.x)[cell]
 
     def distance2(self, other: Density, metric):
-        width, middle = merged(jnp.cumsum(self.shares), jnp.cumsum(other.shares))
-        # Gauss's rule is exact: both quantile functions are linear in between.
-        nodes = [middle + sign * width / 12**0.5 for sign in (-1, 1)]
-        squares = [(self.quantile(u) - other.quantile(u)) ** 2 for u in nodes]
-        return metric[0] * jnp.sum(width * sum(squares)) / 2
+        return metric[0] * coupled(self, other)
 
     def free_energy(self, system, control):
-        u = along_line(LineEnergy(system.potential, control), self.x)
-        some = self.shares > 0
-        logs = jnp.log(jnp.where(some, self.density, 1))
-        between = 0.5 * (u[1:] + u[:-1])
-        return jnp.sum(self.shares * (between + system.bath.temperature * logs))
+        energy = LineEnergy(system.potential, control)
+        return free_energy_between(self, energy, system.bath.temperature)
+
+
+@eqx.filter_jit
+def coupled(start: Density, end: Density) -> Float[Array, ""]:
+    """The squared W_2 between two densities on the line."""
+    width, middle = merged(jnp.cumsum(start.shares), jnp.cumsum(end.shares))
+    # Gauss's rule is exact: both quantile functions are linear in between.
+    nodes = [middle + sign * width / 12**0.5 for sign in (-1, 1)]
+    return jnp.sum(width * sum((start.quantile(u) - end.quantile(u)) ** 2 for u in nodes)) / 2
+
+
+@eqx.filter_jit
+def free_energy_between(law: Density, energy: LineEnergy, kt) -> Float[Array, ""]:
+    """<U> + kT int rho ln rho, by the trapezoidal rule for U between the points."""
+    u, some = jax.vmap(energy)(law.x), law.shares > 0
+    logs = jnp.log(jnp.where(some, law.density, 1))
+    return jnp.sum(law.shares * (0.5 * (u[1:] + u[:-1]) + kt * logs))
 
 
 class Samples(AbstractLaw):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Float
 
 from ...distribution.grid import sample_shape
@@ -23,8 +22,3 @@ class LineEnergy(eqx.Module):
 
     def __call__(self, x: Float[Array, ""]) -> Float[Array, ""]:
         return self.potential.energy(x.reshape(self.sample), self.control)
-
-
-@eqx.filter_jit
-def along_line(energy: LineEnergy, x: Float[Array, " points"]) -> Float[Array, " points"]:
-    return jax.vmap(energy)(x)

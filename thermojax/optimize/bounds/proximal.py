@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ...distribution.linear import Quadratic
+from ...sampling.initial import stopped
 from .laws import Density
 from .line import LineEnergy
 
@@ -18,6 +19,7 @@ ITERATIONS = 500
 CLOSE = 1e-13  # the square of the last Newton step, in kT
 
 
+@eqx.filter_jit
 def nearest_normal(mean, covariance, energy: Quadratic, metric, kt):
     r"""Mean and covariance of the minimum over p for a Gaussian rho and quadratic U.
 
@@ -29,6 +31,7 @@ def nearest_normal(mean, covariance, energy: Quadratic, metric, kt):
     whose roots commute; M >= 0 asks for the larger. Gaussians suffice, since among laws of given
     moments they have the most entropy and the least distance.
     """
+    mean, covariance, energy, metric, kt = stopped((mean, covariance, energy, metric, kt))
     root = jnp.sqrt(metric)
     scale = jnp.outer(root, root)
     curvature, slope = energy.matrix / scale, (energy.linear + energy.matrix @ mean) / root
@@ -43,16 +46,18 @@ def nearest_normal(mean, covariance, energy: Quadratic, metric, kt):
     return mean + shift / root, (back * z) @ back.T / scale
 
 
+@eqx.filter_jit
 def nearest_density(
     start: Density, rest: Density, energy: LineEnergy, metric, kt, pins: dict
 ) -> Density:
-    """The minimum over p on the line: where the points of `start` move.
+    """The minimum over p on the line: where the points of `start` move. No gradient passes.
 
     What lies between two points stays between them, so that the unknown is p's quantile function.
     `pins` holds points in place, index -> position. Found from two maps, the simplest and that to
     the equilibrium `rest`, since there may be more than one minimum.
     """
-    x, shares, rest = jax.lax.stop_gradient((start.x, start.shares, rest))
+    start, rest, energy, metric, kt = stopped((start, rest, energy, metric, kt))
+    x, shares = start.x, start.shares
     pins = {i % len(x): jnp.asarray(v, x.dtype) for i, v in pins.items() if v is not None}
     knots = {0: x[0], len(x) - 1: x[-1]} | pins
     order = sorted(knots)
@@ -68,13 +73,8 @@ def nearest_density(
     return Density(y, shares / jnp.diff(y))
 
 
-@eqx.filter_jit
 def lowest(maps, x, shares, free, energy, metric, kt):
     """The lowest of the minima that are reached from several maps of the points x."""
-    energy, metric, kt = (
-        jax.tree.map(lambda v: jax.lax.stop_gradient(v) if eqx.is_array(v) else v, part)
-        for part in (energy, metric, kt)
-    )
     # A cell without mass would leave its points anywhere.
     shares = jnp.maximum(shares, 1e-22)
     around = jnp.pad(shares, (1, 0)) + jnp.pad(shares, (0, 1))  # twice the mass of a point
@@ -104,6 +104,7 @@ def lowest(maps, x, shares, free, energy, metric, kt):
             held(-right(beside), 0.0),
             held(-gradient, 0.0)[:, None],
         )[:, 0]
+        change = jnp.where(free, change, 0)  # pivoting leaves rounding there
         return change, -jnp.sum(jnp.where(free, gradient * change, 0))
 
     def step(carry):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -114,7 +113,8 @@ def free_end(
     **Arguments:** `system`; `start`, as in `tj.bounds.fixed_end`; `lower` and `upper`, ends of the
     line between which p must lie (densities only).
 
-    **Returns:** a `WorkBound` with p as its `end`, differentiable in the system.
+    **Returns:** a `WorkBound` with p as its `end`. Its work is differentiable in the system: by
+    the envelope theorem p itself need not be, and passes no gradient.
 
     **Raises:** ValueError as `tj.bounds.fixed_end`, for samples as a start, or where the
     functional has no minimum.
@@ -126,9 +126,8 @@ def free_end(
     start, template = starting(system, start)
     metric, kt = transport_metric(system, start.dim), system.bath.temperature
     if isinstance(start, Normal) and lower is None and upper is None:
-        frozen = jax.lax.stop_gradient
         energy = start.energy(system, system.protocol.final)
-        end = Normal(*nearest_normal(*frozen((start.mean, start.covariance, energy, metric, kt))))
+        end = Normal(*nearest_normal(start.mean, start.covariance, energy, metric, kt))
         if (mean := known(end.mean)) is not None and not np.all(np.isfinite(mean)):
             raise ValueError(
                 "the final potential falls faster than transport costs: the work has no minimum; "
