@@ -211,6 +211,44 @@ def two_pictures(results: Record):
     )
 
 
+SCHEDULES = {
+    "linear": (ORANGE, "s", "linear"),
+    "geodesic": (GREEN, "D", "geodesic"),
+    "optimized": (BLUE, "o", "optimized"),
+}
+
+
+def frontier(results: Record):
+    record = results.get("frontier")
+    if record is None:
+        return None
+    figure, (above, below) = new(2, 5.2)
+    time, floor = record["duration"], record["bound"]
+    above.plot(record["line_duration"], record["line_bound"], color=INK, label="bound")
+    above.axhline(record["free_energy"], color=INK, lw=1.0, ls=":", label="ΔF")
+    low, high = record["line_duration"][[0, -1]]
+    worst = 0.0
+    for name, (color, marker, label) in SCHEDULES.items():
+        if name not in record:
+            continue
+        value, error = np.asarray(record[name].value), np.asarray(record[name].error)
+        worst = max(worst, float(np.max(error)))
+        style: Any = {"color": color, "marker": marker, "markersize": 4.5, "lw": 1.2, "capsize": 2}
+        above.errorbar(time, value, error, label=label, **style)
+        below.errorbar(time, value - floor, error, label=label, **style)
+    below.axhline(0.0, color=INK)
+    above.set(ylabel="work (kT)", title="mean total work")
+    below.set(xlabel="duration τ", ylabel="work - bound (kT)", title="above the bound")
+    below.set(xscale="log", xlim=(low / 1.15, high * 1.15))
+    above.legend()
+    return figure, (
+        "The mean total work of each schedule against the time it is given, on fresh paths that "
+        f"all schedules share (standard errors at most {worst:.2g} kT). Solid: what no control "
+        "whatever can beat when the final state is free; it comes down to the free energy "
+        "difference ΔF as 1/τ. Below, the distance from that bound."
+    )
+
+
 def training(results: Record):
     names = [n for n in ("rehearsal", "training") if n in results and len(results[n]["loss"])]
     stages = [results[name] for name in names]
@@ -252,6 +290,7 @@ FIGURES: dict[str, Callable[[Record], Any]] = {
     "work_distribution": work_distribution,
     "ledger": ledger,
     "two_pictures": two_pictures,
+    "frontier": frontier,
     "training": training,
 }
 

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ...distribution.fokker_planck import FokkerPlanck
-from ...distribution.linear import LinearLangevin, require_quadratic
+from ...distribution.linear import Quadratic, require_quadratic
 from ...protocol import Linear
 from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem, Bath, Overdamped
-from .laws import Density, Normal
+from .laws import Density, Normal, quadratic_energy
 from .line import LineEnergy
 
 CELLS = 2000  # of an equilibrium density on the line
@@ -23,11 +23,15 @@ CELLS = 2000  # of an equilibrium density on the line
 def quadratic(system: AbstractSystem, template) -> bool:
     """Whether the energy is quadratic at both ends, as far as can be seen."""
     try:
-        for control in (system.protocol.initial, system.protocol.final):
-            require_quadratic(system.potential, template, control)
+        require_quadratic_ends(system, template)
     except ValueError:
         return False
     return True
+
+
+def require_quadratic_ends(system: AbstractSystem, template) -> None:
+    for control in (system.protocol.initial, system.protocol.final):
+        require_quadratic(system.potential, template, control)
 
 
 def equilibrium(
@@ -48,8 +52,8 @@ def equilibrium(
     control, kt = getattr(system.protocol, end), system.bath.temperature
     position = template_of(system, template)
     if position is not None and quadratic(system, position):
-        langevin = LinearLangevin(system, position)
-        mean, covariance, _ = langevin.potential_energy(control).equilibrium(kt)
+        energy = quadratic_energy(system, position, control)
+        mean, covariance, _ = eqx.filter_jit(Quadratic.equilibrium)(energy, kt)
         return Normal(mean, covariance)
     if position is not None and sum(x.size for x in jax.tree.leaves(position)) > 1:
         raise ValueError(
@@ -82,5 +86,5 @@ def boltzmann(energy: LineEnergy, x: Float[Array, " points"], kt) -> Float[Array
 
 def as_line(system: AbstractSystem) -> Overdamped:
     """What the grid needs to know: the potential from the first control to the last."""
-    protocol = Linear(system.protocol.initial, system.protocol.final, system.protocol.duration)
+    protocol = Linear(system.protocol.initial, system.protocol.final, 1.0)
     return Overdamped(system.potential, protocol, Bath(system.bath.temperature))

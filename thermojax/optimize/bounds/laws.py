@@ -82,10 +82,14 @@ class Normal(AbstractLaw):
         return energy - system.bath.temperature * entropy
 
     def energy(self, system: AbstractSystem, control) -> Quadratic:
-        """U at a control, which must be quadratic, of the flat position."""
+        """U at a control, taken to be quadratic, of the flat position."""
         template = template_of(system, None)
-        template = jnp.zeros_like(self.mean) if template is None else template
-        return LinearLangevin(system, template).potential_energy(control)
+        return quadratic_energy(system, self.mean if template is None else template, control)
+
+
+@eqx.filter_jit
+def quadratic_energy(system: AbstractSystem, template, control) -> Quadratic:
+    return LinearLangevin(system, template).potential_energy(control)
 
 
 class Density(AbstractLaw):

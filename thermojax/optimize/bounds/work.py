@@ -8,9 +8,9 @@ from jaxtyping import Array, Float
 
 from ..._component import Numbers, known
 from ...protocol import AbstractProtocol
-from ...sampling import Equilibrium
+from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem
-from .equilibrium import equilibrium, line_equilibrium
+from .equilibrium import equilibrium, line_equilibrium, require_quadratic_ends
 from .laws import AbstractLaw, Density, Normal
 from .line import LineEnergy
 from .metric import require_one_temperature, transport_metric
@@ -158,6 +158,9 @@ def bounded(system: AbstractSystem, start: AbstractLaw, end: AbstractLaw) -> Wor
 def starting(system: AbstractSystem, start):
     """(the law to start from, the template that was given with it or None)."""
     if isinstance(start, AbstractLaw):
+        if isinstance(start, Normal):
+            position = template_of(system, None)
+            require_quadratic_ends(system, start.mean if position is None else position)
         return start, None
     if start is not None and not isinstance(start, Equilibrium):
         raise ValueError(
