@@ -40,10 +40,12 @@ from .optimize import AbstractObjective as AbstractObjective
 from .optimize import Fit as Fit
 from .optimize import Frontier as Frontier
 from .optimize import MeanWork as MeanWork
+from .optimize import Pareto as Pareto
 from .optimize import Progress as Progress
 from .optimize import bounds as bounds
 from .optimize import frontier as frontier
 from .optimize import optimize as optimize
+from .optimize import pareto as pareto
 from .optimize import scale_by_value as scale_by_value
 from .potential import AbstractPotential as AbstractPotential
 from .potential import DoubleWell as DoubleWell

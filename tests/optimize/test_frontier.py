@@ -1,0 +1,112 @@
+"""Energy against time, and against error, where the whole front is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import thermojax as tj
+
+KEY = jax.random.key(11)
+POINT = tj.Equilibrium(jnp.zeros(1))
+RUN = {"time_steps": 100, "batch": 512, "steps": 100, "initial": POINT}
+
+
+def squeezed(final, duration=1.0, knots=10):
+    protocol = tj.PiecewiseLinear.between(1.0, final, duration, knots, lower=0.05)
+    return tj.Overdamped(tj.Harmonic(control="stiffness"), protocol, tj.Bath())
+
+
+def adam(rate, steps=100):
+    return optax.adam(optax.cosine_decay_schedule(rate, steps))
+
+
+def exact(protocol):
+    """<W> and the final variance, from the moment equations."""
+    out = tj.moments(squeezed(2.0).replace(protocol=protocol), 2, POINT)
+    return float(out.ledger.work[-1]), float(out.covariance[-1, 0, 0])
+
+
+class FinalVariance(tj.AbstractObjective):
+    def __call__(self, system, result):
+        return result.mean(jnp.sum(result.position**2, axis=1))
+
+
+def test_the_frontier_of_a_stiffness():
+    """Within 1 % of the bound, which Gaussian protocols reach, below ramp and geodesic."""
+    durations = [0.3, 1.0]
+    seen = []
+    found = tj.frontier(
+        squeezed(10.0),
+        tj.MeanWork(),
+        adam(0.2),
+        KEY,
+        durations=durations,
+        evaluation=4000,
+        callback=lambda duration, fit: seen.append(duration),
+        **RUN,
+    )
+    assert seen == durations and list(found.work) == ["optimized", "linear", "geodesic"]
+    assert found.bound is not None
+    assert float(found.bound[1]) == pytest.approx(1.57384834, abs=1e-8)  # REFERENCE section 1
+    works = []
+    for i, fit in enumerate(found.fits):
+        assert float(fit.system.protocol.duration) == durations[i]
+        works.append(exact(fit.system.protocol)[0])
+        assert float(found.bound[i]) < works[-1] < 1.01 * float(found.bound[i])
+    best, linear = found.work["optimized"], found.work["linear"]
+    off = np.abs(np.asarray(best.value) - works) / np.asarray(best.error)
+    assert np.all(off < 4.5) and best.value.shape == (2,)
+    assert np.all(np.asarray(linear.value) > np.asarray(best.value))
+    assert abs(float(linear.value[1]) - 1.778471) < 4.5 * float(linear.error[1])
+    lines = str(found).splitlines()
+    assert lines[0].split() == ["duration", "optimized", "linear", "geodesic", "bound"]
+    assert len(lines) == 3 and "±" in lines[1]
+
+
+def test_schedules_are_stretched_all_of_them():
+    from thermojax.optimize.frontier import stretched
+
+    bath = tj.Bath(friction=tj.PiecewiseLinear([1.0, 2.0, 3.0], 1.0))
+    system = squeezed(2.0).replace(bath=bath)
+    longer = stretched(system, 4.0)
+    assert float(longer.protocol.duration) == float(longer.bath.friction.duration) == 4.0
+    np.testing.assert_array_equal(longer.protocol.values, system.protocol.values)
+    mirrored = stretched(tj.reverse(system), 3.0)
+    assert float(mirrored.protocol.duration) == 3.0
+
+
+@pytest.mark.slow
+def test_the_front_of_work_and_final_variance():
+    """W(s) = (k s - 1)/2 - ln(sqrt(s)/y0) + (sqrt(s) - y0)^2/tau, within 1 % of it."""
+    found = tj.pareto(
+        squeezed(2.0),
+        tj.MeanWork(),
+        FinalVariance(),
+        adam(0.15),
+        KEY,
+        weights=[0.0, 0.5, 2.0],
+        **(RUN | {"batch": 2048, "steps": 200}),
+    )
+    spread = []
+    for i, fit in enumerate(found.fits):
+        work, s = exact(fit.system.protocol)
+        front = (2 * s - 1) / 2 - np.log(np.sqrt(s)) + (np.sqrt(s) - 1) ** 2
+        assert front - 1e-9 < work < 1.01 * front
+        assert abs(float(found.cost.value[i]) - work) < 4.5 * float(found.cost.error[i])
+        assert abs(float(found.error.value[i]) - s) < 4.5 * float(found.error.error[i])
+        spread.append(s)
+    assert spread[0] == pytest.approx(0.654508, rel=0.02) and spread[2] < spread[1] < spread[0]
+
+
+def test_mistakes_of_frontiers():
+    system, rest = squeezed(2.0), (tj.MeanWork(), adam(0.1), KEY)
+    for durations in ([1.0, 0.5], [1.0, 1.0], [0.0, 1.0], [-1.0], [], 1.0, [1.0, np.nan]):
+        with pytest.raises(ValueError, match="each once and in increasing order"):
+            tj.frontier(system, *rest, durations=durations, **RUN)
+    with pytest.raises(ValueError, match="the bound starts from equilibrium"):
+        positions = RUN | {"initial": jnp.zeros((512, 1))}
+        tj.frontier(system, *rest, durations=[1.0], **positions)
+    with pytest.raises(ValueError, match=r"weights = \[1.0, 0.5\]"):
+        tj.pareto(system, tj.MeanWork(), FinalVariance(), *rest[1:], weights=[1.0, 0.5], **RUN)
