@@ -212,9 +212,9 @@ def two_pictures(results: Record):
 
 
 SCHEDULES = {
-    "linear": (ORANGE, "s", "linear"),
-    "geodesic": (GREEN, "D", "geodesic"),
-    "optimized": (BLUE, "o", "optimized"),
+    "optimized": (BLUE, "o"),
+    "linear": (ORANGE, "s"),
+    "geodesic": (GREEN, "D"),
 }
 
 
@@ -224,23 +224,27 @@ def frontier(results: Record):
         return None
     figure, (above, below) = new(2, 5.2)
     time, floor = record["duration"], record["bound"]
-    above.plot(record["line_duration"], record["line_bound"], color=INK, label="bound")
-    above.axhline(record["free_energy"], color=INK, lw=1.0, ls=":", label="ΔF")
-    low, high = record["line_duration"][[0, -1]]
     worst = 0.0
-    for name, (color, marker, label) in SCHEDULES.items():
+    for name, (color, marker) in SCHEDULES.items():
         if name not in record:
             continue
         value, error = np.asarray(record[name].value), np.asarray(record[name].error)
         worst = max(worst, float(np.max(error)))
-        style: Any = {"color": color, "marker": marker, "markersize": 4.5, "lw": 1.2, "capsize": 2}
-        above.errorbar(time, value, error, label=label, **style)
-        below.errorbar(time, value - floor, error, label=label, **style)
-    below.axhline(0.0, color=INK)
+        for axes, shift in ((above, 0.0), (below, floor)):
+            axes.plot(time, value - shift, color=color, lw=0.9, alpha=0.6)
+            axes.errorbar(
+                time, value - shift, error, fmt=marker, color=color, ms=4.5, capsize=2, label=name
+            )
+    above.plot(record["line_duration"], record["line_bound"], color=INK, lw=1.3, label="bound")
+    above.axhline(record["free_energy"], color=INK, lw=0.9, ls=":", label="ΔF")
+    below.axhline(0.0, color=INK, lw=1.3)
     above.set(ylabel="work (kT)", title="mean total work")
     below.set(xlabel="duration τ", ylabel="work - bound (kT)", title="above the bound")
-    below.set(xscale="log", xlim=(low / 1.15, high * 1.15))
-    above.legend()
+    below.set(xscale="log", xlim=(time[0] / 1.15, time[-1] * 1.15))
+    if len(time) <= 8:
+        below.set_xticks(time, [f"{x:g}" for x in time])
+        below.minorticks_off()
+    above.legend(ncols=2)
     return figure, (
         "The mean total work of each schedule against the time it is given, on fresh paths that "
         f"all schedules share (standard errors at most {worst:.2g} kT). Solid: what no control "

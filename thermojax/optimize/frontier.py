@@ -83,7 +83,8 @@ def frontier(
       `patience`: as in `tj.optimize`, the same for each duration.
     - `durations`: `(durations,)`, positive, increasing.
     - `dt` or `time_steps`, as in `tj.simulate`. With `time_steps` all durations share the
-      programs that measure them.
+      programs that measure them, and the step grows with the duration: it must still be short
+      against the fastest relaxation at the longest.
     - `evaluation`: how many fresh paths measure each protocol, 4 batches when left out.
     - `rivals`: other protocols by name, stretched and measured, too; the linear ramp when left
       out, and for quadratic energies at constant bath `tj.bounds.geodesic`.
