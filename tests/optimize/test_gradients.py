@@ -28,7 +28,14 @@ LEAVES = (jnp.array([0.2, 0.5, 0.9]), jnp.array(1.4))
 @pytest.mark.parametrize("kind", [tj.Overdamped, tj.Underdamped])
 def test_the_score_gradient_is_the_pathwise_one(kind):
     """Of <x^2> at the end, in the schedule and in the stiffness, which moves the start as well."""
-    _, paths = prepared(None, system_of(kind, LEAVES), KEY, POINT, 400, None, 8, tj.OBABO())
+    _, paths = prepared(
+        system_of(kind, LEAVES),
+        KEY,
+        initial=POINT,
+        batch=400,
+        time_steps=8,
+        integrator=tj.OBABO(),
+    )
     scored = tj.ScoreFunction().picture(paths)
 
     def mean_square(leaves, key, picture):

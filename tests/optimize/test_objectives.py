@@ -43,7 +43,7 @@ def dragged(values=(0.0, 0.5, 1.0)):
 
 def all_costs(batch, steps):
     """A function of (values of the schedule, key) that returns every estimate, from one run."""
-    _, paths = prepared(None, dragged(), KEY, POINT, batch, None, steps, tj.BAOAB())
+    _, paths = prepared(dragged(), KEY, initial=POINT, batch=batch, time_steps=steps)
 
     def costs(values, key):
         runs = Runs(dragged(values), paths, key)
@@ -143,7 +143,7 @@ def test_dissipation_and_final_errors_in_the_exact_picture():
     """REFERENCE section 1: stiffness 1 -> 4 in unit time, linear: W_diss = 0.242895."""
     protocol = tj.PiecewiseLinear([1.0, 4.0], 1.0)
     system = tj.Overdamped(tj.Harmonic(control="stiffness"), protocol, tj.Bath())
-    _, law = prepared(ExactMoments(), system, None, POINT, None, None, 400, tj.BAOAB())
+    _, law = prepared(system, None, picture=ExactMoments(), initial=POINT, time_steps=400)
     runs = Runs(system, law, None)
     found = tj.Dissipation().of(runs)
     np.testing.assert_allclose(found.value, 0.242895, atol=1e-6)

@@ -241,6 +241,48 @@ def two_pictures(results: Record):
     )
 
 
+SCHEDULES = {
+    "optimized": (BLUE, "o"),
+    "linear": (ORANGE, "s"),
+    "geodesic": (GREEN, "D"),
+}
+
+
+def frontier(results: Record):
+    record = results.get("frontier")
+    if record is None:
+        return None
+    figure, (above, below) = new(2, 5.2)
+    time, floor = record["duration"], record["bound"]
+    worst = 0.0
+    for name, (color, marker) in SCHEDULES.items():
+        if name not in record:
+            continue
+        value, error = np.asarray(record[name].value), np.asarray(record[name].error)
+        worst = max(worst, float(np.max(error)))
+        for axes, shift in ((above, 0.0), (below, floor)):
+            axes.plot(time, value - shift, color=color, lw=0.9, alpha=0.6)
+            axes.errorbar(
+                time, value - shift, error, fmt=marker, color=color, ms=4.5, capsize=2, label=name
+            )
+    above.plot(record["line_duration"], record["line_bound"], color=INK, lw=1.3, label="bound")
+    above.axhline(record["free_energy"], color=INK, lw=0.9, ls=":", label="ΔF")
+    below.axhline(0.0, color=INK, lw=1.3)
+    above.set(ylabel="work (kT)", title="mean total work")
+    below.set(xlabel="duration τ", ylabel="work - bound (kT)", title="above the bound")
+    below.set(xscale="log", xlim=(time[0] / 1.15, time[-1] * 1.15))
+    if len(time) <= 8:
+        below.set_xticks(time, [f"{x:g}" for x in time])
+        below.minorticks_off()
+    above.legend(ncols=2)
+    return figure, (
+        "The mean total work of each schedule against the time it is given, on fresh paths that "
+        f"all schedules share (standard errors at most {worst:.2g} kT). Solid: what no control "
+        "whatever can beat when the final state is free; it comes down to the free energy "
+        "difference ΔF as 1/τ. Below, the distance from that bound."
+    )
+
+
 def training(results: Record):
     names = [n for n in ("rehearsal", "training") if n in results and len(results[n]["loss"])]
     stages = [results[name] for name in names]
@@ -282,6 +324,7 @@ FIGURES: dict[str, Callable[[Record], Any]] = {
     "work_distribution": work_distribution,
     "ledger": ledger,
     "two_pictures": two_pictures,
+    "frontier": frontier,
     "training": training,
 }
 

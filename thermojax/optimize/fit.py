@@ -120,7 +120,15 @@ def optimize(
         kind = type(objective).__name__
         raise ValueError(f"objective is a {kind}: expected one such as tj.MeanWork()")
     system, picture_of = prepared(
-        picture, system, key, initial, batch, dt, time_steps, integrator, sharding
+        system,
+        key,
+        picture=picture,
+        initial=initial,
+        batch=batch,
+        dt=dt,
+        time_steps=time_steps,
+        integrator=integrator,
+        sharding=sharding,
     )
     noisy = isinstance(picture_of, Particles)
     paths = picture_of.start.batch if noisy else 0

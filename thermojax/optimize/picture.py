@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import equinox as eqx
 import jax
@@ -15,13 +15,15 @@ from .._component import AbstractComponent
 from ..distribution import Densities, FokkerPlanck, Moments, moments
 from ..distribution.linear import LinearLangevin
 from ..distribution.moments import find_template, starting_law
-from ..dynamics import AbstractSplitting
+from ..dynamics import BAOAB, AbstractSplitting
+from ..estimate import Estimate
 from ..sampling import Equilibrium, Result
 from ..sampling.devices import check_sharding
 from ..sampling.grid import count_steps
 from ..sampling.initial import Start, checked_start, prepare_start
 from ..sampling.simulate import check_key, run
 from ..system import AbstractSystem, reverse
+from .objectives import AbstractObjective
 from .score import scored
 
 MOMENT_STEPS = 200  # of fourth order
@@ -33,6 +35,18 @@ class ExactMoments(AbstractComponent):
     `tj.moments` takes the place of the paths: no sampling error, and a loss that L-BFGS takes down
     to rounding. `time_steps` (or `dt`) of a fourth-order method, 200 when left out.
     """
+
+
+class RunOptions(TypedDict, total=False):
+    """How the runs of a training are made, as `tj.optimize` explains it."""
+
+    dt: float | None
+    time_steps: int | None
+    batch: int | None
+    initial: Any
+    integrator: AbstractSplitting
+    picture: ExactMoments | FokkerPlanck | None
+    sharding: NamedSharding | None
 
 
 class Particles(eqx.Module):
@@ -143,14 +157,15 @@ class Runs:
 
 
 def prepared(
-    picture: ExactMoments | FokkerPlanck | None,
     system: AbstractSystem,
     key: PRNGKeyArray | None,
-    initial: Any,
-    batch: int | None,
-    dt: float | None,
-    time_steps: int | None,
-    integrator: AbstractSplitting,
+    *,
+    picture: ExactMoments | FokkerPlanck | None = None,
+    initial: Any = None,
+    batch: int | None = None,
+    dt: float | None = None,
+    time_steps: int | None = None,
+    integrator: AbstractSplitting = BAOAB(),
     sharding: NamedSharding | None = None,
 ):
     """(the system, checked; the picture, ready to run under jit).
@@ -184,3 +199,23 @@ def prepared(
         f"picture is a {type(picture).__name__}: expected tj.ExactMoments(), a tj.FokkerPlanck, or "
         "None for paths"
     )
+
+
+def measured(
+    system: AbstractSystem,
+    objective: AbstractObjective,
+    key: PRNGKeyArray | None,
+    paths: int | None = None,
+    **options: Unpack[RunOptions],
+) -> Estimate:
+    """The cost of a system on `paths` fresh paths: 4 batches, or as many as `initial` gives."""
+    initial, batch = options.get("initial"), options.get("batch")
+    if options.get("picture") is None and (initial is None or isinstance(initial, Equilibrium)):
+        options["batch"] = 4 * batch if paths is None and batch is not None else paths
+    system, ready = prepared(system, key, **options)
+    return cost_of(objective, system, ready, key)
+
+
+@eqx.filter_jit
+def cost_of(objective: AbstractObjective, system: AbstractSystem, picture, key) -> Estimate:
+    return objective.of(Runs(system, picture, key))

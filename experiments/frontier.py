@@ -1,0 +1,93 @@
+"""Work against duration: what the best protocols cost, what others cost, and what none can beat."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import thermojax as tj
+from thermojax.experiment.progress import Progress
+from thermojax.experiment.store import Record
+from thermojax.experiment.study import AbstractStudy
+from thermojax.optimize.frontier import checked_durations, entry, stretched
+
+CURVE = 24  # durations at which the bound is drawn
+
+
+class EnergyTime(AbstractStudy):
+    """The energy-time frontier of an overdamped system, from its shortest duration to its longest.
+
+    For each duration a schedule is trained, from the last one stretched, and measured on fresh
+    paths beside the linear ramp and the geodesic, all with the same noise. No schedule can do
+    with less than the free-end transport bound.
+    """
+
+    question = "What does a change cost at the least, in the time that it is given?"
+    columns = ("optimized", "linear", "geodesic", "bound")
+
+    def __init__(
+        self,
+        potential: tj.AbstractPotential,
+        protocol: tj.AbstractProtocol,
+        bath: tj.Bath,
+        durations: list[float],
+        time_steps: int,
+        batch: int,
+        steps: int,
+        learning_rate: float,
+        evaluation: int,
+        dimension: int = 1,
+    ):
+        self.durations = checked_durations(durations)
+        for name, value in (("batch", batch), ("steps", steps), ("evaluation", evaluation)):
+            if value < 2:
+                raise ValueError(f"{name} = {value}: expected at least 2")
+        self.system = tj.Overdamped(potential, protocol, bath)
+        self.start = tj.Equilibrium(jnp.zeros(dimension))
+        self.time_steps, self.batch, self.steps = time_steps, batch, steps
+        self.learning_rate, self.evaluation = learning_rate, evaluation
+        rows = {f"work at duration {x:g}": f"work_{i}" for i, x in enumerate(self.durations)}
+        self.headline = rows  # pyright: ignore[reportAttributeAccessIssue]  # one for each duration
+
+    def run(self, key, progress: Progress) -> Record:
+        with progress.phase("durations", len(self.durations), "trained") as phase:
+            found = tj.frontier(
+                self.system,
+                tj.MeanWork(),
+                optax.adam(optax.cosine_decay_schedule(self.learning_rate, self.steps)),
+                key,
+                durations=self.durations,
+                time_steps=self.time_steps,
+                batch=self.batch,
+                steps=self.steps,
+                initial=self.start,
+                evaluation=self.evaluation,
+                callback=lambda duration, fit: phase.advance(1, f"{duration:g}: {fit.value} kT"),
+            )
+        assert found.bound is not None, "asked for by default"
+        results = Record()
+        results["frontier"] = self.curves(found)
+        for name, work in found.work.items():
+            results[name] = Record()
+            for i in range(len(self.durations)):
+                results[name].put(f"work_{i}", entry(work, i), "kT")
+        results["bound"] = Record()
+        for i, value in enumerate(found.bound):
+            results["bound"].put(f"work_{i}", float(value), "kT")
+        return results
+
+    def curves(self, found: tj.Frontier) -> Record:
+        """What the figure shows: estimates at the durations, and the bound on a finer line."""
+        record = Record()
+        record.put("duration", np.asarray(found.durations), "time", ("duration",))
+        for name, work in found.work.items():
+            record.put(name, work, "kT", ("duration",))
+        record.put("bound", np.asarray(found.bound), "kT", ("duration",))
+        line = np.geomspace(self.durations[0], self.durations[-1], CURVE)
+        bounds = [tj.bounds.free_end(stretched(self.system, x), self.start).work for x in line]
+        record.put("line_duration", line, "time", ("line",))
+        record.put("line_bound", np.asarray(bounds), "kT", ("line",))
+        held = tj.bounds.fixed_end(self.system, self.start)
+        record.put("free_energy", float(held.free_energy), "kT")
+        return record

@@ -1,0 +1,164 @@
+"""Energy against time, and against error, where the whole front is known."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import thermojax as tj
+
+KEY = jax.random.key(11)
+POINT = tj.Equilibrium(jnp.zeros(1))
+RUN: dict[str, Any] = {"time_steps": 100, "batch": 512, "steps": 100, "initial": POINT}
+
+
+def squeezed(final, duration=1.0, knots=10):
+    protocol = tj.PiecewiseLinear.between(1.0, final, duration, knots, lower=0.05)
+    return tj.Overdamped(tj.Harmonic(control="stiffness"), protocol, tj.Bath())
+
+
+def adam(rate, steps=100):
+    return optax.adam(optax.cosine_decay_schedule(rate, steps))
+
+
+def exact(protocol):
+    """<W> and the final variance, from the moment equations."""
+    out = tj.moments(squeezed(2.0).replace(protocol=protocol), 2, POINT)
+    return float(out.ledger.work[-1]), float(out.covariance[-1, 0, 0])
+
+
+def arrays(estimate):
+    return np.asarray(estimate.value), np.asarray(estimate.error)
+
+
+class FinalVariance(tj.AbstractObjective):
+    def __call__(self, system, result):
+        if isinstance(result, tj.Moments):
+            return tj.Estimate(result.covariance[-1, 0, 0], jnp.zeros(()), jnp.asarray(jnp.inf))
+        return result.mean(jnp.sum(result.position**2, axis=1))
+
+
+def test_the_frontier_of_a_stiffness_in_the_exact_picture():
+    """Beside the bound, which Gaussian protocols reach, and the ramp (REFERENCE section 1)."""
+    found = tj.frontier(
+        squeezed(10.0),
+        tj.MeanWork(),
+        optax.lbfgs(),
+        durations=[1.0, 3.0],
+        steps=40,
+        initial=POINT,
+        picture=tj.ExactMoments(),
+    )
+    best, none = arrays(found.work["optimized"])
+    bound = np.asarray(found.bound)
+    assert bound[0] == pytest.approx(1.57384834, abs=1e-8)
+    assert np.all(best > bound) and np.all(best < 1.003 * bound) and np.all(none == 0)
+    assert arrays(found.work["linear"])[0][0] == pytest.approx(1.778471, abs=2e-6)
+
+
+@pytest.mark.slow
+def test_the_frontier_of_a_stiffness():
+    """Within 1 % of the bound, which Gaussian protocols reach, below ramp and geodesic."""
+    durations = [0.3, 1.0]
+    seen = []
+    found = tj.frontier(
+        squeezed(10.0),
+        tj.MeanWork(),
+        adam(0.2),
+        KEY,
+        durations=durations,
+        evaluation=4000,
+        callback=lambda duration, fit: seen.append(duration),
+        **RUN,
+    )
+    assert seen == durations and list(found.work) == ["optimized", "linear", "geodesic"]
+    assert found.bound is not None
+    assert float(found.bound[1]) == pytest.approx(1.57384834, abs=1e-8)  # REFERENCE section 1
+    works = []
+    for i, fit in enumerate(found.fits):
+        assert float(fit.system.protocol.duration) == durations[i]
+        works.append(exact(fit.system.protocol)[0])
+        assert float(found.bound[i]) < works[-1] < 1.01 * float(found.bound[i])
+    best, best_error = arrays(found.work["optimized"])
+    linear, linear_error = arrays(found.work["linear"])
+    assert np.all(np.abs(best - works) < 4.5 * best_error) and best.shape == (2,)
+    assert np.all(linear > best)
+    assert abs(linear[1] - 1.778471) < 4.5 * linear_error[1]
+    lines = str(found).splitlines()
+    assert lines[0].split() == ["duration", "optimized", "linear", "geodesic", "bound"]
+    assert len(lines) == 3 and "±" in lines[1]
+
+
+def test_schedules_are_stretched_all_of_them():
+    from thermojax.optimize.frontier import stretched
+
+    bath = tj.Bath(friction=tj.PiecewiseLinear([1.0, 2.0, 3.0], 1.0))
+    system = squeezed(2.0).replace(bath=bath)
+    longer = stretched(system, 4.0)
+    assert float(longer.protocol.duration) == float(longer.bath.friction.duration) == 4.0
+    np.testing.assert_array_equal(
+        longer.protocol(jnp.asarray(2.0)), system.protocol(jnp.asarray(0.5))
+    )
+    mirrored = stretched(tj.reverse(system), 3.0)
+    assert float(mirrored.protocol.duration) == 3.0
+
+
+def front(s):
+    """W(s) = (k s - 1)/2 - ln(sqrt(s)/y0) + (sqrt(s) - y0)^2/tau, with k = 2, y0 = tau = 1."""
+    return (2 * s - 1) / 2 - np.log(np.sqrt(s)) + (np.sqrt(s) - 1) ** 2
+
+
+def test_the_front_of_work_and_final_variance_in_the_exact_picture():
+    found = tj.pareto(
+        squeezed(2.0),
+        tj.MeanWork(),
+        FinalVariance(),
+        optax.lbfgs(),
+        weights=[0.0, 0.3, 1.0, 3.0],
+        steps=60,
+        initial=POINT,
+        picture=tj.ExactMoments(),
+        tolerance=1e-7,
+    )
+    s = np.asarray(found.error.value)
+    assert s[0] == pytest.approx(0.654508, rel=2e-3) and np.all(np.diff(s) < -0.05)
+    np.testing.assert_allclose(np.asarray(found.cost.value), front(s), rtol=0.01)
+    assert np.all(np.asarray(found.cost.value) > front(s)) and np.all(found.cost.error == 0)
+
+
+@pytest.mark.slow
+def test_the_front_of_work_and_final_variance():
+    """Within 1 % of the closed form."""
+    longer: dict[str, Any] = RUN | {"batch": 2048, "steps": 200}
+    found = tj.pareto(
+        squeezed(2.0),
+        tj.MeanWork(),
+        FinalVariance(),
+        adam(0.15),
+        KEY,
+        weights=[0.0, 0.5, 2.0],
+        **longer,
+    )
+    spread = []
+    for i, fit in enumerate(found.fits):
+        work, s = exact(fit.system.protocol)
+        assert front(s) - 1e-9 < work < 1.01 * front(s)
+        for (value, error), wanted in ((arrays(found.cost), work), (arrays(found.error), s)):
+            assert abs(value[i] - wanted) < 4.5 * error[i]
+        spread.append(s)
+    assert spread[0] == pytest.approx(0.654508, rel=0.02) and spread[2] < spread[1] < spread[0]
+
+
+def test_mistakes_of_frontiers():
+    system, rest = squeezed(2.0), (tj.MeanWork(), adam(0.1), KEY)
+    for durations in ([1.0, 0.5], [1.0, 1.0], [0.0, 1.0], [-1.0], [], 1.0, [1.0, np.nan]):
+        with pytest.raises(ValueError, match="each once and in increasing order"):
+            tj.frontier(system, *rest, durations=durations, **RUN)
+    with pytest.raises(ValueError, match="the bound starts from equilibrium"):
+        positions: dict[str, Any] = RUN | {"initial": jnp.zeros((512, 1))}
+        tj.frontier(system, *rest, durations=[1.0], **positions)
+    with pytest.raises(ValueError, match=r"weights = \[1.0, 0.5\]"):
+        tj.pareto(system, tj.MeanWork(), FinalVariance(), *rest[1:], weights=[1.0, 0.5], **RUN)

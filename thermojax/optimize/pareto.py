@@ -1,0 +1,94 @@
+"""Energy against error at a fixed time: the front of what can be had of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Unpack
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._component import known
+from ..estimate import Estimate
+from ..system import AbstractSystem
+from .fit import Fit, optimize
+from .frontier import folded, stacked
+from .gradients import AbstractGradient, Pathwise
+from .objectives import AbstractObjective
+from .picture import RunOptions, measured
+
+
+class Pareto(eqx.Module):
+    """What `tj.pareto` returns: two costs against each other, arrays over the weights.
+
+    - `weights`, `(weights,)`. `cost` and `error`: `Estimate`s of `(weights,)`, on paths that no
+      training has seen, the same for all weights.
+    - `fits`: the trainings, one `tj.Fit` for each weight.
+    """
+
+    weights: Float[Array, " weights"]
+    cost: Estimate
+    error: Estimate
+    fits: tuple[Fit, ...]
+
+
+def pareto(
+    system: AbstractSystem,
+    cost: AbstractObjective,
+    error: AbstractObjective,
+    optimizer: optax.GradientTransformation,
+    key: PRNGKeyArray | None = None,
+    *,
+    weights: Any,
+    steps: int,
+    trainable: Callable | None = None,
+    gradient: AbstractGradient = Pathwise(),
+    patience: int | None = None,
+    tolerance: float | None = None,
+    evaluation: int | None = None,
+    **options: Unpack[RunOptions],
+) -> Pareto:
+    r"""The front of two costs at fixed time: the least of cost + weight * error for each weight.
+
+    Each training starts from the protocol that the last weight found. A front that bulges the
+    other way has points that no weight finds.
+
+    **Arguments:** `system`, `optimizer`, `key`, `steps` and the rest as in `tj.optimize`; `cost`
+    and `error`, objectives, such as `tj.MeanWork()` and a distance from the state that is wanted;
+    `weights`, `(weights,)`, not negative, increasing; `evaluation`: how many fresh paths measure
+    each protocol, 4 batches when left out.
+
+    **Returns:** a `tj.Pareto`.
+
+    **Raises:** ValueError for weights that are negative or do not increase, or what `tj.optimize`
+    refuses.
+    """
+    given = known(weights)
+    increasing = lambda w: w[0] >= 0 and np.all(np.isfinite(w)) and np.all(np.diff(w) > 0)
+    if given is None or given.ndim != 1 or given.size == 0 or not increasing(given):
+        raise ValueError(
+            f"weights = {weights}: expected numbers from 0 on, each once and in increasing order"
+        )
+    fresh = folded(key, given.size)
+    fits, costs, errors = [], [], []
+    for i, weight in enumerate(given.tolist()):
+        fit = optimize(
+            system,
+            cost + weight * error,
+            optimizer,
+            folded(key, i),
+            steps=steps,
+            trainable=trainable,
+            gradient=gradient,
+            patience=patience,
+            tolerance=tolerance,
+            **options,
+        )
+        system = fit.system
+        fits.append(fit)
+        costs.append(measured(system, cost, fresh, evaluation, **options))
+        errors.append(measured(system, error, fresh, evaluation, **options))
+    return Pareto(jnp.asarray(given), stacked(costs), stacked(errors), tuple(fits))
