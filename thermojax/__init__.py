@@ -1,71 +1,9 @@
-"""Driven Langevin systems in JAX: energies, protocols, an exact ledger of work and heat."""
+"""Driven Langevin systems in JAX: energies, protocols, an exact ledger of work and heat.
 
-from .check import Finding as Finding
-from .check import Report as Report
-from .check import check as check
-from .distribution import Densities as Densities
-from .distribution import EnsembleLedger as EnsembleLedger
-from .distribution import FokkerPlanck as FokkerPlanck
-from .distribution import Moments as Moments
-from .distribution import kl_gaussian as kl_gaussian
-from .distribution import log_work_moment as log_work_moment
-from .distribution import moments as moments
-from .distribution import sinkhorn as sinkhorn
-from .distribution import wasserstein as wasserstein
-from .distribution import wasserstein2_gaussian as wasserstein2_gaussian
-from .distribution import wasserstein_density as wasserstein_density
-from .dynamics import BAOAB as BAOAB
-from .dynamics import OBABO as OBABO
-from .dynamics import QUICSORT as QUICSORT
-from .dynamics import OrnsteinUhlenbeck as OrnsteinUhlenbeck
-from .estimate import Estimate as Estimate
-from .estimators import EntropyProduction as EntropyProduction
-from .estimators import Ergodicity as Ergodicity
-from .estimators import FreeEnergy as FreeEnergy
-from .estimators import Streaming as Streaming
-from .estimators import StreamingSummary as StreamingSummary
-from .estimators import autocorrelation as autocorrelation
-from .estimators import autocorrelation_time as autocorrelation_time
-from .estimators import effective_sample_size as effective_sample_size
-from .estimators import ensemble_ledger as ensemble_ledger
-from .estimators import entropy_production as entropy_production
-from .estimators import ergodicity as ergodicity
-from .estimators import fluctuation as fluctuation
-from .estimators import free_energy as free_energy
-from .estimators import knn_entropy as knn_entropy
-from .estimators import power as power
-from .estimators import r_hat as r_hat
-from .ledger import Ledger as Ledger
-from .optimize import AbstractObjective as AbstractObjective
-from .optimize import Fit as Fit
-from .optimize import MeanWork as MeanWork
-from .optimize import Progress as Progress
-from .optimize import optimize as optimize
-from .optimize import scale_by_value as scale_by_value
-from .potential import AbstractPotential as AbstractPotential
-from .potential import DoubleWell as DoubleWell
-from .potential import Gaussian as Gaussian
-from .potential import GaussianMixture as GaussianMixture
-from .potential import Harmonic as Harmonic
-from .potential import Interpolation as Interpolation
-from .potential import LogDensity as LogDensity
-from .potential import LogisticRegression as LogisticRegression
-from .protocol import AbstractProtocol as AbstractProtocol
-from .protocol import Constant as Constant
-from .protocol import Linear as Linear
-from .protocol import PiecewiseLinear as PiecewiseLinear
-from .sampling import BurnInReport as BurnInReport
-from .sampling import Chain as Chain
-from .sampling import Equilibrium as Equilibrium
-from .sampling import Result as Result
-from .sampling import Snapshots as Snapshots
-from .sampling import State as State
-from .sampling import advance as advance
-from .sampling import simulate as simulate
-from .sampling import start as start
-from .sampling import switch as switch
-from .system import Bath as Bath
-from .system import Overdamped as Overdamped
-from .system import Underdamped as Underdamped
-from .system import reverse as reverse
+The public names stand in `__init__.pyi`; each is imported when it is first used.
+"""
+
+from ._lazy import attach
 from .version import __version__ as __version__
+
+attach(__name__)
