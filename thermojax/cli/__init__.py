@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return dispatch(arguments)
     except UserError as error:
         print(f"thermojax: {error}", file=sys.stderr)
+        if error.detail:
+            print(error.detail, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nthermojax: interrupted; nothing of this run was kept", file=sys.stderr)

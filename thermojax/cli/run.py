@@ -22,6 +22,11 @@ def run(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
+    from ..experiment.config import read_config
+    from ..experiment.plan import RUNNER_KEYS, STUDY, plan
+
+    # Most mistakes are answered here, before anything heavy is loaded.
+    plan(read_config(options.config, options.overrides), RUNNER_KEYS, STUDY)
     from ..experiment.runner import run as run_study
 
     folder = run_study(options.config, options.overrides, options.out)

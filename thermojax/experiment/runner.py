@@ -19,11 +19,11 @@ import numpy as np
 from .build import build
 from .config import Config, read_config
 from .errors import UserError, nearest, one_line
+from .plan import RUNNER_KEYS, STUDY, plan
 from .progress import Progress
 from .store import RESULTS, Record, load, save
 
 CONFIG = "config.yaml"
-RUNNER_KEYS = ("seed", "precision")  # of the run itself; all other keys are the study's
 PRECISIONS = ("float32", "float64")
 PACKAGES = ("thermojax", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy")
 
@@ -47,6 +47,7 @@ def run(
     progress = progress or Progress()
     config = read_config(file, overrides)
     seed, precision = run_settings(config)
+    plan(config, RUNNER_KEYS, STUDY)  # most mistakes are answered here, before JAX is loaded
     folder = Path("runs") / config.file.stem if out is None else Path(out)
     check_free(folder)
     with computing(precision):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, known, positive, require
+from .._component import Numbers, Positive, floating, known, positive, require
 from .base import AbstractProtocol
 from .fixed import require_same_shape
 
@@ -41,7 +43,7 @@ class PiecewiseLinear(AbstractProtocol):
     def __init__(
         self,
         values: Numbers,
-        duration: Numbers,
+        duration: Positive,
         initial: Numbers | None = None,
         final: Numbers | None = None,
         lower: Numbers | None = None,
@@ -83,8 +85,8 @@ class PiecewiseLinear(AbstractProtocol):
         cls,
         initial: Numbers,
         final: Numbers,
-        duration: Numbers,
-        knots=16,
+        duration: Positive,
+        knots: Annotated[int, ">= 2"] = 16,
         lower: Numbers | None = None,
         upper: Numbers | None = None,
         kicks: Numbers | None = None,
