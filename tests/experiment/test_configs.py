@@ -197,7 +197,8 @@ def test_large_files_are_answered_at_once(folder):
     started = time.process_time()
     assert "larger than 1 MB" in refusal(folder, "a: [" + "1, " * 3_500_000 + "1]\n")
     doubled = "".join(f"a{i}: &a{i} [{f'*a{i - 1}, ' * 9}1]\n" for i in range(1, 12))
-    assert "more than 100,000 values" in refusal(folder, "a0: &a0 1\n" + doubled)
+    assert "more than 10,000 values" in refusal(folder, "a0: &a0 1\n" + doubled)
+    assert "more than 10,000 values" in refusal(folder, "a:\n" + "- 1\n" * 50_000)
     assert time.process_time() - started < 5  # not minutes
 
 

@@ -126,9 +126,9 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     result = dict(below)
     for key, value in above.items():
         old = below.get(key)
-        both = isinstance(value, dict) and isinstance(old, dict)
-        if both and value.get("kind", old.get("kind")) == old.get("kind"):
-            value = merge(old, value)
+        if isinstance(value, dict) and isinstance(old, dict):
+            same = value.get("kind", old.get("kind")) == old.get("kind")
+            value = merge(old, value) if same else value
         result[key] = value
     return result
 

@@ -88,7 +88,8 @@ def signature_of(found: Found) -> Signature | None:
     node, module = found.node, found.module
     if isinstance(node, ast.FunctionDef):
         owner = owner_of(found)
-        shapes = fields_of(owner).shapes if owner is not None and fields_of(owner) else {}
+        inherited = None if owner is None else fields_of(owner)
+        shapes = {} if inherited is None else inherited.shapes
         bound = owner is not None and "staticmethod" not in decorators(node)
         made = Found(module, node)
         result = hint_of(node.returns, module) if node.returns else Anything()
@@ -274,7 +275,7 @@ def subscripted(node: ast.Subscript, module: Module) -> Hint:
     if outer == "Literal":
         return Choice(options=tuple(getattr(x, "value", None) for x in inner))
     if outer == "Annotated":
-        notes = [read_limit(x.value) for x in inner[1:] if is_text(x)]
+        notes = [read_limit(text_of(x) or "") for x in inner[1:]]
         return with_limits(hint_of(inner[0], module), tuple(n for n in notes if n is not None))
     if outer == "Optional":
         return union(hint_of(inner[0], module), Nothing())
@@ -286,8 +287,9 @@ def subscripted(node: ast.Subscript, module: Module) -> Hint:
         return ListOf(item=hint_of(inner[0], module), as_tuple=True)
     if outer in ("dict", "Dict", "Mapping"):
         return Mapping()
-    if outer in ("Float", "Int", "Num", "Real", "Shaped") and len(inner) == 2 and is_text(inner[1]):
-        return Numbers(shape=inner[1].value)
+    if outer in ("Float", "Int", "Num", "Real", "Shaped") and len(inner) == 2:
+        shape = text_of(inner[1])
+        return Anything() if shape is None else Numbers(shape=shape)
     return Anything()
 
 
@@ -332,8 +334,10 @@ def last_name(node: ast.expr) -> str:
     return dotted(node).rpartition(".")[2]
 
 
-def is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def text_of(node: ast.expr) -> str | None:
+    """A text written as such, None for anything else."""
+    value = node.value if isinstance(node, ast.Constant) else None
+    return value if isinstance(value, str) else None
 
 
 def doc(node: ast.ClassDef | ast.FunctionDef) -> str:

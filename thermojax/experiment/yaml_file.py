@@ -13,7 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 from .errors import UserError, one_line
 
 LARGEST_FILE = 1_000_000  # bytes; a larger one is data, and would take seconds to parse
-MOST_VALUES = 100_000  # a few aliases of aliases can stand for more than fits in memory
+MOST_VALUES = (
+    10_000  # aliases of aliases multiply; OmegaConf sets this limit to the nodes of a file
+)
 DEEPEST = 50  # levels of mappings and lists
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -45,6 +47,8 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, Place]]:
         note_places(node, "", file, places)
         base = OmegaConf.create(text)
     except yaml.YAMLError as error:
+        if "expansion exceeds" in str(error):
+            raise too_many(file) from None
         raise UserError(f"{file}{yaml_problem(error)}") from None
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         raise UserError(f"{file}: {one_line(error)}") from None
@@ -91,11 +95,15 @@ def note_places(node: yaml.Node, prefix: str, file: Path, places: dict[str, Plac
         key = f"{prefix}{name}"
         places[key] = Place(file, mark.start_mark.line + 1)
         if len(places) > MOST_VALUES:
-            raise UserError(
-                f"{file}: more than {MOST_VALUES:,} values: expected a config; keep data in a "
-                "file of its own that the config names"
-            )
+            raise too_many(file)
         note_places(value, f"{key}.", file, places)
+
+
+def too_many(file: Path) -> UserError:
+    return UserError(
+        f"{file}: more than {MOST_VALUES:,} values: expected a config; keep data in a file of its "
+        "own that the config names"
+    )
 
 
 def yaml_problem(error: yaml.YAMLError) -> str:
