@@ -26,6 +26,7 @@ KINDS: dict[str, dict[str, str]] = {
             "DoubleWell",
             "LogisticRegression",
             "Interpolation",
+            "Sum",
         )
     },
     "protocol": {
@@ -35,6 +36,7 @@ KINDS: dict[str, dict[str, str]] = {
         "PiecewiseLinear.between": "thermojax.protocol:PiecewiseLinear.between",
     },
     "system": {name: f"thermojax.system:{name}" for name in ("Bath", "Underdamped", "Overdamped")},
+    "study": {"Driven": "thermojax.experiment.driven:Driven"},
     "data": {"Table": "thermojax.experiment.data:Table"},
 }
 
