@@ -12,7 +12,9 @@ usage: thermojax COMMAND ...
 
   run CONFIG [key=value ...] [--out DIR]   run the study that a config file describes
   check package.module:MyPotential         say what is wrong with a potential
-  list                                     every kind that a config can name
+  init NAME                                a new folder with a config and a potential to start from
+  list [KIND]                              every kind that a config can name, or one in full
+  schema                                   a JSON schema of configs, for editors
   --version, --help                        `thermojax COMMAND --help` says more
 """
 
@@ -62,7 +64,9 @@ def dispatch(arguments: list[str]) -> int:
 
 def commands() -> dict[str, Callable[[list[str]], int]]:
     from .check import check
+    from .init import init
     from .kinds import list_kinds
     from .run import run
+    from .schema import schema
 
-    return {"run": run, "check": check, "list": list_kinds}
+    return {"run": run, "check": check, "init": init, "list": list_kinds, "schema": schema}
