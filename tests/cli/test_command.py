@@ -1,12 +1,15 @@
 """The command: every mistake is one sentence and exit code 2, and leaves nothing behind."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from thermojax.cli import main
+from thermojax.experiment import load
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "logistic_breast_cancer.yaml"
@@ -103,6 +106,8 @@ class Drive(AbstractStudy):
     def __init__(self, potential: tj.AbstractPotential, fail: str = "no"):
         self.potential, self.fail = potential, fail
     def run(self, key, progress):
+        if self.fail == "bug":
+            return {}["nothing"]
         if self.fail == "interrupt":
             raise KeyboardInterrupt
         if self.fail == "disk":
@@ -184,3 +189,46 @@ def test_as_a_process(tmp_path):
         "thermojax: override bath.mass=-2: bath.mass = -2: expected a positive number, or a list\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_users_own_code(user, capsys, monkeypatch):
+    monkeypatch.chdir(user)
+    assert main(["run", "my.yaml", "potential.kind=Harmonic", "fail=bug"]) == 1
+    out, err = capsys.readouterr()
+    first, file, line = err.splitlines()
+    assert out == "" and first == "thermojax: KeyError: 'nothing'"
+    assert file.endswith('my_study.py", line 15, in run') and line.strip().startswith("return {}")
+    assert not (user / "runs").exists()
+    with pytest.raises(KeyError):
+        main(["run", "my.yaml", "fail=bug", "--verbose"])
+    assert "compiled programs: " in capsys.readouterr().err
+
+
+def test_flags(user, refused, capsys, monkeypatch):
+    assert "seed = 'x': expected a whole number" in refused("run", "my.yaml", "--seed", "x")
+    assert "--device tpu: expected cpu or gpu" in refused("run", "my.yaml", "--device", "tpu")
+    monkeypatch.chdir(user)
+    arguments = ["run", "my.yaml", "potential.kind=Harmonic", "--seed", "7", "--x64", "--no-cache"]
+    assert main([*arguments, "--device", "cpu", "--out", "out"]) == 0
+    results = load(user / "out")
+    assert results.attributes["seed"] == 7
+    assert "precision: float64" in results["config"] and "seed: 7" in results["config"]
+    assert "THERMOJAX_CACHE" not in os.environ
+
+
+@pytest.mark.parametrize("wish", ["off", "some folder"])
+def test_cache(tmp_path, monkeypatch, wish):
+    import jax
+
+    from thermojax.experiment.runner import computing
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("THERMOJAX_CACHE", wish)
+    settings: Any = jax.config  # made at run time
+    before = settings.jax_compilation_cache_dir
+    with computing("float64"):
+        if wish == "off":
+            assert not settings.jax_enable_compilation_cache
+        else:
+            assert before or settings.jax_compilation_cache_dir == "some folder"
+    assert settings.jax_compilation_cache_dir == before and settings.jax_enable_compilation_cache

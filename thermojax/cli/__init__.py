@@ -19,9 +19,13 @@ usage: thermojax COMMAND ...
 """
 
 
+TRACEBACK = "  set THERMOJAX_TRACEBACK=1 to see where this comes from"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. **Returns:** 0; 2 for a user's mistake; 130 after Ctrl-C."""
-    from ..experiment.errors import UserError
+    """Run a command. **Returns:** 0; 2 for a user's mistake; 1 for an error that nobody
+    foresaw; 130 after Ctrl-C."""
+    from ..experiment.errors import UserError, one_line, own_traceback
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
@@ -34,12 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.detail:
             print(error.detail, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nthermojax: interrupted; nothing of this run was kept", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our output has gone, as in `thermojax list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        # Not foreseen: ours, or that of a class of the user's; said as shortly as a mistake.
+        if os.environ.get("THERMOJAX_TRACEBACK") or "--verbose" in arguments:
+            raise
+        print(f"thermojax: {type(error).__name__}: {one_line(error)}", file=sys.stderr)
+        print(own_traceback(error) or TRACEBACK, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nthermojax: interrupted; nothing of this run was kept", file=sys.stderr)
+        return 130
 
 
 def dispatch(arguments: list[str]) -> int:

@@ -117,7 +117,7 @@ class Driven(AbstractStudy):
 
     def run(self, key, progress: Progress) -> Record:
         train_key, *keys = jax.random.split(key, 3)
-        systems = {self.columns[0]: self.system}
+        systems: dict[str, AbstractSystem] = {self.columns[0]: self.system}
         fit = None if self.training is None else self.train(self.training, train_key, progress)
         if fit is not None:
             systems["optimized"] = fit.system
