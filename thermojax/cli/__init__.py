@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
@@ -19,6 +20,13 @@ usage: thermojax COMMAND ...
 """
 
 
+COMMANDS = {  # name: file and function
+    "run": "run:run",
+    "check": "check:check",
+    "init": "init:init",
+    "list": "kinds:list_kinds",
+    "schema": "schema:schema",
+}
 TRACEBACK = "  set THERMOJAX_TRACEBACK=1 to see where this comes from"
 
 
@@ -65,19 +73,14 @@ def dispatch(arguments: list[str]) -> int:
 
         print(f"thermojax {__version__}")
         return 0
-    found = commands()
-    if name not in found:
+    if name not in COMMANDS:
         raise UserError(
-            f"no command '{name}': expected one of {', '.join(found)}{nearest(name, found)}"
+            f"no command '{name}': expected one of {', '.join(COMMANDS)}{nearest(name, COMMANDS)}"
         )
-    return found[name](rest)
+    return command(name)(rest)
 
 
-def commands() -> dict[str, Callable[[list[str]], int]]:
-    from .check import check
-    from .init import init
-    from .kinds import list_kinds
-    from .run import run
-    from .schema import schema
-
-    return {"run": run, "check": check, "init": init, "list": list_kinds, "schema": schema}
+def command(name: str) -> Callable[[list[str]], int]:
+    """The function behind a command; only its own file is imported."""
+    module, _, function = COMMANDS[name].partition(":")
+    return getattr(importlib.import_module(f".{module}", __name__), function)

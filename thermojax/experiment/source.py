@@ -164,19 +164,25 @@ def locate(name: str, folders: tuple[Path, ...]) -> Path | None:
     parts = name.split(".")
     if not all(parts):
         return None
-    roots = [Path(entry) for entry in sys.path] + list(folders)
     if parts[0] == PACKAGE.name:
-        roots = [PACKAGE.parent]
+        return file_in(PACKAGE.parent, parts)
+    for root in (*map(Path, sys.path), *folders):
+        if (file := file_in(root, parts)) is not None:
+            return file
     try:
-        spec = importlib.util.find_spec(parts[0])  # imports nothing for a name without dots
+        # Where it is installed by other means; nothing is imported for a name without dots.
+        spec = importlib.util.find_spec(parts[0])
     except (ImportError, ValueError):
         spec = None
-    if spec is not None:
-        roots += [Path(place).parent for place in spec.submodule_search_locations or ()]
-    for root in roots:
-        place = root.joinpath(*parts)
-        # The stub first: a package with lazy names has them there.
-        for file in (place / "__init__.pyi", place / "__init__.py", place.with_suffix(".py")):
-            if file.is_file():
-                return file
+    places = () if spec is None else spec.submodule_search_locations or ()
+    return next((file for x in places if (file := file_in(Path(x).parent, parts))), None)
+
+
+def file_in(root: Path, parts: list[str]) -> Path | None:
+    """The file of a module below a root."""
+    place = root.joinpath(*parts)
+    # The stub first: a package with lazy names has them there.
+    for file in (place / "__init__.pyi", place / "__init__.py", place.with_suffix(".py")):
+        if file.is_file():
+            return file
     return None
