@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import UserError, one_line, shortened
-from .yaml_file import Place, read_yaml
+from .yaml_file import Place, read_yaml, refuse_deep
 
 DEFAULTS = "defaults"
+DEEPEST_CHAIN = 10  # of files that include files
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def read_with_defaults(
     """Values, places and files of a file merged over its defaults; `chain` includes it."""
     values, places = read_yaml(file)
     chain = (*chain, file)
+    if len(chain) > DEEPEST_CHAIN:
+        raise UserError(f"{file}: files include files more than {DEEPEST_CHAIN} deep: merge some")
     merged: dict[str, Any] = {}
     merged_places: dict[str, Place] = {}
     files: tuple[Path, ...] = (file,)
@@ -143,6 +146,7 @@ def lay_over(base: DictConfig, override: str) -> list[str]:
         raise UserError(f"override {shortened(override)}: write {DEFAULTS} into the config file")
     place = f"override {shortened(override)}"
     try:
+        refuse_deep(f"value: {value}", Path(place))
         parsed: Any = OmegaConf.to_container(OmegaConf.create(f"value: {value}"))
         (old, made), new = present(base, key, place), parsed["value"]
         # A mapping with a kind is an object of its own, not a change of the one that is there.

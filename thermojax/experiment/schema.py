@@ -69,13 +69,19 @@ def config_schema() -> dict[str, Any]:
 def note_parts(signature: Signature, found: dict[str, Any]) -> None:
     """Add the classes that are asked for by name, such as settings without a kind."""
     for argument in signature.arguments.values():
-        options = argument.hint.options if isinstance(argument.hint, Union) else (argument.hint,)
-        for option in options:
+        for option in members(argument.hint):
             if isinstance(option, Instance) and option.target not in found:
                 inner = describe(option.target, [])
                 if not inner.missing:
                     found[option.target] = object_schema(inner, None)
                     note_parts(inner, found)
+
+
+def members(hint: Hint) -> list[Hint]:
+    """A type and all that it is made of."""
+    inner = hint.options if isinstance(hint, Union) else ()
+    inner = (hint.item,) if isinstance(hint, ListOf) else inner
+    return [hint, *(found for part in inner for found in members(part))]
 
 
 def object_schema(signature: Signature, kind: str | None) -> dict[str, Any]:

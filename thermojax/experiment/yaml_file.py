@@ -117,6 +117,8 @@ def yaml_problem(error: yaml.YAMLError) -> str:
         problem = "a tag that builds a Python object: only plain YAML is read"
     elif "could not determine a constructor" in problem:
         problem = f"{problem.rpartition(' ')[2]} is an unknown tag: only plain YAML is read"
+    elif "another document" in problem:
+        problem = "a second document begins (---): expected one"
     elif "mapping values are not allowed" in problem:
         problem = "a second ': ' in one line, or wrong indentation: quote the text, or indent it"
     return f"{line}: {problem}"
