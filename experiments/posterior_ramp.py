@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -31,22 +31,22 @@ class Training:
     clearer one to start from; the steps at the full duration then finish the work.
     """
 
-    batch: int
-    steps: int
-    dt: float
-    learning_rate: float  # relative change of a value per step
-    rehearsal_share: float  # of the duration
-    rehearsal_steps: int
-    rehearsal_rate: float
-    floor: float = 1e-3  # values below it learn as if they were it
+    batch: Annotated[int, "> 0"]
+    steps: Annotated[int, "> 0"]
+    dt: Annotated[float, "> 0"]
+    learning_rate: Annotated[float, "> 0"]  # relative change of a value per step
+    rehearsal_share: Annotated[float, "> 0", "<= 1"]  # of the duration
+    rehearsal_steps: Annotated[int, "> 0"]
+    rehearsal_rate: Annotated[float, "> 0"]
+    floor: Annotated[float, "> 0"] = 1e-3  # values below it learn as if they were it
 
 
 @dataclass(frozen=True)
 class Testing:
     """How both schedules are measured: once, on fresh paths, `chunk` at a time."""
 
-    batch: int
-    chunk: int
+    batch: Annotated[int, ">= 2"]
+    chunk: Annotated[int, "> 0"]
 
 
 class PosteriorRamp(AbstractStudy):
@@ -74,11 +74,11 @@ class PosteriorRamp(AbstractStudy):
     def __init__(
         self,
         data: Table,
-        prior_variance: float,
+        prior_variance: Annotated[float, "> 0"],
         bath: tj.Bath,
-        duration: float,
-        dt: float,
-        knots: int,
+        duration: Annotated[float, "> 0"],
+        dt: Annotated[float, "> 0"],
+        knots: Annotated[int, ">= 2"],
         training: Training,
         evaluation: Testing,
     ):
@@ -88,24 +88,12 @@ class PosteriorRamp(AbstractStudy):
                 count_steps(duration, step, None)
             except ValueError as error:
                 raise ValueError(str(error).replace("dt", name, 1)) from None
-        for name, value in (
-            ("prior_variance", prior_variance),
-            ("training.batch", training.batch),
-            ("training.steps", training.steps),
-            ("training.learning_rate", training.learning_rate),
-            ("training.rehearsal_steps", training.rehearsal_steps),
-            ("training.rehearsal_rate", training.rehearsal_rate),
-            ("training.floor", training.floor),
-            ("evaluation.chunk", evaluation.chunk),
-        ):
-            if not value > 0:
-                raise ValueError(f"{name} = {value}: expected a positive number")
         if not training.dt / duration <= training.rehearsal_share <= 1:
             raise ValueError(
                 f"training.rehearsal_share = {training.rehearsal_share}: expected a share of the "
                 "duration, up to 1 and longer than a step"
             )
-        if evaluation.batch < 2 or evaluation.batch % evaluation.chunk:
+        if evaluation.batch % evaluation.chunk:
             raise ValueError(
                 f"evaluation.batch = {evaluation.batch}: expected a multiple of evaluation.chunk "
                 f"= {evaluation.chunk}, two paths at least"

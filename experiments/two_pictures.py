@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,9 @@ ENTRIES = (
 )
 
 
-def logistic_ramp(inputs: list[float], labels: list[float], prior_variance: float):
+def logistic_ramp(
+    inputs: list[float], labels: list[float], prior_variance: Annotated[float, "> 0"]
+) -> tj.Interpolation:
     """From the prior N(0, v) of one slope x to its posterior, p(y = 1 | a) = 1/(1 + exp(-a x))."""
     if len(inputs) != len(labels):
         raise ValueError(f"labels has {len(labels)} numbers: expected {len(inputs)}, as inputs")
@@ -61,20 +63,18 @@ class TwoPictures(AbstractStudy):
         potential: tj.AbstractPotential,
         protocol: tj.AbstractProtocol,
         bath: tj.Bath,
-        dt: float,
-        batch: int,
-        snapshots: int,
-        cells: int,
+        dt: Annotated[float, "> 0"],
+        batch: Annotated[int, ">= 100"],  # to tell the errors
+        snapshots: Annotated[int, ">= 2"],
+        cells: Annotated[int, "> 0"],
         lower: float | None = None,
         upper: float | None = None,
     ):
         steps = count_steps(protocol.duration, dt, None)
-        if snapshots < 2 or steps % (snapshots - 1):
+        if steps % (snapshots - 1):
             raise ValueError(
                 f"snapshots = {snapshots}: expected one more than a divisor of the {steps} steps"
             )
-        if batch < 100:
-            raise ValueError(f"batch = {batch}: expected at least 100 paths, to tell the errors")
         self.system = tj.Overdamped(potential, protocol, bath)
         self.solver = tj.FokkerPlanck(lower, upper, cells)
         self.dt, self.batch, self.snapshots = dt, batch, snapshots

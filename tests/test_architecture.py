@@ -24,7 +24,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 
 # From the bottom to the top: a file may import from its own level and from those below.
 LEVELS = (
-    ("_component", "_files", "_tree", "version"),
+    ("_lazy", "_component", "_files", "_tree", "version"),
     ("checkpoint",),
     ("potential",),
     ("protocol",),
@@ -125,8 +125,8 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path, monkeypatch):
 
 
 def exported() -> dict[str, object]:
-    """What `thermojax/__init__.py` hands out, by the names it gives."""
-    tree = ast.parse((HOUSE / "__init__.py").read_text())
+    """What thermojax hands out, by the names that its stub gives."""
+    tree = ast.parse((HOUSE / "__init__.pyi").read_text())
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     names = [alias.asname or alias.name for node in imports for alias in node.names]
     return {name: getattr(thermojax, name) for name in names if not name.startswith("__")}
@@ -215,13 +215,42 @@ def test_files_stay_short(file):
     assert len(file.read_text().splitlines()) <= LONGEST_FILE, "a second concept: split the file"
 
 
-def test_import_loads_only_what_a_simulation_needs():
-    program = "import sys, thermojax; print(*sys.modules)"
+def loaded_after(program: str) -> set[str]:
+    """The packages that a program has imported at its end, in an interpreter of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
     )
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    return {name.partition(".")[0] for name in done.stdout.split("\n")[-2].split()}
+
+
+def test_import_loads_nothing_heavy():
+    loaded = loaded_after("import thermojax, thermojax.cli")
+    assert not loaded & {"jax", "numpy", "diffrax", *NOT_FOR_EVERYONE}
+
+
+def test_names_load_only_what_a_simulation_needs():
+    loaded = loaded_after("import thermojax; [getattr(thermojax, x) for x in dir(thermojax)]")
     assert "diffrax" in loaded and not loaded & set(NOT_FOR_EVERYONE)
+
+
+def test_names_are_not_hidden_by_modules_spelled_alike():
+    """`thermojax.check` and `thermojax.optimize` are functions, and modules hold them."""
+    loaded_after(
+        "import thermojax as tj\n"
+        "from thermojax.check import Report\n"
+        "from thermojax.optimize.fit import Fit\n"
+        "import thermojax.optimize, pickle\n"
+        "assert tj.check.__name__ == 'check' and tj.optimize.__name__ == 'optimize'\n"
+        "assert pickle.loads(pickle.dumps(tj.MeanWork)) is tj.MeanWork\n"
+        "assert tj.Report is Report and tj.Fit is Fit and tj.potential.Gaussian is tj.Gaussian\n"
+        "assert {'Harmonic', '__version__'} <= set(dir(tj)) and not hasattr(tj, 'Harmnic')\n"
+        "from thermojax import *\n"
+        "assert Harmonic is tj.Harmonic"
+    )
 
 
 def unmentioned(text: str) -> list[str]:

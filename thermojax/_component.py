@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -14,6 +14,8 @@ from jax.typing import ArrayLike
 
 # What a constructor takes for an array: `floating` makes it one. Lists may be nested.
 Numbers: TypeAlias = ArrayLike | Sequence[Any]
+# The same with a range: configs are checked against the note before anything is built.
+Positive: TypeAlias = Annotated[Numbers, "> 0"]
 
 
 class AbstractComponent(eqx.Module):

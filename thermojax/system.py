@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -11,6 +11,9 @@ from jaxtyping import Array, PyTree
 from ._component import AbstractComponent, floating, positive, require
 from .potential import AbstractPotential
 from .protocol import AbstractProtocol, reversed_in_time
+
+# Numbers, schedules or pytrees of them; the note is read where a config is checked.
+PositiveAny: TypeAlias = Annotated[Any, "> 0"]
 
 
 class Bath(AbstractComponent):
@@ -28,7 +31,9 @@ class Bath(AbstractComponent):
     friction: Any
     mass: Any
 
-    def __init__(self, temperature: Any = 1.0, friction: Any = 1.0, mass: Any = 1.0):
+    def __init__(
+        self, temperature: PositiveAny = 1.0, friction: PositiveAny = 1.0, mass: PositiveAny = 1.0
+    ):
         self.temperature = checked("temperature", temperature)
         self.friction = checked("friction", friction)
         self.mass = checked("mass", mass)

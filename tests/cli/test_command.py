@@ -1,12 +1,15 @@
 """The command: every mistake is one sentence and exit code 2, and leaves nothing behind."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from thermojax.cli import main
+from thermojax.experiment import load
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "logistic_breast_cancer.yaml"
@@ -35,23 +38,23 @@ def refused(capsys, tmp_path, monkeypatch):
         ("bath.temprature=1", ["unknown key 'bath.temprature'", "did you mean 'temperature'?"]),
         ("traning.steps=1", ["unknown key 'traning'", "did you mean 'training'?"]),
         ("training.step=1", ["unknown key 'training.step'", "did you mean 'steps'?"]),
-        ("bath.temperature=-1", ["bath.temperature = -1.0", "positive"]),
-        ("bath.temperature=2", ["bath.temperature = 2.0", "expected 1"]),
-        ("duration=-3", ["duration = -3.0", "positive time"]),
+        ("bath.temperature=-1", ["bath.temperature = -1:", "positive"]),
+        ("bath.temperature=2", ["bath.temperature = 2", "expected 1"]),
+        ("duration=-3", ["duration = -3:", "positive number"]),
         ("dt=200", ["dt = 200 is larger than the duration 100", "smaller dt"]),
-        ("dt=-1", ["dt = -1: expected a positive time step"]),
+        ("dt=-1", ["dt = -1: expected a positive number"]),
         ("training.dt=200", ["training.dt = 200 is larger than the duration 100"]),
         ("training.batch=0", ["training.batch = 0", "positive"]),
         ("evaluation.chunk=1000", ["evaluation.batch = ", "multiple of evaluation.chunk = 1000"]),
-        ("knots=1", ["knots = 1: expected at least two"]),
+        ("knots=1", ["knots = 1: expected a whole number, 2 or more"]),
         ("data.file=none.csv", ["none.csv", "no such data file"]),
         ("data.target=benin", ["no column 'benin'", "did you mean 'benign'?"]),
         ("data.target=mean area", ["column 'mean area' = 1001", "0 or 1"]),
         ("seed=abc", ["seed = 'abc'", "whole number"]),
         ("precision=float23", ["precision = 'float23'", "did you mean 'float32'?"]),
         ("kind=experiments.posterior_ramp:Posterior", ["no 'Posterior'", "'PosteriorRamp'"]),
-        ("kind=Bath", ["unknown key", "Bath takes temperature"]),
-        ("=3", ["expected an override key=value"]),
+        ("kind=Bath", ["kind = Bath: expected an AbstractStudy"]),
+        ("=3", ["override =3: expected key=value"]),
     ],
 )
 def test_bad_settings(refused, override, said):
@@ -64,7 +67,7 @@ def test_bad_files(refused, tmp_path):
     assert "no such config file" in refused("run", "nothing.yaml")
     assert "expected a number" in refused("run", CONFIG, f"data.file={bad_table(tmp_path)}")
     (tmp_path / "bath.yaml").write_text("kind: Bath\n")
-    assert "is no study" in refused("run", "bath.yaml")
+    assert "expected an AbstractStudy" in refused("run", "bath.yaml")
 
 
 def bad_table(folder):
@@ -103,6 +106,8 @@ class Drive(AbstractStudy):
     def __init__(self, potential: tj.AbstractPotential, fail: str = "no"):
         self.potential, self.fail = potential, fail
     def run(self, key, progress):
+        if self.fail == "bug":
+            return {}["nothing"]
         if self.fail == "interrupt":
             raise KeyboardInterrupt  # twice Ctrl-C
         if self.fail == "disk":
@@ -181,6 +186,49 @@ def test_as_a_process(tmp_path):
     )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == (
-        "thermojax: command line: bath.mass = -2.0: expected positive and finite\n"
+        "thermojax: override bath.mass=-2: bath.mass = -2: expected a positive number, or a list\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_users_own_code(user, capsys, monkeypatch):
+    monkeypatch.chdir(user)
+    assert main(["run", "my.yaml", "potential.kind=Harmonic", "fail=bug"]) == 1
+    out, err = capsys.readouterr()
+    first, file, line = err.splitlines()
+    assert out == "" and first == "thermojax: KeyError: 'nothing'"
+    assert file.endswith('my_study.py", line 15, in run') and line.strip().startswith("return {}")
+    assert not (user / "runs").exists()
+    with pytest.raises(KeyError):
+        main(["run", "my.yaml", "fail=bug", "--verbose"])
+    assert "compiled programs: " in capsys.readouterr().err
+
+
+def test_flags(user, refused, capsys, monkeypatch):
+    assert "seed = 'x': expected a whole number" in refused("run", "my.yaml", "--seed", "x")
+    assert "--device tpu: expected cpu or gpu" in refused("run", "my.yaml", "--device", "tpu")
+    monkeypatch.chdir(user)
+    arguments = ["run", "my.yaml", "potential.kind=Harmonic", "--seed", "7", "--x64", "--no-cache"]
+    assert main([*arguments, "--device", "cpu", "--out", "out"]) == 0
+    results = load(user / "out")
+    assert results.attributes["seed"] == 7
+    assert "precision: float64" in results["config"] and "seed: 7" in results["config"]
+    assert "THERMOJAX_CACHE" not in os.environ
+
+
+@pytest.mark.parametrize("wish", ["off", "some folder"])
+def test_cache(tmp_path, monkeypatch, wish):
+    import jax
+
+    from thermojax.experiment.runner import computing
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("THERMOJAX_CACHE", wish)
+    settings: Any = jax.config  # made at run time
+    before = settings.jax_compilation_cache_dir
+    with computing("float64"):
+        if wish == "off":
+            assert not settings.jax_enable_compilation_cache
+        else:
+            assert before or settings.jax_compilation_cache_dir == "some folder"
+    assert settings.jax_compilation_cache_dir == before and settings.jax_enable_compilation_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
@@ -16,14 +17,31 @@ usage: thermojax COMMAND ...
   compare DIR DIR ...                      the settings in which runs differ, and their numbers
   report DIR [--svg] [--pdf] [--animate]   the report again, from the stored results alone
   check package.module:MyPotential         say what is wrong with a potential
-  list                                     every kind that a config can name
+  init NAME                                a new folder with a config and a potential to start from
+  list [KIND]                              every kind that a config can name, or one in full
+  schema                                   a JSON schema of configs, for editors
   --version, --help                        `thermojax COMMAND --help` says more
 """
 
 
+COMMANDS = {  # name: file and function
+    "run": "run:run",
+    "resume": "resume:resume",
+    "sweep": "sweep:sweep",
+    "compare": "compare:compare",
+    "report": "report:report",
+    "check": "check:check",
+    "init": "init:init",
+    "list": "kinds:list_kinds",
+    "schema": "schema:schema",
+}
+TRACEBACK = "  set THERMOJAX_TRACEBACK=1 to see where this comes from"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. **Returns:** 0; 2 for a user's mistake; 130 after Ctrl-C."""
-    from ..experiment.errors import UserError
+    """Run a command. **Returns:** 0; 2 for a user's mistake; 1 for an error that nobody
+    foresaw; 130 after Ctrl-C."""
+    from ..experiment.errors import UserError, one_line, own_traceback
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
@@ -33,13 +51,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return dispatch(arguments)
     except UserError as error:
         print(f"thermojax: {error}", file=sys.stderr)
+        if error.detail:
+            print(error.detail, file=sys.stderr)
         return 2
-    except KeyboardInterrupt as stop:
-        print(f"\nthermojax: {stop or 'interrupted'}", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our output has gone, as in `thermojax list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        # Not foreseen: ours, or that of a class of the user's; said as shortly as a mistake.
+        if os.environ.get("THERMOJAX_TRACEBACK") or "--verbose" in arguments:
+            raise
+        print(f"thermojax: {type(error).__name__}: {one_line(error)}", file=sys.stderr)
+        print(own_traceback(error) or TRACEBACK, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"\nthermojax: {stop or 'interrupted'}", file=sys.stderr)
+        return 130
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -54,29 +81,14 @@ def dispatch(arguments: list[str]) -> int:
 
         print(f"thermojax {__version__}")
         return 0
-    found = commands()
-    if name not in found:
+    if name not in COMMANDS:
         raise UserError(
-            f"no command '{name}': expected one of {', '.join(found)}{nearest(name, found)}"
+            f"no command '{name}': expected one of {', '.join(COMMANDS)}{nearest(name, COMMANDS)}"
         )
-    return found[name](rest)
+    return command(name)(rest)
 
 
-def commands() -> dict[str, Callable[[list[str]], int]]:
-    from .check import check
-    from .compare import compare
-    from .kinds import list_kinds
-    from .report import report
-    from .resume import resume
-    from .run import run
-    from .sweep import sweep
-
-    return {
-        "run": run,
-        "resume": resume,
-        "sweep": sweep,
-        "compare": compare,
-        "report": report,
-        "check": check,
-        "list": list_kinds,
-    }
+def command(name: str) -> Callable[[list[str]], int]:
+    """The function behind a command; only its own file is imported."""
+    module, _, function = COMMANDS[name].partition(":")
+    return getattr(importlib.import_module(f".{module}", __name__), function)

@@ -1,30 +1,62 @@
-"""`thermojax list`: every kind that a config can name."""
+"""`thermojax list`: every kind that a config can name, what it is and what it takes."""
 
 from __future__ import annotations
 
-import inspect
+import textwrap
 from pathlib import Path
 
+from ..experiment.hints import Anything
+from ..experiment.registry import KINDS, describe
+from ..experiment.signatures import Signature
 from .arguments import Parser
+
+WIDTH = 100
 
 
 def list_kinds(arguments: list[str]) -> int:
-    parser = Parser("list", "Every kind that a config can name, and what it is.")
-    if parser.read(arguments) is None:
+    parser = Parser("list", "Every kind that a config can name, and what it takes.")
+    parser.add_argument(
+        "kind", nargs="?", help="one kind, or package.module:Class: its whole documentation"
+    )
+    options = parser.read(arguments)
+    if options is None:
         return 0
-    from ..experiment.registry import KINDS, find
-
-    width = max(len(name) for family in KINDS.values() for name in family)
+    if options.kind is not None:
+        print("\n".join(explained(options.kind)))
+        return 0
     for family, members in KINDS.items():
         print(f"{family}:")
         for name in members:
-            text = inspect.getdoc(find(name, [Path.cwd()])) or ""
-            print(f"  {name.ljust(width)}  {first_line(text)}")
+            signature = describe(name, [])
+            print(wrapped(call(name, signature), "  ", "      "))
+            print(wrapped(signature.summary, "      ", "      "))
     print("A class of your own: kind: package.module:Class")
+    print("One kind in full: thermojax list KIND")
     return 0
 
 
-def first_line(text: str) -> str:
-    """The first sentence of a docstring, its equation left out where that is long."""
-    line = text.strip().split("\n")[0]
-    return line if len(line) <= 100 else line[:97] + "..."
+def call(name: str, signature: Signature) -> str:
+    """`Linear(start, end, duration=1.0)`: arguments without a default are required."""
+    said = [
+        argument.name + ("" if argument.default is None else f"={argument.default}")
+        for argument in signature.arguments.values()
+    ]
+    return f"{name}({', '.join(said)})"
+
+
+def explained(kind: str) -> list[str]:
+    """Call, types and docstring of one kind."""
+    signature = describe(kind, [Path.cwd()], "list")
+    lines = [wrapped(call(kind, signature), "", "    "), ""]
+    width = max(map(len, signature.arguments), default=0)
+    for argument in signature.arguments.values():
+        needed = "required" if argument.default is None else f"default {argument.default}"
+        words = "" if isinstance(argument.hint, Anything) else f"{argument.hint.words()}; "
+        lines.append(f"  {argument.name.ljust(width)}  {words}{needed}")
+    return [*lines, "", signature.doc]
+
+
+def wrapped(text: str, first: str, other: str) -> str:
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=other, break_long_words=False
+    )

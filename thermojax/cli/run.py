@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from ..version import __version__
 from .arguments import Parser
 
 
@@ -19,14 +25,71 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--out", metavar="DIR", help="output folder (runs/<name of the config> when left out)"
     )
+    parser.add_argument("--seed", metavar="N", help="the same as seed=N")
+    parser.add_argument("--x64", action="store_true", help="the same as precision=float64")
+    parser.add_argument("--device", metavar="cpu|gpu", help="where to compute (JAX's own choice)")
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="compile anew: neither read nor write the cache of compiled programs "
+        "(~/.cache/thermojax, or the folder in THERMOJAX_CACHE)",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="show all settings first, and whole tracebacks"
+    )
     options = parser.read(arguments)
     if options is None:
         return 0
+    from ..experiment.config import read_config
+    from ..experiment.plan import RUNNER_KEYS, STUDY, plan
+
+    # Most mistakes are answered here, before anything heavy is loaded.
+    overrides = [*options.overrides, *overrides_of(options)]
+    config = read_config(options.config, overrides)
+    plan(config, RUNNER_KEYS, STUDY)
+    from ..experiment.device import on_device
     from ..experiment.runner import run as run_study
 
-    folder = run_study(options.config, options.overrides, options.out)
+    with variables(options), on_device(options.device):
+        if options.verbose:
+            print(f"{config.text}\n{place_of_work()}", file=sys.stderr)
+        folder = run_study(options.config, overrides, options.out)
     print(said(folder))
     return 0
+
+
+def overrides_of(options: argparse.Namespace) -> list[str]:
+    """The options that are settings of the config by another name."""
+    seed = [] if options.seed is None else [f"seed={options.seed}"]
+    return [*seed, *(["precision=float64"] if options.x64 else [])]
+
+
+@contextmanager
+def variables(options: argparse.Namespace) -> Iterator[None]:
+    """The environment that the options ask for, set back afterwards."""
+    wanted = {"THERMOJAX_CACHE": "off"} if options.no_cache else {}
+    wanted |= {"THERMOJAX_TRACEBACK": "1"} if options.verbose else {}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def place_of_work() -> str:
+    """Device, versions and cache in one line."""
+    import jax
+
+    from ..experiment.runner import cache_folder
+
+    device = jax.config.jax_default_device or jax.devices()[0]  # pyright: ignore
+    cache = cache_folder() or "off"
+    return f"thermojax {__version__}, jax {jax.__version__} on {device}; compiled programs: {cache}"
 
 
 def said(folder: Path) -> str:

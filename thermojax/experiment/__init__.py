@@ -1,6 +1,5 @@
 """Experiments as files: a config in, results and a report out."""
 
-from .errors import UserError as UserError
-from .store import Record as Record
-from .store import load as load
-from .study import AbstractStudy as AbstractStudy
+from .._lazy import attach
+
+attach(__name__)

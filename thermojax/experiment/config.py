@@ -1,7 +1,8 @@
-"""A config file: YAML with the place of every key remembered, and overrides on top."""
+"""A config: a YAML file, the files that it includes, and overrides on top."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,43 +11,49 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from .errors import UserError, one_line
+from .errors import UserError, one_line, shortened
+from .yaml_file import Place, read_yaml, refuse_deep
+
+DEFAULTS = "defaults"
+DEEPEST_CHAIN = 10  # of files that include files
 
 
 @dataclass(frozen=True)
 class Config:
     """Plain values, and where each came from.
 
-    - `values`: nested dicts, lists and scalars, interpolations resolved.
-    - `lines`: dotted key -> line in the file, from 1.
-    - `overridden`: dotted keys that came from the command line.
+    - `file`: the one that was asked for. `values`: nested dicts, lists and scalars,
+      interpolations resolved.
+    - `places`: dotted key -> file and line. `overridden`: dotted key -> the override as it was
+      typed, for keys from the command line.
+    - `files`: the file and all that it includes.
     """
 
     file: Path
     values: dict[str, Any]
-    lines: dict[str, int]
-    overridden: frozenset[str]
+    places: dict[str, Place]
+    overridden: dict[str, str]
+    files: tuple[Path, ...]
 
     def where(self, key: str) -> str:
         """The place of a key, or of the nearest mapping around it, for errors."""
-        if any(given.startswith(f"{key}.") for given in self.overridden) and key:
-            return "command line"
         while key:
             if key in self.overridden:
-                return "command line"
-            if key in self.lines:
-                return f"{self.file}, line {self.lines[key]}"
+                return f"override {self.overridden[key]}"
+            if key in self.places:
+                return str(self.places[key])
             key = key.rpartition(".")[0]
         return str(self.file)
 
-    def error(self, key: str, message: str) -> UserError:
-        return UserError(f"{self.where(key)}: {message}")
+    def error(self, key: str, message: str, detail: str = "") -> UserError:
+        """A mistake at a key: place, then message."""
+        return UserError(f"{self.where(key)}: {message}", detail)
 
     @property
     def folders(self) -> list[Path]:
         """Where modules and data files are looked for, in this order."""
-        here = self.file.resolve().parent
-        return list(dict.fromkeys([Path.cwd(), here, here.parent]))
+        beside = [file.resolve().parent for file in self.files]
+        return list(dict.fromkeys([Path.cwd(), *beside, *(place.parent for place in beside)]))
 
     @property
     def text(self) -> str:
@@ -55,78 +62,125 @@ class Config:
 
 
 def read_config(file: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
-    """Read a YAML file and lay `a.b=value` overrides over it.
+    """Read a YAML file, put it on top of the files under its `defaults`, and overrides on that.
 
-    Only plain YAML is read: tags that would build Python objects are refused.
+    `defaults: other.yaml`, or a list of files, includes others, looked for beside the including
+    file; later ones win, and the file itself over all of them. Mappings merge, but for those that
+    name another `kind`, which replace what was there; lists are replaced. An override is
+    `a.b=value`, the value read as YAML; `a.0.b=value` reaches into a list.
 
     **Raises:** UserError for a missing file, YAML that cannot be parsed (with its line),
-    duplicate keys, a file that is no mapping, and overrides that are not `key=value`.
+    duplicate keys, files that include each other, and overrides that are not `key=value`.
     """
     file = Path(file)
+    values, places, files = read_with_defaults(file, ())
+    base = OmegaConf.create(values)
+    overridden: dict[str, str] = {}
+    for override in overrides:
+        for key in lay_over(base, override):
+            overridden.pop(key, None)  # the last one wins, and is the one to be named
+            overridden[key] = shortened(override)
     try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{file}: there is no such config file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as text in UTF-8 ({one_line(error)})") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        base = OmegaConf.create(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}{yaml_problem(error)}") from None
+        resolved = OmegaConf.to_container(base, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"{file}: {one_line(error)}") from None
-    if not isinstance(base, DictConfig) or not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{file}: expected a mapping with keys such as 'kind: ...', found none")
-    lines: dict[str, int] = {}
-    note_lines(node, "", lines)
-    keys = [lay_over(base, override) for override in overrides]
-    try:
-        values = OmegaConf.to_container(base, resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{file}: {one_line(error)}") from None
-    # Keys that are no text are refused where the objects are built, with their place.
-    return Config(file, cast(dict[str, Any], values), lines, frozenset(keys))
+        key = str(getattr(error, "full_key", "") or "")
+        config = Config(file, {}, places, overridden, files)
+        raise config.error(
+            key, f"{key}: {one_line(str(error).split('full_key')[0])}: correct the name in ${{...}}"
+        ) from None
+    # Keys that are no text are refused where the arguments are checked, with their place.
+    return Config(file, cast(dict[str, Any], resolved), places, overridden, files)
 
 
-def lay_over(base: DictConfig, override: str) -> str:
-    """Apply one `a.b=value`; its dotted key."""
+def read_with_defaults(
+    file: Path, chain: tuple[Path, ...]
+) -> tuple[dict[str, Any], dict[str, Place], tuple[Path, ...]]:
+    """Values, places and files of a file merged over its defaults; `chain` includes it."""
+    values, places = read_yaml(file)
+    chain = (*chain, file)
+    if len(chain) > DEEPEST_CHAIN:
+        raise UserError(f"{file}: files include files more than {DEEPEST_CHAIN} deep: merge some")
+    merged: dict[str, Any] = {}
+    merged_places: dict[str, Place] = {}
+    files: tuple[Path, ...] = (file,)
+    names = values.pop(DEFAULTS, [])
+    place = places.pop(DEFAULTS, None)
+    for name in names if isinstance(names, list) else [names]:
+        if not isinstance(name, str) or not name:
+            raise UserError(f"{place}: {DEFAULTS} = {name!r}: expected the name of a YAML file")
+        other = file.parent / Path(name).expanduser()
+        if not other.is_file():
+            raise UserError(f"{place}: {DEFAULTS} = {name}: there is no file {other}")
+        if any(other.resolve() == seen.resolve() for seen in chain):
+            circle = " -> ".join(str(seen) for seen in (*chain, other))
+            raise UserError(
+                f"{place}: {DEFAULTS} = {name}: these files include each other ({circle}): "
+                "remove one of the lines"
+            )
+        below, below_places, below_files = read_with_defaults(other, chain)
+        merged = merge(merged, below)
+        merged_places |= below_places
+        files += below_files
+    return merge(merged, values), merged_places | places, tuple(dict.fromkeys(files))
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Mappings key by key, `above` winning; one that names another kind replaces."""
+    result = dict(below)
+    for key, value in above.items():
+        old = below.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            same = value.get("kind", old.get("kind")) == old.get("kind")
+            value = merge(old, value) if same else value
+        result[key] = value
+    return result
+
+
+def lay_over(base: DictConfig, override: str) -> list[str]:
+    """Apply one `a.b=value`; the dotted keys that it made."""
     key, separator, value = override.partition("=")
-    key = key.strip()
-    if not separator or not key or key.startswith(("-", ".")):
-        raise UserError(f"command line: '{override}': expected an override key=value")
+    key = re.sub(r"\[([^\].]*)\]", r".\1", key.strip())
+    if not separator or not key or not all(key.split(".")) or key.startswith("-"):
+        raise UserError(f"override {shortened(override)}: expected key=value, as in bath.mass=2")
+    if key.split(".")[0] == DEFAULTS:
+        raise UserError(f"override {shortened(override)}: write {DEFAULTS} into the config file")
+    place = f"override {shortened(override)}"
     try:
+        refuse_deep(f"value: {value}", Path(place))
         parsed: Any = OmegaConf.to_container(OmegaConf.create(f"value: {value}"))
-        OmegaConf.update(base, key, parsed["value"], merge=True)
-    except yaml.YAMLError:
-        raise UserError(f"command line: {key} = {value}: this value is no YAML") from None
+        (old, made), new = present(base, key, place), parsed["value"]
+        # A mapping with a kind is an object of its own, not a change of the one that is there.
+        both = isinstance(new, dict) and isinstance(old, dict)
+        OmegaConf.update(base, key, new, merge=both and "kind" not in new)
+    except (yaml.YAMLError, RecursionError):
+        raise UserError(f"{place}: this value is no YAML: quote texts with signs") from None
     except (OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"command line: cannot set {key}: {one_line(error)}; give the dotted name of a "
-            "setting, as in bath.temperature=2"
+            f"{place}: cannot set {key} ({one_line(error)}): give the dotted name of a setting, "
+            "as in bath.temperature=2"
         ) from None
-    return key
+    return [made, key]
 
 
-def note_lines(node: yaml.Node, prefix: str, lines: dict[str, int]) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            key = f"{prefix}{name.value}"
-            lines[key] = name.start_mark.line + 1
-            note_lines(value, f"{key}.", lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            lines[f"{prefix}{index}"] = value.start_mark.line + 1
-            note_lines(value, f"{prefix}{index}.", lines)
+def present(base: DictConfig, key: str, place: str) -> tuple[Any, str]:
+    """What the config holds at a key, None for nothing yet, and the shortest key that is new.
 
-
-def yaml_problem(error: yaml.YAMLError) -> str:
-    """`, line n: what is wrong`, with the words for the two commonest causes."""
-    mark = getattr(error, "problem_mark", None)
-    line = f", line {mark.line + 1}" if mark is not None else ""
-    problem = one_line(getattr(error, "problem", None) or error)
-    if "\\t" in problem:
-        problem = "a tab character: indent with spaces"
-    elif "python/" in problem:
-        problem = "a tag that builds a Python object: only plain YAML is read"
-    return f"{line}: {problem}"
+    **Raises:** UserError for a name, or a number that is too large, where it holds a list.
+    """
+    node: Any = OmegaConf.to_container(base)
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        if isinstance(node, list):
+            name, size = ".".join(parts[:depth]), len(node)
+            if not part.isdecimal() or int(part) >= size:
+                reach = f"{name}.0 to {name}.{size - 1}" if size > 1 else f"{name}.0"
+                cure = f"expected {reach}, or {name}=[...] for a new list"
+                raise UserError(f"{place}: {name} is a list of {size}: {cure}")
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            node = node.get(part)
+        else:
+            return None, ".".join(parts[:depth])
+        if node is None:
+            return None, ".".join(parts[: depth + 1])
+    return node, key

@@ -7,11 +7,14 @@ names costs nothing and a new component is one line here.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError, nearest, one_line
+from .errors import UserError, nearest, one_line, own_frames, own_traceback
+from .signatures import Signature, live_signature, signature_of
+from .source import Found, find_in, load
 
 KINDS: dict[str, dict[str, str]] = {
     "potential": {
@@ -23,6 +26,7 @@ KINDS: dict[str, dict[str, str]] = {
             "DoubleWell",
             "LogisticRegression",
             "Interpolation",
+            "Sum",
         )
     },
     "protocol": {
@@ -36,6 +40,7 @@ KINDS: dict[str, dict[str, str]] = {
         "Monotone.between": "thermojax.protocol:Monotone.between",
     },
     "system": {name: f"thermojax.system:{name}" for name in ("Bath", "Underdamped", "Overdamped")},
+    "study": {"Driven": "thermojax.experiment.driven:Driven"},
     "data": {"Table": "thermojax.experiment.data:Table"},
 }
 
@@ -43,6 +48,62 @@ KINDS: dict[str, dict[str, str]] = {
 def short_names() -> dict[str, str]:
     """Every registered name and where it points."""
     return {name: target for family in KINDS.values() for name, target in family.items()}
+
+
+def target_of(kind: Any, where: str) -> tuple[str, str]:
+    """(module, attribute) of a `kind`.
+
+    **Raises:** UserError for what is neither a registered name nor `package.module:Class`.
+    """
+    names = short_names()
+    if not isinstance(kind, str) or not kind:
+        raise UserError(f"{where} = {kind!r}: expected a name, see `thermojax list`")
+    module, _, attribute = names.get(kind, kind).partition(":")
+    if not all(part.isidentifier() for part in f"{module}.{attribute}".split(".")):
+        raise UserError(
+            f"{where} = {kind}: no registered kind has this name; use one of `thermojax list` or "
+            f"package.module:Class{nearest(kind, names)}"
+        )
+    return module, attribute
+
+
+def describe(kind: Any, folders: list[Path], where: str = "kind") -> Signature:
+    """The signature behind a `kind`: from its source, and imported only where that does not tell.
+
+    **Raises:** UserError for a name that leads nowhere, or a file that is no Python.
+    """
+    module, attribute = target_of(kind, where)
+    places = tuple(folders)
+    try:
+        source = load(module, places)
+        found = find_in(module, attribute, places)
+    except UserError as error:
+        raise UserError(f"{where} = {kind}: {error}") from None
+    if source is None and not exists(module):
+        raise no_module(module.partition(".")[0], folders, where)
+    if source is not None and found is None and not source.open:
+        raise UserError(
+            f"{where} = {kind}: {module} ({source.file}) has no '{attribute}'"
+            f"{nearest(attribute, (n for n in source.names if n[:1] != '_'))}"
+        )
+    told = signature_of(found) if isinstance(found, Found) else None
+    return told or live_signature(find(kind, folders, where))
+
+
+def exists(module: str) -> bool:
+    """Whether the package that should hold a module is there, as far as can be told unimported."""
+    try:
+        return importlib.util.find_spec(module.partition(".")[0]) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def no_module(missing: str, folders: list[Path], where: str) -> UserError:
+    looked = ", ".join(dict.fromkeys(str(folder) for folder in folders))
+    return UserError(
+        f"{where}: there is no module '{missing}' among the installed packages or in {looked}: "
+        "correct the name, or run from the folder that holds it"
+    )
 
 
 def find(kind: Any, folders: list[Path], where: str = "kind") -> Any:
@@ -53,16 +114,7 @@ def find(kind: Any, folders: list[Path], where: str = "kind") -> Any:
 
     **Raises:** UserError for a name that leads nowhere, or a module whose import fails.
     """
-    names = short_names()
-    if not isinstance(kind, str) or not kind:
-        raise UserError(f"{where} = {kind!r}: expected a name, see `thermojax list`")
-    target = names.get(kind, kind)
-    module_name, separator, attribute = target.partition(":")
-    if not separator:
-        raise UserError(
-            f"{where} = {kind}: no registered kind has this name; use one of `thermojax list` or "
-            f"package.module:Class{nearest(kind, names)}"
-        )
+    module_name, attribute = target_of(kind, where)
     module = import_module(module_name, folders, where)
     found: Any = module
     for part in attribute.split("."):
@@ -88,19 +140,17 @@ def import_module(name: str, folders: list[Path], where: str) -> Any:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(missing + "."):
-            looked = ", ".join(dict.fromkeys(str(folder) for folder in folders))
-            raise UserError(
-                f"{where}: there is no module '{missing}' among the installed packages or in "
-                f"{looked}: correct the name, or run from the folder that holds it"
-            ) from None
+            raise no_module(missing, folders, where) from None
         raise UserError(
             f"{where}: '{name}' needs the module '{missing}', which is not installed: "
-            f"pip install it{place_of(error)}"
+            f"pip install it{place_of(error)}",
+            own_traceback(error),
         ) from None
     except Exception as error:
         raise UserError(
             f"{where}: importing '{name}' failed with {type(error).__name__}: "
-            f"{one_line(error)}{place_of(error)}"
+            f"{one_line(error)}{place_of(error)}",
+            own_traceback(error),
         ) from None
 
 
@@ -108,10 +158,5 @@ def place_of(error: BaseException) -> str:
     """The file and line in the user's code that raised, for the end of a sentence."""
     if isinstance(error, SyntaxError):
         return ""  # its message holds the place
-    trace, place = error.__traceback__, ""
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if "importlib" not in file and file != __file__:
-            place = f" ({file}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    return place
+    frames = own_frames(error)
+    return f" ({frames[-1][0]}, line {frames[-1][1]})" if frames else ""

@@ -30,10 +30,10 @@ from .folder import (
     unwritable,
 )
 from .interrupt import Interrupted, stoppable
+from .plan import RUNNER_KEYS, STUDY, plan
 from .progress import Progress
 from .store import RESULTS, load, save, write_whole
 
-RUNNER_KEYS = ("seed", "precision")  # of the run itself; all other keys are the study's
 PRECISIONS = ("float32", "float64")
 
 
@@ -56,6 +56,7 @@ def run(
     progress = progress or Progress()
     config = read_config(file, overrides)
     _, precision = run_settings(config)
+    plan(config, RUNNER_KEYS, STUDY)  # most mistakes are answered here, before JAX is loaded
     folder = Path("runs") / config.file.stem if out is None else Path(out)
     check_free(folder)
     with computing(precision):
@@ -257,6 +258,9 @@ def computing(precision: str) -> Iterator[None]:
     known: Any = jax.config  # its settings are made at run time
     if not known.jax_compilation_cache_dir and (cache := cache_folder()) is not None:
         settings["jax_compilation_cache_dir"] = str(cache)
+        settings["jax_persistent_cache_min_compile_time_secs"] = 0.2  # 1 by default
+    if cache_is_off():
+        settings["jax_enable_compilation_cache"] = False
     before = {name: getattr(jax.config, name) for name in settings}
     for name, value in settings.items():
         jax.config.update(name, value)
@@ -267,11 +271,21 @@ def computing(precision: str) -> Iterator[None]:
             jax.config.update(name, value)
 
 
+def cache_is_off() -> bool:
+    return os.environ.get("THERMOJAX_CACHE", "").lower() in ("off", "no", "0")
+
+
 def cache_folder() -> Path | None:
-    """Where compiled programs are kept, or None where nothing can be written."""
-    base = os.environ.get("XDG_CACHE_HOME")
+    """Where compiled programs are kept, or None where nothing can be written.
+
+    The variable THERMOJAX_CACHE names another folder, or says `off`.
+    """
+    if cache_is_off():
+        return None
+    base, wish = os.environ.get("XDG_CACHE_HOME"), os.environ.get("THERMOJAX_CACHE")
     try:
         folder = (Path(base) if base else Path.home() / ".cache") / "thermojax"
+        folder = Path(wish) if wish else folder
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None

@@ -22,7 +22,7 @@ class AbstractStudy(abc.ABC):
     """
 
     question: ClassVar[str] = ""
-    columns: ClassVar[tuple[str, ...]] = ()
+    columns: tuple[str, ...] = ()  # of the class, or of one study where its settings decide
     headline: ClassVar[dict[str, str]] = {}
 
     @abc.abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, positive, require
+from .._component import Positive, floating, positive, require
 from .base import AbstractPotential
 
 
@@ -25,7 +25,7 @@ class DoubleWell(AbstractPotential):
     barrier: Float[Array, ""]
     separation: Float[Array, ""]
 
-    def __init__(self, barrier: Numbers = 1.0, separation: Numbers = 1.0):
+    def __init__(self, barrier: Positive = 1.0, separation: Positive = 1.0):
         self.barrier, self.separation = floating(barrier), floating(separation)
         require("barrier", self.barrier, positive, "a positive energy")
         require("separation", self.separation, positive, "a positive length")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, positive, require
+from .._component import Numbers, Positive, floating, positive, require
 from .base import AbstractProtocol
 
 
@@ -21,7 +21,7 @@ class Constant(AbstractProtocol):
     value: Float[Array, "*control"]
     duration: Float[Array, ""]
 
-    def __init__(self, value: Numbers = 0.0, duration: Numbers = 1.0):
+    def __init__(self, value: Numbers = 0.0, duration: Positive = 1.0):
         self.value, self.duration = floating(value), floating(duration)
         require("duration", self.duration, positive, "a positive time")
 
@@ -49,7 +49,7 @@ class Linear(AbstractProtocol):
     end: Float[Array, "*control"]
     duration: Float[Array, ""]
 
-    def __init__(self, start: Numbers, end: Numbers, duration: Numbers):
+    def __init__(self, start: Numbers, end: Numbers, duration: Positive):
         self.start, self.end, self.duration = floating(start), floating(end), floating(duration)
         require("duration", self.duration, positive, "a positive time")
         require_same_shape(start=self.start, end=self.end)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import abc
-from typing import Self
+from typing import Annotated, Self
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, known, positive, require
+from .._component import Numbers, Positive, floating, known, positive, require
 from .base import AbstractProtocol
 from .fixed import require_same_shape
 
@@ -39,7 +39,7 @@ class AbstractKnots(AbstractProtocol):
     def __init__(
         self,
         values: Numbers,
-        duration: Numbers,
+        duration: Positive,
         initial: Numbers | None = None,
         final: Numbers | None = None,
         lower: Numbers | None = None,
@@ -77,8 +77,8 @@ class AbstractKnots(AbstractProtocol):
         cls,
         initial: Numbers,
         final: Numbers,
-        duration: Numbers,
-        knots: int = 16,
+        duration: Positive,
+        knots: Annotated[int, ">= 2"] = 16,
         lower: Numbers | None = None,
         upper: Numbers | None = None,
         kicks: Numbers | None = None,

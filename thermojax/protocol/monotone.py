@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, positive, require
+from .._component import Numbers, Positive, floating, positive, require
 from .base import AbstractProtocol
 from .fixed import require_same_shape
 from .knots import checked_count, linear, optional
@@ -45,7 +45,7 @@ class Monotone(AbstractProtocol):
     def __init__(
         self,
         logits: Numbers,
-        duration: Numbers,
+        duration: Positive,
         initial: Numbers,
         final: Numbers,
         kicks: Numbers | None = None,
@@ -70,8 +70,8 @@ class Monotone(AbstractProtocol):
         cls,
         initial: Numbers,
         final: Numbers,
-        duration: Numbers,
-        knots: int = 16,
+        duration: Positive,
+        knots: Annotated[int, ">= 2"] = 16,
         kicks: Numbers | None = None,
         pinned: bool = False,
     ) -> Self:

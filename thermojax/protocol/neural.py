@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import Numbers, floating, positive, require
+from .._component import Numbers, Positive, floating, positive, require
 from .base import AbstractProtocol
 from .fixed import require_same_shape
 from .knots import check_bounds, clipped, optional
@@ -47,7 +47,7 @@ class Neural(AbstractProtocol):
     def __init__(
         self,
         network: eqx.Module,
-        duration: Numbers,
+        duration: Positive,
         initial: Numbers,
         final: Numbers,
         lower: Numbers | None = None,
@@ -76,11 +76,11 @@ class Neural(AbstractProtocol):
         cls,
         initial: Numbers,
         final: Numbers,
-        duration: Numbers,
+        duration: Positive,
         *,
         key: PRNGKeyArray,
-        width: int = 16,
-        depth: int = 2,
+        width: Annotated[int, ">= 1"] = 16,
+        depth: Annotated[int, ">= 1"] = 2,
         lower: Numbers | None = None,
         upper: Numbers | None = None,
         kicks: Numbers | None = None,

@@ -1,0 +1,78 @@
+"""Every config that is shipped runs, at a reduced size, and says what its comment says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from thermojax.cli import main
+from thermojax.experiment import load
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+# To compile the training takes longest: one of them trains, the others do in the slow test.
+TRAINED = ["training.steps=2", "training.batch=8", "protocol.knots=3"]
+MEASURED = ["evaluation.batch=512", "evaluation.chunk=512", "training=null"]
+
+
+def run(name, folder, *overrides):
+    assert main(["run", str(ROOT / "configs" / name), *overrides, "--out", str(folder)]) == 0
+    return load(folder)
+
+
+def near(estimate, exact, bias=0.0):
+    """Within 4.5 standard errors, and what the time step may add."""
+    return abs(float(estimate.value) - exact) < 4.5 * float(estimate.error) + bias
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda file: file.stem)
+def test_configs_are_short_and_say_what_they_do(config):
+    lines = config.read_text().splitlines()
+    assert len(lines) < 40 and lines[0].startswith("# ")
+    assert any(f"thermojax run configs/{config.name}" in line for line in lines)
+
+
+def test_dragged_trap(tmp_path, capsys):
+    results = run("dragged_trap.yaml", tmp_path / "out", *MEASURED[:2], *TRAINED, "dt=0.01")
+    linear = results["linear"]
+    assert near(linear["total_work"], 9.1969860, 0.04)  # Euler's lag: h/2 int 25 t e^-t dt
+    assert linear["free_energy_change"] == 0 and "effective_samples" not in linear
+    assert near(linear["dissipated_work"], 9.1969860, 0.04)
+    assert results["training"]["loss"].shape == (2,)
+    assert "dissipated work" in capsys.readouterr().out
+
+
+def test_double_well(tmp_path):
+    results = run("double_well.yaml", tmp_path / "out", *MEASURED, "dt=0.01")
+    assert near(results["linear"]["total_work"], 6.6217, 0.05)
+    assert results["linear"]["free_energy_change"] == 0
+
+
+def test_gaussian_inference(tmp_path):
+    results = run("gaussian_inference.yaml", tmp_path / "out", *MEASURED, "dt=0.02")
+    linear = results["linear"]
+    assert near(linear["work"], 3.6819852224, 0.02)
+    # The exponential average of 512 paths; its bias is far below its error here.
+    assert near(linear["free_energy_change"], 3.064678613858)
+    assert np.all(results["linear"]["schedule"]["control"][[0, -1]] == [0, 1])
+
+
+def test_own_potential(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # examples/ is found beside the folder of the config
+    results = run("own_potential.yaml", tmp_path / "out é", *MEASURED)
+    assert results.attributes["columns"] == ["linear"] and "training" not in results
+    work, change = results["linear"]["total_work"], results["linear"]["free_energy_change"]
+    assert float(work.value) > float(change.value)
+
+
+@pytest.mark.slow
+def test_trained_schedules_reach_the_known_minima(tmp_path):
+    results = run("dragged_trap.yaml", tmp_path / "trap")
+    assert near(results["linear"]["total_work"], 9.1969860, 0.005)
+    # Twelve knots, two hundred steps: within one percent of the optimum, and never below it.
+    best = results["optimized"]["total_work"]
+    assert 8.3333 - 4.5 * float(best.error) < float(best.value) < 8.42 + 4.5 * float(best.error)
+    results = run("double_well.yaml", tmp_path / "well")
+    best = results["optimized"]["total_work"]
+    assert near(results["linear"]["total_work"], 6.6217, 0.02)
+    assert 5.752 - 4.5 * float(best.error) < float(best.value) < 5.83 + 4.5 * float(best.error)

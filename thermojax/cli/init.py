@@ -1,0 +1,20 @@
+"""`thermojax init`: a folder with a config and a potential to start from."""
+
+from __future__ import annotations
+
+import shlex
+
+from .arguments import Parser
+
+
+def init(arguments: list[str]) -> int:
+    parser = Parser("init", "Write a starter config and a starter potential that run as they are.")
+    parser.add_argument("name", metavar="NAME", help="a new folder")
+    options = parser.read(arguments)
+    if options is None:
+        return 0
+    from ..experiment.starter import write_starter
+
+    config, potential = write_starter(options.name)
+    print(f"Written: {config}, {potential}\nNext: thermojax run {shlex.quote(str(config))}")
+    return 0

@@ -1,0 +1,21 @@
+"""`thermojax schema`: a JSON schema of configs, so that editors complete and check them."""
+
+from __future__ import annotations
+
+import json
+
+from .arguments import Parser
+
+
+def schema(arguments: list[str]) -> int:
+    parser = Parser(
+        "schema",
+        "Print a JSON schema of configs. Write it to a file, `thermojax schema > schema.json`, and "
+        "name that on top of a config: # yaml-language-server: $schema=schema.json",
+    )
+    if parser.read(arguments) is None:
+        return 0
+    from ..experiment.schema import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
+    return 0

@@ -1,0 +1,199 @@
+"""The general study: any potential under any schedule, as given and trained to waste less."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ..estimate import Estimate
+from ..optimize import Fit, MeanWork, optimize
+from ..potential import AbstractPotential
+from ..protocol import AbstractProtocol, values_at
+from ..sampling import Equilibrium, template_of
+from ..sampling.grid import count_steps
+from ..system import AbstractSystem, Bath, Overdamped, Underdamped
+from .evaluate import Evaluation, evaluate, evaluation_record
+from .progress import Progress
+from .store import Record
+from .study import AbstractStudy
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the schedule learns: `steps` batches of paths, the learning rate falling to zero."""
+
+    steps: Annotated[int, "> 0"]
+    batch: Annotated[int, ">= 2"] = 256
+    learning_rate: Annotated[float, "> 0"] = 0.1  # of Adam: about the change of a value per step
+    dt: Annotated[float, "> 0"] | None = None  # a coarser step than that of the measurement
+
+
+@dataclass(frozen=True)
+class Testing:
+    """How each schedule is measured: once, on fresh paths, `chunk` at a time."""
+
+    batch: Annotated[int, ">= 2"] = 4096
+    chunk: Annotated[int, "> 0"] = 1024
+
+
+class Driven(AbstractStudy):
+    r"""Work, heat and dissipation of a potential under a schedule, and under a better one.
+
+    Paths start in the equilibrium of the potential before the schedule begins. They are measured
+    under the schedule as it is given and, where `training` says so, under the one of the least
+    mean total work. The dissipated work is W - Delta F, with Delta F from closed forms where the
+    potential has them at both ends, else from the exponential average of the better schedule.
+
+    **Arguments:** `potential`; `protocol`, for example `PiecewiseLinear.between`, which can train;
+    `bath`, at temperature 1: energies are in units of kT; `dt`, the time step; `dynamics`,
+    overdamped or underdamped; `position`, one position `(dim,)`, where the potential does not say
+    which shape it takes, also the first guess for its equilibrium; `training` and `evaluation`,
+    what to spend; `free_energy_change`, where it is known, by symmetry for example.
+    """
+
+    question = "What does it cost to drive this system, and how much of that can be saved?"
+    headline: ClassVar[dict[str, str]] = {
+        "mean work": "work",
+        "heat": "heat",
+        "shadow work": "shadow_work",
+        "total work": "total_work",
+        "free energy change": "free_energy_change",
+        "dissipated work": "dissipated_work",
+        "effective samples": "effective_samples",
+    }
+
+    def __init__(
+        self,
+        potential: AbstractPotential,
+        protocol: AbstractProtocol,
+        bath: Bath,
+        dt: Annotated[float, "> 0"],
+        dynamics: Literal["overdamped", "underdamped"] = "overdamped",
+        position: list[float] | None = None,
+        training: Training | None = None,
+        evaluation: Testing = Testing(),
+        free_energy_change: float | None = None,
+    ):
+        count_steps(protocol.duration, dt, None)
+        if training is not None and training.dt is not None:
+            try:
+                count_steps(protocol.duration, training.dt, None)
+            except ValueError as error:
+                raise ValueError(str(error).replace("dt", "training.dt", 1)) from None
+        if evaluation.batch % evaluation.chunk:
+            raise ValueError(
+                f"evaluation.batch = {evaluation.batch}: expected a multiple of evaluation.chunk "
+                f"= {evaluation.chunk}"
+            )
+        if isinstance(bath.temperature, AbstractProtocol) or np.any(bath.temperature != 1):
+            raise ValueError(
+                f"bath.temperature = {bath.temperature}: expected 1, since energies are in kT here"
+            )
+        if training is not None and not protocol.trainable():
+            raise ValueError(
+                f"protocol has nothing to train, being a {type(protocol).__name__}: use "
+                "PiecewiseLinear.between, or leave training out"
+            )
+        self.initial = None if position is None else Equilibrium(jnp.asarray(position, float))
+        kind = Overdamped if dynamics == "overdamped" else Underdamped
+        self.system = kind(potential, protocol, bath)
+        self.dt, self.training, self.evaluation = dt, training, evaluation
+        self.known_change = free_energy_change
+        template = template_of(self.system, self.initial)
+        if template is None:
+            raise ValueError(
+                f"missing key 'position': a {type(potential).__name__} takes any shape: expected "
+                "one position, such as position: [0.0]"
+            )
+        # A mistake in an energy of one's own shows here, before anything is written.
+        jax.eval_shape(potential.energy, template, protocol.initial)
+        given = "linear" if is_straight(protocol) else "given"
+        self.columns = (given,) if training is None else (given, "optimized")
+
+    def run(self, key, progress: Progress) -> Record:
+        train_key, *keys = jax.random.split(key, 3)
+        systems: dict[str, AbstractSystem] = {self.columns[0]: self.system}
+        fit = None if self.training is None else self.train(self.training, train_key, progress)
+        if fit is not None:
+            systems["optimized"] = fit.system
+        done: dict[str, Evaluation] = {}
+        for (name, system), test_key in zip(systems.items(), keys, strict=False):
+            done[name] = evaluate(
+                system,
+                test_key,
+                dt=self.dt,
+                batch=self.evaluation.batch,
+                chunk=self.evaluation.chunk,
+                progress=progress,
+                name=name,
+                initial=self.initial,
+            )
+        # One free energy for all: that of the schedule that wastes least, or the exact one.
+        best = min(done.values(), key=lambda e: float(e.average("total_work").value))
+        exact = self.free_energy_change()
+        results = Record()
+        for name, evaluation in done.items():
+            record = evaluation_record(systems[name], evaluation, best)
+            if exact is None:
+                record.put("free_energy_change", evaluation.free_energy.difference(1.0), "kT")
+            else:
+                record.put("free_energy_change", exact, "kT")
+                work = record["total_work"]
+                spent = Estimate(np.asarray(work.value - exact), work.error, work.count)
+                record.put("dissipated_work", spent, "kT")
+                del record["effective_samples"]  # no exponential average is used
+            results[name] = record
+        if fit is not None:
+            results["training"] = training_record(fit)
+        return results
+
+    def train(self, settings: Training, key, progress: Progress) -> Fit:
+        decay = optax.cosine_decay_schedule(settings.learning_rate, settings.steps)
+        with progress.phase("training", settings.steps, "steps") as shown:
+            return optimize(
+                self.system,
+                MeanWork(),
+                optax.adam(decay),
+                key,
+                dt=self.dt if settings.dt is None else settings.dt,
+                batch=settings.batch,
+                steps=settings.steps,
+                initial=self.initial,
+                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+            )
+
+    def free_energy_change(self) -> float | None:
+        """F at the end minus F at the start, where given, or known to the potential at both."""
+        if self.known_change is not None:
+            return self.known_change
+        system: AbstractSystem = self.system
+        template = template_of(system, self.initial)
+        ends = [
+            system.potential.free_energy(control, jnp.asarray(1.0), template)
+            for control in (system.protocol.initial, system.protocol.final)
+        ]
+        return None if ends[0] is None or ends[1] is None else float(ends[1] - ends[0])
+
+
+def is_straight(protocol: AbstractProtocol) -> bool:
+    """Whether a schedule is one straight line from its outside value to the other."""
+    share = np.linspace(0, 1, 9)
+    values = np.asarray(values_at(protocol, jnp.asarray(share) * protocol.duration))
+    first, last = np.asarray(protocol.initial), np.asarray(protocol.final)
+    line = first + np.multiply.outer(share, last - first)
+    return bool(np.allclose(values, line, rtol=1e-4, atol=1e-5 * (1 + np.max(np.abs(line)))))
+
+
+def training_record(fit: Fit) -> Record:
+    """The loss through training, and why it ended."""
+    record = Record()
+    for name, units in (("loss", "kT"), ("error", "kT"), ("diverged", "paths")):
+        record.put(name, fit.history[name], units, ("step",))
+    record.put("value", fit.value, "kT")
+    record.attributes = {"stopped": fit.stopped, "chosen": fit.chosen}
+    return record
