@@ -85,7 +85,7 @@ def place_of_work() -> str:
     """Device, versions and cache in one line."""
     import jax
 
-    from ..experiment.runner import cache_folder
+    from ..experiment.cache import cache_folder
 
     device = jax.config.jax_default_device or jax.devices()[0]  # pyright: ignore
     cache = cache_folder() or "off"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .build import build
+from .cache import cache_settings, mended
 from .config import Config, read_config
 from .errors import UserError, nearest, one_line
 from .folder import (
@@ -254,39 +255,13 @@ def computing(precision: str) -> Iterator[None]:
     """JAX in the wanted precision, programs kept between runs; all set back afterwards."""
     import jax
 
-    settings: dict[str, Any] = {"jax_enable_x64": precision == "float64"}
-    known: Any = jax.config  # its settings are made at run time
-    if not known.jax_compilation_cache_dir and (cache := cache_folder()) is not None:
-        settings["jax_compilation_cache_dir"] = str(cache)
-        settings["jax_persistent_cache_min_compile_time_secs"] = 0.2  # 1 by default
-    if cache_is_off():
-        settings["jax_enable_compilation_cache"] = False
+    settings = {"jax_enable_x64": precision == "float64", **cache_settings()}
     before = {name: getattr(jax.config, name) for name in settings}
     for name, value in settings.items():
         jax.config.update(name, value)
     try:
-        yield
+        with mended():
+            yield
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
-
-
-def cache_is_off() -> bool:
-    return os.environ.get("THERMOJAX_CACHE", "").lower() in ("off", "no", "0")
-
-
-def cache_folder() -> Path | None:
-    """Where compiled programs are kept, or None where nothing can be written.
-
-    The variable THERMOJAX_CACHE names another folder, or says `off`.
-    """
-    if cache_is_off():
-        return None
-    base, wish = os.environ.get("XDG_CACHE_HOME"), os.environ.get("THERMOJAX_CACHE")
-    try:
-        folder = (Path(base) if base else Path.home() / ".cache") / "thermojax"
-        folder = Path(wish) if wish else folder
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return None
-    return folder if os.access(folder, os.W_OK) else None

@@ -1,0 +1,82 @@
+"""Compiled programs kept on disk between runs, in JAX's own cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TROUBLE = "persistent compilation cache"  # what JAX's warnings about it have in common
+SHORTEST = 0.2  # seconds of compilation that are worth a file; 1 by default
+
+
+def cache_is_off() -> bool:
+    return os.environ.get("THERMOJAX_CACHE", "").lower() in ("off", "no", "0")
+
+
+def cache_folder() -> Path | None:
+    """Where compiled programs are kept, or None where nothing can be written.
+
+    The variable THERMOJAX_CACHE names another folder, or says `off`.
+    """
+    if cache_is_off():
+        return None
+    base, wish = os.environ.get("XDG_CACHE_HOME"), os.environ.get("THERMOJAX_CACHE")
+    try:
+        folder = (Path(base) if base else Path.home() / ".cache") / "thermojax"
+        folder = Path(wish) if wish else folder
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def cache_settings() -> dict[str, Any]:
+    """The settings of JAX under which a run keeps its programs; a cache of the user's own stays."""
+    import jax
+
+    known: Any = jax.config  # its settings are made at run time
+    settings: dict[str, Any] = {}
+    if not known.jax_compilation_cache_dir and (cache := cache_folder()) is not None:
+        settings["jax_compilation_cache_dir"] = str(cache)
+        settings["jax_persistent_cache_min_compile_time_secs"] = SHORTEST
+    if cache_is_off():
+        settings["jax_enable_compilation_cache"] = False
+    return settings
+
+
+@contextmanager
+def mended() -> Iterator[None]:
+    """Empty our cache after a run that found a file of it damaged, or could not write one.
+
+    JAX writes these files in place: a run that is killed meanwhile, or a full disk, leaves a piece
+    of one, which JAX would complain of in every later run and never replace. Nothing is lost but
+    time.
+    """
+    import jax
+
+    cache, own = cache_folder(), jax.config.values["jax_compilation_cache_dir"]
+    if cache is None or own != str(cache):
+        yield
+        return
+    broken, shown = False, warnings.showwarning
+
+    def show(message, *rest, **more):
+        nonlocal broken
+        if TROUBLE in str(message):
+            broken = True
+        else:
+            shown(message, *rest, **more)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", message=f".*{TROUBLE}")
+        warnings.showwarning = show
+        try:
+            yield
+        finally:
+            if broken:
+                shutil.rmtree(cache, ignore_errors=True)
