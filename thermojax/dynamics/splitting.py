@@ -184,7 +184,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             normals: Any = noise.path.normals(start, size)
             path: Any = None
             total = None if narrow else nothing(carry, table)
-            whole = self.record or noise.path.sharding is not None
+            whole = self.record or drift.copies is not None
             if narrow and not whole and (tiles := tiles_of(carry, normals)) > 1:
                 carry, total = tiled(lambda c, z: summed(c, z, rows), tiles, carry, normals)
                 return (carry, posted(ledger, total, table, *balance(carry))), None
