@@ -158,35 +158,51 @@ class LinearLangevin(eqx.Module):
 
 def require_quadratic(potential, template, control) -> None:
     """The second derivative is the same everywhere; skipped while tracing."""
-    flat, restore = ravel_pytree(template)
-    curvature = jax.hessian(lambda q: potential.energy(restore(q), control))
-    here = known(curvature(flat))
-    if here is None:
+    found = known(curvatures(potential, template, control, scattered(template, 3)))
+    if found is None:
         return
+    here, *there = found
     scale = max(1.0, float(np.max(np.abs(here))))
-    tolerance = 1e3 * float(jnp.finfo(flat.dtype).eps) * scale
-    for seed in range(3):
-        x = np.random.default_rng(seed).normal(size=flat.shape) * 3.0**seed
-        there = known(curvature(flat + jnp.asarray(x, flat.dtype)))
-        if there is None:
-            return
-        change = np.max(np.abs(there - here))
-        if not change < tolerance:
-            raise ValueError(
-                f"{type(potential).__name__} is not quadratic (its second derivative moves by "
-                f"{change:.3g} between two positions): the moment equations are exact only for "
-                "quadratic energies; use tj.FokkerPlanck in one or two dimensions, or tj.simulate"
-            )
+    tolerance = 1e3 * float(jnp.finfo(found.dtype).eps) * scale
+    changes = [np.max(np.abs(other - here)) for other in there]
+    if not np.all(np.asarray(changes) < tolerance):
+        raise ValueError(
+            f"{type(potential).__name__} is not quadratic (its second derivative moves by "
+            f"{max(changes):.3g} between two positions): the moment equations are exact only for "
+            "quadratic energies; use tj.FokkerPlanck in one or two dimensions, or tj.simulate"
+        )
+
+
+def scattered(template, count: int) -> Float[Array, "points dim"]:
+    """The flat template, and points around it, each three times as far away as the last."""
+    flat, _ = ravel_pytree(template)
+    away = [np.zeros(flat.shape)] + [
+        np.random.default_rng(seed).normal(size=flat.shape) * 3.0**seed for seed in range(count)
+    ]
+    return flat + jnp.asarray(np.stack(away), flat.dtype)
+
+
+# Compiled as wholes: piece by piece these take a hundred small programs.
+@eqx.filter_jit
+def curvatures(potential, template, control, places):
+    """The second derivative of U at flat positions, `(places, dim, dim)`."""
+    _, restore = ravel_pytree(template)
+    return jax.vmap(jax.hessian(lambda q: potential.energy(restore(q), control)))(places)
+
+
+@eqx.filter_jit
+def slopes(drive, template, control, places):
+    """The Jacobian of a drive at flat positions, `(places, dim, dim)`."""
+    _, restore = ravel_pytree(template)
+    return jax.vmap(jax.jacobian(lambda q: ravel_pytree(drive(restore(q), control))[0]))(places)
 
 
 def require_linear(drive, template, control) -> None:
     """The Jacobian of the drive is the same everywhere; skipped while tracing."""
-    flat, restore = ravel_pytree(template)
-    slope = jax.jacobian(lambda q: ravel_pytree(drive(restore(q), control))[0])
-    x = jnp.asarray(np.random.default_rng(0).normal(size=flat.shape), flat.dtype)
-    here, there = known(slope(flat)), known(slope(flat + x))
-    if here is None or there is None:
+    found = known(slopes(drive, template, control, scattered(template, 1)))
+    if found is None:
         return
+    here, there = found
     if not np.max(np.abs(there - here)) < 1e-6 * max(1.0, np.max(np.abs(here))):
         raise ValueError(
             "drive is not linear in the position: the moment equations hold for linear drives "

@@ -172,18 +172,23 @@ def fixed(rate, y: Account, duration, breaks, jumps, time_steps: int):
     share = jnp.arange(each, dtype=edges.dtype) / each
     starts = (edges[:-1, None] + jnp.diff(edges)[:, None] * share).ravel()
     h = jnp.repeat(jnp.diff(edges) / each, each)
-    # Just inside of a step, where a control that jumps at its ends is that of the step.
+    # The four stages: time, weight of the last slope in the next state, weight in the step. Just
+    # inside of the step, where a control that jumps at its ends is that of the step.
     skin = 1e-9 if edges.dtype == jnp.float64 else 1e-4
+    stages = [(skin, 0.5, 1 / 6), (0.5, 0.5, 1 / 3), (0.5, 1.0, 1 / 3), (1 - skin, 0.0, 1 / 6)]
+    stages = tuple(jnp.asarray(column, edges.dtype) for column in zip(*stages, strict=True))
 
     def step(y, slot):
         t, h = slot
-        move = lambda k, c: jax.tree.map(lambda a, b: a + c * h * b, y, k)
-        k1 = rate(t + skin * h, y, None)
-        k2 = rate(t + h / 2, move(k1, 0.5), None)
-        k3 = rate(t + h / 2, move(k2, 0.5), None)
-        k4 = rate(t + (1 - skin) * h, move(k3, 1.0), None)
-        mean = jax.tree.map(lambda a, b, c, d: (a + 2 * b + 2 * c + d) / 6, k1, k2, k3, k4)
-        new = move(mean, 1.0)
+        move = lambda y, k, c: jax.tree.map(lambda a, b: a + c * h * b, y, k)
+
+        def stage(carry, row):  # a loop, for the rate is much to compile
+            at, new = carry
+            place, ahead, weight = row
+            slope = rate(t + place * h, at, None)
+            return (move(y, slope, ahead), move(new, slope, weight)), None
+
+        (_, new), _ = jax.lax.scan(stage, (y, y), stages)
         return new, None if jumps is None else new
 
     end, path = jax.lax.scan(step, y, (starts, h))
@@ -327,10 +332,17 @@ def checked_times(times, duration):
     return times
 
 
-def starting_law(langevin: LinearLangevin, initial):
-    """Mean and covariance of z before the first jump."""
+@eqx.filter_jit
+def equilibrium_before(langevin: LinearLangevin):
+    """Mean and covariance of the equilibrium before the first jump."""
     energy, temperature = langevin.outside("initial")
     mean, covariance, _ = energy.equilibrium(temperature)
+    return mean, covariance
+
+
+def starting_law(langevin: LinearLangevin, initial):
+    """Mean and covariance of z before the first jump."""
+    mean, covariance = equilibrium_before(langevin)
     if initial is None or isinstance(initial, Equilibrium):
         value = known(covariance)
         if value is not None and not np.all(np.isfinite(value)):
