@@ -14,6 +14,7 @@ import optax
 import thermojax as tj
 from thermojax.estimate import weighted_mean
 from thermojax.experiment.data import Table
+from thermojax.experiment.driven import shared_among, training_record
 from thermojax.experiment.evaluate import Evaluation, evaluate, evaluation_record
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.store import Record
@@ -81,6 +82,7 @@ class PosteriorRamp(AbstractStudy):
         knots: Annotated[int, ">= 2"],
         training: Training,
         evaluation: Testing,
+        devices: Annotated[int, ">= 1"] | None = None,
     ):
         ramp = tj.PiecewiseLinear.between(0.0, 1.0, duration, knots, lower=0.0, upper=1.0)
         for name, step in (("dt", dt), ("training.dt", training.dt)):
@@ -110,6 +112,7 @@ class PosteriorRamp(AbstractStudy):
         potential = tj.Interpolation(prior, prior + likelihood)
         self.system = tj.Underdamped(potential, ramp, bath)  # a straight line, until trained
         self.dt, self.training, self.evaluation = dt, training, evaluation
+        self.sharding = shared_among(devices)
 
     def run(self, key, progress: Progress) -> Record:
         train_key, *keys = jax.random.split(key, 3)
@@ -134,7 +137,14 @@ class PosteriorRamp(AbstractStudy):
         for (name, system), test_key in zip(systems.items(), keys, strict=True):
             batch, chunk = self.evaluation.batch, self.evaluation.chunk
             done[name] = evaluate(
-                system, test_key, dt=self.dt, batch=batch, chunk=chunk, progress=progress, name=name
+                system,
+                test_key,
+                dt=self.dt,
+                batch=batch,
+                chunk=chunk,
+                progress=progress,
+                name=name,
+                sharding=self.sharding,
             )
         # One evidence for all; the errors that two schedules state do not tell who is better.
         best = min(done.values(), key=lambda e: float(e.average("total_work").value))
@@ -168,6 +178,7 @@ class PosteriorRamp(AbstractStudy):
                 steps=steps,
                 callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
                 checkpoint=shown.checkpoint,
+                sharding=self.sharding,
             )
 
     def posterior(self, evaluation: Evaluation) -> Record:
@@ -195,12 +206,3 @@ class PosteriorRamp(AbstractStudy):
         # Of the rows as a sample of all possible ones.
         error = np.sqrt(share * (1 - share) / rows)
         return tj.Estimate(share, error, np.asarray(rows))
-
-
-def training_record(fit: tj.Fit) -> Record:
-    record = Record()
-    for name, units in (("loss", "kT"), ("error", "kT"), ("diverged", "paths")):
-        record.put(name, fit.history[name], units, ("step",))
-    record.put("value", fit.value, "kT")
-    record.attributes = {"stopped": fit.stopped, "chosen": fit.chosen}
-    return record

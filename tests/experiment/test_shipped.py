@@ -48,8 +48,14 @@ def test_double_well(tmp_path):
     assert results["linear"]["free_energy_change"] == 0
 
 
+def test_devices(tmp_path, capsys):
+    config, rest = str(ROOT / "configs" / "double_well.yaml"), ["--out", str(tmp_path / "out")]
+    assert main(["run", config, "devices=9999", *rest]) == 2
+    assert "devices = 9999: expected 1 to " in capsys.readouterr().err
+
+
 def test_gaussian_inference(tmp_path):
-    results = run("gaussian_inference.yaml", tmp_path / "out", *MEASURED, "dt=0.02")
+    results = run("gaussian_inference.yaml", tmp_path / "out", *MEASURED, "dt=0.02", "devices=1")
     linear = results["linear"]
     assert near(linear["work"], 3.6819852224, 0.02)
     # The exponential average of 512 paths; its bias is far below its error here.

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 
 from ..estimate import Estimate
 from ..optimize import Fit, MeanWork, optimize
 from ..potential import AbstractPotential
 from ..protocol import AbstractProtocol, values_at
-from ..sampling import Equilibrium, template_of
+from ..sampling import Equilibrium, batch_sharding, template_of
 from ..sampling.grid import count_steps
 from ..system import AbstractSystem, Bath, Overdamped, Underdamped
 from .evaluate import Evaluation, evaluate, evaluation_record
@@ -53,7 +54,8 @@ class Driven(AbstractStudy):
     `bath`, at temperature 1: energies are in units of kT; `dt`, the time step; `dynamics`,
     overdamped or underdamped; `position`, one position `(dim,)`, where the potential does not say
     which shape it takes, also the first guess for its equilibrium; `training` and `evaluation`,
-    what to spend; `free_energy_change`, where it is known, by symmetry for example.
+    what to spend; `free_energy_change`, where it is known, by symmetry for example; `devices`,
+    how many of JAX's devices share each batch, one when left out: the numbers are the same.
     """
 
     question = "What does it cost to drive this system, and how much of that can be saved?"
@@ -78,6 +80,7 @@ class Driven(AbstractStudy):
         training: Training | None = None,
         evaluation: Testing = Testing(),
         free_energy_change: float | None = None,
+        devices: Annotated[int, ">= 1"] | None = None,
     ):
         count_steps(protocol.duration, dt, None)
         if training is not None and training.dt is not None:
@@ -103,7 +106,7 @@ class Driven(AbstractStudy):
         kind = Overdamped if dynamics == "overdamped" else Underdamped
         self.system = kind(potential, protocol, bath)
         self.dt, self.training, self.evaluation = dt, training, evaluation
-        self.known_change = free_energy_change
+        self.known_change, self.sharding = free_energy_change, shared_among(devices)
         template = template_of(self.system, self.initial)
         if template is None:
             raise ValueError(
@@ -132,6 +135,7 @@ class Driven(AbstractStudy):
                 progress=progress,
                 name=name,
                 initial=self.initial,
+                sharding=self.sharding,
             )
         # One free energy for all: that of the schedule that wastes least, or the exact one.
         best = min(done.values(), key=lambda e: float(e.average("total_work").value))
@@ -165,6 +169,8 @@ class Driven(AbstractStudy):
                 steps=settings.steps,
                 initial=self.initial,
                 callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+                checkpoint=shown.checkpoint,
+                sharding=self.sharding,
             )
 
     def free_energy_change(self) -> float | None:
@@ -178,6 +184,11 @@ class Driven(AbstractStudy):
             for control in (system.protocol.initial, system.protocol.final)
         ]
         return None if ends[0] is None or ends[1] is None else float(ends[1] - ends[0])
+
+
+def shared_among(devices: int | None) -> NamedSharding | None:
+    """The sharding that `devices:` in a config asks for."""
+    return None if devices is None else batch_sharding(devices)
 
 
 def is_straight(protocol: AbstractProtocol) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 
 from ..estimate import Estimate
 from ..estimators.exponential import FreeEnergy, exponential_average
@@ -85,6 +86,7 @@ def evaluate(
     name: str,
     snapshots: int = 64,
     initial: Any = None,
+    sharding: NamedSharding | None = None,
 ) -> Evaluation:
     """Run `batch` paths in chunks of `chunk`, which must divide it: memory is that of a chunk.
 
@@ -113,6 +115,7 @@ def evaluate(
                 initial=initial,
                 save=save,
                 observe=moments,
+                sharding=sharding,
             )
             assert out.saved is not None
             part = {
