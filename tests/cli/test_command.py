@@ -1,8 +1,10 @@
 """The command: every mistake is one sentence and exit code 2, and leaves nothing behind."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +235,20 @@ def test_cache(tmp_path, monkeypatch, wish):
         else:
             assert before or settings.jax_compilation_cache_dir == "some folder"
     assert settings.jax_compilation_cache_dir == before and settings.jax_enable_compilation_cache
+
+
+def test_a_damaged_cache_is_emptied_and_not_complained_of(tmp_path, monkeypatch):
+    """As a run leaves it that is killed while it writes one of its compiled programs."""
+    from thermojax.experiment.runner import computing
+
+    monkeypatch.setenv("THERMOJAX_CACHE", str(tmp_path / "cache"))
+    kept = tmp_path / "cache" / "program"
+    for words, stays in (
+        ("of another kind", True),
+        ("Error reading persistent compilation cache entry for 'jit_run': zlib.error", False),
+    ):
+        shown = pytest.warns(UserWarning, match=words) if stays else contextlib.nullcontext()
+        with shown, computing("float64"):
+            kept.write_text("")
+            warnings.warn(words, stacklevel=1)
+        assert kept.exists() == stays

@@ -85,20 +85,6 @@ def test_a_full_disk(place):
     assert "a/out: the output folder cannot be written" in err and not (place / "a").exists()
 
 
-@pytest.mark.slow
-def test_a_damaged_cache_is_emptied(place, monkeypatch):
-    """As a run leaves it that is killed while it writes one of its compiled programs."""
-    monkeypatch.setenv("THERMOJAX_CACHE", str(place / "cache"))
-    for turn in range(3):
-        process = resuming.start(place, "run", "drag.yaml", "steps=2", "--out", f"out {turn}")
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == 0 and "cache" not in err
-        kept = [file for file in (place / "cache").rglob("*-cache")]
-        assert bool(kept) == (turn != 1)
-        for file in kept:
-            file.write_bytes(file.read_bytes()[:100])
-
-
 def test_nothing_to_resume(place, capsys):
     assert main(["resume", "nowhere"]) == 2
     assert "holds no run that was begun" in capsys.readouterr().err

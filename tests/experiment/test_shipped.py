@@ -63,6 +63,17 @@ def test_gaussian_inference(tmp_path):
     assert np.all(results["linear"]["schedule"]["control"][[0, -1]] == [0, 1])
 
 
+def test_erasure(tmp_path):
+    few = ["training.steps=1", "training.cells=60", "training.time_steps=16"]
+    fewer = ["evaluation.cells=300", "evaluation.time_steps=400", "evaluation.dt=0.002"]
+    size = ["evaluation.batch=2000", "evaluation.chunk=2000"]
+    given = run("erasure.yaml", tmp_path / "out", *few, *fewer, *size)["given"]
+    assert abs(given["exact_work"] - 2.3276) < 0.01 * 2.3276
+    assert near(given["total_work"], 2.3276, 0.03)
+    assert given["exact_failures"] < 3e-5 and float(given["failures"].error) > 0
+    assert 0.69 < given["landauer"] < given["full_control"] < given["exact_work"]
+
+
 def test_own_potential(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # examples/ is found beside the folder of the config
     results = run("own_potential.yaml", tmp_path / "out é", *MEASURED)
@@ -78,6 +89,11 @@ def test_trained_schedules_reach_the_known_minima(tmp_path):
     # Twelve knots, two hundred steps: within one percent of the optimum, and never below it.
     best = results["optimized"]["total_work"]
     assert 8.3333 - 4.5 * float(best.error) < float(best.value) < 8.42 + 4.5 * float(best.error)
+    results = run("erasure.yaml", tmp_path / "bit")
+    assert abs(results["given"]["exact_work"] - 2.3276) < 0.003
+    best = results["optimized"]
+    assert best["full_control"] < best["exact_work"] < 0.75 * 2.3276
+    assert best["exact_failures"] < 1e-3 and near(best["total_work"], best["exact_work"], 0.02)
     results = run("double_well.yaml", tmp_path / "well")
     best = results["optimized"]["total_work"]
     assert near(results["linear"]["total_work"], 6.6217, 0.02)

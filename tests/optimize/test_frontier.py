@@ -129,29 +129,6 @@ def test_the_front_of_work_and_final_variance_in_the_exact_picture():
     assert np.all(np.asarray(found.cost.value) > front(s)) and np.all(found.cost.error == 0)
 
 
-@pytest.mark.slow
-def test_the_front_of_work_and_final_variance():
-    """Within 1 % of the closed form."""
-    longer: dict[str, Any] = RUN | {"batch": 2048, "steps": 200}
-    found = tj.pareto(
-        squeezed(2.0),
-        tj.MeanWork(),
-        FinalVariance(),
-        adam(0.15),
-        KEY,
-        weights=[0.0, 0.5, 2.0],
-        **longer,
-    )
-    spread = []
-    for i, fit in enumerate(found.fits):
-        work, s = exact(fit.system.protocol)
-        assert front(s) - 1e-9 < work < 1.01 * front(s)
-        for (value, error), wanted in ((arrays(found.cost), work), (arrays(found.error), s)):
-            assert abs(value[i] - wanted) < 4.5 * error[i]
-        spread.append(s)
-    assert spread[0] == pytest.approx(0.654508, rel=0.02) and spread[2] < spread[1] < spread[0]
-
-
 def test_mistakes_of_frontiers():
     system, rest = squeezed(2.0), (tj.MeanWork(), adam(0.1), KEY)
     for durations in ([1.0, 0.5], [1.0, 1.0], [0.0, 1.0], [-1.0], [], 1.0, [1.0, np.nan]):
