@@ -132,10 +132,17 @@ class Erasure(AbstractStudy):
         )
         failures = float(tj.ErasureError("above")(system, law).value)
         bound = tj.bounds.erasure(system, 1 - failures, end="free", template=self.start)
+        least = float(tj.bounds.landauer(1 - failures))
         record.put("exact_work", float(law.ledger.work[-1]), "kT")
         record.put("exact_failures", failures, "1")
         record.put("full_control", float(bound.work), "kT")
-        record.put("landauer", float(tj.bounds.landauer(1 - failures)), "kT")
+        record.put("landauer", least, "kT")
+        # The free energy that the bit has gained; paths that would tell of it are too rare.
+        record.put("free_energy_change", least, "kT")
+        work = record["total_work"]
+        spent = tj.Estimate(np.asarray(work.value - least), work.error, work.count)
+        record.put("dissipated_work", spent, "kT")
+        del record["effective_samples"]
 
 
 def share(events: np.ndarray) -> tj.Estimate:

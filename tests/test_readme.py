@@ -1,4 +1,4 @@
-"""The examples of the README run as they stand, and print the numbers that stand beside them."""
+"""The examples of the README and the docs run, and print the numbers that stand beside them."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ESTIMATE = re.compile(r"(-?[\d.]+) ± ([\d.]+)")
 
 
@@ -19,9 +20,9 @@ def default_precision():
     jax.config.update("jax_enable_x64", True)
 
 
-def python_blocks():
+def python_blocks(page):
     """(line of the file, source) of every block marked as python."""
-    text = README.read_text()
+    text = page.read_text()
     for block in re.finditer(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
         yield text[: block.start(1)].count("\n"), block[1]
 
@@ -30,13 +31,13 @@ def estimates(text):
     return [(float(value), float(error)) for value, error in ESTIMATE.findall(text)]
 
 
-def test_examples_run_and_print_what_they_say(default_precision, capsys):
+@pytest.mark.parametrize("page", [page for page in PAGES if any(python_blocks(page))])
+def test_examples_run_and_print_what_they_say(page, default_precision, capsys):
     names = {"__name__": "readme"}
-    blocks = list(python_blocks())
-    assert blocks
+    blocks = list(python_blocks(page))
     for line, source in blocks:
-        # Empty lines in front: an error names the line of the README.
-        exec(compile("\n" * line + source, README, "exec"), names)
+        # Empty lines in front: an error names the line of the page.
+        exec(compile("\n" * line + source, page, "exec"), names)
     printed = estimates(capsys.readouterr().out)
     claimed = [found for _, source in blocks for found in estimates(source)]
     for value, error in claimed:

@@ -44,6 +44,8 @@ def test_interrupted_run_is_kept_and_says_how_to_go_on(place, capsys):
     assert process.returncode == 130 and out == ""
     assert "stopping at the next chunk" in err and "Traceback" not in err
     assert err.endswith("interrupted; continue with\n  thermojax resume 'my run'\n")
+    assert main(["resume", "my run", "--device", "tpu"]) == 2
+    assert "--device tpu: expected cpu or gpu" in capsys.readouterr().err
     # A changed config, and a truncated checkpoint, are seen.
     config = place / "my run" / "config.yaml"
     config.write_text(config.read_text().replace("100000", "10"))

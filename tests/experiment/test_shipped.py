@@ -74,6 +74,18 @@ def test_erasure(tmp_path):
     assert 0.69 < given["landauer"] < given["full_control"] < given["exact_work"]
 
 
+@pytest.mark.slow
+def test_frontier(tmp_path):
+    less = ["durations=[0.5,1]", "steps=2", "batch=8", "evaluation=2000", "time_steps=100"]
+    results = run("frontier_stiffness.yaml", tmp_path / "out", *less, "protocol.knots=3")
+    curves = results["frontier"]
+    assert abs(curves["bound"][1] - 1.57384834) < 1e-4  # REFERENCE section 1
+    for name in ("optimized", "linear", "geodesic"):
+        work = curves[name]
+        assert np.all(np.asarray(work.value) + 4.5 * np.asarray(work.error) > curves["bound"])
+    assert abs(curves["linear"].value[1] - 1.778471) < 4.5 * curves["linear"].error[1] + 0.02
+
+
 def test_own_potential(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # examples/ is found beside the folder of the config
     results = run("own_potential.yaml", tmp_path / "out é", *MEASURED)

@@ -123,9 +123,12 @@ def schedule(results: Record):
         margin = 0.04 * time[-1]
         time = np.concatenate([[-margin], time, [time[-1] + margin]])
         control = np.concatenate([control[:1], control, control[-1:]])
-        axes.plot(time, control, color=color, label=[name] + [None] * (control.shape[1] - 1))
         knots = control[2:-2]
-        axes.plot(time[2:-2], knots, "o", color=color, markersize=3 if len(knots) < 65 else 0)
+        size = 3 if len(knots) < 65 else 0
+        for i, values in enumerate(control.T):
+            label = name if i == 0 else None
+            axes.plot(time, values, DASHES[i % len(DASHES)], color=color, label=label)
+        axes.plot(time[2:-2], knots, "o", color=color, markersize=size)
         first, last = control[2] - control[1], control[-2] - control[-3]
         jumps.append(f"{name}: {listed(first)} at the start, {listed(last)} at the end")
     axes.set(xlabel="time", ylabel="control λ")
@@ -134,7 +137,11 @@ def schedule(results: Record):
         "The control over time before and after training; outside of the run it is held at its "
         "end values, and a vertical stroke is a jump, paid for in the work. Jumps, "
         f"{'; '.join(jumps)}."
+        + (" The controls in their order: solid, dashed, dotted." if control.shape[1] > 1 else "")
     )
+
+
+DASHES = ("-", "--", ":")
 
 
 def listed(values: np.ndarray) -> str:
@@ -161,13 +168,15 @@ def work_distribution(results: Record):
         axes.axvline(float(column["total_work"].value), color=color, linestyle="--", linewidth=1.2)
         notes.append(f"{name} {column['dissipated_work']} kT")
     best = min(columns.values(), key=lambda c: float(c[0]["total_work"].value))[0]
-    difference = -float(best["log_ratio"].value)
+    known = best.get("free_energy_change", -best["log_ratio"].value)  # where it is known exactly
+    difference = float(getattr(known, "value", known))
+    source = "" if "free_energy_change" in best else " (minus the log evidence)"
     axes.axvline(difference, color=INK, linewidth=1.2, label="free energy difference")
     axes.set(xlabel="total work W + shadow work (kT)", ylabel="share of paths per kT")
     axes.legend()
     return figure, (
         "How the total work is distributed over the paths. Dashed: the means. The solid line is "
-        f"the free energy difference, {difference:.2f} kT (minus the log evidence); the distance "
+        f"the free energy difference, {difference:.2f} kT{source}; the distance "
         f"from it to a mean is the dissipated work: {', '.join(notes)}. Paths to the left of the "
         "line weigh most in the exponential average."
     )
