@@ -221,6 +221,7 @@ def test_stationary_variance_of_a_quadratic_well_is_exact():
         assert abs(variance.value - 1.7) < 4 * variance.error
 
 
+@pytest.mark.slow
 def test_detailed_balance_at_a_fixed_control():
     """At a fixed control <x_0 f(x_n)> = <f(x_0) x_n> in the stationary state (f cubic)."""
     system = tj.Overdamped(tj.DoubleWell(1.0), tj.Constant(0.3, 0.5), tj.Bath())

@@ -95,6 +95,7 @@ def test_underdamped_optima_lie_above_the_bound_of_positions(start, end, duratio
     assert 0.5 * np.log(end / start) < float(found.work) < work
 
 
+@pytest.mark.slow
 def test_the_gaussian_minimum_in_three_dimensions():
     """Stationary in mean and covariance, and the least among neighbors: friction per coordinate."""
     rng = np.random.default_rng(5)
@@ -130,6 +131,7 @@ def test_the_gaussian_minimum_in_three_dimensions():
         np.testing.assert_allclose(leaf, 0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_densities_find_the_gaussian_minimum():
     """The quantile function by Newton's method against the closed form, and its derivative."""
     numeric = lambda k, duration: bounds.free_end(
@@ -145,6 +147,7 @@ def test_densities_find_the_gaussian_minimum():
     assert slope == pytest.approx(-float(numeric(2.0, 1.0).dissipation), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_tilted_double_well_lies_below_what_limited_control_reaches():
     """REFERENCE section 4, E0 = 2: 2.9499 with the tilt alone; walls cost."""
     system = tj.Overdamped(Biased(), tj.Linear(-1.0, 1.0, 1.0), tj.Bath())
@@ -196,6 +199,7 @@ def test_erasure_of_one_bit_in_finite_time(barrier, distance, free):
     assert float(bounds.erasure(system, end="free").work) == pytest.approx(free, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_uncertain_erasure():
     """Cheaper, never below ln 2 - H(p), which long times reach; nothing for half of it."""
     well = tj.DoubleWell(4.0)
@@ -231,6 +235,7 @@ def test_friction_of_a_stiffness(k, mass, friction):
         assert float(found[0, 0]) == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_friction_of_two_controls_and_its_measurement():
     """Center and stiffness at once: diag(gamma, gamma/(4 beta k^3)), and between them nothing."""
 

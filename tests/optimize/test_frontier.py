@@ -41,6 +41,7 @@ class FinalVariance(tj.AbstractObjective):
         return result.mean(jnp.sum(result.position**2, axis=1))
 
 
+@pytest.mark.slow
 def test_the_frontier_of_a_stiffness_in_the_exact_picture():
     """Beside the bound, which Gaussian protocols reach, and the ramp (REFERENCE section 1)."""
     found = tj.frontier(

@@ -25,6 +25,7 @@ def system_of(kind, leaves):
 LEAVES = (jnp.array([0.2, 0.5, 0.9]), jnp.array(1.4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [tj.Overdamped, tj.Underdamped])
 def test_the_score_gradient_is_the_pathwise_one(kind):
     """Of <x^2> at the end, in the schedule and in the stiffness, which moves the start as well."""
@@ -66,6 +67,7 @@ def trained(objective, **options):
     return tj.optimize(dragged(), objective, ADAM, KEY, initial=POINT, **(common | options))
 
 
+@pytest.mark.slow
 def test_a_count_needs_a_gradient_that_sees_it():
     """P(x < 1) of a trap: down by the score, and by smoothing; else refused."""
     error = tj.ErasureError("above", 1.0)
@@ -82,6 +84,7 @@ def test_a_count_needs_a_gradient_that_sees_it():
         np.testing.assert_allclose(counts, np.round(counts), atol=1e-3)  # what is told is the count
 
 
+@pytest.mark.slow
 def test_forward_mode_is_reverse_mode():
     objective = tj.MeanWork()
     fits = [
@@ -114,6 +117,7 @@ def test_an_objective_that_does_not_depend_on_the_protocol():
         trained(0.0 * tj.MeanWork())
 
 
+@pytest.mark.slow
 def test_a_network_trains_as_a_whole():
     protocol = tj.Neural.between(0.0, 5.0, 1.0, key=KEY, width=4, depth=1)
     system = tj.Overdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())

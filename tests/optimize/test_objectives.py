@@ -108,6 +108,7 @@ def test_gradients_are_differences_at_the_same_noise():
             np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-8, err_msg=name)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_over_many_batches():
     costs = all_costs(400, 6)
     keys = jax.random.split(KEY, 300)
@@ -129,6 +130,7 @@ def dragged_values():
     return jnp.array([0.1, 0.5, 0.9])
 
 
+@pytest.mark.slow
 def test_the_discrepancy_is_the_double_sum():
     out = tj.simulate(dragged(), KEY, time_steps=4, batch=7, initial=POINT)
     objective = tj.TerminalError(TARGET[::40], "mmd", bandwidth=0.8)
@@ -161,6 +163,7 @@ def test_dissipation_and_final_errors_in_the_exact_picture():
     )
 
 
+@pytest.mark.slow
 def test_the_cost_of_the_control():
     values = np.array([0.3, 1.0, 0.2, 0.6])
     curve = CubicSpline(np.linspace(0, 2, 4), values, bc_type="not-a-knot").derivative()

@@ -88,6 +88,7 @@ def test_moving_trap_reaches_the_optimum():
     assert abs(fit.value.value - 25 / 3) < 4.5 * fit.value.error + 0.005 * 25 / 3
 
 
+@pytest.mark.slow
 def test_stiffness_reaches_the_optimum():
     """(k_i, k_f, tau) = (1, 2, 1): W* = 0.40291836, jumps to 1.190983 and from 1.763932."""
     fit = fitted(tj.Harmonic(control="stiffness"), 1.0, 2.0, rate=0.05, batch=1024)

@@ -50,6 +50,7 @@ def squeezed(start, end, tau, friction, knots=12):
     return tj.Underdamped(tj.Harmonic(control="stiffness"), protocol, bath)
 
 
+@pytest.mark.slow
 def test_moving_trap():
     """All rows: the optimum is linear between two equal jumps, so any knots hold it exactly."""
     for a, tau, k, friction in ((5, 1, 1, 1), (1, 0.1, 1, 1), (2, 0.5, 3, 0.7)):
@@ -133,6 +134,7 @@ def test_wells_on_the_grid():
         np.testing.assert_allclose(fine.ledger.work[-1], work, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_bounds_hold_under_a_line_search():
     """Bounds that cut the optimum off: values end on them, and the rest at its own optimum."""
     free = stiffness(1, 2, 1.0, knots=4)
@@ -168,6 +170,7 @@ def test_pictures_refuse_in_words(options, words):
         tj.optimize(system, tj.MeanWork(), LBFGS, steps=1, initial=POINT, **options)
 
 
+@pytest.mark.slow
 def test_moments_in_fixed_steps_are_those_of_adaptive_ones():
     """Of fourth order across the breaks of the control, its jumps, and kicks."""
     protocol = tj.PiecewiseConstant([1.2, 1.5, 1.9], 1.0, 1.0, 2.0, kicks=[0.1, -0.2])

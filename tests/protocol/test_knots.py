@@ -133,6 +133,7 @@ def test_a_gradient_at_a_bound_is_whole(kind):
     np.testing.assert_allclose(gradient, [1, 0, 0, 0], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_work_of_pieces_in_both_pictures():
     """Exact moments book the jumps inside: a unit trap in three steps, by hand, and by paths."""
     protocol = tj.PiecewiseConstant([0.5, 1.5, 2.0], 3.0, initial=0.0, final=2.5)
