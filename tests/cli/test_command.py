@@ -242,7 +242,7 @@ def test_a_damaged_cache_is_emptied_and_not_complained_of(tmp_path, monkeypatch)
     from thermojax.experiment.runner import computing
 
     monkeypatch.setenv("THERMOJAX_CACHE", str(tmp_path / "cache"))
-    kept = tmp_path / "cache" / "program"
+    kept, other = tmp_path / "cache" / "jit_run-0-cache", tmp_path / "cache" / "thesis"
     for words, stays in (
         ("of another kind", True),
         ("Error reading persistent compilation cache entry for 'jit_run': zlib.error", False),
@@ -250,5 +250,6 @@ def test_a_damaged_cache_is_emptied_and_not_complained_of(tmp_path, monkeypatch)
         shown = pytest.warns(UserWarning, match=words) if stays else contextlib.nullcontext()
         with shown, computing("float64"):
             kept.write_text("")
+            other.write_text("")
             warnings.warn(words, stacklevel=1)
-        assert kept.exists() == stays
+        assert kept.exists() == stays and other.exists()

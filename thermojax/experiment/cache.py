@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +50,7 @@ def cache_settings() -> dict[str, Any]:
 
 @contextmanager
 def mended() -> Iterator[None]:
-    """Empty our cache after a run that found a file of it damaged, or could not write one.
+    """Drop the programs of our cache after a run that found one damaged, or could not write one.
 
     JAX writes these files in place: a run that is killed meanwhile, or a full disk, leaves a piece
     of one, which JAX would complain of in every later run and never replace. Nothing is lost but
@@ -79,4 +78,6 @@ def mended() -> Iterator[None]:
             yield
         finally:
             if broken:
-                shutil.rmtree(cache, ignore_errors=True)
+                # By their names, for the folder may be one that the user has named.
+                for file in (*cache.glob("*-cache"), *cache.glob("*-atime")):
+                    file.unlink(missing_ok=True)
