@@ -111,7 +111,7 @@ def test_refusals(run):
     warm = RAMP.replace(bath=tj.Bath(temperature=tj.Linear(1.0, 2.0, 1.0)))
     with pytest.raises(ValueError, match="needs a constant one"):
         tj.ensemble_ledger(warm, run)
-    unknown = RAMP.replace(potential=tj.DoubleWell())
+    unknown = RAMP.replace(potential=2.0 * tj.DoubleWell())
     with pytest.raises(ValueError, match="does not know its free energy at the start"):
         tj.entropy_production(unknown, run, lambda x: 0.0)
     with pytest.raises(ValueError, match="have no 4-th neighbor"):
