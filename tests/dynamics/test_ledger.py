@@ -12,6 +12,7 @@ import thermojax as tj
 from tests.components import INTEGRATORS, POTENTIALS, SYSTEMS
 from tests.dynamics.problems import driven, energies
 from thermojax.dynamics import DriftTerm, GridBrownianPath, NoiseTerm, key_words, timetable
+from thermojax.dynamics.noise import Rows
 from thermojax.sampling.ends import enter, leave
 from thermojax.sampling.initial import NOISE
 from thermojax.sampling.solve import solve
@@ -131,9 +132,9 @@ class ReplayedPath(GridBrownianPath):
 
     table: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(0))
 
-    def normals(self, first, count):
+    def drawn(self, first, count):
         rows = jax.lax.dynamic_slice_in_dim(self.table, first, count)
-        return tuple(rows[:, i] for i in range(self.draws))
+        return Rows(tuple(rows[:, i] for i in range(self.draws)))
 
 
 def replay(system, steps, state, table, integrator):

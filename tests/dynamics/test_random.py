@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thermojax.dynamics.random import cosine, key_words, normal, threefry
+from thermojax.dynamics.random import cosine, key_words, normal, normal_pair, threefry
 
 U = np.uint32
 
@@ -62,6 +62,14 @@ def test_counters_do_not_correlate():
     assert abs(pairs) < 5 / np.sqrt(8 * z.shape[1])
     shifted = np.mean(z[:, 1:] * z[:, :-1])
     assert abs(shifted) < 5 / np.sqrt(z.size)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_pairs_are_the_normals_of_two_steps(dtype):
+    words, index = key_words(jax.random.key(5)), jnp.arange(1000, dtype=jnp.uint32)
+    both = normal_pair(words, index, U(3), dtype)
+    np.testing.assert_array_equal(both.real, normal(words, index, U(6), dtype))
+    np.testing.assert_array_equal(both.imag, normal(words, index, U(7), dtype))
 
 
 def test_keys_of_any_kind_give_words():

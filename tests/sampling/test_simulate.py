@@ -43,6 +43,7 @@ def test_noise_is_bit_identical_for_any_block_batch_split_and_start():
         words, jax.ShapeDtypeStruct((2, 3), jnp.float32), h, first_step=4, first_particle=3
     )
     np.testing.assert_array_equal(part.normals(2, 3)[0], everything[6:9, 3:5])
+    np.testing.assert_array_equal(whole.share(1, 3).normals(5, 4)[0], everything[5:9, 2:4])
     jitted = jax.jit(lambda i: whole.normals(i, 3)[0])(jnp.asarray(2))
     np.testing.assert_array_equal(jitted, everything[2:5])
     step = whole.evaluate(jnp.asarray(2.0), jnp.asarray(4.0))

@@ -6,6 +6,7 @@ UnsafeBrownianPath refuses reverse mode. On a fixed grid neither is needed.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import ClassVar
 
 import diffrax as dfx
@@ -16,7 +17,42 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
-from .random import normal
+from .random import normal_pair
+
+
+class Rows(eqx.Module):
+    """Numbers drawn for some steps, step by step on the leading axis of every leaf."""
+
+    values: PyTree[Array]
+
+    def at(self, i):
+        """Those of step i."""
+        return jax.tree.map(lambda leaf: leaf[i], self.values)
+
+
+class Pairs(eqx.Module):
+    """Normals of some steps, two by two as complex numbers on the leading axis of every leaf.
+
+    Drawn for many steps at once and picked inside of the loop over them, because a loop is the only
+    place where XLA's CPU backend is sure to keep them instead of computing them again for
+    everything that a step returns.
+    """
+
+    values: PyTree[Array]
+    odd: Array  # 1 where the first number is the second of its pair
+    draws: int = eqx.field(static=True)
+    shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
+
+    def at(self, i):
+        """The `draws` normals of step i, as many pytrees."""
+        return tuple(self.number(self.odd + self.draws * i + n) for n in range(self.draws))
+
+    def number(self, counter):
+        def one(values, leaf):
+            pair = jax.lax.dynamic_index_in_dim(values, counter >> 1, keepdims=False)
+            return jnp.where(counter & 1, pair.imag, pair.real).astype(leaf.dtype)
+
+        return jax.tree.map(one, self.values, self.shape)
 
 
 class GridBrownianPath(dfx.AbstractBrownianPath):
@@ -44,36 +80,47 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
     def t1(self):
         return jnp.inf
 
-    def normals(self, first, count: int):
-        """A tuple of `draws` pytrees: normals of `count` steps from local step `first`.
+    def drawn(self, first, count: int) -> Pairs:
+        """The normals of `count` steps from local step `first`, for a loop over them."""
+        counter = jnp.asarray(first + self.first_step).astype(jnp.uint32) * np.uint32(self.draws)
+        numbers = count * self.draws
+        # An odd start needs one pair more; with two normals per step there is none.
+        pairs = numbers // 2 if self.draws % 2 == 0 else numbers // 2 + 1
+        rows = (counter >> np.uint32(1)) + jax.lax.iota(jnp.uint32, pairs)
+        leaves, structure = jax.tree.flatten(self.shape)
+        values = [self.leaf(place, leaf, rows) for place, leaf in enumerate(leaves)]
+        odd = (counter & np.uint32(1)).astype(jnp.int32)
+        return Pairs(structure.unflatten(values), odd, self.draws, self.shape)
 
-        Each leaf has a leading axis of `count`. Drawn for many steps at once, because a loop is the
-        only place where XLA's CPU backend is sure to keep them instead of computing them again for
-        everything that a step returns.
-        """
-        steps = jnp.asarray(first + self.first_step).astype(jnp.uint32)
-        steps = steps + jax.lax.iota(jnp.uint32, count)
-        return tuple(
-            self.counted(steps * np.uint32(self.draws) + np.uint32(i)) for i in range(self.draws)
+    def leaf(self, place: int, leaf, rows):
+        """Pairs `(rows, *leaf.shape)` for every particle and coordinate of one leaf."""
+        size = int(np.prod(leaf.shape[1:], dtype=np.int64))
+        start = jnp.asarray(self.first_particle, jnp.uint32) * np.uint32(size)
+        index = start + jax.lax.iota(jnp.uint32, leaf.shape[0] * size).reshape(leaf.shape)
+        # Leaves get streams of their own through the key, which leaves the counters whole.
+        words = (self.words[0], self.words[1] + np.uint32(place))
+        rows = rows.reshape(rows.shape + (1,) * index.ndim)
+        values = normal_pair(words, index, rows, self.noise_dtype)
+        if self.sharding is None:
+            return values
+        # Each device draws what its own paths take.
+        along = NamedSharding(self.sharding.mesh, PartitionSpec(None, *self.sharding.spec))
+        return jax.lax.with_sharding_constraint(values, along)
+
+    def share(self, part, parts: int) -> GridBrownianPath:
+        """The noise of one of so many equal shares of the batch."""
+        least = lambda leaf: jax.ShapeDtypeStruct(
+            (leaf.shape[0] // parts, *leaf.shape[1:]), leaf.dtype
+        )
+        shape = jax.tree.map(least, self.shape)
+        count = jax.tree.leaves(shape)[0].shape[0]
+        return dataclasses.replace(
+            self, shape=shape, first_particle=self.first_particle + part * count
         )
 
-    def counted(self, counters):
-        """Normals of the absolute counters `(count,)`, for every particle and coordinate."""
-        leaves, structure = jax.tree.flatten(self.shape)
-        drawn = []
-        for place, leaf in enumerate(leaves):
-            size = int(np.prod(leaf.shape[1:], dtype=np.int64))
-            start = jnp.asarray(self.first_particle, jnp.uint32) * np.uint32(size)
-            index = start + jax.lax.iota(jnp.uint32, leaf.shape[0] * size).reshape(leaf.shape)
-            # Leaves get streams of their own through the key, which leaves the counters whole.
-            words = (self.words[0], self.words[1] + np.uint32(place))
-            step = counters.reshape(counters.shape + (1,) * index.ndim)
-            values = normal(words, index, step, self.noise_dtype).astype(leaf.dtype)
-            if self.sharding is not None:  # each device draws what its own paths take
-                along = NamedSharding(self.sharding.mesh, PartitionSpec(None, *self.sharding.spec))
-                values = jax.lax.with_sharding_constraint(values, along)
-            drawn.append(values)
-        return structure.unflatten(drawn)
+    def normals(self, first, count: int):
+        """A tuple of `draws` pytrees, each leaf with a leading axis of `count` steps."""
+        return jax.vmap(self.drawn(first, count).at)(jnp.arange(count))
 
     def evaluate(self, t0, t1=None, left=True, use_levy=False):
         del left

@@ -19,7 +19,7 @@ from .._tree import like_position
 from ..potential import batched_energy
 from ..protocol import require_no_jumps, value_at
 from ..system import AbstractSystem, Overdamped
-from .noise import GridBrownianPath
+from .noise import GridBrownianPath, Pairs, Rows
 from .splitting import AbstractSplitting, Carry, Entry, drive_work, kinetic
 from .terms import DriftTerm, unwrapped
 
@@ -275,7 +275,7 @@ class TreePath(eqx.Module):
     steps: int = eqx.field(static=True)
     draws: ClassVar[int] = 3
 
-    def normals(self, first, count: int):
+    def drawn(self, first, count: int):
         """Increment and Levy areas of `count` steps from step `first`, scaled to variance 1."""
         key = jax.random.wrap_key_data(jnp.stack(self.words), impl="threefry2x32")
         tree = dfx.VirtualBrownianTree(
@@ -291,7 +291,7 @@ class TreePath(eqx.Module):
                 for part, scale in zip((levy.W, levy.H, levy.K), scales, strict=True)
             )
 
-        return jax.lax.map(one, first + jnp.arange(count))
+        return Rows(jax.lax.map(one, first + jnp.arange(count)))
 
 
 class Numbered(eqx.Module):
@@ -301,5 +301,19 @@ class Numbered(eqx.Module):
     shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
     draws: ClassVar[int] = 3
 
-    def normals(self, first, count: int):
-        return (*self.path.normals(first, count), first + jnp.arange(count))
+    def drawn(self, first, count: int):
+        return Counted(self.path.drawn(first, count), first)
+
+
+class Counted(eqx.Module):
+    """What `Numbered` draws."""
+
+    drawn: Pairs | Rows
+    first: Array
+
+    @property
+    def values(self):
+        return self.drawn.values
+
+    def at(self, i):
+        return (*self.drawn.at(i), self.first + i)

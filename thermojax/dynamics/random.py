@@ -1,7 +1,7 @@
 """Gaussian noise as a pure function of counters: no state, no order, no waste.
 
 Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw, SC'11), both output words used, then the
-Box-Muller transform with a polynomial cosine. Measured on a CPU, per normal: 5 ns, where
+Box-Muller transform with a polynomial cosine. Measured on a CPU, per normal: 3.4 ns, where
 `jax.random.normal` takes 18, of which 13 are its random bits.
 """
 
@@ -36,34 +36,50 @@ def threefry(key, counter):
     return x0, x1
 
 
+def polar(words, index, pair, dtype):
+    """Radius and angle of a Box-Muller pair: the angle in turns of 2^-32, a uint32."""
+    shape = jnp.broadcast_shapes(jnp.shape(index), jnp.shape(pair))
+    a, b = threefry(words, (jnp.broadcast_to(index, shape), jnp.broadcast_to(pair, shape)))
+    if dtype == jnp.float64:
+        return jnp.sqrt(-2 * jnp.log((a.astype(jnp.float64) + 0.5) * 2.0**-32)), b
+    # A signed conversion is one instruction where an unsigned one is several; 31 bits remain.
+    whole = (a >> np.uint32(1)).astype(jnp.int32).astype(jnp.float32)
+    return jnp.sqrt(-2 * jnp.log((whole + np.float32(0.5)) * np.float32(2.0**-31))), b
+
+
 def normal(words, index, step, dtype=jnp.float32):
     """Standard normals, a pure function of (words, index, step), elementwise in all of them.
 
     The steps 2j and 2j + 1 are the two halves of one Box-Muller pair: radius times cosine, and the
-    same radius times sine. XLA's CPU backend gives every loop a single output, so a pair drawn
-    together would run Threefry once for each half anyway; drawn apart it needs one polynomial.
+    same radius times sine.
 
     **Arguments:** `words`, two uint32 from `key_words`; `index` and `step`, uint32 of shapes that
     broadcast; `dtype`: float32, or float64 for noise of that resolution (slower).
     """
-    pair, half = step >> np.uint32(1), step & np.uint32(1)
-    shape = jnp.broadcast_shapes(jnp.shape(index), jnp.shape(step))
-    a, b = threefry(words, (jnp.broadcast_to(index, shape), jnp.broadcast_to(pair, shape)))
-    b = b - (half << np.uint32(30))  # the sine is the cosine a quarter turn earlier
-    if dtype == jnp.float64:
-        uniform = (a.astype(jnp.float64) + 0.5) * 2.0**-32
-        return jnp.sqrt(-2 * jnp.log(uniform)) * jnp.cos(b.astype(jnp.float64) * (np.pi * 2.0**-31))
-    # A signed conversion is one instruction where an unsigned one is several; 31 bits remain.
-    whole = (a >> np.uint32(1)).astype(jnp.int32).astype(jnp.float32)
-    radius = jnp.sqrt(-2 * jnp.log((whole + np.float32(0.5)) * np.float32(2.0**-31)))
-    return radius * cosine(b)
+    radius, b = polar(words, index, step >> np.uint32(1), dtype)
+    return radius * cosine(b - ((step & np.uint32(1)) << np.uint32(30)), dtype)
 
 
-def cosine(b):
-    """cos(2 pi b / 2^32) of a uint32, to 1e-7, by minimax polynomials on +-pi/4.
+def normal_pair(words, index, pair, dtype=jnp.float32):
+    """`normal` of the steps 2 pair and 2 pair + 1, as real and imaginary part of one number.
+
+    XLA's CPU backend gives every loop a single output, and would run Threefry once for each of two
+    arrays. A complex number is one output: measured, 0.65 of the time per normal.
+    """
+    radius, b = polar(words, index, pair, dtype)
+    return jax.lax.complex(radius * cosine(b, dtype), radius * cosine(b - QUARTER, dtype))
+
+
+QUARTER = np.uint32(1 << 30)  # the sine is the cosine a quarter turn earlier
+
+
+def cosine(b, dtype=jnp.float32):
+    """cos(2 pi b / 2^32) of a uint32; in float32 to 1e-7, by minimax polynomials on +-pi/4.
 
     Coefficients: S. Moshier, Cephes, sinf and cosf.
     """
+    if dtype == jnp.float64:
+        return jnp.cos(b.astype(jnp.float64) * (np.pi * 2.0**-31))
     shifted = b + np.uint32(0x20000000)
     quadrant = shifted >> np.uint32(30)
     inside = (shifted & np.uint32(0x3FFFFFFF)).astype(jnp.int32) - np.int32(0x20000000)

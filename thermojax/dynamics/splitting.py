@@ -18,6 +18,7 @@ from jaxtyping import Array, PyTree
 
 from .._tree import per_sample_sum, where_alive
 from ..ledger import Ledger
+from .noise import GridBrownianPath
 from .terms import DriftTerm, NoiseTerm, unwrapped
 from .timetable import Coefficients, Timetable
 
@@ -154,12 +155,12 @@ class AbstractSplitting(dfx.AbstractItoSolver):
 
         narrow = self.record or len(carry.energy) <= NARROW
 
-        def advance(state, x):
+        def advance(drawn, state, x):
             carry, total = state
-            normals, at = x
+            i, at = x
             if at.bath is None:
                 at = dataclasses.replace(at, bath=table.bath)
-            new, entry = self.substep(drift, carry, at, normals)
+            new, entry = self.substep(drift, carry, at, drawn.at(i))
             if table.scheduled:
                 entry = dataclasses.replace(entry, bath_entropy=at.bath.beta * entry.heat)
             carry, entry = frozen(new, entry, carry)
@@ -172,24 +173,29 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             saveable = jax.checkpoint_policies.dots_saveable
             advance = jax.checkpoint(advance, policy=saveable, prevent_cse=False)
 
-        def summed(carry, normals, rows):
+        def over(drawn, carry, total, rows):
+            steps = (jnp.arange(size), rows)
+            return jax.lax.scan(functools.partial(advance, drawn), (carry, total), steps)
+
+        def summed(carry, drawn, rows):
             out: Any
-            (carry, _), out = jax.lax.scan(advance, (carry, None), (normals, rows))
+            (carry, _), out = over(drawn, carry, None, rows)
             entries, _ = out
             return carry, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), entries)
 
         def chunk(state, x):
             carry, ledger = state
             start, rows = x
-            normals: Any = noise.path.normals(start, size)
             path: Any = None
             total = None if narrow else nothing(carry, table)
             whole = self.record or drift.copies is not None
-            if narrow and not whole and (tiles := tiles_of(carry, normals)) > 1:
-                carry, total = tiled(lambda c, z: summed(c, z, rows), tiles, carry, normals)
+            if narrow and not whole and (tiles := tiles_of(carry, noise.path)) > 1:
+                drawn = lambda i: noise.path.share(i, tiles).drawn(start, size)
+                carry, total = tiled(lambda c, i: summed(c, drawn(i), rows), tiles, carry)
                 return (carry, posted(ledger, total, table, *balance(carry))), None
+            drawn = noise.path.drawn(start, size)
             out: Any
-            (carry, total), out = jax.lax.scan(advance, (carry, total), (normals, rows))
+            (carry, total), out = over(drawn, carry, total, rows)
             if narrow:
                 entries, passed = out
                 total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), entries)
@@ -240,19 +246,18 @@ TILE = 512
 # nothing is gained, and tiles of 256 and 128 paths are slower.
 
 
-def tiles_of(carry: Carry, normals) -> int:
+def tiles_of(carry: Carry, path) -> int:
     """Into how many parts the batch is cut; 1 for none."""
     batch = len(carry.energy)
     coordinates = sum(leaf.size for leaf in jax.tree.leaves(carry.position)) // batch
-    whole = batch % TILE == 0 and all(leaf.ndim > 1 for leaf in jax.tree.leaves(normals))
+    whole = batch % TILE == 0 and isinstance(path, GridBrownianPath)
     return batch // TILE if whole and coordinates == 1 and jax.default_backend() == "cpu" else 1
 
 
-def tiled(function, tiles: int, carry: Carry, normals):
-    """`function` of one part of the batch after the other."""
+def tiled(function, tiles: int, carry: Carry):
+    """`function` of one part of the batch, and its number, after the other."""
     fold = lambda leaf: leaf.reshape(tiles, -1, *leaf.shape[1:])
-    apart = lambda leaf: jnp.moveaxis(leaf.reshape(leaf.shape[0], tiles, -1, *leaf.shape[2:]), 1, 0)
-    parts = (jax.tree.map(fold, carry), jax.tree.map(apart, normals))
+    parts = (jax.tree.map(fold, carry), jnp.arange(tiles))
     done = jax.lax.map(lambda part: function(*part), parts)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), done)
 
