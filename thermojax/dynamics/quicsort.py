@@ -82,13 +82,11 @@ class QUICSORT(AbstractSplitting):
         prepared = solver(h).init(inner, jnp.zeros_like(h), h, start, None)
         return first, None, energy, None, prepared
 
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+    def advanced(self, drift, noise, y0, solver_state):
         *state, prepared = solver_state
         ready = dataclasses.replace(self, prepared=prepared)
-        y1, error, dense, state, result = AbstractSplitting.step(
-            ready, terms, t0, t1, y0, args, tuple(state), made_jump
-        )
-        return y1, error, dense, (*state, prepared), result
+        y1, path, state = AbstractSplitting.advanced(ready, drift, noise, y0, tuple(state))
+        return y1, path, (*state, prepared)
 
     def run_block(self, drift, noise, first, carry, ledger):
         path = noise.path

@@ -121,22 +121,25 @@ class AbstractSplitting(dfx.AbstractItoSolver):
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         del args, made_jump
-        drift, noise = unwrapped(terms)
-        first, *rest = solver_state
-        position, momentum, ledger = y0
-        gradient, potential_energy, drive = rest
-        carry = Carry(
-            position, momentum, gradient, potential_energy, drive, ledger.energy, ledger.alive
+        y1, path, state = eqx.filter_checkpoint(self.advanced)(
+            *unwrapped(terms), y0, solver_state
         )
-        run = eqx.filter_checkpoint(self.run_block)
-        carry, ledger, path = run(drift, noise, first, carry, ledger)
-        y1 = (carry.position, carry.momentum, ledger)
         if self.record:
             dense = dict(path=jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, path))
         else:
             dense = dict(path=y1)
-        state = (first + self.block, carry.gradient, carry.potential_energy, carry.drive)
         return y1, None, dense, state, dfx.RESULTS.successful
+
+    def advanced(self, drift: DriftTerm, noise: NoiseTerm, y0, solver_state):
+        """One block: y1, the states on the way where they are recorded, the next solver state."""
+        first, gradient, potential_energy, drive = solver_state
+        position, momentum, ledger = y0
+        carry = Carry(
+            position, momentum, gradient, potential_energy, drive, ledger.energy, ledger.alive
+        )
+        carry, ledger, path = self.run_block(drift, noise, first, carry, ledger)
+        state = (first + self.block, carry.gradient, carry.potential_energy, carry.drive)
+        return (carry.position, carry.momentum, ledger), path, state
 
     def run_block(self, drift: DriftTerm, noise: NoiseTerm, first, carry: Carry, ledger: Ledger):
         """`block` substeps from local step `first`."""
