@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import nestbench_trap
 from thermojax.cli import main
 from thermojax.experiment import load
 
@@ -73,31 +72,6 @@ def test_erasure(tmp_path):
     assert near(given["total_work"], 2.3276, 0.03)
     assert given["exact_failures"] < 3e-5 and float(given["failures"].error) > 0
     assert 0.69 < given["landauer"] < given["full_control"] < given["exact_work"]
-
-
-def test_the_score_of_the_trap_benchmark():
-    """REFERENCE section 8: the published linear ramp, and the minimum of the quadratic form."""
-    ramp = np.linspace(0.0, 5.0, 1000)
-    assert abs(nestbench_trap.score(ramp) - 9.19829) < 6e-6
-    assert abs(nestbench_trap.least_score() - 8.33194398) < 6e-9
-    noise = np.random.default_rng(0).normal(size=(1000, 20000))
-    # The same by sampling: Euler steps, the potential switched before each, both jumps paid for.
-    x, old, work = np.random.default_rng(1).normal(size=20000), 0.0, np.zeros(20000)
-    for new, z in zip(ramp, noise, strict=True):
-        work += ((x - new) ** 2 - (x - old) ** 2) / 2
-        x, old = x - (x - new) * 1e-3 + np.sqrt(2e-3) * z, new
-    work += ((x - 5.0) ** 2 - (x - old) ** 2) / 2
-    assert abs(work.mean() - nestbench_trap.score(ramp)) < 4.5 * work.std() / np.sqrt(work.size)
-
-
-@pytest.mark.slow
-def test_nestbench_trap(tmp_path):
-    """At its full size: the target is 8.333 with at most 1e6 trajectories in training."""
-    results = run("nestbench_trap.yaml", tmp_path / "out")
-    given, best = results["linear"], results["optimized"]
-    assert given["score"] > 9.19 and near(given["total_work"], 9.1969860, 0.01)
-    assert results["bounds"]["score"] <= best["score"] <= 8.333
-    assert best["training_paths"] <= 1e6 and results["training"]["loss"].shape == (400,)
 
 
 @pytest.mark.slow
