@@ -31,7 +31,7 @@ DRIVE, QUIET = math.pi, 2 * math.pi  # half a cycle, then a whole one
 class Training:
     """How the schedule learns: `steps` batches of paths at each width of the cusp, in turn."""
 
-    widths: list[float]  # over which the cusp is rounded off; in evaluation it is sharp
+    widths: list[float]  # over which cusp and count are smoothed; in evaluation both are sharp
     steps: Annotated[int, "> 0"]
     batch: Annotated[int, ">= 2"]
     learning_rate: Annotated[float, "> 0"]
@@ -121,8 +121,8 @@ class ErasureBenchmark(AbstractStudy):
     r"""The problem `erasure` of NESTbench25: dv = -w0^2 U'(x) dt - (w0/Q) v dt + noise.
 
     A bit at rest, in either well alike, must be left of zero one period after a drive of half a
-    period. The cost in training is the share of failures, its step smoothed, on a cusp that is
-    rounded off, less and less; a small weight on the distance to the law N(-5, 1) leads the first
+    period. The cost in training is the share of failures; its step and the cusp are smoothed over
+    one width, less and less, and a small weight on the distance to the law N(-5, 1) leads the first
     steps there. Evaluation is on the sharp cusp at the benchmark's step and at a quarter of it. All
     trajectories that the training has seen are counted, those that compare candidates too.
 
@@ -183,14 +183,15 @@ class ErasureBenchmark(AbstractStudy):
             record.put(f"{name}failures", share(found.position[alive] >= 0))
             record.put(f"{name}total_work", found.average("total_work"), "kT")
             record.put(f"{name}diverged", found.diverged, "paths")
+            record.put(f"{name}paths_total", batch, "paths")
         trials = sum((len(fit.candidates) + 1) * COMPARISONS for fit in fits)
         batches = trials + sum(len(fit.history["loss"]) for fit in fits)
         record.put("training_paths", self.training.batch * batches, "paths")
         record["schedule"] = schedule_record(system.protocol.schedule)  # pyright: ignore[reportAttributeAccessIssue]
         results["optimized"] = record
-        results["training"] = Record()
+        results["stages"] = Record()
         for width, fit in zip(self.training.widths, fits, strict=True):
-            results["training"][f"width_{width:g}"] = training_record(fit)
+            results["stages"][f"width_{width:g}"] = training_record(fit)
         return results
 
     def train(self, key, progress: Progress) -> list[tj.Fit]:
@@ -200,9 +201,8 @@ class ErasureBenchmark(AbstractStudy):
         optimizer = optax.adam(
             optax.cosine_decay_schedule(settings.learning_rate, settings.steps, 0.1)
         )
-        smooth = tj.Smoothed(optax.exponential_decay(2.0, settings.steps, 0.5))
         for i, width in enumerate(settings.widths):
-            name = f"training, cusp of {width:g}"
+            name = f"training, smoothed over {width:g}"
             with progress.phase(name, settings.steps, "steps") as shown:
                 fit = tj.optimize(
                     system.replace(potential=Cusp(width)),
@@ -213,7 +213,7 @@ class ErasureBenchmark(AbstractStudy):
                     batch=settings.batch,
                     steps=settings.steps,
                     initial=self.start,
-                    gradient=smooth,
+                    gradient=tj.Smoothed(width),
                     trainable=lambda system: system.protocol.schedule.values,
                     callback=lambda seen, shown=shown: shown.reach(seen.step, f"cost {seen.loss}"),
                     checkpoint=shown.checkpoint,
