@@ -108,6 +108,65 @@ def test_underdamped_stiffness_with_kicks():
 
 
 @pytest.mark.slow
+def test_pulses_take_the_place_of_kicks_as_the_bound_on_the_stiffness_is_lifted():
+    """Without kicks, and bounded: a short strong pulse at each end, and the work goes to W*.
+
+    W* is that of REFERENCE with kicks. 128 pieces cannot be shorter than tau/128, which leaves some
+    1e-4 kT. At tau = 10 and at a friction of 10 a bound of 8 is no bound any more.
+    """
+    rows = (
+        (1, 2, 1, 1, 0.4236068),
+        (2, 1, 1, 1, -0.2876502),
+        (1, 2, 1, 0.1, 0.4143951),
+        (1, 2, 10, 1, 0.3642686),
+        (1, 2, 1, 10, 0.4784752),
+    )
+    for start, end, tau, friction, work in rows:
+        excess = []
+        for lower, upper in ((1.0, 2.0), (-8.0, 8.0), (-32.0, 32.0)):
+            ends = (float(start), float(end))
+            protocol = tj.PiecewiseConstant.between(
+                *ends, float(tau), knots=128, lower=lower, upper=upper
+            )
+            system = squeezed(start, end, tau, friction).replace(protocol=protocol)
+            fit = without_kicks(system)
+            values = fit.system.protocol.values  # pyright: ignore[reportAttributeAccessIssue]
+            assert jnp.all((values >= lower) & (values <= upper))
+            excess.append(float(fit.value.value) - work)
+        assert excess[0] > excess[1] > 0.999 * excess[2] > 0, (start, end, tau, friction, excess)
+        assert excess[2] < 1e-3 * abs(work) and (tau == 10 or excess[2] < 0.2 * excess[0]), excess
+
+
+@pytest.mark.slow
+def test_pulses_take_the_place_of_kicks_as_the_bound_on_the_center_is_lifted():
+    """The same for the dragged trap, whose optimum with kicks is 1/3."""
+    excess = []
+    for reach in (0.0, 1.0, 4.0, 16.0):
+        protocol = tj.PiecewiseConstant.between(
+            0.0, 1.0, 1.0, knots=128, lower=-reach, upper=1 + reach
+        )
+        system = tj.Underdamped(tj.Harmonic(control="center"), protocol, tj.Bath())
+        excess.append(float(without_kicks(system).value.value) - 1 / 3)
+    assert np.all(np.diff(excess) < 0) and excess[-1] > 0
+    assert excess[-1] < 0.1 * excess[0] and excess[-1] < 5e-3 / 3, excess
+
+
+def without_kicks(system) -> tj.Fit:
+    """At most 120 steps: where bounds hold many pieces, L-BFGS ends slowly."""
+    fit = tj.optimize(
+        system,
+        tj.MeanWork(),
+        LBFGS,
+        steps=120,
+        picture=tj.ExactMoments(),
+        tolerance=1e-6,
+        initial=POINT,
+    )
+    assert fit.value.error == 0
+    return fit
+
+
+@pytest.mark.slow
 def test_the_mass_does_not_matter_with_kicks():
     """Kicks of +-a / (tau + 2 gamma / k) in the velocity: the work is the overdamped optimum."""
     for mass in (0.3, 3.0):

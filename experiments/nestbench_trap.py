@@ -1,0 +1,137 @@
+"""A public benchmark: how little work drags a trap, scored by its own discretization."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import thermojax as tj
+from thermojax.experiment.driven import Testing, Training, training_record
+from thermojax.experiment.evaluate import evaluate, evaluation_record
+from thermojax.experiment.progress import Progress
+from thermojax.experiment.store import Record
+from thermojax.experiment.study import AbstractStudy
+from thermojax.optimize.fit import COMPARISONS
+
+FINAL, STEPS = 5.0, 1000  # the trap moves from 0 to 5 within 1000 steps of 1e-3
+
+
+class TrapBenchmark(AbstractStudy):
+    r"""The problem `trap_overdamped` of NESTbench25: dx = -(x - l) dt + sqrt(2) dW, l: 0 -> 5.
+
+    The schedule learns from paths of this package's own integrator. It is then handed to the
+    benchmark as the 1000 values l_i in the middles of its Euler steps, and scored by the exact mean
+    of the work that the benchmark books,
+
+        W = sum_i U(x_i, l_i) - U(x_i, l_(i-1)),   x_(i+1) = x_i - (x_i - l_i) h + sqrt(2 h) z_i,
+
+    with l_0 = 0 before and 5 after. All trajectories that the training has seen are counted, those
+    of the final comparison among candidates too.
+
+    **Source:** S. Whitelam, C. Casert, M. Engel, I. Tamblyn, arXiv:2506.15122 (2025).
+    """
+
+    question = "How little work drags a trap from 0 to 5, counted as the benchmark does?"
+    columns = ("linear", "optimized")
+    headline: ClassVar[dict[str, str]] = {
+        "score, exact": "score",
+        "work of our paths": "total_work",
+        "trajectories in training": "training_paths",
+    }
+
+    def __init__(
+        self,
+        knots: Annotated[int, ">= 2"],
+        dt: Annotated[float, "> 0"],
+        training: Training,
+        evaluation: Testing,
+    ):
+        if evaluation.batch % evaluation.chunk:
+            raise ValueError(
+                f"evaluation.batch = {evaluation.batch}: expected a multiple of evaluation.chunk "
+                f"= {evaluation.chunk}"
+            )
+        ramp = tj.PiecewiseLinear.between(0.0, FINAL, 1.0, knots=knots)
+        self.system = tj.Overdamped(tj.Harmonic(1.0, control="center"), ramp, tj.Bath())
+        self.start = tj.Equilibrium(jnp.zeros(1))
+        self.dt, self.training, self.evaluation = dt, training, evaluation
+
+    def run(self, key, progress: Progress) -> Record:
+        train_key, *keys = jax.random.split(key, 3)
+        fit = self.train(train_key, progress)
+        results = Record()
+        trials = (len(fit.candidates) + 1) * COMPARISONS
+        spent = self.training.batch * (len(fit.history["loss"]) + trials)
+        systems = (self.system, fit.system)
+        for name, system, own, paths in zip(self.columns, systems, keys, (0, spent), strict=True):
+            found = evaluate(
+                system,
+                own,
+                dt=self.dt,
+                batch=self.evaluation.batch,
+                chunk=self.evaluation.chunk,
+                progress=progress,
+                name=name,
+                initial=self.start,
+            )
+            record = evaluation_record(system, found, found)
+            record.put("score", score(control_values(system.protocol)), "kT")
+            record.put("training_paths", paths, "paths")
+            # The trap is the same at both ends: all of the work is lost.
+            record.put("free_energy_change", 0.0, "kT")
+            record.put("dissipated_work", record["total_work"], "kT")
+            del record["effective_samples"]
+            results[name] = record
+        results["bounds"] = Record()
+        results["bounds"].put("score", least_score(), "kT")
+        results["bounds"].attributes = {"note": "the minimum over all lists of 1000 values"}
+        results["training"] = training_record(fit)
+        return results
+
+    def train(self, key, progress: Progress) -> tj.Fit:
+        settings = self.training
+        decay = optax.cosine_decay_schedule(settings.learning_rate, settings.steps)
+        with progress.phase("training", settings.steps, "steps") as shown:
+            return tj.optimize(
+                self.system,
+                tj.MeanWork(),
+                optax.adam(decay),
+                key,
+                dt=self.dt if settings.dt is None else settings.dt,
+                batch=settings.batch,
+                steps=settings.steps,
+                initial=self.start,
+                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+                checkpoint=shown.checkpoint,
+            )
+
+
+def control_values(protocol: tj.AbstractProtocol) -> np.ndarray:
+    """The 1000 values that the benchmark reads, `(1000,)`, in float64."""
+    middles = (jnp.arange(STEPS) + 0.5) / STEPS * protocol.duration
+    return np.asarray(jax.vmap(protocol)(middles), float)
+
+
+def score(values: np.ndarray) -> float:
+    """The mean work of the benchmark, exactly: the noise has mean zero, the spread cancels."""
+    work, mean, old = 0.0, 0.0, 0.0
+    for new in (*values, FINAL):
+        work += 0.5 * ((mean - new) ** 2 - (mean - old) ** 2)
+        mean, old = mean - (mean - new) / STEPS, new
+    return float(work)
+
+
+def least_score() -> float:
+    """The least that any list of values can score: that of a quadratic form, solved."""
+    # The mean before step i is row i of `mean` times the values; switch i is row i of `switch`.
+    mean = np.zeros((STEPS + 1, STEPS))
+    for i in range(STEPS):
+        mean[i + 1] = (1 - 1 / STEPS) * mean[i]
+        mean[i + 1, i] += 1 / STEPS
+    switch = np.eye(STEPS + 1, STEPS) - np.eye(STEPS + 1, STEPS, k=-1)
+    form = mean.T @ switch  # score = FINAL^2 / 2 - values form values - FINAL values mean[-1]
+    return score(np.linalg.solve(-(form + form.T), FINAL * mean[-1]))
