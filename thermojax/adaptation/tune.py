@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import known
 from .._tree import cast, like_position
@@ -36,14 +35,15 @@ SHORTEST = STAGES * 4 * CHUNK
 class TuningReport(eqx.Module):
     """What the chains showed in the last stage of tuning; shapes `(dim,)`, or scalars.
 
-    - `autocorrelation_time`: of x, and `autocorrelation_time_of_squares`: of (x - mean)^2, in steps.
+    - `autocorrelation_time`, in steps, of x; `autocorrelation_time_of_squares`, of (x - mean)^2.
     - `effective_samples_per_step`: of all chains together, for the slower of the two, the least
       over coordinates; a scalar.
     - `r_hat`: split, over the second half of the stage.
     - `virial`: <(x - mean) dU/dx> / kT. It is 1 in equilibrium whatever the potential: how far it
       is from 1 tells the bias of the step size and of chains that have not arrived.
     - `energy_error`: <shadow work of a step ^2> / (kT^2 dim), a scalar.
-    - `rejected`: the share of paths, in pieces of 32 steps, that diverged and were taken back; a scalar.
+    - `rejected`: the share of paths, in pieces of 32 steps, that diverged and were
+      taken back; a scalar.
     """
 
     autocorrelation_time: Float[Array, " dim"]
@@ -130,8 +130,8 @@ def tune(
     What others call window adaptation or warm-up, for persistent underdamped chains (BAOAB):
 
     - mass_i = kT / Var(x_i), over chains and time, so that every coordinate has the same scale;
-    - friction / mass = sqrt(2 (friction / mass) / tau) of the slowest coordinate: the damping at which
-      x and x^2 of a slow mode decorrelate equally fast;
+    - friction / mass = sqrt(2 (friction / mass) / tau) for the slowest coordinate: the damping at
+      which x and x^2 of a slow mode decorrelate equally fast;
     - dt such that <shadow work of one step ^2> / (kT^2 dim) = `accuracy`, and at most 1.6 / omega,
       omega^2 the stiffest eigenvalue of Hessian / mass that any chain meets.
 
@@ -141,8 +141,8 @@ def tune(
 
     **Arguments:** `system`, underdamped, bath constant in time; its mass and friction are first
     guesses of the mass only. `key`, `batch`, `initial` as `tj.start`: positions near the bulk are
-    enough, `tj.Equilibrium` is safer where there are several modes. `steps`, integration steps in all;
-    `accuracy`, a number: a larger one samples faster and with more bias.
+    enough, `tj.Equilibrium` is safer where there are several modes. `steps`, integration steps in
+    all; `accuracy`, a number: a larger one samples faster and with more bias.
 
     **Returns:** a `tj.Tuned`. Outside of jit it warns of what its report finds wrong. **Raises:**
     ValueError for an overdamped or driven system, schedules in the bath, or too few steps or
@@ -150,8 +150,8 @@ def tune(
     through.
 
     **Source:** mass from windows: B. Carpenter et al., J. Stat. Softw. 76 (2017); the energy error
-    per dimension as a measure of the step: J. Robnik, G. B. De Luca, E. Silverstein, U. Seljak, JMLR 24,
-    311 (2023).
+    per dimension as a measure of the step: J. Robnik, G. B. De Luca, E. Silverstein, U. Seljak,
+    JMLR 24, 311 (2023).
     """
     check_key(key)
     if not isinstance(system, Underdamped):
