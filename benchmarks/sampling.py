@@ -31,7 +31,8 @@ GATE = 0.05  # no variance may be off by more
 class Target:
     """A log density and the variances it has; `judged`: how many of its coordinates count.
 
-    `keep`: steps of ours between two positions that are kept.
+    `keep`: steps of ours between two positions that are kept; `adjusted`: that many steps are a
+    proposal of Metropolis.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Target:
     judged: int
     keep: int
     steps: int
+    adjusted: bool = False
 
 
 def gaussian(rotated: bool) -> Target:
@@ -66,7 +68,7 @@ def funnel() -> Target:
         v, rest = x[0], x[1:]
         return -(v**2) / 18 - 0.5 * rest.size * v - 0.5 * jnp.sum(rest**2) * jnp.exp(-v)
 
-    return Target("funnel", log_density, 10, np.array([9.0]), 1, 16, 131072)
+    return Target("funnel", log_density, 10, np.array([9.0]), 1, 16, 131072, True)
 
 
 def logistic() -> Target:
@@ -126,15 +128,26 @@ def ours(target: Target, adaptation_steps: int):
     def adapt(key, positions):
         system = tj.Underdamped(potential, tj.Constant(), tj.Bath())
         tuned = tj.tune(system, key, initial=positions, steps=adaptation_steps)
-        return tuned.system.bath, tuned.dt, tuned.chain.state, tuned.report
+        return tuned.system.bath, tuned.dt, tuned.chain, tuned.report
 
-    def sample(key, bath, dt, state, report):
+    def sample(key, bath, dt, chain, report):
+        if target.adjusted:
+            system = tj.Underdamped(potential, tj.Constant(), bath)
+
+            def piece(chain, _):
+                chain = tj.advance(system, chain, dt=dt, steps=target.keep, adjusted=True)
+                return chain, chain.position
+
+            pieces = target.steps // target.keep
+            _, values = jax.lax.scan(piece, chain, length=pieces)
+            # Each piece computes the gradient at its start again.
+            return values, jnp.asarray(target.steps + pieces, jnp.float32)
         protocol = tj.Constant(duration=target.steps * dt)
         out = tj.simulate(
             tj.Underdamped(potential, protocol, bath),
             key,
             time_steps=target.steps,
-            initial=state,
+            initial=chain.state,
             integrator=tj.BAOAB(block=32) if target.keep < 16 else tj.BAOAB(),
             save=target.steps // target.keep + 1,
             observe=lambda t, state, ledger: state.position,

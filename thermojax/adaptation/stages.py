@@ -46,7 +46,7 @@ class Record(eqx.Module):
     tau_square: Float[Array, " dim"]  # and of (x - mean)^2
     r_hat: Float[Array, " dim"]
     virial: Float[Array, " dim"]  # <(x - mean) dU/dx> / kT, which is 1
-    variance: Float[Array, " dim"]
+    curvature: Float[Array, " dim"]  # sqrt(Var(dU/dx) / Var(x))
     energy_error: Float[Array, ""]  # <shadow work of a step ^2> / (kT^2 dim)
     rejected: Float[Array, ""]  # share of paths and chunks that were taken back
     step: Float[Array, ""]
@@ -142,6 +142,7 @@ def look(system, control, kept, values, errors, taken, steps) -> Record:
     mean = jnp.mean(values, axis=(0, 1))
     centered = values - mean
     gradient = jax.vmap(lambda x: flat(batched_gradient(system.potential, x, control)))(kept)
+    spread = lambda x: jnp.maximum(jnp.var(x, axis=(0, 1)), 1e-30)
     # Errors of one step size are told as those of the mean one.
     step = jnp.exp(jnp.mean(jnp.log(steps)))
     return Record(
@@ -149,7 +150,7 @@ def look(system, control, kept, values, errors, taken, steps) -> Record:
         tau_square=STRIDE * jnp.asarray(integrated(centered**2, 5.0).value),
         r_hat=split(values, False),
         virial=jnp.mean(centered * gradient, axis=(0, 1)) / system.bath.temperature,
-        variance=jnp.mean(centered**2, axis=(0, 1)),
+        curvature=jnp.sqrt(spread(gradient) / spread(values)),
         energy_error=jnp.mean(errors * (step / steps) ** 6),
         rejected=1 - jnp.mean(taken),
         step=step,
@@ -159,12 +160,11 @@ def look(system, control, kept, values, errors, taken, steps) -> Record:
 def settled(system, setting, record: Record, unravel, control, state, goal, values):
     """Mass, step and friction after a stage."""
     samples = values.shape[0] * values.shape[1]
-    # A variance from few effective samples moves the mass little.
+    # What few effective samples say moves the mass little.
     effective = samples * STRIDE / jnp.maximum(record.tau, STRIDE)
     trust = effective / (effective + 5)
-    target = jnp.log(system.bath.temperature / jnp.maximum(record.variance, 1e-30))
     log_mass = jnp.log(setting.mass)
-    mass = jnp.exp(log_mass + trust * (target - log_mass))
+    mass = jnp.exp(log_mass + trust * (jnp.log(record.curvature) - log_mass))
     old = stiffness(system, setting.mass, unravel, control, state)
     new = stiffness(system, mass, unravel, control, state)
     same = record.step * jnp.sqrt(old / new)  # the same step in the new unit of time

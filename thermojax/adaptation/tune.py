@@ -129,7 +129,8 @@ def tune(
 
     What others call window adaptation or warm-up, for persistent underdamped chains (BAOAB):
 
-    - mass_i = kT / Var(x_i), over chains and time, so that every coordinate has the same scale;
+    - mass_i = sqrt(Var(dU/dx_i) / Var(x_i)) over chains and time: that of a quadratic well is
+      its curvature, exact from two samples; elsewhere a compromise of wide and narrow places;
     - friction / mass = sqrt(2 (friction / mass) / tau) for the slowest coordinate: the damping at
       which x and x^2 of a slow mode decorrelate equally fast;
     - dt such that <shadow work of one step ^2> / (kT^2 dim) = `accuracy`, and at most 1.6 / omega,
@@ -149,9 +150,9 @@ def tune(
     chains. **Cost:** `steps` gradients per chain, and about a quarter more; no gradient flows
     through.
 
-    **Source:** mass from windows: B. Carpenter et al., J. Stat. Softw. 76 (2017); the energy error
-    per dimension as a measure of the step: J. Robnik, G. B. De Luca, E. Silverstein, U. Seljak,
-    JMLR 24, 311 (2023).
+    **Source:** windows: B. Carpenter et al., J. Stat. Softw. 76 (2017); masses from gradients as
+    in nutpie (A. Seyboldt and others); the energy error per dimension as a measure of the step:
+    J. Robnik, G. B. De Luca, E. Silverstein, U. Seljak, JMLR 24, 311 (2023).
     """
     check_key(key)
     if not isinstance(system, Underdamped):
