@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from .._tree import where_alive
+from .._tree import cast, where_alive
 from ..dynamics import BAOAB
 from ..estimators.ergodic import integrated, split
 from ..potential import batched_gradient
@@ -126,6 +126,7 @@ def stage(system: Underdamped, unravel, control, goal, chunks: int, carry, key):
     kept = jax.tree.map(lambda x: x[late].reshape(-1, *x.shape[2:]), positions)
     values = jax.vmap(flat)(kept)
     record = look(system, control, kept, values, errors[late], taken[late], steps[late])
+    record = cast(record, setting.step.dtype)  # counts are float64 where that is the default
     new = settled(system, setting, record, unravel, control, state, goal, values)
     # Momenta of the old masses become momenta of the new ones at the same temperature.
     factor = unravel(jnp.sqrt(new.mass / setting.mass))

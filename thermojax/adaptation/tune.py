@@ -174,8 +174,8 @@ def tune(
     tuned, burn_in = tuned_chains(system, key, ready, steps // STAGES // CHUNK, accuracy)
     warn_burn_in(burn_in, system.potential)
     if known(tuned.dt) is not None:
-        for concern in tuned.report.concerns():
-            warnings.warn(f"tj.tune: {concern}", stacklevel=2)
+        if concerns := tuned.report.concerns():
+            warnings.warn("tj.tune: " + "; ".join(concerns), stacklevel=2)
     return tuned
 
 
