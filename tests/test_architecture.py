@@ -35,6 +35,7 @@ LEVELS = (
     ("sampling",),
     ("distribution",),
     ("estimators",),
+    ("adaptation",),
     ("optimize",),
     ("apps",),
     ("check",),

@@ -1,5 +1,8 @@
 """Every public name and where it lives: read by type checkers, and by `__init__.py` itself."""
 
+from .adaptation import Tuned as Tuned
+from .adaptation import TuningReport as TuningReport
+from .adaptation import tune as tune
 from .check import Finding as Finding
 from .check import Report as Report
 from .check import check as check

@@ -8,9 +8,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._tree import cast, dtype_of
+from .._tree import cast, dtype_of, where_alive
 from ..dynamics import (
     BAOAB,
     AbstractSplitting,
@@ -22,10 +23,11 @@ from ..dynamics import (
     kinetic,
     timetable,
 )
+from ..dynamics.random import threefry
 from ..dynamics.terms import bath_at
 from ..ledger import Ledger
 from ..potential import batched_energy
-from ..protocol import value_at
+from ..protocol import Constant, value_at
 from ..system import AbstractSystem
 from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .simulate import check_key
@@ -88,6 +90,7 @@ def advance(
     integrator: AbstractSplitting = BAOAB(),
     adjoint: Any = None,
     noise_dtype: type = jnp.float32,
+    adjusted: bool = False,
 ) -> Chain:
     """Move a chain on by `steps` steps of `dt`; time, noise and ledger continue.
 
@@ -96,14 +99,28 @@ def advance(
     differentiate it.
 
     **Arguments:** `dt`, time, may be traced; `steps`, a whole number, integration steps.
-    **Raises:** ValueError for steps below one, or a `dt` that is not positive.
+    `adjusted`: take the steps, together, as a proposal of Metropolis: each path keeps them with
+    probability min(1, exp(-beta shadow work)), else it stays where it was and turns its momentum,
+    its ledger as if nothing had happened. The equilibrium is then exact at any `dt`, and a path
+    that diverges is only one more that is refused. At fixed control; a choice breaks the gradient.
+    **Raises:** ValueError for steps below one, a `dt` that is not positive, or `adjusted` for a
+    system that has no equilibrium to be exact for.
+    **Source:** of `adjusted`: A. M. Horowitz, Phys. Lett. B 268, 247 (1991).
     """
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps = {steps}: expected a positive whole number of integration steps")
     if isinstance(dt, float | int) and not dt > 0:
         raise ValueError(f"dt = {dt}: expected a positive time step")
     check_adjoint(adjoint)
-    return move(system, chain, jnp.asarray(dt), steps, integrator, adjoint, noise_dtype)
+    if not adjusted:
+        return move(system, chain, jnp.asarray(dt), steps, integrator, adjoint, noise_dtype)
+    steady = isinstance(system.protocol, Constant) and not system.bath.scheduled
+    if not steady or system.drive is not None or not isinstance(integrator, AbstractSplitting):
+        raise ValueError(
+            "adjusted=True corrects towards one equilibrium: expected a tj.Constant protocol, a "
+            "bath constant in time, no drive, and tj.BAOAB() or tj.OBABO()"
+        )
+    return propose(system, chain, jnp.asarray(dt), steps, integrator, noise_dtype)
 
 
 @eqx.filter_jit
@@ -145,6 +162,32 @@ def move(system, chain: Chain, dt, steps: int, integrator, adjoint, noise_dtype)
         time=chain.time + steps * h,
         step=chain.step + steps,
     )
+
+
+@eqx.filter_jit
+def propose(system, chain: Chain, dt, steps: int, integrator, noise_dtype) -> Chain:
+    """One accepted or refused piece of a chain. Paths that diverged before stay frozen."""
+    # The shadow work of the piece alone: a difference of long sums would lose it to rounding.
+    book = dataclasses.replace(chain.ledger, shadow_work=jnp.zeros_like(chain.ledger.shadow_work))
+    begun = dataclasses.replace(chain, ledger=book)
+    moved = move(system, begun, dt, steps, integrator, None, noise_dtype)
+    shadow = moved.ledger.shadow_work
+    whole = chain.ledger.shadow_work + shadow
+    ledger = dataclasses.replace(moved.ledger, shadow_work=whole)
+    paths = jax.lax.iota(jnp.uint32, len(shadow))
+    # Another key than that of the noise, the same counters.
+    words = (chain.words[0] ^ np.uint32(0x9E3779B9), chain.words[1])
+    bits, _ = threefry(words, (paths, jnp.full_like(paths, chain.step.astype(jnp.uint32))))
+    uniform = (bits.astype(shadow.dtype) + 0.5) * 2.0**-32
+    # float32 rounds the largest words up to 1, which refuses nothing that should be taken.
+    kept = (moved.ledger.alive > 0) & (jnp.log(uniform) < -shadow / system.bath.temperature)
+    turned = jax.tree.map(jnp.negative, chain.momentum)
+    position, momentum, ledger = where_alive(
+        kept,
+        (moved.position, moved.momentum, ledger),
+        (chain.position, turned, chain.ledger),
+    )
+    return dataclasses.replace(moved, position=position, momentum=momentum, ledger=ledger)
 
 
 def switch(chain: Chain, old: AbstractSystem, new: AbstractSystem) -> Chain:

@@ -1,0 +1,218 @@
+"""`tj.tune`: mass, friction and step size of persistent chains, from the chains themselves."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._component import known
+from .._tree import cast, like_position
+from ..sampling import Chain
+from ..sampling.chain import begin
+from ..sampling.initial import (
+    Start,
+    checked_start,
+    draw_start,
+    prepare_start,
+    stopped,
+    warn_burn_in,
+)
+from ..sampling.simulate import check_key
+from ..system import AbstractSystem, Underdamped
+from .stages import CHUNK, FIRST_DAMPING, Record, Setting, stage, stiffness, system_of
+
+STAGES = 6
+SHORTEST = STAGES * 4 * CHUNK
+
+
+class TuningReport(eqx.Module):
+    """What the chains showed in the last stage of tuning; shapes `(dim,)`, or scalars.
+
+    - `autocorrelation_time`, in steps, of x; `autocorrelation_time_of_squares`, of (x - mean)^2.
+    - `effective_samples_per_step`: of all chains together, for the slower of the two, the least
+      over coordinates; a scalar.
+    - `r_hat`: split, over the second half of the stage.
+    - `virial`: <(x - mean) dU/dx> / kT. It is 1 in equilibrium whatever the potential: how far it
+      is from 1 tells the bias of the step size and of chains that have not arrived.
+    - `energy_error`: <shadow work of a step ^2> / (kT^2 dim), a scalar.
+    - `rejected`: the share of paths, in pieces of 32 steps, that diverged and were
+      taken back; a scalar.
+    """
+
+    autocorrelation_time: Float[Array, " dim"]
+    autocorrelation_time_of_squares: Float[Array, " dim"]
+    effective_samples_per_step: Float[Array, ""]
+    r_hat: Float[Array, " dim"]
+    virial: Float[Array, " dim"]
+    energy_error: Float[Array, ""]
+    rejected: Float[Array, ""]
+    steps: int = eqx.field(static=True)
+    chains: int = eqx.field(static=True)
+
+    @property
+    def effective_samples(self) -> Float[Array, ""]:
+        """In the second half of the last stage, a scalar: what all of this was judged from."""
+        return self.effective_samples_per_step * (self.steps // STAGES // 2)
+
+    def concerns(self) -> list[str]:
+        """What is wrong, in sentences; empty where nothing is."""
+        found = []
+        worst, effective = float(jnp.max(self.r_hat)), float(self.effective_samples)
+        if not effective >= 20:
+            found.append(
+                f"{effective:.0f} effective samples at the end: pass a larger steps= than "
+                f"{self.steps}"
+            )
+        if not worst < 1.2:
+            found.append(
+                f"R-hat is {worst:.2f}: the chains have not mixed (or sit in different modes); "
+                "tune for longer, or start them from tj.Equilibrium"
+            )
+        if float(self.rejected) > 0:
+            found.append(
+                f"{float(self.rejected):.1%} of the last stage diverged and was taken back: this "
+                "potential has narrow places that the step cannot enter, and the chains are biased"
+            )
+        off = float(jnp.abs(jnp.mean(self.virial) - 1))
+        error = (2 / (effective * self.virial.size)) ** 0.5
+        if not off < 0.02 + 4 * error:
+            found.append(
+                f"the mean of x dU/dx is {float(jnp.mean(self.virial)):.3f} kT and should be 1: "
+                "pass a smaller accuracy="
+            )
+        return found
+
+    def __str__(self):
+        times = (self.autocorrelation_time, self.autocorrelation_time_of_squares)
+        slow = max(float(jnp.max(x)) for x in times)
+        lines = [
+            f"{self.chains} chains tuned in {self.steps} steps: autocorrelation time at most "
+            f"{slow:.0f} steps, R-hat at most {float(jnp.max(self.r_hat)):.3f}, "
+            f"mean virial {float(jnp.mean(self.virial)):.3f}",
+            *self.concerns(),
+        ]
+        return "\n".join(lines)
+
+
+class Tuned(eqx.Module):
+    """A system and chains that are ready to sample: `tj.advance(system, chain, dt=dt, steps=20)`.
+
+    - `system`: the one given, its bath with the mass and the friction found, each of the shape of
+      one position, its protocol held at the initial control.
+    - `dt`: the time step, a scalar. `chain`: the chains where tuning left them, ledger at zero.
+    - `report`: a `tj.TuningReport`.
+    """
+
+    system: Underdamped
+    dt: Float[Array, ""]
+    chain: Chain
+    report: TuningReport
+
+
+def tune(
+    system: AbstractSystem,
+    key: PRNGKeyArray,
+    *,
+    batch: int | None = None,
+    initial: Any = None,
+    steps: int = 3072,
+    accuracy: float = 0.02,
+) -> Tuned:
+    r"""Choose mass, friction and time step for sampling exp(-U/kT), from the chains themselves.
+
+    What others call window adaptation or warm-up, for persistent underdamped chains (BAOAB):
+
+    - mass_i = sqrt(Var(dU/dx_i) / Var(x_i)) over chains and time: that of a quadratic well is
+      its curvature, exact from two samples; elsewhere a compromise of wide and narrow places;
+    - friction / mass = sqrt(2 (friction / mass) / tau) for the slowest coordinate: the damping at
+      which x and x^2 of a slow mode decorrelate equally fast;
+    - dt such that <shadow work of one step ^2> / (kT^2 dim) = `accuracy`, and at most 1.6 / omega,
+      omega^2 the stiffest eigenvalue of Hessian / mass that any chain meets.
+
+    Six stages of equal length; the first half of each is left out of what is judged. A path
+    that diverges within 32 steps is taken back and goes the other way. The chains are not
+    Metropolis-adjusted: the error of the step remains in averages, and `report.virial` shows it.
+
+    **Arguments:** `system`, underdamped, bath constant in time; its mass and friction are first
+    guesses of the mass only. `key`, `batch`, `initial` as `tj.start`: positions near the bulk are
+    enough, `tj.Equilibrium` is safer where there are several modes. `steps`, integration steps in
+    all; `accuracy`, a number: a larger one samples faster and with more bias.
+
+    **Returns:** a `tj.Tuned`. Outside of jit it warns of what its report finds wrong. **Raises:**
+    ValueError for an overdamped or driven system, schedules in the bath, or too few steps or
+    chains. **Cost:** `steps` gradients per chain, and about a quarter more; no gradient flows
+    through.
+
+    **Source:** windows: B. Carpenter et al., J. Stat. Softw. 76 (2017); masses from gradients as
+    in nutpie (A. Seyboldt and others); the energy error per dimension as a measure of the step:
+    J. Robnik, G. B. De Luca, E. Silverstein, U. Seljak, JMLR 24, 311 (2023).
+    """
+    check_key(key)
+    if not isinstance(system, Underdamped):
+        raise ValueError(
+            f"system is a {type(system).__name__}: tj.tune needs momenta, pass a tj.Underdamped"
+        )
+    if system.bath.scheduled or system.drive is not None:
+        raise ValueError(
+            "tj.tune samples one equilibrium: expected a bath constant in time and no drive"
+        )
+    if not isinstance(steps, int) or steps < SHORTEST:
+        raise ValueError(f"steps = {steps}: expected a whole number, {SHORTEST} or more")
+    if (value := known(accuracy)) is not None and not 0 < value < 1:
+        raise ValueError(f"accuracy = {value:g}: expected a number between 0 and 1")
+    ready = prepare_start(system, initial, batch)
+    if ready.batch < 2:
+        raise ValueError("batch = 1: tj.tune compares chains, expected two or more")
+    system = checked_start(system, ready)
+    tuned, burn_in = tuned_chains(system, key, ready, steps // STAGES // CHUNK, accuracy)
+    warn_burn_in(burn_in, system.potential)
+    if known(tuned.dt) is not None:
+        if concerns := tuned.report.concerns():
+            warnings.warn("tj.tune: " + "; ".join(concerns), stacklevel=2)
+    return tuned
+
+
+@eqx.filter_jit
+def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, accuracy):
+    """The compiled part of `tune`."""
+    of_start, of_stages, of_chain = jax.random.split(key, 3)
+    state, _, burn_in = draw_start(system, of_start, ready)
+    state = jax.lax.stop_gradient(cast(state, ready.dtype))
+    sample = jax.tree.map(lambda x: x[0], state.position)
+    vector, unravel = ravel_pytree(sample)
+    control = system.protocol.initial
+    spread = lambda m, x: jnp.broadcast_to(jnp.asarray(m, x.dtype), x.shape)
+    mass, _ = ravel_pytree(jax.tree.map(spread, like_position(system.bath.mass, sample), sample))
+    accuracy = jnp.asarray(accuracy, vector.dtype)
+    scale = stiffness(system, mass, unravel, control, state)
+    setting = Setting(mass, 0.5 / jnp.sqrt(scale), jnp.asarray(FIRST_DAMPING, vector.dtype))
+    run = partial(stage, system, unravel, control, accuracy, chunks)
+    keys = jax.random.split(of_stages, STAGES)
+    (setting, state), records = jax.lax.scan(run, (setting, state), keys)
+    last = jax.tree.map(lambda x: x[-1], records)
+    system = system_of(system, setting, unravel, control)
+    chain, _ = begin(system, of_chain, Start(state=state, batch=ready.batch))
+    report = reported(last, STAGES * chunks * CHUNK, ready.batch)
+    return stopped(Tuned(system, setting.step, chain, report)), burn_in
+
+
+def reported(last: Record, steps: int, chains: int) -> TuningReport:
+    slow = jnp.maximum(jnp.max(last.tau), jnp.max(last.tau_square))
+    return TuningReport(
+        last.tau,
+        last.tau_square,
+        chains / slow,
+        last.r_hat,
+        last.virial,
+        last.energy_error,
+        last.rejected,
+        steps,
+        chains,
+    )
