@@ -82,7 +82,7 @@ def test_opposite_noise_is_wasted_on_an_even_work_and_its_error_says_so():
 
 @pytest.mark.slow
 def test_training_on_common_noise_converges_and_is_scored_on_fresh_noise():
-    """The loss is a function: its slope goes to rounding; with pairs its optimum is the true one."""
+    """The loss is a function: its slope goes to rounding; with pairs its optimum is true."""
     fit = tj.optimize(
         dragged(),
         tj.MeanWork(),
