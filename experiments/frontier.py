@@ -63,7 +63,10 @@ class EnergyTime(AbstractStudy):
                 steps=self.steps,
                 initial=self.start,
                 evaluation=self.evaluation,
-                callback=lambda duration, fit: phase.advance(1, f"{duration:g}: {fit.value} kT"),
+                callback=lambda duration, fit: phase.reach(
+                    1 + self.durations.index(duration), f"{duration:g}: {fit.value} kT"
+                ),
+                checkpoint=phase.checkpoint,
             )
         assert found.bound is not None, "asked for by default"
         results = Record()

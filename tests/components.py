@@ -62,6 +62,15 @@ POTENTIALS = {
         0.0,
         1.0,
     ),
+    "tempering": (
+        tj.Tempering(
+            tj.Gaussian(jnp.zeros(3)),
+            (tj.Gaussian(jnp.array([1.0, 0.5, -1.0])), tj.LogisticRegression(FEATURES, LABELS)),
+        ),
+        jnp.zeros(3),
+        jnp.zeros(2),
+        jnp.ones(2),
+    ),
     "log density": (
         tj.LogDensity(lambda x: -jnp.sum(x**4) / 4 - jnp.sum(x**2) / 2),
         jnp.zeros(2),

@@ -74,6 +74,7 @@ from .potential import Harmonic as Harmonic
 from .potential import Interpolation as Interpolation
 from .potential import LogDensity as LogDensity
 from .potential import LogisticRegression as LogisticRegression
+from .potential import Tempering as Tempering
 from .protocol import AbstractProtocol as AbstractProtocol
 from .protocol import Chebyshev as Chebyshev
 from .protocol import Constant as Constant

@@ -26,11 +26,12 @@ class Estimate(eqx.Module):
         return "[" + ", ".join(shown) + "]"
 
 
-def weighted_mean(values: Array, weights: Array) -> Estimate:
+def weighted_mean(values: Array, weights: Array, paired: bool = False) -> Estimate:
     """sum w x / sum w with the error of the ratio estimator; samples on the first axis.
 
     The error is sqrt(sum w^2 (x - mean)^2) / sum w, by the delta method; with equal weights it is
-    the standard error of the mean. Count is the number of weights that are not zero.
+    the standard error of the mean. Count is the number of weights that are not zero. With `paired`
+    the samples 2j and 2j + 1 depend on each other, and the error is that of the pairs.
     """
     count = jnp.sum(weights != 0)
     w = weights / jnp.sum(weights)
@@ -38,8 +39,12 @@ def weighted_mean(values: Array, weights: Array) -> Estimate:
     # A sample of weight zero may hold anything, and must not reach the gradient either.
     values = jnp.where(w != 0, values, 0)
     mean = jnp.sum(w * values, axis=0)
-    bessel = count / jnp.maximum(count - 1, 1)
-    variance = jnp.sum(w**2 * (values - mean) ** 2, axis=0) * bessel
+    deviation, independent = w * (values - mean), count
+    if paired:
+        deviation = deviation[::2] + deviation[1::2]
+        independent = jnp.sum(jnp.any((weights != 0).reshape(-1, 2), axis=1))
+    bessel = independent / jnp.maximum(independent - 1, 1)
+    variance = jnp.sum(deviation**2, axis=0) * bessel
     return Estimate(mean, jnp.sqrt(variance), count)
 
 

@@ -130,6 +130,51 @@ def test_the_front_of_work_and_final_variance_in_the_exact_picture():
     assert np.all(np.asarray(found.cost.value) > front(s)) and np.all(found.cost.error == 0)
 
 
+class Killed(Exception):
+    pass
+
+
+class Dying(tj.Checkpoint):
+    """A checkpoint that does not survive its `saves`-th save."""
+
+    saves = 10**6
+
+    def save(self, state, *, last=False):
+        super().save(state, last=last)
+        self.saves -= 1
+        if self.saves == 0:
+            raise Killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("saves", [2, 4, 6])
+def test_a_frontier_that_was_killed_goes_on_where_it_was(tmp_path, saves):
+    """In the first training, between two, and in the second: the same numbers to the last bit."""
+    options: dict[str, Any] = dict(
+        durations=[1.0, 2.0], steps=3, initial=POINT, picture=tj.ExactMoments(), time_steps=20
+    )
+    system, adam_ = squeezed(2.0, knots=4), optax.adam(0.1)
+    run = lambda **more: tj.frontier(
+        system, tj.MeanWork(), adam_, rivals={}, bound=None, **(options | more)
+    )
+    whole, seen, file = run(), [], tmp_path / "frontier.ckpt"
+    dying = Dying(file, interval=0)
+    dying.saves = saves
+    with pytest.raises(Killed):
+        run(checkpoint=dying)
+    again = run(
+        checkpoint=tj.Checkpoint(file), callback=lambda duration, fit: seen.append(duration)
+    )
+    assert seen == ([2.0] if saves >= 4 else [1.0, 2.0])
+    for found, expected in zip(again.fits, whole.fits, strict=True):
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert (found.chosen, found.stopped) == (expected.chosen, expected.stopped)
+    np.testing.assert_array_equal(again.work["optimized"].value, whole.work["optimized"].value)
+    with pytest.raises(tj.CheckpointError, match="of other trainings"):
+        run(checkpoint=tj.Checkpoint(file), durations=[1.0, 3.0])
+
+
 def test_mistakes_of_frontiers():
     system, rest = squeezed(2.0), (tj.MeanWork(), adam(0.1), KEY)
     for durations in ([1.0, 0.5], [1.0, 1.0], [0.0, 1.0], [-1.0], [], 1.0, [1.0, np.nan]):

@@ -164,6 +164,29 @@ def test_dissipation_and_final_errors_in_the_exact_picture():
 
 
 @pytest.mark.slow
+def test_the_exact_variance_of_a_free_energy_needs_no_template_of_the_potential():
+    """Gaussian work of variance 2 <W>, <W> = 1/e, of a trap that takes any shape."""
+    protocol = tj.PiecewiseLinear([0.0, 1.0], 1.0)
+    system = dataclasses.replace(dragged(), protocol=protocol)
+    _, law = prepared(system, None, picture=ExactMoments(), initial=POINT)
+    for direction in ("forward", "reverse"):
+        found = tj.FreeEnergyVariance(direction).of(Runs(system, law, None))
+        np.testing.assert_allclose(found.value, np.expm1(2 * np.exp(-1)), rtol=1e-6)
+
+
+def test_the_algebra_of_costs():
+    system = dragged()
+    control, jumps = tj.ControlCost(), tj.ControlCost(jump_time=0.5)
+    a, b = (cost(system, None).value for cost in (control, jumps))
+    assert sum([control, jumps])(system, None).value == a + b
+    np.testing.assert_allclose((control / 2 - 3 * jumps)(system, None).value, a / 2 - 3 * b)
+    with pytest.raises(TypeError):
+        control - 1.0
+    with pytest.raises(TypeError):
+        1.0 + control
+
+
+@pytest.mark.slow
 def test_the_cost_of_the_control():
     values = np.array([0.3, 1.0, 0.2, 0.6])
     curve = CubicSpline(np.linspace(0, 2, 4), values, bc_type="not-a-knot").derivative()

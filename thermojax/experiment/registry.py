@@ -26,6 +26,7 @@ KINDS: dict[str, dict[str, str]] = {
             "DoubleWell",
             "LogisticRegression",
             "Interpolation",
+            "Tempering",
             "Sum",
         )
     },

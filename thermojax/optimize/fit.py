@@ -25,11 +25,12 @@ from .choose import choose, pooled
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
 from .picture import ExactMoments, GridLaw, Particles, Runs, prepared
-from .trainable import inward, projected, split
-from .training import Training, fingerprint, resumed
+from .trainable import inward, not_positive, projected, split
+from .training import Training, fingerprint, folded, resumed
 
 LARGEST_DIVERGED = 0.1  # share of a batch above which training stops
 COMPARISONS = 5  # fresh batches on which the final candidates are compared
+CANDIDATES = ("averaged", "last", "lowest loss", "start")
 AVERAGING = 8.0  # iterates are weighted with about step^8: a memory of the last ninth
 
 
@@ -83,6 +84,8 @@ def optimize(
     tolerance: float | None = None,
     checkpoint: AbstractCheckpoint | None = None,
     sharding: NamedSharding | None = None,
+    antithetic: bool = False,
+    common_noise: bool = False,
 ) -> Fit:
     """Train a protocol: gradients of the objective run back through the paths, or the law.
 
@@ -105,9 +108,16 @@ def optimize(
     - `checkpoint`: a `tj.Checkpoint`, from where training goes on if it was killed, and which it
       keeps up to date. The callback sees the steps that are still to be done.
     - `sharding`: `tj.batch_sharding()` lays each batch out on several devices.
+    - `antithetic`: every other path takes the noise of its neighbor with the opposite sign. Where
+      positions are linear in the noise (a dragged trap) the gradient of the mean work is then
+      exact; where the work is even in it (a stiffness) the variance is twice what it was.
+    - `common_noise`: every step sees the same noise. The cost is then a function, which
+      `optax.lbfgs()` can follow; its optimum is that of these paths, off by about 1/batch.
+      Costs in `candidates` and `value` are on fresh noise all the same.
 
     Bounds of the protocol are kept by projection after each update. Training also ends, the best
-    kept, when the loss is no longer finite or more than a tenth of a batch diverges.
+    kept, when the loss is no longer finite, when temperature, friction or mass, should they train,
+    are no longer positive, or when more than a tenth of a batch diverges.
 
     **Returns:** a `tj.Fit`. **Raises:** ValueError where nothing trains, for an objective that does
     not depend on what trains, for a run that `tj.simulate` would refuse, or for a checkpoint of
@@ -129,6 +139,7 @@ def optimize(
         time_steps=time_steps,
         integrator=integrator,
         sharding=sharding,
+        antithetic=antithetic,
     )
     noisy = isinstance(picture_of, Particles)
     paths = picture_of.start.batch if noisy else 0
@@ -137,12 +148,13 @@ def optimize(
             "the objective counts paths, and a count has no derivative along a path: pass "
             "gradient=tj.ScoreFunction() or tj.Smoothed(width), or train in an exact picture"
         )
-    draw = lambda i: jax.random.fold_in(key, i) if key is not None else None
+    draw = lambda i: folded(key, 1 if common_noise else i)
     params, rest = split(system, trainable)
     task = Task(rest, gradient.picture(picture_of), objective, gradient)
-    now = Training.begin(params, optimizer.init(params), key, steps, smoothing=0.9 * noisy)
+    smoothing = 0.9 if noisy and not common_noise else 0.0
+    now = Training.begin(params, optimizer.init(params), key, steps, smoothing)
     if checkpoint is not None:
-        now = resumed(checkpoint, now.marked(fingerprint((system, task))))
+        now = resumed(checkpoint, now.marked(fingerprint((system, task, common_noise))))
     stopped = f"all {steps} steps done"
     for step in range(now.step + 1, steps + 1):
         before = now
@@ -159,6 +171,13 @@ def optimize(
             break
         seen = (value, float(loss.error), int(diverged), slope)
         now = before.after(moved, state, average, seen)
+        if negative := not_positive(params, moved, rest):
+            stopped = (
+                f"the {negative} was no longer positive at step {step}; the best before is kept: "
+                "train a schedule of it with lower=, or take smaller steps"
+            )
+            now = before
+            break
         if int(diverged) > LARGEST_DIVERGED * paths:
             stopped = f"{int(diverged)} of {paths} paths diverged at step {step}: smaller dt"
             now = dataclasses.replace(now, params=before.params, best=before.best)
@@ -177,9 +196,9 @@ def optimize(
         if checkpoint is not None:
             checkpoint.save(now, last=step == steps)
 
-    trials = {"averaged": now.average, "last": now.params, "lowest loss": now.best, "start": params}
+    trials = dict(zip(CANDIDATES, (now.average, now.params, now.best, params), strict=True))
     draws = COMPARISONS if noisy else 1
-    fresh = [None] if key is None else list(jax.random.split(jax.random.fold_in(key, 0), 2 * draws))
+    fresh = [None] if key is None else list(jax.random.split(folded(key, 0), 2 * draws))
     costs = {
         name: [evaluate(task, trial, k) for k in fresh[:draws]] for name, trial in trials.items()
     }

@@ -13,16 +13,19 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import known
+from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
 from ..protocol import AbstractProtocol, Linear
 from ..sampling import Equilibrium, template_of
 from ..system import AbstractSystem
 from . import bounds
 from .bounds.equilibrium import quadratic
-from .fit import Fit, optimize
+from .fit import Fit
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective, MeanWork
 from .picture import RunOptions, measured
+from .stages import trained_in_turn
+from .training import folded
 
 
 class Frontier(eqx.Module):
@@ -69,6 +72,8 @@ def frontier(
     rivals: dict[str, AbstractProtocol] | None = None,
     bound: Callable | None = bounds.free_end,
     callback: Callable[[float, Fit], Any] | None = None,
+    checkpoint: AbstractCheckpoint | None = None,
+    common_noise: bool = False,
     **options: Unpack[RunOptions],
 ) -> Frontier:
     r"""Optimize a protocol for each of several durations, and draw the energy-time frontier.
@@ -79,17 +84,20 @@ def frontier(
     **Arguments:**
 
     - `system`, `objective`, `optimizer`, `key`, `steps`, `trainable`, `gradient`, `patience`,
-      `tolerance`: as in `tj.optimize`, the same for each duration.
+      `tolerance`, `common_noise`: as in `tj.optimize`, the same for each duration.
     - `durations`: `(durations,)`, positive, increasing.
     - `options`, as in `tj.optimize`: `dt` or `time_steps`, `batch`, `initial`, `integrator`,
-      `picture`, `sharding`. With `time_steps` all durations share their programs, and the step
-      grows with the duration: it must still be short against the fastest relaxation at the longest.
+      `picture`, `sharding`, `antithetic`. With `time_steps` all durations share their programs,
+      and the step grows with the duration: it must still be short against the fastest
+      relaxation at the longest.
     - `evaluation`: how many fresh paths measure each protocol, 4 batches when left out.
     - `rivals`: other protocols by name, stretched and measured, too; the linear ramp when left
       out, and for quadratic energies at constant bath `tj.bounds.geodesic`.
     - `bound(system, start)`: a `tj.bounds.WorkBound`; the default holds whatever the objective
       asks of the final state, `tj.bounds.fixed_end` where it asks for equilibrium. None for none.
     - `callback(duration, fit)`: called after each training.
+    - `checkpoint`: a `tj.Checkpoint`; killed at any moment, the same call goes on at the duration
+      and the training step that it had reached.
 
     **Returns:** a `tj.Frontier`; print it.
 
@@ -100,26 +108,22 @@ def frontier(
     systems = [stretched(system, duration) for duration in durations]
     floor = None if bound is None else lowest(systems, bound, initial)
     rivals = usual_rivals(system, initial) if rivals is None else rivals
-    fits, protocol = [], system.protocol
-    for i, (duration, trial) in enumerate(zip(durations, systems, strict=True)):
-        trial = trial.replace(protocol=with_duration(protocol, duration))
-        fit = optimize(
-            trial,
-            objective,
-            optimizer,
-            folded(key, i),
-            steps=steps,
-            trainable=trainable,
-            gradient=gradient,
-            patience=patience,
-            tolerance=tolerance,
-            **options,
-        )
-        protocol = fit.system.protocol
-        fits.append(fit)
-        if callback is not None:
-            callback(duration, fit)
-
+    tell = None if callback is None else lambda i, fit: callback(durations[i], fit)
+    fits = trained_in_turn(
+        systems,
+        [objective] * len(systems),
+        optimizer,
+        key,
+        follow=warm_started,
+        steps=steps,
+        trainable=trainable,
+        checkpoint=checkpoint,
+        callback=tell,
+        training=dict(
+            gradient=gradient, patience=patience, tolerance=tolerance, common_noise=common_noise
+        ),
+        options=options,
+    )
     fresh = folded(key, len(durations))
 
     def work_of(runs) -> Estimate:
@@ -134,10 +138,6 @@ def frontier(
     work = {"optimized": work_of([fit.system for fit in fits])}
     work |= {name: work_of(rival(protocol)) for name, protocol in rivals.items()}
     return Frontier(jnp.asarray(durations), work, floor, tuple(fits))
-
-
-def folded(key: PRNGKeyArray | None, index: int) -> PRNGKeyArray | None:
-    return None if key is None else jax.random.fold_in(key, index)
 
 
 def checked_durations(durations) -> list[float]:
@@ -160,6 +160,11 @@ def with_duration(protocol: AbstractProtocol, duration) -> AbstractProtocol:
     """The same shape in another time."""
     place = lambda p: p.duration
     return eqx.tree_at(place, protocol, jnp.asarray(duration, protocol.duration.dtype))
+
+
+def warm_started(system: AbstractSystem, found: AbstractSystem) -> AbstractSystem:
+    """The system with the schedule that was found at another duration."""
+    return system.replace(protocol=with_duration(found.protocol, system.protocol.duration))
 
 
 def stretched(system: AbstractSystem, duration) -> AbstractSystem:

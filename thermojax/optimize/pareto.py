@@ -12,13 +12,16 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import known
+from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
 from ..system import AbstractSystem
-from .fit import Fit, optimize
-from .frontier import folded, stacked
+from .fit import Fit
+from .frontier import stacked
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
 from .picture import RunOptions, measured
+from .stages import trained_in_turn
+from .training import folded
 
 
 class Pareto(eqx.Module):
@@ -49,6 +52,8 @@ def pareto(
     patience: int | None = None,
     tolerance: float | None = None,
     evaluation: int | None = None,
+    checkpoint: AbstractCheckpoint | None = None,
+    common_noise: bool = False,
     **options: Unpack[RunOptions],
 ) -> Pareto:
     r"""The front of two costs at fixed time: the least of cost + weight * error for each weight.
@@ -59,7 +64,7 @@ def pareto(
     **Arguments:** `system`, `optimizer`, `key`, `steps` and the rest as in `tj.optimize`; `cost`
     and `error`, objectives, such as `tj.MeanWork()` and a distance from the state that is wanted;
     `weights`, `(weights,)`, not negative, increasing; `evaluation`: how many fresh paths measure
-    each protocol, 4 batches when left out.
+    each protocol, 4 batches when left out; `checkpoint`: as in `tj.frontier`.
 
     **Returns:** a `tj.Pareto`.
 
@@ -73,22 +78,21 @@ def pareto(
             f"weights = {weights}: expected numbers from 0 on, each once and in increasing order"
         )
     fresh = folded(key, given.size)
-    fits, costs, errors = [], [], []
-    for i, weight in enumerate(given.tolist()):
-        fit = optimize(
-            system,
-            cost + weight * error,
-            optimizer,
-            folded(key, i),
-            steps=steps,
-            trainable=trainable,
-            gradient=gradient,
-            patience=patience,
-            tolerance=tolerance,
-            **options,
-        )
-        system = fit.system
-        fits.append(fit)
-        costs.append(measured(system, cost, fresh, evaluation, **options))
-        errors.append(measured(system, error, fresh, evaluation, **options))
-    return Pareto(jnp.asarray(given), stacked(costs), stacked(errors), tuple(fits))
+    fits = trained_in_turn(
+        [system] * given.size,
+        [cost + weight * error for weight in given.tolist()],
+        optimizer,
+        key,
+        follow=lambda system, found: found,
+        steps=steps,
+        trainable=trainable,
+        checkpoint=checkpoint,
+        training=dict(
+            gradient=gradient, patience=patience, tolerance=tolerance, common_noise=common_noise
+        ),
+        options=options,
+    )
+    scored = lambda what: stacked(
+        [measured(f.system, what, fresh, evaluation, **options) for f in fits]
+    )
+    return Pareto(jnp.asarray(given), scored(cost), scored(error), tuple(fits))

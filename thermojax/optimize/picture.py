@@ -47,6 +47,7 @@ class RunOptions(TypedDict, total=False):
     integrator: AbstractSplitting
     picture: ExactMoments | FokkerPlanck | None
     sharding: NamedSharding | None
+    antithetic: bool
 
 
 class Particles(eqx.Module):
@@ -59,6 +60,7 @@ class Particles(eqx.Module):
     adjoint: Any = None
     sharding: NamedSharding | None = eqx.field(static=True, default=None)
     scored: bool = False  # whether counts take their gradient from the density of the path
+    antithetic: bool = eqx.field(static=True, default=False)
 
     def __call__(self, system: AbstractSystem, key: PRNGKeyArray, backward=False) -> Result:
         start = self.start
@@ -80,6 +82,7 @@ class Particles(eqx.Module):
             states,
             self.adjoint,
             sharding=self.sharding,
+            antithetic=self.antithetic,
         )
 
     def counted(self, system: AbstractSystem, result: Result) -> Result:
@@ -167,6 +170,7 @@ def prepared(
     time_steps: int | None = None,
     integrator: AbstractSplitting = BAOAB(),
     sharding: NamedSharding | None = None,
+    antithetic: bool = False,
 ):
     """(the system, checked; the picture, ready to run under jit).
 
@@ -177,13 +181,17 @@ def prepared(
         steps = count_steps(system.protocol.duration, dt, time_steps)
         start = prepare_start(system, initial, batch)
         check_sharding(sharding, start.batch)
+        if antithetic and start.batch % 2:
+            raise ValueError(f"batch = {start.batch}: antithetic paths come in pairs, make it even")
         system = checked_start(system, start)
         back = None
         if initial is None or isinstance(initial, Equilibrium):
             back = prepare_start(reverse(system), Equilibrium(start.template), start.batch)
-        return system, Particles(start, back, steps, integrator, sharding=sharding)
-    if batch is not None or sharding is not None:
-        what = "sharding is given" if batch is None else f"batch = {batch}"
+        options: Any = dict(sharding=sharding, antithetic=antithetic)
+        return system, Particles(start, back, steps, integrator, **options)
+    if batch is not None or sharding is not None or antithetic:
+        given = "sharding is given" if sharding is not None else "antithetic=True"
+        what = given if batch is None else f"batch = {batch}"
         raise ValueError(f"{what}: a {type(picture).__name__} has a law and no paths; leave it out")
     if isinstance(picture, FokkerPlanck):
         steps = count_steps(system.protocol.duration, dt, time_steps)

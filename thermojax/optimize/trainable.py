@@ -9,8 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..protocol import AbstractProtocol
+from ..protocol import AbstractProtocol, values_at
 from ..system import AbstractSystem
+
+SAMPLES = 65  # times at which a schedule of the bath is looked at
 
 
 def split(system: AbstractSystem, trainable: Callable | None) -> tuple[Any, Any]:
@@ -56,3 +58,17 @@ def inward(bounded: Callable, params, gradient):
     """The gradient, zero where a step against it would only be taken back by a bound."""
     ahead = bounded(jax.tree.map(lambda p, g: p - g, params, gradient))
     return jax.tree.map(lambda p, a, g: jnp.where(a == p, 0, g), params, ahead, gradient)
+
+
+def not_positive(start, params, rest: AbstractSystem) -> str:
+    """Which of the trained temperature, friction and mass has left the positive numbers."""
+    bath = eqx.combine(params, rest).bath
+    for name in ("temperature", "friction", "mass"):
+        if not jax.tree.leaves(getattr(start.bath, name)):
+            continue
+        value = getattr(bath, name)
+        if isinstance(value, AbstractProtocol):
+            value = values_at(value, jnp.linspace(0, 1, SAMPLES) * value.duration)
+        if not all(jnp.all(leaf > 0) for leaf in jax.tree.leaves(value)):
+            return name
+    return ""

@@ -76,6 +76,11 @@ class Training(eqx.Module):
         return {"loss": loss, "error": error, "diverged": diverged.astype(int), "slope": slope}
 
 
+def folded(key: PRNGKeyArray | None, index: int) -> PRNGKeyArray | None:
+    """The key of one part of a training; an exact picture has none."""
+    return None if key is None else jax.random.fold_in(key, index)
+
+
 def fingerprint(parts: Any) -> str:
     """A digest of everything that a training depends on and that can be told from its values.
 

@@ -12,4 +12,5 @@ from .gaussian import Harmonic as Harmonic
 from .interpolation import Interpolation as Interpolation
 from .likelihood import LogisticRegression as LogisticRegression
 from .mixture import GaussianMixture as GaussianMixture
+from .tempering import Tempering as Tempering
 from .wells import DoubleWell as DoubleWell

@@ -51,6 +51,12 @@ class AbstractPotential(AbstractComponent):
         """`batch` exact draws from exp(-U/kT)/Z, each of the shape of `template`."""
         raise NotImplementedError(f"{type(self).__name__} has no exact sampler")
 
+    def opposite(self, x: PyTree[Array], control) -> PyTree[Array] | None:
+        """The sample on the other side of the mean: where the equilibrium is symmetric, so that
+        both have one probability and are drawn as a pair; None where it is not.
+        """
+        return None
+
     def free_energy(self, control, temperature, template) -> Float[Array, ""] | None:
         """-kT ln of the configuration integral of exp(-U/kT), or None where not known."""
         return None

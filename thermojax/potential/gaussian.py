@@ -76,6 +76,9 @@ class Harmonic(AbstractPotential):
             y = z / jnp.sqrt(stiffness)
         return center + scale * y
 
+    def opposite(self, x, control):
+        return 2 * self.parts(control)[1] - x
+
     def free_energy(self, control, temperature, template):
         stiffness, _ = self.parts(control)
         dim = template.size
@@ -133,6 +136,9 @@ class Gaussian(AbstractPotential):
         else:
             z = jnp.sqrt(self.covariance) * z
         return self.mean + jnp.sqrt(jnp.asarray(temperature)) * z
+
+    def opposite(self, x, control):
+        return 2 * self.mean - x
 
     def free_energy(self, control, temperature, template):
         # int N(x)^beta dx = prod over dimensions of (2 pi s^2)^((1 - beta)/2) beta^(-1/2)

@@ -97,8 +97,14 @@ def agreed_batch(batch: int | None, size: int) -> int:
     return size
 
 
-def draw_start(system: AbstractSystem, key: PRNGKeyArray, start: Start) -> tuple[State, Any, Any]:
-    """The state to start from, its score weights `(batch,)`, and the burn-in report or None."""
+def draw_start(
+    system: AbstractSystem, key: PRNGKeyArray, start: Start, antithetic: bool = False
+) -> tuple[State, Any, Any]:
+    """The state to start from, its score weights `(batch,)`, and the burn-in report or None.
+
+    With `antithetic` the samples 2j and 2j + 1 lie opposite to each other: their momenta, and their
+    positions where these are drawn from a potential that knows what is opposite.
+    """
     control, temperature = system.protocol.initial, outside(system.bath.temperature)
     report = None
     position_key = jax.random.fold_in(key, POSITION)
@@ -111,7 +117,13 @@ def draw_start(system: AbstractSystem, key: PRNGKeyArray, start: Start) -> tuple
         for name in start.sampler:
             potential = getattr(potential, name)
         inner = control if start.sampler == () else None
-        position = potential.sample(position_key, inner, temperature, start.batch, start.template)
+        mirror = potential.opposite if antithetic else lambda x, control: None
+        paired = jax.eval_shape(mirror, start.template, inner) is not None
+        size = start.batch // 2 if paired else start.batch
+        position = potential.sample(position_key, inner, temperature, size, start.template)
+        if paired:
+            other = jax.vmap(lambda x: mirror(x, inner))(position)
+            position = alternating(position, other)
         if not potential.reparametrized:
             position = jax.lax.stop_gradient(position)
     else:
@@ -121,8 +133,19 @@ def draw_start(system: AbstractSystem, key: PRNGKeyArray, start: Start) -> tuple
     score = score_weight(system, position, start)
     if start.state is not None:
         return start.state, score, None
-    momentum = draw_momentum(system, jax.random.fold_in(key, MOMENTUM), position)
+    momentum_key = jax.random.fold_in(key, MOMENTUM)
+    if antithetic:
+        momentum = draw_momentum(system, momentum_key, jax.tree.map(lambda x: x[::2], position))
+        momentum = alternating(momentum, jax.tree.map(jnp.negative, momentum))
+    else:
+        momentum = draw_momentum(system, momentum_key, position)
     return State(position, momentum), score, report
+
+
+def alternating(first, second):
+    """Two batches as one, their samples in turns."""
+    weave = lambda a, b: jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:])
+    return jax.tree.map(weave, first, second)
 
 
 def equilibrium_positions(system: AbstractSystem, key: PRNGKeyArray, batch: int, initial=None):

@@ -119,9 +119,10 @@ def run(
     adjoint=None,
     noise_dtype=jnp.float32,
     sharding: NamedSharding | None = None,
+    antithetic: bool = False,
 ) -> Result:
-    """The compiled part of `simulate`."""
-    state, score, report = draw_start(system, key, start)
+    """The compiled part of `simulate`. With `antithetic`, neighboring paths have opposite noise."""
+    state, score, report = draw_start(system, key, start, antithetic)
     state, score = spread((cast(state, start.dtype), score), sharding)
     position, momentum = state.position, state.momentum
     h = (system.protocol.duration / steps).astype(start.dtype)
@@ -129,7 +130,9 @@ def run(
     table = cast(table, start.dtype)
     shape = jax.eval_shape(lambda: position)
     words = key_words(jax.random.fold_in(key, NOISE))
-    path = GridBrownianPath(words, shape, h, 0, 0, integrator.draws, noise_dtype, sharding)
+    path = GridBrownianPath(
+        words, shape, h, 0, 0, integrator.draws, noise_dtype, sharding, antithetic
+    )
     drift = DriftTerm(system, table)
     momentum, ledger = enter(drift, position, momentum)
 
@@ -156,4 +159,4 @@ def run(
     saved = None
     if indices is not None:
         saved = Snapshots(jnp.asarray(indices) * h, table.switch[indices + 1], values)
-    return Result(position, momentum, ledger, log_weight, score, saved, report)
+    return Result(position, momentum, ledger, log_weight, score, saved, report, antithetic)

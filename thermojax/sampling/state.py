@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -45,6 +46,7 @@ class Result(AbstractComponent):
       parameters where draws do not; every mean taken here uses it.
     - `saved`: `tj.Snapshots`, or None. `burn_in`: a `tj.BurnInReport`, or None where the start
       was exact or given.
+    - `antithetic`: whether the paths 2j and 2j + 1 had opposite noise, as errors must know.
     """
 
     position: PyTree[Array]
@@ -54,6 +56,7 @@ class Result(AbstractComponent):
     score: Float[Array, " batch"]
     saved: Snapshots | None
     burn_in: BurnInReport | None
+    antithetic: bool = eqx.field(static=True, default=False)
 
     @property
     def state(self) -> State:
@@ -66,7 +69,7 @@ class Result(AbstractComponent):
 
     def mean(self, values: Array) -> Estimate:
         """The mean over the surviving paths of `(batch, ...)` values, with its standard error."""
-        return weighted_mean(values, self.weights)
+        return weighted_mean(values, self.weights, self.antithetic)
 
     @property
     def diverged(self) -> Int[Array, ""]:

@@ -19,7 +19,7 @@ from ...system import AbstractSystem
 class AbstractObjective(AbstractComponent):
     """A cost of running a system. A new one is a subclass with `__call__`.
 
-    Objectives add, and multiply by scalar numbers: `tj.MeanWork() + 0.5 * tj.ControlCost()`.
+    Objectives add, subtract, and take scalar weights: `tj.MeanWork() + 0.5 * tj.ControlCost()`.
     """
 
     @abc.abstractmethod
@@ -47,6 +47,18 @@ class AbstractObjective(AbstractComponent):
         if not isinstance(other, AbstractObjective):
             return NotImplemented
         return Sum((*terms_of(self), *terms_of(other)))
+
+    def __radd__(self, other) -> AbstractObjective:
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # for `sum`
+
+    def __neg__(self) -> AbstractObjective:
+        return Scaled(self, -1.0)
+
+    def __sub__(self, other: AbstractObjective) -> AbstractObjective:
+        return self + (-other) if isinstance(other, AbstractObjective) else NotImplemented
+
+    def __truediv__(self, number) -> AbstractObjective:
+        return self * (1 / number)
 
     def __mul__(self, factor) -> AbstractObjective:
         if isinstance(factor, AbstractObjective):

@@ -14,7 +14,8 @@ from ...distribution import Densities, Moments, log_work_moment
 from ...estimate import Estimate
 from ...estimators.free_energy import bennett
 from ...protocol import AbstractProtocol
-from ...sampling import Result
+from ...sampling import Equilibrium, Result
+from ...system import AbstractSystem, Overdamped
 from .objective import AbstractObjective, exact, function_of_means, mean_work
 
 
@@ -101,7 +102,8 @@ class FreeEnergyVariance(AbstractObjective):
     def __call__(self, system, result):
         """Of one run, in its own direction."""
         if isinstance(result, Moments):
-            first, second = (log_work_moment(system, order) for order in (1.0, 2.0))
+            start = at_equilibrium(system, result)
+            first, second = (log_work_moment(system, order, start) for order in (1.0, 2.0))
             return exact(jnp.expm1(second - 2 * first))
         return relative_variance(sampled(result), jnp.exp(centered(result)))
 
@@ -118,6 +120,15 @@ class FreeEnergyVariance(AbstractObjective):
         sides = ((there, there.log_weight - root), (back, back.log_weight + root))
         a, b = (relative_variance(out, jax.nn.sigmoid(x)) for out, x in sides)
         return Estimate(a.value + b.value, jnp.hypot(a.error, b.error), a.count + b.count)
+
+
+def at_equilibrium(system: AbstractSystem, result: Moments) -> Equilibrium:
+    """The start that the two averages stand for, of as many coordinates as the law has."""
+    found = system.potential.template(system.protocol.initial)
+    if found is not None:
+        return Equilibrium(found)
+    size = result.mean.shape[1] // (1 if isinstance(system, Overdamped) else 2)
+    return Equilibrium(jnp.zeros(size, result.mean.dtype))
 
 
 def sampled(result) -> Result:

@@ -1,0 +1,150 @@
+"""Several trainings, one after the other, and what a checkpoint holds of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from ..checkpoint import AbstractCheckpoint, CheckpointError
+from ..estimate import Estimate
+from ..system import AbstractSystem
+from .fit import CANDIDATES, Fit, optimize
+from .picture import prepared
+from .trainable import split
+from .training import Training, fingerprint, folded
+
+
+class Stage(eqx.Module):
+    """A training that is done, in arrays whose shapes are known before it begins.
+
+    `params`, what trained; `costs`, (value, error, count) of the fit and of each of its candidates;
+    `record` `(steps, 4)`, its history, of which the first `step` rows count.
+    """
+
+    params: Any
+    costs: np.ndarray
+    record: np.ndarray
+    step: int = 0
+    chosen: str = ""
+    stopped: str = ""
+
+    @classmethod
+    def of(cls, fit: Fit, trainable: Callable | None, steps: int) -> Stage:
+        numbers = lambda e: [float(e.value), float(e.error), float(e.count)]
+        record = np.zeros((steps, 4))
+        history = np.stack(list(fit.history.values()), axis=1)
+        record[: len(history)] = history
+        return cls(
+            split(fit.system, trainable)[0],
+            np.array([numbers(e) for e in (fit.value, *(fit.candidates[n] for n in CANDIDATES))]),
+            record,
+            len(history),
+            fit.chosen,
+            fit.stopped,
+        )
+
+    def fit(self, system: AbstractSystem, trainable: Callable | None) -> Fit:
+        """What `of` was made of; all that does not train is that of `system`."""
+        value, *candidates = (
+            Estimate(jnp.asarray(v), jnp.asarray(e), jnp.asarray(n)) for v, e, n in self.costs
+        )
+        loss, error, diverged, slope = self.record[: self.step].T
+        return Fit(
+            eqx.combine(self.params, split(system, trainable)[1]),
+            value,
+            {"loss": loss, "error": error, "diverged": diverged.astype(int), "slope": slope},
+            dict(zip(CANDIDATES, candidates, strict=True)),
+            self.chosen,
+            self.stopped,
+        )
+
+
+class Stages(eqx.Module):
+    """The trainings so far, and how far the one that runs has come."""
+
+    done: tuple[Stage, ...]
+    count: int
+    now: Training
+    mark: str
+
+
+class Within(AbstractCheckpoint):
+    """The checkpoint of one training, kept in that of all."""
+
+    def __init__(self, whole: AbstractCheckpoint, stages: Stages):
+        self.whole, self.stages = whole, stages
+
+    def load(self, like: Any = None) -> Any:
+        return self.stages.now if self.stages.now.step else None
+
+    def save(self, state: Any, *, last: bool = False) -> None:
+        self.whole.save(replace(self.stages, now=state))
+
+
+def trained_in_turn(
+    systems: list[AbstractSystem],
+    objectives: list,
+    optimizer,
+    key: PRNGKeyArray | None,
+    *,
+    follow: Callable,
+    steps: int,
+    trainable: Callable | None,
+    checkpoint: AbstractCheckpoint | None,
+    callback: Callable[[int, Fit], Any] | None = None,
+    training: dict[str, Any],
+    options: Any,
+) -> list[Fit]:
+    """One `tj.Fit` for each system, which starts from `follow(system, the last one found)`.
+
+    `training` and `options`: what else `tj.optimize` takes, the latter of its runs. With a
+    checkpoint trainings that are done are read back, and the one that was under way goes on.
+    """
+    count, fits, stages, begun = len(systems), [], None, None
+    if checkpoint is not None:
+        params, _ = split(prepared(systems[0], key, **options)[0], trainable)
+        begun = Training.begin(params, optimizer.init(params), folded(key, 0), steps, 0.0)
+        empty = Stage(params, np.zeros((1 + len(CANDIDATES), 3)), np.zeros((steps, 4)))
+        names = sorted(options)
+        parts = (systems, objectives, [options[n] for n in names], names, sorted(training.items()))
+        data = () if key is None else (key,)
+        stages = Stages((empty,) * count, 0, begun, fingerprint((parts, data, steps)))
+        found = checkpoint.load(stages)
+        if found is not None and found.mark != stages.mark:
+            raise CheckpointError(
+                "the checkpoint is of other trainings: remove its file, or call this as it was "
+                "called there"
+            )
+        stages = stages if found is None else found
+    for i, (system, objective) in enumerate(zip(systems, objectives, strict=True)):
+        system = system if not fits else follow(system, fits[-1].system)
+        if stages is not None and i < stages.count:
+            fits.append(stages.done[i].fit(prepared(system, key, **options)[0], trainable))
+            continue
+        within = None if stages is None or checkpoint is None else Within(checkpoint, stages)
+        fit = optimize(
+            system,
+            objective,
+            optimizer,
+            folded(key, i),
+            steps=steps,
+            trainable=trainable,
+            checkpoint=within,
+            **training,
+            **options,
+        )
+        fits.append(fit)
+        if callback is not None:
+            callback(i, fit)
+        if stages is not None and checkpoint is not None:
+            done = list(stages.done)
+            done[i] = Stage.of(fit, trainable, steps)
+            stages = replace(stages, done=tuple(done), count=i + 1, now=begun)
+            checkpoint.save(stages, last=i + 1 == count)
+    return fits
