@@ -83,7 +83,9 @@ def warnings(folders: list[Path], runs: list[Record], failed: dict[str, str]) ->
 
 
 def total_time(runs: list[Record]) -> str:
-    return f"{sum(results.attributes['wall_time'] for results in runs):.0f} s of runs in all."
+    facts = [results.attributes for results in runs]
+    seconds = sum(one["wall_time"] / one.get("computed_together", 1) for one in facts)
+    return f"{seconds:.0f} s of runs in all."
 
 
 def last_column(results: Record) -> Record:
