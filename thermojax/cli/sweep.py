@@ -39,13 +39,15 @@ def sweep(arguments: list[str]) -> int:
         raise UserError(f"--jobs {options.jobs}: expected a positive number of processes")
     from ..experiment.folder import unwritable
     from ..experiment.progress import Progress
-    from ..experiment.summary import aligned
     from ..experiment.sweep import in_processes, on_slurm, plan
     from ..experiment.sweep import sweep as run_sweep
+
+    # Most mistakes are answered here, before anything heavy is loaded.
+    folder, points = plan(options.config, options.values, options.out)
+    from ..experiment.summary import aligned
     from ..experiment.sweep_report import write_sweep
     from ..experiment.sweep_together import in_programs
 
-    folder, points = plan(options.config, options.values, options.out)
     progress = Progress()
     if options.slurm is not None:
         work = on_slurm(folder, parameters(options.slurm))
