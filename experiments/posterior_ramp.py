@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -12,13 +13,15 @@ import numpy as np
 import optax
 
 import thermojax as tj
+from thermojax._calls import Computation
 from thermojax.estimate import weighted_mean
 from thermojax.experiment.data import Table
 from thermojax.experiment.driven import shared_among, training_record
-from thermojax.experiment.evaluate import Evaluation, evaluate, evaluation_record
+from thermojax.experiment.evaluate import Evaluation, evaluation_record, measurement
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.store import Record
 from thermojax.experiment.study import AbstractStudy
+from thermojax.optimize.fit import optimization
 from thermojax.sampling.grid import count_steps
 from thermojax.system import AbstractSystem
 
@@ -48,6 +51,13 @@ class Testing:
 
     batch: Annotated[int, ">= 2"]
     chunk: Annotated[int, "> 0"]
+
+
+@functools.cache
+def optimizer(rate: float, steps: int, floor: float) -> optax.GradientTransformation:
+    """Steps relative to the values: one object for equal settings, and so one program."""
+    decay = optax.cosine_decay_schedule(rate, steps)
+    return optax.chain(optax.adam(decay, b2=0.95), tj.scale_by_value(floor))
 
 
 class PosteriorRamp(AbstractStudy):
@@ -85,9 +95,10 @@ class PosteriorRamp(AbstractStudy):
         devices: Annotated[int, ">= 1"] | None = None,
     ):
         ramp = tj.PiecewiseLinear.between(0.0, 1.0, duration, knots, lower=0.0, upper=1.0)
+        self.time_steps = []
         for name, step in (("dt", dt), ("training.dt", training.dt)):
             try:
-                count_steps(duration, step, None)
+                self.time_steps.append(count_steps(duration, step, None))
             except ValueError as error:
                 raise ValueError(str(error).replace("dt", name, 1)) from None
         if not training.dt / duration <= training.rehearsal_share <= 1:
@@ -114,18 +125,18 @@ class PosteriorRamp(AbstractStudy):
         self.dt, self.training, self.evaluation = dt, training, evaluation
         self.sharding = shared_among(devices)
 
-    def run(self, key, progress: Progress) -> Record:
+    def run(self, key, progress: Progress) -> Computation[Record]:
         train_key, *keys = jax.random.split(key, 3)
         first_key, train_key = jax.random.split(train_key)
         settings = self.training
-        rehearsal = self.train(
+        rehearsal = yield from self.train(
             self.stretched(self.system, settings.rehearsal_share),
             first_key,
             progress.phase("rehearsal", settings.rehearsal_steps, "steps"),
             settings.rehearsal_steps,
             settings.rehearsal_rate,
         )
-        fit = self.train(
+        fit = yield from self.train(
             self.stretched(rehearsal.system, 1 / settings.rehearsal_share),
             train_key,
             progress.phase("training", settings.steps, "steps"),
@@ -136,7 +147,7 @@ class PosteriorRamp(AbstractStudy):
         done: dict[str, Evaluation] = {}
         for (name, system), test_key in zip(systems.items(), keys, strict=True):
             batch, chunk = self.evaluation.batch, self.evaluation.chunk
-            done[name] = evaluate(
+            done[name] = yield from measurement(
                 system,
                 test_key,
                 dt=self.dt,
@@ -164,21 +175,21 @@ class PosteriorRamp(AbstractStudy):
         ramp = system.protocol
         return system.replace(protocol=dataclasses.replace(ramp, duration=ramp.duration * share))
 
-    def train(self, system, key, phase, steps: int, rate: float) -> tj.Fit:
-        decay = optax.cosine_decay_schedule(rate, steps)
-        relative = tj.scale_by_value(self.training.floor)
+    def train(self, system, key, phase, steps: int, rate: float) -> Computation[tj.Fit]:
         with phase as shown:
-            return tj.optimize(
-                system,
-                tj.MeanWork(),
-                optax.chain(optax.adam(decay, b2=0.95), relative),
-                key,
-                dt=self.training.dt,
-                batch=self.training.batch,
-                steps=steps,
-                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
-                checkpoint=shown.checkpoint,
-                sharding=self.sharding,
+            return (
+                yield from optimization(
+                    system,
+                    tj.MeanWork(),
+                    optimizer(rate, steps, self.training.floor),
+                    key,
+                    dt=self.training.dt,
+                    batch=self.training.batch,
+                    steps=steps,
+                    callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+                    checkpoint=shown.checkpoint,
+                    sharding=self.sharding,
+                )
             )
 
     def posterior(self, evaluation: Evaluation) -> Record:

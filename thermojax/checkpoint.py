@@ -220,7 +220,9 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from None
     name, _, rest = content.partition(b"\n")
     if name != FORMAT and not FORMAT.startswith(name):
-        raise CheckpointError(f"{file}: is no checkpoint of this version of thermojax")
+        raise CheckpointError(
+            f"{file}: is no checkpoint of this version of thermojax: remove it to begin again"
+        )
     digest, _, body = rest.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise CheckpointError(

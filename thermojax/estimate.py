@@ -63,4 +63,5 @@ def with_error(value: float, error: float) -> str:
     if exponent < -6 and abs(value) < 1e-3:
         digits = max(0, int(np.floor(np.log10(abs(value)))) - exponent) if value else 0
         return f"{value:.{digits}e} ± {error:.0e}"
+    value = round(value, -exponent) + 0.0  # no minus before a zero
     return f"{value:.{-exponent}f} ± {error:.{-exponent}f}"

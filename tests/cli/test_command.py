@@ -43,6 +43,7 @@ def refused(capsys, tmp_path, monkeypatch):
         ("bath.temperature=-1", ["bath.temperature = -1:", "positive"]),
         ("bath.temperature=2", ["bath.temperature = 2", "expected 1"]),
         ("duration=-3", ["duration = -3:", "positive number"]),
+        ("training=[1,2]", ["expected a Training: a mapping with its settings"]),
         ("dt=200", ["dt = 200 is larger than the duration 100", "smaller dt"]),
         ("dt=-1", ["dt = -1: expected a positive number"]),
         ("training.dt=200", ["training.dt = 200 is larger than the duration 100"]),

@@ -58,10 +58,15 @@ def test_interrupted_run_is_kept_and_says_how_to_go_on(place, capsys):
         "something has changed .*the content of .*drag_study.py", capsys.readouterr().err
     )
     (place / "drag_study.py").write_text(resuming.STUDY)
+    assert main(["compare", "my run"]) == 2
+    assert "is not finished: continue it with `thermojax resume" in capsys.readouterr().err
     kept = place / "my run" / ".checkpoint" / "01-training.ckpt"
     kept.write_bytes(kept.read_bytes()[:-100])
     assert main(["resume", "my run"]) == 2
     assert "truncated or damaged" in capsys.readouterr().err
+    kept.write_bytes(b"garbage")
+    assert main(["resume", "my run"]) == 2
+    assert "remove it to begin again" in capsys.readouterr().err
 
 
 def test_a_dead_owner_is_no_owner(tmp_path):

@@ -34,6 +34,11 @@ sys.exit(code)
         (["run", CONFIG, "training.steps=1.5"], 2),
         (["run", CONFIG, "kind=experiments.posterior_ramp:Posterior"], 2),
         (["run", "nothing.yaml"], 2),
+        (["sweep", "nothing.yaml", "seed=1,2"], 2),
+        (["sweep", CONFIG, "seed=1,,2"], 2),
+        (["init", "pyproject.toml"], 2),
+        (["schema"], 0),
+        (["--version"], 0),
     ],
 )
 def test_nothing_heavy_is_loaded(arguments, code):

@@ -12,7 +12,7 @@ from thermojax.cli import main
 from thermojax.experiment import UserError, runner
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.sweep import folder_name, grid, last_line, plan, split, sweep
-from thermojax.experiment.sweep_report import write_sweep
+from thermojax.experiment.sweep_report import short_names, write_sweep
 
 STUDY = """
 from thermojax.estimate import Estimate
@@ -145,11 +145,23 @@ def test_an_interrupted_sweep_continues(tmp_path):
             assert "continue with" in (tmp_path / "o" / f"stiffness={i}.log").read_text()
 
 
+def test_names_in_the_table_are_short():
+    """What all points share is left out, but never everything."""
+    rows = [["run", "a"], ["a=1 b=2", "1"], ["a=2 b=2", "2"]]
+    assert short_names(rows) == ["a=1", "a=2"] and short_names(rows[:2]) == ["a=1 b=2"]
+    assert short_names([["run"], ["a"], ["a"]]) == ["a", "a"]
+    rows = [["run"], ["a.b.c=1 d=1.e=2"], ["a.b.c=2 d=1.e=2"]]
+    assert short_names(rows) == ["c=1", "c=2"]
+    clash = [["run"], ["a.c=1"], ["b.c=1"]]
+    assert short_names(clash) == ["a.c=1", "b.c=1"]
+
+
 def test_bad_sweeps(place, capsys):
     for arguments, said in (
         (["sweep", "p.yaml", "x=1,", "--out", "o"], "a value between two commas is missing"),
         (["sweep", "p.yaml", "x=1", "--jobs", "0"], "--jobs 0: expected a positive number"),
         (["sweep", "none.yaml", "x=1"], "no such config file"),
+        (["sweep", ".", "x=1"], ".: is a folder: expected a config file in YAML"),
         (["sweep", "p.yaml", "x=1", "--out", "p.yaml"], "exists and is no folder"),
         (["sweep", "p.yaml", "x=1", "--slurm", "time"], "expected key=value"),
     ):

@@ -108,6 +108,7 @@ def test_nested_kind_and_optional(folder):
         (["bath.kind=Bth"], "did you mean 'Bath'?"),
         (["bath.kind=Linear"], "bath.kind = Linear: expected a Bath"),
         (["bath=3"], "bath = 3: expected a Bath"),
+        (["seeds=[0,1]", "seeds.1=x"], "override seeds.1=x: seeds = [0, 'x']: expected a list"),
         (["inner.steps=2.5"], "inner.steps = 2.5: expected a whole number"),
         (["inner.steps=true"], "inner.steps = True: expected a whole number"),
         (["size=[1]"], "size = [1]: expected a number"),

@@ -10,6 +10,7 @@ import pytest
 from thermojax.cli import main
 from thermojax.estimate import Estimate
 from thermojax.experiment.animation import animate
+from thermojax.experiment.compare import compare
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.report import report
 from thermojax.experiment.store import Record, load, save
@@ -96,6 +97,17 @@ def test_bounds_stand_beside_the_numbers(tmp_path):
     page = report(back)
     assert "at least 1.25" in page and "By the second law." in page
     assert "work 1.50 ± 0.10, density" in page  # the answer, where there is no log evidence
+
+
+def test_studies_that_call_one_entry_differently_share_a_column(tmp_path):
+    for name, label in (("one", "work"), ("two", "mean work")):
+        results = film()
+        results.attributes["labels"] = [label]
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "results.h5", results)
+    rows = compare([tmp_path / "one", tmp_path / "two"])
+    assert rows[0] == ["run", "of", "work"]
+    assert [row[-1] for row in rows[1:]] == ["1.50 ± 0.10"] * 2
 
 
 def test_what_results_look_like_when_printed(tiny_run):

@@ -81,3 +81,8 @@ def test_error_of_the_dissipated_work():
     scatter = np.std(estimates, ddof=1)  # known to 1 / sqrt(800) = 3.5 %
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(scatter, rel=0.15)
     assert mean_of(np.array(estimates)).value == pytest.approx(0.5, abs=0.02)
+
+
+def test_no_minus_before_a_zero():
+    assert str(Estimate(-0.000001, 0.00003, 9)) == "0.00000 ± 0.00003"
+    assert str(Estimate(-0.0001, 0.00003, 9)) == "-0.00010 ± 0.00003"

@@ -181,6 +181,7 @@ def test_pytree_positions_and_per_coordinate_baths():
         ({}, "pass exactly one"),
         ({"dt": 0.1, "time_steps": 3}, "pass exactly one"),
         ({"dt": 2.0}, "larger than the duration"),
+        ({"dt": 1e-30}, "would take 1.0e.30 steps"),
         ({"dt": -0.1}, "positive time step"),
         ({"dt": np.nan}, "positive time step"),
         ({"time_steps": 0}, "positive whole number"),

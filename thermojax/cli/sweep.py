@@ -18,7 +18,13 @@ def sweep(arguments: list[str]) -> int:
         help="settings to vary, or to change: training.steps=50,100 bath.friction=2",
     )
     parser.add_argument("--out", metavar="DIR", help="runs/<name of the config>-sweep if left out")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (1)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at a time (1)")
+    parser.add_argument(
+        "--processes",
+        action="store_true",
+        help="each point as a process of its own; left out, points that differ in the values of "
+        "numbers alone are computed together, as one program",
+    )
     parser.add_argument(
         "--slurm",
         metavar="key=value,...",
@@ -33,18 +39,24 @@ def sweep(arguments: list[str]) -> int:
         raise UserError(f"--jobs {options.jobs}: expected a positive number of processes")
     from ..experiment.folder import unwritable
     from ..experiment.progress import Progress
-    from ..experiment.summary import aligned
     from ..experiment.sweep import in_processes, on_slurm, plan
     from ..experiment.sweep import sweep as run_sweep
-    from ..experiment.sweep_report import write_sweep
 
+    # Most mistakes are answered here, before anything heavy is loaded.
     folder, points = plan(options.config, options.values, options.out)
-    if options.slurm is None:
-        work = in_processes(options.jobs)
-    else:
+    from ..experiment.summary import aligned
+    from ..experiment.sweep_report import write_sweep
+    from ..experiment.sweep_together import in_programs
+
+    progress = Progress()
+    if options.slurm is not None:
         work = on_slurm(folder, parameters(options.slurm))
+    else:
+        work = in_processes(options.jobs)
+        if not options.processes:
+            work = in_programs(options.config, progress, work)
     try:
-        failed = run_sweep(options.config, points, Progress(), work)
+        failed = run_sweep(options.config, points, progress, work)
         done = [point.folder for point in points if point not in failed]
         wrong = {point.name: why for point, why in failed.items()}
         rows = write_sweep(folder, Path(options.config).stem, done, wrong)

@@ -45,13 +45,13 @@ def compare(folders: list[Path], only_last: bool = False) -> list[list[str]]:
     runs = [load(folder) for folder in folders]
     settings = [settings_of(results) for results in runs]
     keys = differing(settings)
-    labels = dict.fromkeys(
-        pair
-        for results in runs
-        for pair in zip(results.attributes["labels"], results.attributes["entries"], strict=True)
-    )
-    shown = [pair for pair in labels if any(has(results, pair[1]) for results in runs)]
-    rows = [["run", *keys, "of", *(label for label, _ in shown)]]
+    labels: dict[str, str] = {}  # two studies may call one entry differently: the first one wins
+    for results in runs:
+        facts = results.attributes
+        for label, entry in zip(facts["labels"], facts["entries"], strict=True):
+            labels.setdefault(entry, label)
+    shown = [entry for entry in labels if any(has(results, entry) for results in runs)]
+    rows = [["run", *keys, "of", *(labels[entry] for entry in shown)]]
     for folder, results, one in zip(folders, runs, settings, strict=True):
         columns = [name for name in results.attributes["columns"] if name in results]
         for name in columns[-1:] if only_last else columns:
@@ -61,7 +61,7 @@ def compare(folders: list[Path], only_last: bool = False) -> list[list[str]]:
                 [
                     *(lead if first else [""] * len(lead)),
                     name,
-                    *(cell(results[name], entry) or MISSING for _, entry in shown),
+                    *(cell(results[name], entry) or MISSING for entry in shown),
                 ]
             )
     return rows

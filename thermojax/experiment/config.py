@@ -38,12 +38,24 @@ class Config:
     def where(self, key: str) -> str:
         """The place of a key, or of the nearest mapping around it, for errors."""
         while key:
-            if key in self.overridden:
-                return f"override {self.overridden[key]}"
+            # Of a list, what is wrong with an item is told of the whole.
+            inside = f"{key}." if isinstance(self.value(key), list) else key
+            if over := [x for x in self.overridden if x == key or x.startswith(inside)]:
+                return f"override {self.overridden[over[-1]]}"
             if key in self.places:
                 return str(self.places[key])
             key = key.rpartition(".")[0]
         return str(self.file)
+
+    def value(self, key: str) -> Any:
+        """The value at a dotted key, or None."""
+        value: Any = self.values
+        for part in key.split("."):
+            if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        return value
 
     def error(self, key: str, message: str, detail: str = "") -> UserError:
         """A mistake at a key: place, then message."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -11,14 +12,16 @@ import numpy as np
 import optax
 from jax.sharding import NamedSharding
 
+from .._calls import Computation
 from ..estimate import Estimate
-from ..optimize import Fit, MeanWork, optimize
+from ..optimize import Fit, MeanWork
+from ..optimize.fit import optimization
 from ..potential import AbstractPotential
 from ..protocol import AbstractProtocol, values_at
 from ..sampling import Equilibrium, batch_sharding, template_of
 from ..sampling.grid import count_steps
 from ..system import AbstractSystem, Bath, Overdamped, Underdamped
-from .evaluate import Evaluation, evaluate, evaluation_record
+from .evaluate import Evaluation, evaluation_record, measurement
 from .progress import Progress
 from .store import Record
 from .study import AbstractStudy
@@ -82,10 +85,10 @@ class Driven(AbstractStudy):
         free_energy_change: float | None = None,
         devices: Annotated[int, ">= 1"] | None = None,
     ):
-        count_steps(protocol.duration, dt, None)
+        self.time_steps = [count_steps(protocol.duration, dt, None)]
         if training is not None and training.dt is not None:
             try:
-                count_steps(protocol.duration, training.dt, None)
+                self.time_steps.append(count_steps(protocol.duration, training.dt, None))
             except ValueError as error:
                 raise ValueError(str(error).replace("dt", "training.dt", 1)) from None
         if evaluation.batch % evaluation.chunk:
@@ -118,15 +121,16 @@ class Driven(AbstractStudy):
         given = "linear" if is_straight(protocol) else "given"
         self.columns = (given,) if training is None else (given, "optimized")
 
-    def run(self, key, progress: Progress) -> Record:
+    def run(self, key, progress: Progress) -> Computation[Record]:
         train_key, *keys = jax.random.split(key, 3)
         systems: dict[str, AbstractSystem] = {self.columns[0]: self.system}
-        fit = None if self.training is None else self.train(self.training, train_key, progress)
-        if fit is not None:
+        fit = None
+        if self.training is not None:
+            fit = yield from self.train(self.training, train_key, progress)
             systems["optimized"] = fit.system
         done: dict[str, Evaluation] = {}
         for (name, system), test_key in zip(systems.items(), keys, strict=False):
-            done[name] = evaluate(
+            done[name] = yield from measurement(
                 system,
                 test_key,
                 dt=self.dt,
@@ -156,21 +160,22 @@ class Driven(AbstractStudy):
             results["training"] = training_record(fit)
         return results
 
-    def train(self, settings: Training, key, progress: Progress) -> Fit:
-        decay = optax.cosine_decay_schedule(settings.learning_rate, settings.steps)
+    def train(self, settings: Training, key, progress: Progress) -> Computation[Fit]:
         with progress.phase("training", settings.steps, "steps") as shown:
-            return optimize(
-                self.system,
-                MeanWork(),
-                optax.adam(decay),
-                key,
-                dt=self.dt if settings.dt is None else settings.dt,
-                batch=settings.batch,
-                steps=settings.steps,
-                initial=self.initial,
-                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
-                checkpoint=shown.checkpoint,
-                sharding=self.sharding,
+            return (
+                yield from optimization(
+                    self.system,
+                    MeanWork(),
+                    adam(settings.learning_rate, settings.steps),
+                    key,
+                    dt=self.dt if settings.dt is None else settings.dt,
+                    batch=settings.batch,
+                    steps=settings.steps,
+                    initial=self.initial,
+                    callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+                    checkpoint=shown.checkpoint,
+                    sharding=self.sharding,
+                )
             )
 
     def free_energy_change(self) -> float | None:
@@ -184,6 +189,12 @@ class Driven(AbstractStudy):
             for control in (system.protocol.initial, system.protocol.final)
         ]
         return None if ends[0] is None or ends[1] is None else float(ends[1] - ends[0])
+
+
+@functools.cache
+def adam(rate: float, steps: int) -> optax.GradientTransformation:
+    """Adam, its rate falling to zero: one object for equal settings, and so one program."""
+    return optax.adam(optax.cosine_decay_schedule(rate, steps))
 
 
 def shared_among(devices: int | None) -> NamedSharding | None:

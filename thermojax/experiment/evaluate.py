@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
+from .._calls import Call, Computation, alone
 from ..estimate import Estimate
 from ..estimators.exponential import FreeEnergy, exponential_average
 from ..protocol import AbstractProtocol, values_at
-from ..sampling import simulate
 from ..sampling.grid import count_steps
+from ..sampling.initial import warn_burn_in
+from ..sampling.simulate import arranged, run
 from ..system import AbstractSystem
 from .progress import Progress
 from .store import Record
@@ -75,7 +77,12 @@ def moments(time, state, ledger):
     return count, mean, jnp.sum(ledger.alive * (rows - mean[:, None]) ** 2, axis=1)
 
 
-def evaluate(
+def evaluate(system: AbstractSystem, key, **options) -> Evaluation:
+    """`measurement`, done."""
+    return alone(measurement(system, key, **options))
+
+
+def measurement(
     system: AbstractSystem,
     key,
     *,
@@ -87,11 +94,12 @@ def evaluate(
     snapshots: int = 64,
     initial: Any = None,
     sharding: NamedSharding | None = None,
-) -> Evaluation:
+) -> Computation[Evaluation]:
     """Run `batch` paths in chunks of `chunk`, which must divide it: memory is that of a chunk.
 
     Chunk i has the key fold_in(key, i), so that the numbers depend on the chunk size, and not on
-    the machine.
+    the machine. A computation: points of a sweep can share its
+    programs.
 
     **Raises:** ValueError where fewer than two paths survive.
     """
@@ -107,7 +115,7 @@ def evaluate(
             whole = {entry.removeprefix("paths."): kept[entry] for entry in kept}
             phase.reach(begin * chunk)
         for i in range(begin, batch // chunk):
-            out = simulate(
+            arguments = arranged(
                 system,
                 jax.random.fold_in(key, i),
                 dt=dt,
@@ -117,7 +125,8 @@ def evaluate(
                 observe=moments,
                 sharding=sharding,
             )
-            assert out.saved is not None
+            out = yield Call(run, arguments, own=lambda given: given[0].protocol)
+            warn_burn_in(out.burn_in, system.potential)
             part = {
                 "position": out.position,
                 "log_weight": out.log_weight,

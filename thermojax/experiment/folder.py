@@ -14,9 +14,9 @@ from typing import Any
 
 from .._files import remove_parts, write_whole
 from .errors import UserError, one_line
-from .store import RESULTS
 
 CONFIG = "config.yaml"
+RESULTS = "results.h5"
 STATE = ".checkpoint"  # the folder inside that a run holds as long as it is not finished
 RUN = "run.json"
 LOCK = "lock"

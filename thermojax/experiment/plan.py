@@ -204,7 +204,8 @@ def fit_any(config: Config, value: Any, key: str, hint: Union) -> Any:
             return fit(config, value, key, option)
         except Unfit:
             continue
-    raise Unfit(hint.words())
+    settings = any(isinstance(option, Instance) for option in hint.options)
+    raise Unfit(f"{hint.words()}{': a mapping with its settings' if settings else ''}")
 
 
 def fit_mapping(config: Config, value: dict[str, Any], key: str, hint: Hint) -> Any:

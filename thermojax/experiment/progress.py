@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # what is said before anything runs must not wait for JAX
@@ -19,9 +19,10 @@ class Phase:
     where nobody keeps it.
     """
 
-    def __init__(self, bar: Any, checkpoint: PhaseCheckpoint | None = None):
-        self.bar = bar
-        self.checkpoint = checkpoint
+    def __init__(
+        self, bar: Any, checkpoint: PhaseCheckpoint | None = None, mirror: Phase | None = None
+    ):
+        self.bar, self.checkpoint, self.mirror = bar, checkpoint, mirror
         self.done = 0
         self.summary = ""
 
@@ -30,6 +31,8 @@ class Phase:
         first = self.done == 0
         step, self.done = done - self.done, done
         self.summary = note
+        if self.mirror is not None:
+            self.mirror.reach(done, note)
         if self.bar is None:
             return
         if note:
@@ -47,10 +50,16 @@ class Phase:
 
 
 class Progress:
-    """Shows phases on a stream, standard error by default; nothing but the host is involved."""
+    """Shows phases on a stream, standard error by default; nothing but the host is involved.
 
-    def __init__(self, stream: TextIO | None = None):
+    `mirror`, another one that shows the same phases, their names after a `prefix`.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, mirror: Progress | None = None, prefix: str = ""
+    ):
         self.stream = sys.stderr if stream is None else stream
+        self.mirror, self.prefix = mirror, prefix
         self.terminal = self.stream.isatty()
         self.checkpoints: Checkpoints | None = None  # of the run, while one is under way
 
@@ -72,12 +81,14 @@ class Progress:
                 smoothing=0,  # the mean rate: a smoothed one remembers the first, slow step
             )
         kept = self.checkpoints
-        phase = Phase(bar, None if kept is None else kept.next(name))
-        try:
-            yield phase
-        finally:
-            if bar is not None:
-                bar.close()
+        elsewhere = self.mirror and self.mirror.phase(f"{self.prefix}{name}", total, unit)
+        with elsewhere or nullcontext() as mirror:
+            phase = Phase(bar, None if kept is None else kept.next(name), mirror)
+            try:
+                yield phase
+            finally:
+                if bar is not None:
+                    bar.close()
         if kept is not None:
             kept.stop.check()
         seconds = time.perf_counter() - began

@@ -40,7 +40,9 @@ h2 { font-size: 1.1rem; margin: 2rem 0 0.5rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem;
   font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; }
-.numbers td { overflow-wrap: normal; }
+.numbers td { white-space: nowrap; }
+.numbers thead th { overflow-wrap: normal; }
+.numbers tbody th { min-width: 6.5rem; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.6rem 0.25rem 0;
   border-bottom: 1px solid var(--line); font-weight: inherit; }
 thead th { font-weight: 600; hyphens: auto; }
@@ -133,7 +135,10 @@ def answer(results: Record) -> str:
     if not rows or len(header) < 2:
         return ""
     last = len([name for name in results.attributes["columns"] if name in results])
-    return f"{rows[0][0]} {rows[0][last]}, {header[last]}" if rows[0][last] else ""
+    if not rows[0][last]:
+        return ""
+    before = f" ({rows[0][1]} {header[1]})" if last > 1 and rows[0][1] else ""
+    return f"{rows[0][0]} {rows[0][last]}, {header[last]}{before}"
 
 
 def bound_note(results: Record) -> str:
@@ -144,6 +149,7 @@ def bound_note(results: Record) -> str:
 def table(rows: list[list[str]], numbers: bool = False) -> str:
     """A table that scrolls in itself where it is too wide; `numbers` are never broken."""
     head, *body = ([escape(cell) for cell in row] for row in rows)
+    head = [cell.replace(".", ".<wbr>") for cell in head]  # where a dotted key may be broken
     kind = ' class="numbers"' if numbers else ""
     lines = [
         f'<div class="scroll"><table{kind}>',

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+import inspect
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import chdir, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .._calls import Computation, alone
 from .build import build
 from .cache import cache_settings, mended
 from .config import Config, read_config
@@ -30,7 +31,7 @@ from .folder import (
     unfinished,
     unwritable,
 )
-from .interrupt import Interrupted, stoppable
+from .interrupt import Interrupted, Stop, stoppable
 from .plan import RUNNER_KEYS, STUDY, plan
 from .progress import Progress
 from .store import RESULTS, load, save, write_whole
@@ -61,17 +62,29 @@ def run(
     folder = Path("runs") / config.file.stem if out is None else Path(out)
     check_free(folder)
     with computing(precision):
-        study = build(config, RUNNER_KEYS)
-        check_study(config, study)
-        with reserved(folder):
-            origin = {"file": str(config.file.resolve()), "cwd": str(Path.cwd())}
-            started = time.strftime("%Y-%m-%d %H:%M:%S %z")
-            facts = facts_of(config, study)
-            noted = {"config": config.text, "origin": origin, "started": started, "facts": facts}
-            note_run(folder, noted)
-            write_config(folder, config.text)
-            work(folder, config, study, facts, started, progress)
+        alone(beginning(folder, config, built(config), progress))
     return folder
+
+
+def beginning(
+    folder: Path, config: Config, study: Any, progress: Progress, share: Share | None = None
+) -> Computation[None]:
+    """A new run in a folder, as a computation."""
+    with reserved(folder):
+        origin = {"file": str(config.file.resolve()), "cwd": str(Path.cwd())}
+        started = time.strftime("%Y-%m-%d %H:%M:%S %z")
+        facts = facts_of(config, study)
+        noted = {"config": config.text, "origin": origin, "started": started, "facts": facts}
+        note_run(folder, noted)
+        write_config(folder, config.text)
+        yield from work(folder, config, study, facts, started, progress, share=share)
+
+
+def built(config: Config) -> Any:
+    """The study of a config."""
+    study = build(config, RUNNER_KEYS)
+    check_study(config, study)
+    return study
 
 
 def resume(
@@ -104,13 +117,32 @@ def resume(
         _, precision = run_settings(config)
         here = folder.resolve()
         with working_folder(noted["origin"]["cwd"]), computing(precision):
-            study = build(config, RUNNER_KEYS)
-            check_study(config, study)
+            study = built(config)
             facts = facts_of(config, study)
             if not anyway:
                 check_facts(folder, noted["facts"], facts)
-            work(here, config, study, facts, noted["started"], progress, folder, anyway)
+            alone(work(here, config, study, facts, noted["started"], progress, folder, anyway))
     return folder, True
+
+
+def continuing(
+    folder: Path, config: Config, study: Any, progress: Progress, share: Share
+) -> Computation[None]:
+    """The run that has begun in a folder, as a computation."""
+    with writing(folder), locked(folder):
+        noted = noted_run(folder)
+        facts = facts_of(config, study)
+        check_facts(folder, noted["facts"], facts)
+        config = noted_config(folder, noted)
+        yield from work(folder, config, study, facts, noted["started"], progress, share=share)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What runs that are computed together have in common: who stops them, how many they are."""
+
+    stop: Stop
+    runs: int
 
 
 def work(
@@ -122,7 +154,8 @@ def work(
     progress: Progress,
     shown: Path | None = None,
     anyway: bool = False,
-) -> None:
+    share: Share | None = None,
+) -> Computation[None]:
     """Do what is left to do; `shown` is the folder as the user has called it."""
     import jax
 
@@ -132,10 +165,13 @@ def work(
     seed, _ = run_settings(config)
     shown = shown or folder
     try:
-        with stoppable(progress.line) as stop:
+        with stoppable(progress.line) if share is None else nullcontext(share.stop) as stop:
             progress.checkpoints = Checkpoints(folder / STATE, facts, stop, anyway)
             results = study.run(jax.random.key(seed), progress)
+            if inspect.isgenerator(results):
+                results = yield from results
             describe(results, config, study, seed)
+            results.attributes["computed_together"] = 1 if share is None else share.runs
             results.attributes["started"] = started
             results.attributes["wall_time"] = progress.checkpoints.elapsed
             finish(folder, results)
@@ -220,7 +256,7 @@ def writing(folder: Path) -> Iterator[None]:
 @contextmanager
 def working_folder(path: str) -> Iterator[None]:
     """Where the run was started, as long as that is still there."""
-    with contextlib.chdir(path) if Path(path).is_dir() else contextlib.nullcontext():
+    with chdir(path) if Path(path).is_dir() else nullcontext():
         yield
 
 

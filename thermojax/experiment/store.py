@@ -10,8 +10,8 @@ import numpy as np
 
 from .._files import write_whole as write_whole
 from .errors import UserError, one_line
-
-RESULTS = "results.h5"
+from .folder import RESULTS as RESULTS
+from .folder import resume_command, unfinished
 
 
 class Record(dict):
@@ -151,6 +151,9 @@ def load(folder: str | Path) -> Record:
 
     file = Path(folder)
     file = file / RESULTS if file.is_dir() else file
+    if not file.exists() and unfinished(Path(folder)):
+        cure = resume_command(Path(folder))
+        raise UserError(f"{folder}: this run is not finished: continue it with `{cure}`")
     if not file.exists():
         raise UserError(f"{folder}: holds no {RESULTS}: expected the output folder of a run")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import ClassVar
 
+from .._calls import Computation
 from .progress import Progress
 from .store import Record
 
@@ -19,6 +20,9 @@ class AbstractStudy(abc.ABC):
     compared, `headline` the rows of that comparison: what to call them, and the entry to show. A
     record `bounds` in the results holds what entries cannot fall below, by the same names; its
     attribute `note` says why.
+
+    Points of a sweep whose settings differ in the values of arrays alone are computed as one
+    program where `run` is a generator that yields its `Call`s, as `Driven.run` does.
     """
 
     question: ClassVar[str] = ""
@@ -26,5 +30,5 @@ class AbstractStudy(abc.ABC):
     headline: ClassVar[dict[str, str]] = {}
 
     @abc.abstractmethod
-    def run(self, key, progress: Progress) -> Record:
+    def run(self, key, progress: Progress) -> Record | Computation[Record]:
         """Do the computation. **Arguments:** `key`, a typed key; `progress`, to show phases."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,20 @@ def write_sweep(
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(rows)
     write_whole(folder / "sweep.csv", lambda path: path.write_text(stream.getvalue(), "utf-8"))
+    names = ["run", *short_names(rows)]
+    rows = [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
     text = page(name, folders, rows, failed)
     write_whole(folder / "sweep.html", lambda path: path.write_text(text, "utf-8"))
     return rows
+
+
+def short_names(rows: list[list[str]]) -> list[str]:
+    """The names of the runs without the settings that all of them share, keys by their last part."""
+    words = [row[0].split(" ") for row in rows[1:]]
+    shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    names = [" ".join(w for w in one if w not in shared) or " ".join(one) for one in words]
+    shorter = [re.sub(r"(?<!\S)[\w.]+\.(?=\w+=)", "", name) for name in names]
+    return shorter if len(set(shorter)) == len(set(names)) else names
 
 
 def page(name: str, folders: list[Path], rows: list[list[str]], failed: dict[str, str]) -> str:
@@ -83,7 +95,9 @@ def warnings(folders: list[Path], runs: list[Record], failed: dict[str, str]) ->
 
 
 def total_time(runs: list[Record]) -> str:
-    return f"{sum(results.attributes['wall_time'] for results in runs):.0f} s of runs in all."
+    facts = [results.attributes for results in runs]
+    seconds = sum(one["wall_time"] / one.get("computed_together", 1) for one in facts)
+    return f"{seconds:.0f} s of runs in all."
 
 
 def last_column(results: Record) -> Record:
@@ -135,7 +149,8 @@ def draw(runs: list[Record]) -> list[tuple[str, str]]:
             values = np.unique(np.asarray(numeric[along], float))
             if len(values) > 2 and values[0] > 0 and values[-1] / values[0] >= 20:
                 axes.set_xscale("log")
-            axes.set(xlabel=along, ylabel=label)
+            unit = last_column(runs[0]).units.get(entry, "1")
+            axes.set(xlabel=along, ylabel=label if unit == "1" else f"{label} ({unit})")
             if others:
                 axes.legend()
             svg = as_svg(figure, f"sweep-{entry}")

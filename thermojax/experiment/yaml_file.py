@@ -79,6 +79,8 @@ def read_text(file: Path) -> str:
         return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{file}: there is no such config file") from None
+    except IsADirectoryError:
+        raise UserError(f"{file}: is a folder: expected a config file in YAML") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as text in UTF-8 ({one_line(error)})") from None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple, Unpack
 
 import equinox as eqx
 import jax
@@ -16,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
+from .._calls import Call, Computation, alone
 from ..checkpoint import AbstractCheckpoint
 from ..distribution import FokkerPlanck
 from ..dynamics import BAOAB, AbstractSplitting
@@ -24,7 +26,7 @@ from ..system import AbstractSystem
 from .choose import choose, pooled
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
-from .picture import ExactMoments, GridLaw, Particles, Runs, prepared
+from .picture import ExactMoments, GridLaw, Particles, RunOptions, Runs, prepared
 from .trainable import inward, not_positive, projected, split
 from .training import Training, fingerprint, folded, resumed
 
@@ -124,23 +126,58 @@ def optimize(
     another training. **Cost:** per step about 3-5 runs of the batch; memory grows with the square
     root of the number of time steps.
     """
+    return alone(
+        optimization(
+            system,
+            objective,
+            optimizer,
+            key,
+            dt=dt,
+            time_steps=time_steps,
+            batch=batch,
+            steps=steps,
+            initial=initial,
+            integrator=integrator,
+            picture=picture,
+            gradient=gradient,
+            trainable=trainable,
+            callback=callback,
+            patience=patience,
+            tolerance=tolerance,
+            checkpoint=checkpoint,
+            sharding=sharding,
+            antithetic=antithetic,
+            common_noise=common_noise,
+        )
+    )
+
+
+def optimization(
+    system: AbstractSystem,
+    objective: AbstractObjective,
+    optimizer: optax.GradientTransformation,
+    key: PRNGKeyArray | None,
+    *,
+    steps: int,
+    gradient: AbstractGradient = Pathwise(),
+    trainable: Callable | None = None,
+    callback: Callable[[Progress], bool | None] | None = None,
+    patience: int | None = None,
+    tolerance: float | None = None,
+    checkpoint: AbstractCheckpoint | None = None,
+    common_noise: bool = False,
+    **options: Unpack[RunOptions],
+) -> Computation[Fit]:
+    """`optimize` as a computation, which can share its programs with others of its kind.
+
+    The optimizer must be the same object in all of them.
+    """
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps = {steps}: expected a positive number of training steps")
     if not isinstance(objective, AbstractObjective):
         kind = type(objective).__name__
         raise ValueError(f"objective is a {kind}: expected one such as tj.MeanWork()")
-    system, picture_of = prepared(
-        system,
-        key,
-        picture=picture,
-        initial=initial,
-        batch=batch,
-        dt=dt,
-        time_steps=time_steps,
-        integrator=integrator,
-        sharding=sharding,
-        antithetic=antithetic,
-    )
+    system, picture_of = prepared(system, key, **options)
     noisy = isinstance(picture_of, Particles)
     paths = picture_of.start.batch if noisy else 0
     if noisy and objective.counts() and not gradient.sees_counts:
@@ -158,8 +195,10 @@ def optimize(
     stopped = f"all {steps} steps done"
     for step in range(now.step + 1, steps + 1):
         before = now
-        moved, state, average, (loss, diverged), slope = update(
-            task, optimizer, now.params, now.state, now.average, draw(step), jnp.float32(step)
+        moved, state, average, (loss, diverged), slope = yield Call(
+            update,
+            (task, optimizer, now.params, now.state, now.average, draw(step), jnp.float32(step)),
+            own=lambda arguments: arguments[2:5],
         )
         value, slope = float(loss.value), float(slope)
         if step == 1 and slope == 0:
@@ -199,16 +238,19 @@ def optimize(
     trials = dict(zip(CANDIDATES, (now.average, now.params, now.best, params), strict=True))
     draws = COMPARISONS if noisy else 1
     fresh = [None] if key is None else list(jax.random.split(folded(key, 0), 2 * draws))
-    costs = {
-        name: [evaluate(task, trial, k) for k in fresh[:draws]] for name, trial in trials.items()
-    }
+    costs, second = {name: [] for name in trials}, itemgetter(1)
+    for name, trial in trials.items():
+        for k in fresh[:draws]:
+            costs[name].append((yield Call(evaluate, (task, trial, k), own=second)))
     chosen = choose({name: [float(c.value) for c in runs] for name, runs in costs.items()})
     candidates = {name: pooled(runs) for name, runs in costs.items()}
-    value = pooled([evaluate(task, trials[chosen], k) for k in fresh[-draws:]])
+    final = []
+    for k in fresh[-draws:]:
+        final.append((yield Call(evaluate, (task, trials[chosen], k), own=second)))
     found = eqx.combine(trials[chosen], rest)
     if isinstance(picture_of, GridLaw):
         warn_of_domain(picture_of.solver, found)
-    return Fit(found, value, now.history, candidates, chosen, stopped)
+    return Fit(found, pooled(final), now.history, candidates, chosen, stopped)
 
 
 class Task(eqx.Module):

@@ -8,12 +8,15 @@ import numpy as np
 
 from .._component import known
 
+MOST_STEPS = 2**31  # half of what the counters of the noise hold: pairs of normals share one
+
 
 def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
     """The number n of equal steps of a run; the step is always duration / n.
 
     **Raises:** ValueError unless exactly one of `dt` and `time_steps` is given, for `dt` with a
-    traced duration, and for a `dt` that is not positive or longer than the run.
+    traced duration, and for a `dt` that is not positive, longer than the run, or
+    too short to count its steps.
     """
     if (dt is None) == (time_steps is None):
         raise ValueError(f"dt = {dt} and time_steps = {time_steps}: pass exactly one of the two")
@@ -32,6 +35,11 @@ def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
     if step > length * (1 + 1e-6):
         raise ValueError(f"dt = {step:g} is larger than the duration {length:g}: take a smaller dt")
     ratio = length / step
+    if ratio >= MOST_STEPS:  # also where it is infinite
+        raise ValueError(
+            f"dt = {step:g}: the duration {length:g} would take {ratio:.1e} steps, and noise is "
+            "numbered up to 2^31: take a larger dt"
+        )
     nearest = round(ratio)
     # A float32 duration of 0.3 is 3.0000001 steps of 0.1, and means 3.
     return nearest if abs(ratio - nearest) < 1e-6 * max(1.0, ratio) else math.ceil(ratio)

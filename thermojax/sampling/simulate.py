@@ -77,6 +77,41 @@ def simulate(
     **Cost:** one gradient of the potential per step and path; differentiable in every array leaf
     of `system` at about 3-5 times that.
     """
+    arguments = arranged(
+        system,
+        key,
+        dt=dt,
+        time_steps=time_steps,
+        batch=batch,
+        initial=initial,
+        integrator=integrator,
+        save=save,
+        observe=observe,
+        adjoint=adjoint,
+        noise_dtype=noise_dtype,
+        sharding=sharding,
+    )
+    result = run(*arguments)
+    warn_burn_in(result.burn_in, system.potential)
+    return result
+
+
+def arranged(
+    system: AbstractSystem,
+    key: PRNGKeyArray,
+    *,
+    dt: float | None = None,
+    time_steps: int | None = None,
+    batch: int | None = None,
+    initial: Any = None,
+    integrator: AbstractSplitting = BAOAB(),
+    save: Any = None,
+    observe: Callable | None = None,
+    adjoint: Any = None,
+    noise_dtype: type = jnp.float32,
+    sharding: NamedSharding | None = None,
+) -> tuple:
+    """The arguments of `simulate`, checked and made ready: those of `run`."""
     check_key(key)
     check_adjoint(adjoint)
     if not isinstance(system, AbstractSystem):
@@ -89,11 +124,7 @@ def simulate(
     check_sharding(sharding, start.batch)
     system = checked_start(system, start)
     frozen = None if save_steps is None else tuple(save_steps.tolist())
-    result = run(
-        system, key, start, steps, integrator, frozen, observe, adjoint, noise_dtype, sharding
-    )
-    warn_burn_in(result.burn_in, system.potential)
-    return result
+    return system, key, start, steps, integrator, frozen, observe, adjoint, noise_dtype, sharding
 
 
 def check_key(key) -> None:
