@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from .cases import forward_cases, gradient_cases
 from .report import header, header_text, table
 
 PARTS = ("forward", "gradient", "growth")
+
+
+def progress(text: str) -> None:
+    """On standard error, so that a table in a file stays a table."""
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -33,15 +39,20 @@ def main() -> None:
         checks = forward.check_rows()
         print(f"\n{forward.CHECK_NOTE}\n\n{table(checks)}", flush=True)
         for case in forward_cases(options.quick):
+            progress(f"forward, {case.name}")
             mine, found = forward.rows(case, rounds)
             own.append(mine)
             peers += found
         print(f"\n{forward.NOTE}\n\n{table(peers)}\n\nOurs\n\n{table(own)}", flush=True)
     if "gradient" in options.only:
-        gradients = [gradient.row(case, rounds) for case in gradient_cases(options.quick)]
+        for case in gradient_cases(options.quick):
+            progress(f"gradient, {case.name}")
+            gradients.append(gradient.row(case, rounds))
         print(f"\n{gradient.NOTE}\n\n{table(gradients)}", flush=True)
     if "growth" in options.only:
-        sweeps = [growth.sweep(*plan, rounds) for plan in growth.plans(options.quick)]
+        for plan in growth.plans(options.quick):
+            progress(f"growth of the cost with {plan[0]}")
+            sweeps.append(growth.sweep(*plan, rounds))
         print(f"\n{growth.NOTE}\n\n{table([sweep.row() for sweep in sweeps])}", flush=True)
         if options.plot is not None:
             growth.plot(sweeps, options.plot)

@@ -40,11 +40,12 @@ class AbstractAlign(AbstractPeer):
                 adjoint=dfx.ForwardMode(),  # no reverse mode asked for: the fastest loop
                 max_steps=steps + 1,
             )
+            assert solution.ys is not None
             return tuple(leaf[0] for leaf in solution.ys)
 
         _, state, key = case.inputs(jax.random.key(seed))
         program = Program.build(run, (state, key))
-        return lambda: Outcome(*program(), None)
+        return lambda: Outcome(*program(), work=None)
 
 
 class AlignUnsafe(AbstractAlign):
@@ -112,6 +113,7 @@ def virtual_gradient(case: Case, steps: int):
             saveat=dfx.SaveAt(t1=True),
             max_steps=steps + 1,
         )
+        assert solution.ys is not None
         x, _, work = (leaf[0] for leaf in solution.ys)
         last = jnp.interp(steps * STEP, knots, values)
         return jnp.mean(work + (case.ends[1] - last) * 0.5 * jnp.sum(x**2, axis=-1))

@@ -41,7 +41,7 @@ class JaxMD(AbstractPeer):
             def step(carry, row):
                 md, work = carry
                 now, new, kick = row
-                md = apply(md, stiffness=kick)
+                md = apply(md, stiffness=kick)  # pyright: ignore[reportCallIssue]
                 return (md, work + of_paths(md.position, new) - of_paths(md.position, now)), None
 
             rows = (held[1 : steps + 1], held[2 : steps + 2], kicks[1 : steps + 1])
