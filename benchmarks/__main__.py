@@ -27,25 +27,29 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some parts only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the growth of cost there")
+    parser.add_argument("--case", default="", help='cases whose name has this in it: "1024 x"')
     options = parser.parse_args()
     rounds = options.rounds or (3 if options.quick else 5)
     if rounds < 1:
         parser.error(f"rounds = {rounds}: expected a positive number")
     begun = time.perf_counter()
+    chosen = lambda cases: [x for x in cases(options.quick) if options.case in x.name]
+    if not chosen(forward_cases) and not chosen(gradient_cases):
+        parser.error(f"no case has {options.case!r} in its name")
     facts = header()
     print(header_text(facts), flush=True)
     checks, own, peers, gradients, sweeps = [], [], [], [], []
-    if "forward" in options.only:
+    if "forward" in options.only and chosen(forward_cases):
         checks = forward.check_rows()
         print(f"\n{forward.CHECK_NOTE}\n\n{table(checks)}", flush=True)
-        for case in forward_cases(options.quick):
+        for case in chosen(forward_cases):
             progress(f"forward, {case.name}")
             mine, found = forward.rows(case, rounds)
             own.append(mine)
             peers += found
         print(f"\n{forward.NOTE}\n\n{table(peers)}\n\nOurs\n\n{table(own)}", flush=True)
-    if "gradient" in options.only:
-        for case in gradient_cases(options.quick):
+    if "gradient" in options.only and chosen(gradient_cases):
+        for case in chosen(gradient_cases):
             progress(f"gradient, {case.name}")
             gradients.append(gradient.row(case, rounds))
         print(f"\n{gradient.NOTE}\n\n{table(gradients)}", flush=True)

@@ -13,10 +13,11 @@ from .race import Program, race
 from .report import mark
 
 NOTE = """\
-Forward: ns per particle-step, float32; ratio = peer / ours, target in the next column. Ours books
-the whole ledger and freezes paths that diverge. "books": what the peer does besides moving paths;
-a peer that no control can drive runs a well of fixed stiffness. "steps": how many it was timed for
-(a slow peer runs the first part of the run; ours always runs all of it)."""
+Forward: ns per particle-step, float32; ratio = peer / ours, target beside it. "CPU ratio": that of
+processor time over all threads, which other work on the machine disturbs less; no target is about
+it. Ours books the whole ledger and freezes paths that diverge. "books": what the peer does besides
+moving paths; a peer that no control can drive runs a well of fixed stiffness. "steps": how many it
+was timed for (a slow peer runs the first part of the run; ours always runs all of it)."""
 
 CHECK_NOTE = """\
 Is every peer right? Mean work, or variance in the fixed well, of 4096 paths and its exact value."""
@@ -45,6 +46,7 @@ def peer_row(case: Case, peer: AbstractPeer, program: Program, rounds: int) -> t
         "steps": "-",
         "ours ns": math.nan,
         "peer ns": math.nan,
+        "CPU ratio": math.nan,
         "ratio": math.nan,
         "target": target,
         "": peer.missing() or "",
@@ -58,6 +60,7 @@ def peer_row(case: Case, peer: AbstractPeer, program: Program, rounds: int) -> t
         "steps": steps,
         "ours ns": timing.second / case.particle_steps * 1e9,
         "peer ns": timing.first / case.batch / steps * 1e9,
+        "CPU ratio": timing.cpu_ratio * case.steps / steps,
         "ratio": ratio,
         "": "-" if math.isnan(target) else mark(ratio >= target),
     }

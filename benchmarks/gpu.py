@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from thermojax.dynamics.random import key_words, normal
 
 from .cases import Case, our_gradient, ours, stiffness_ramp
-from .race import Program, race, seconds_of
+from .race import Program, race, took
 from .report import header, header_text, table
 from .unrolled import unrolled
 
@@ -46,8 +46,8 @@ counts it."""
 
 def seconds(program: Program, rounds: int) -> float:
     """The median of `rounds` calls, after one unmeasured."""
-    seconds_of(program)
-    return statistics.median(seconds_of(program) for _ in range(rounds))
+    took(program)
+    return statistics.median(took(program).wall for _ in range(rounds))
 
 
 def copy_rate(count: int, rounds: int) -> float:

@@ -17,6 +17,7 @@ SHARE = 20  # diffrax runs one step in so many, through the tree of the whole ru
 NOTE = f"""\
 Reverse gradient of the mean work with respect to 64 schedule values (ours: of the total work).
 "/ forward": our gradient / our forward run, target <= {OWN_FORWARD:g} at d >= 8.
+"CPU", "CPU ratio": the ratio that follows, in processor time over all threads.
 "/ scan": time of ours / jax.grad of the plain scan.
 "memory": the compiler's temporary bytes, ours / the scan's, target <= {MEMORY:g}.
 "diffrax / ours": time per step of diffrax's reverse mode (Heun, VirtualBrownianTree), timed over
@@ -31,17 +32,20 @@ def row(case: Case, rounds: int, share: int = SHARE) -> dict:
     scan = Program.build(plain_gradient(case), inputs)
     against_scan = race(steep, scan, rounds)
     memory = steep.temporary_bytes / scan.temporary_bytes
-    virtual = math.nan
+    virtual = virtual_cpu = math.nan
     targeted = case.is_ramp and case.steps == 1000
     if case.is_ramp and case.batch < 65536:
         steps = max(case.steps // share, min(case.steps, 10))
         slow = Program.build(virtual_gradient(case, steps), inputs)
-        virtual = race(slow, steep, rounds).ratio * case.steps / steps
+        against_diffrax = race(slow, steep, rounds)
+        virtual = against_diffrax.ratio * case.steps / steps
+        virtual_cpu = against_diffrax.cpu_ratio * case.steps / steps
     judged = lambda met, where=True: mark(met) if targeted and where else "-"
     return {
         "case": case.name,
         "steps": case.steps,
         "ours ms": forward.first * 1e3,
+        "CPU": forward.cpu_ratio,
         "/ forward": forward.ratio,
         f"<= {OWN_FORWARD:g}": judged(forward.ratio <= OWN_FORWARD, case.dim >= 8),
         "/ scan": against_scan.ratio,
@@ -49,6 +53,7 @@ def row(case: Case, rounds: int, share: int = SHARE) -> dict:
         "scan MiB": scan.temporary_bytes / 2**20,
         "memory": memory,
         f"<= {MEMORY:g}": judged(memory <= MEMORY),
+        "CPU ratio": virtual_cpu,
         "diffrax / ours": virtual,
         f">= {VIRTUAL:g}": judged(virtual >= VIRTUAL),
         "compile s": steep.compile_seconds,

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from .cases import ours, stiffness_ramp
-from .race import Program, seconds_of
+from .race import Program, took
 from .report import mark
 
 TOLERANCE = 0.1
@@ -17,8 +17,8 @@ TOLERANCE = 0.1
 NOTE = f"""\
 Cost growth of one forward run (stiffness ramp, float32). Fit: seconds = fixed + each * size, least
 squares of relative deviations; linear where no size deviates by more than {TOLERANCE:.0%} from it.
-Exponent: slope of log seconds over log size. Times are the least of the rounds, in which all sizes
-take turns."""
+Exponent: slope of log seconds over log size. Seconds are processor time over all threads (wall time
+on a GPU), the least of the rounds, in which all sizes take turns."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,14 @@ def plans(quick: bool) -> list[tuple[str, tuple[int, ...], str, dict]]:
 
 
 def sweep(quantity: str, sizes, words: str, others: dict, rounds: int) -> Sweep:
-    programs = []
+    programs, on_cpu = [], jax.default_backend() == "cpu"
     for size in sizes:
         case = stiffness_ramp(**{**others, quantity: size})
         program = Program.build(ours(case), case.inputs(jax.random.key(0)))
-        seconds_of(program)
+        took(program)
         programs.append(program)
-    times = [[seconds_of(program) for program in programs] for _ in range(rounds)]
+    cost = lambda program: took(program).cpu if on_cpu else took(program).wall
+    times = [[cost(program) for program in programs] for _ in range(rounds)]
     return Sweep(quantity, tuple(sizes), words, np.min(times, axis=0))
 
 
@@ -109,7 +110,7 @@ def plot(sweeps: list[Sweep], file: Path) -> None:
         lower.axhline(0, color="0.6", linewidth=1)
         lower.semilogx(found.sizes, 100 * found.deviations(), "o-", color="C0")
         lower.set_xlabel(found.quantity)
-    axes[0, 0].set_ylabel("seconds of a run")
+    axes[0, 0].set_ylabel("seconds of a run, all threads")
     axes[0, 0].legend(frameon=False)
     axes[1, 0].set_ylabel("deviation, %")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,15 +7,23 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 
 
-def seconds_of(call: Callable) -> float:
-    """The wall time of one call, its results ready."""
-    start = time.perf_counter()
+class Took(NamedTuple):
+    """Seconds of one call."""
+
+    wall: float
+    cpu: float  # of all threads of this process
+
+
+def took(call: Callable) -> Took:
+    """The time of one call, its results ready."""
+    wall, cpu = time.perf_counter(), time.process_time()
     jax.block_until_ready(call())
-    return time.perf_counter() - start
+    return Took(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,12 @@ class Program:
 
 @dataclass(frozen=True)
 class Timing:
-    """Median seconds of two programs, and the median over the rounds of first / second."""
+    """Median seconds of two programs, and the medians over the rounds of first / second."""
 
     first: float
     second: float
     ratio: float
+    cpu_ratio: float  # of processor time, which other work on the machine disturbs far less
 
 
 def race(first: Callable, second: Callable, rounds: int) -> Timing:
@@ -60,14 +69,15 @@ def race(first: Callable, second: Callable, rounds: int) -> Timing:
     times = []
     for i in range(rounds):
         if i % 2:
-            late, early = seconds_of(second), seconds_of(first)
+            late, early = took(second), took(first)
             times.append((early, late))
         else:
-            times.append((seconds_of(first), seconds_of(second)))
+            times.append((took(first), took(second)))
     return Timing(
-        statistics.median(x for x, _ in times),
-        statistics.median(y for _, y in times),
-        statistics.median(x / y for x, y in times),
+        statistics.median(x.wall for x, _ in times),
+        statistics.median(y.wall for _, y in times),
+        statistics.median(x.wall / y.wall for x, y in times),
+        statistics.median(x.cpu / y.cpu for x, y in times),
     )
 
 
