@@ -1,154 +1,84 @@
-"""The command: run the races, print two tables, perhaps write them as JSON."""
+"""Speed against peers, the cost of gradients, and how cost grows, as one table of targets."""
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import math
-import os
-import platform
+import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
-import jax
+from . import forward, gradient, growth, summary
+from .cases import forward_cases, gradient_cases
+from .report import header, header_text, table
 
-from .measure import (
-    Case,
-    Comparison,
-    all_cases,
-    forward,
-    gradient,
-    gradient_cases,
-    quick_cases,
-)
-
-SPEED, GRADIENT_TIME, GRADIENT_MEMORY = 1.0, 1.5, 0.1  # the targets
-LIBRARIES = ("jax", "jaxlib", "diffrax", "equinox")
+PARTS = ("forward", "gradient", "growth")
 
 
-def cpu_model() -> str:
-    """The name of the processor, as Linux gives it where there is a Linux."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def header() -> dict[str, str]:
-    """What the numbers depend on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    device = jax.devices()[0]
-    return {
-        "date": datetime.date.today().isoformat(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
-        "device": f"{device.device_kind} ({device.platform})",
-        "cpu": f"{cpu_model()}, {cores} cores",
-    }
-
-
-def mark(met: bool) -> str:
-    return "met" if met else "MISSED"
-
-
-def forward_row(case: Case, race: Comparison) -> dict[str, str | float]:
-    """One line of the first table."""
-    speed = 1 / race.time_ratio
-    return {
-        "case": case.name,
-        "steps": case.steps,
-        "ours ns": race.first_seconds / case.particle_steps * 1e9,
-        "scan ns": race.second_seconds / case.particle_steps * 1e9,
-        "ours steps/s": case.particle_steps / race.first_seconds,
-        "speed ratio": speed,
-        f">= {SPEED:g}": mark(speed >= SPEED),
-        "compile s": race.first_compile,
-        "scan compile s": race.second_compile,
-    }
-
-
-def gradient_row(case: Case, race: Comparison) -> dict[str, str | float]:
-    """One line of the second table."""
-    return {
-        "case": case.name,
-        "steps": case.steps,
-        "ours ms": race.first_seconds * 1e3,
-        "scan ms": race.second_seconds * 1e3,
-        "time ratio": race.time_ratio,
-        f"<= {GRADIENT_TIME:g}": mark(race.time_ratio <= GRADIENT_TIME),
-        "ours MiB": race.first_bytes / 2**20,
-        "scan MiB": race.second_bytes / 2**20,
-        "memory ratio": race.memory_ratio,
-        f"<= {GRADIENT_MEMORY:g}": mark(race.memory_ratio <= GRADIENT_MEMORY),
-        "compile s": race.first_compile,
-        "scan compile s": race.second_compile,
-    }
-
-
-def shown(value) -> str:
-    """Three digits; large numbers in powers of ten."""
-    if not isinstance(value, float):
-        return str(value)
-    if math.isnan(value):
-        return "-"
-    if value >= 1e5:
-        return f"{value:.2e}"
-    return (
-        f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if value > 1e-3 else f"{value:g}"
-    )
-
-
-def table(rows: list[dict]) -> str:
-    """Rows as aligned text, the first column to the left."""
-    names = list(rows[0])
-    cells = [names] + [[shown(row[name]) for name in names] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
-    lines = [
-        "  ".join(
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in cells
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-FORWARD_NOTE = (
-    "Forward: ns per particle-step; speed ratio = scan / ours.\n"
-    "The scan books the work only; ours books the whole ledger and freezes paths that diverge."
-)
-GRADIENT_NOTE = (
-    "Reverse gradient of the mean work with respect to 64 schedule values (ours: of the total\n"
-    "work): ms per gradient and compiled temporary memory; ratios = ours / scan."
-)
+def progress(text: str) -> None:
+    """On standard error, so that a table in a file stays a table."""
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer sizes, three rounds")
     parser.add_argument("--rounds", type=int, help="rounds per race, 5 when left out")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some parts only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the growth of cost there")
+    parser.add_argument("--case", default="", help='cases whose name has this in it: "1024 x"')
     options = parser.parse_args()
     rounds = options.rounds or (3 if options.quick else 5)
     if rounds < 1:
         parser.error(f"rounds = {rounds}: expected a positive number")
-    cases = quick_cases() if options.quick else all_cases()
-    steep = quick_cases() if options.quick else gradient_cases()
     begun = time.perf_counter()
+    chosen = lambda cases: [x for x in cases(options.quick) if options.case in x.name]
+    if not chosen(forward_cases) and not chosen(gradient_cases):
+        parser.error(f"no case has {options.case!r} in its name")
     facts = header()
-    print("\n".join(f"{name:>8}  {value}" for name, value in facts.items()), flush=True)
-    forwards = [forward_row(case, forward(case, rounds)) for case in cases]
-    print(f"\n{FORWARD_NOTE}\n\n{table(forwards)}", flush=True)
-    gradients = [gradient_row(case, gradient(case, rounds)) for case in steep]
-    print(f"\n{GRADIENT_NOTE}\n\n{table(gradients)}")
+    print(header_text(facts), flush=True)
+    checks, own, peers, gradients, sweeps = [], [], [], [], []
+    if "forward" in options.only and chosen(forward_cases):
+        checks = forward.check_rows()
+        print(f"\n{forward.CHECK_NOTE}\n\n{table(checks)}", flush=True)
+        for case in chosen(forward_cases):
+            progress(f"forward, {case.name}")
+            mine, found = forward.rows(case, rounds)
+            own.append(mine)
+            peers += found
+        print(f"\n{forward.NOTE}\n\n{table(peers)}\n\nOurs\n\n{table(own)}", flush=True)
+    if "gradient" in options.only and chosen(gradient_cases):
+        for case in chosen(gradient_cases):
+            progress(f"gradient, {case.name}")
+            gradients.append(gradient.row(case, rounds))
+        print(f"\n{gradient.NOTE}\n\n{table(gradients)}", flush=True)
+    if "growth" in options.only:
+        for plan in growth.plans(options.quick):
+            progress(f"growth of the cost with {plan[0]}")
+            sweeps.append(growth.sweep(*plan, rounds))
+        print(f"\n{growth.NOTE}\n\n{table([sweep.row() for sweep in sweeps])}", flush=True)
+        if options.plot is not None:
+            growth.plot(sweeps, options.plot)
+    lines = summary.table_rows(peers, gradients, sweeps)
+    if lines:
+        print(f"\nAll targets; ratios are peer / ours where a peer is named.\n\n{table(lines)}")
     seconds = time.perf_counter() - begun
     print(f"\nMedians of {rounds} rounds, interleaved; {seconds:.0f} s in all.")
     if options.json is not None:
-        record = {"header": facts, "rounds": rounds, "forward": forwards, "gradient": gradients}
+        record = {
+            "header": facts,
+            "rounds": rounds,
+            "checks": checks,
+            "forward": peers,
+            "ours": own,
+            "gradient": gradients,
+            "growth": [
+                {**sweep.row(), "sizes": sweep.sizes, "seconds": sweep.seconds.tolist()}
+                for sweep in sweeps
+            ],
+            "summary": lines,
+        }
         options.json.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -23,8 +23,8 @@ import numpy as np
 
 from thermojax.dynamics.ornstein_uhlenbeck import OrnsteinUhlenbeck
 
-from .__main__ import header, table
-from .measure import compare
+from .race import compare
+from .report import header, header_text, table
 
 STEP = 0.1
 INSTALL = "This comparison needs thermox: pip install thermox==0.0.6"
@@ -156,11 +156,11 @@ def rows(case: Case, rounds: int) -> tuple[dict, dict]:
     speed = {
         "case": case.name,
         "steps": case.steps,
-        "ours ns": whole.first_seconds / drawn * 1e9,
-        "thermox ns": whole.second_seconds / drawn * 1e9,
-        "ratio": whole.time_ratio,
-        "prepared ns": bare.second_seconds / drawn * 1e9,
-        "ratio to prepared": bare.time_ratio,
+        "ours ns": whole.timing.first / drawn * 1e9,
+        "thermox ns": whole.timing.second / drawn * 1e9,
+        "ratio": whole.timing.ratio,
+        "prepared ns": bare.timing.second / drawn * 1e9,
+        "ratio to prepared": bare.timing.ratio,
         "covariance error": covariance_error(our_sample(case, apart), inputs, case),
         "thermox error": covariance_error(peer_sample(case, apart, False), inputs, case),
         "sampling alone": sampling_error(case, (len(apart) - 3) * case.batch),
@@ -174,9 +174,9 @@ def rows(case: Case, rounds: int) -> tuple[dict, dict]:
     density = {
         "case": case.name,
         "steps": case.steps,
-        "ours ns": race.first_seconds / drawn * 1e9,
-        "thermox ns": race.second_seconds / drawn * 1e9,
-        "ratio": race.time_ratio,
+        "ours ns": race.timing.first / drawn * 1e9,
+        "thermox ns": race.timing.second / drawn * 1e9,
+        "ratio": race.timing.ratio,
         "relative error": errors[0],
         "thermox error": errors[1],
     }
@@ -202,7 +202,7 @@ def main() -> None:
         parser.exit(2, INSTALL + "\n")
     begun = time.perf_counter()
     facts = {**header(), "thermox": version("thermox")}
-    print("\n".join(f"{name:>8}  {value}" for name, value in facts.items()), flush=True)
+    print(header_text(facts), flush=True)
     rounds = min(options.rounds, 3) if options.quick else options.rounds
     speeds, densities = zip(*(rows(case, rounds) for case in cases), strict=True)
     print(f"\n{NOTE}\n\nsample\n{table(list(speeds))}\n\nlog_prob\n{table(list(densities))}")

@@ -32,9 +32,9 @@ from thermojax.optimize.gradients import Pathwise
 from thermojax.optimize.picture import prepared
 from thermojax.optimize.trainable import split
 
-from .__main__ import header
-from .measure import compare
-from .plain_scan import plain_scan
+from .peers.plain_scan import plain_scan
+from .race import compare
+from .report import header
 
 KNOTS, STEPS, BATCH, DECAY, SEED = 8, 64, 1000, 20, 1
 BUDGETS = (10_000, 100_000, 1_000_000)
@@ -193,7 +193,7 @@ def can_run(peer: str, case: Case) -> bool:
 
 def peer_run(peer: str, python: str, path: list[str], chosen: list[Case], budgets) -> dict | str:
     """What its script answers, or in words why there is no answer."""
-    script = Path(__file__).parent / "peers" / f"{peer}.py"
+    script = Path(__file__).parent / "protocol_peers" / f"{peer}.py"
     asked = json.dumps([for_peers(case, budgets) for case in chosen if can_run(peer, case)])
     folders = os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")])
     try:
@@ -245,7 +245,7 @@ def step_race(batch: int, rounds: int):
         start = optimizer.init(values)
         return optax.apply_updates(values, optimizer.update(jax.grad(work)(values), start)[0])
 
-    return compare(mine, plain, (jax.tree.leaves(params)[0], jax.random.key(1)), rounds)
+    return compare(mine, plain, (jax.tree.leaves(params)[0], jax.random.key(1)), rounds).timing
 
 
 def report(chosen: list[Case], budgets, peers: dict, races: dict, facts: dict) -> str:
@@ -268,8 +268,8 @@ def report(chosen: list[Case], budgets, peers: dict, races: dict, facts: dict) -
             lines.append("| " + " | ".join(row) + " |")
     lines += ["", "| training step | ours, ms | plain scan, ms | ratio |", "|---|---|---|---|"]
     for name, race in races.items():
-        times = f"{1e3 * race.first_seconds:.3g} | {1e3 * race.second_seconds:.3g}"
-        lines.append(f"| {name} | {times} | {race.time_ratio:.2f} |")
+        times = f"{1e3 * race.first:.3g} | {1e3 * race.second:.3g}"
+        lines.append(f"| {name} | {times} | {race.ratio:.2f} |")
     lines += ["", "Peers: " + "; ".join(f"{name}: {words}" for name, words in peers.items()) + "."]
     lines.append(", ".join(f"{name} {value}" for name, value in facts.items()) + ".")
     return "\n".join(lines)

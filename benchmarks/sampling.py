@@ -21,8 +21,9 @@ import numpy as np
 
 import thermojax as tj
 
-from .__main__ import header, table
-from .measure import Program, posterior_ramp
+from .cases import posterior_ramp
+from .race import Program
+from .report import header, table
 
 GATE = 0.05  # no variance may be off by more
 
@@ -217,9 +218,9 @@ class Racer:
     def round(self, seed: int) -> None:
         first, second = jax.random.split(jax.random.key(seed))
         begun = time.perf_counter()
-        ready = jax.block_until_ready(self.adapt.call(first, self.positions))
+        ready = jax.block_until_ready(self.adapt.compiled(first, self.positions))
         adapted = time.perf_counter()
-        values, gradients = jax.block_until_ready(self.sample.call(second, *ready))
+        values, gradients = jax.block_until_ready(self.sample.compiled(second, *ready))
         done = time.perf_counter()
         values = values[..., : self.target.judged]
         effective = least_effective(values)

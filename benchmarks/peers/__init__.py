@@ -1,6 +1,30 @@
-"""Other libraries on the same problems, each a script that needs nothing of thermojax.
+"""The programs that ours is measured against, one per file; each may be missing."""
 
-A script reads a JSON list of cases from standard input, and writes `{"version": ..., "cases":
-{name: {"values": {paths: [...]}, "seconds": per training step}}}` to standard output. It runs in
-the Python that has the library.
-"""
+from .c_loop import CLoop, CThreads
+from .diffrax_align import AlignUnsafe, AlignVirtual, virtual_gradient
+from .hand_scan import PlainScan, plain, plain_gradient
+from .jax_md import JaxMD
+from .numba_loop import NumbaLoop, NumbaThreads
+from .peer import AbstractPeer, Check
+from .torch_loop import TorchLoop
+
+PEERS: tuple[AbstractPeer, ...] = (
+    PlainScan(),
+    JaxMD(),
+    AlignUnsafe(),
+    AlignVirtual(),
+    TorchLoop(),
+    NumbaLoop(),
+    NumbaThreads(),
+    CLoop(),
+    CThreads(),
+)
+
+__all__ = [
+    "PEERS",
+    "AbstractPeer",
+    "Check",
+    "plain",
+    "plain_gradient",
+    "virtual_gradient",
+]

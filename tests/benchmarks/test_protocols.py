@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import protocols
-from benchmarks.measure import Comparison
+from benchmarks.race import Timing
 from thermojax.potential import batched_energy
 
 TRAP, STIFFNESS, *_ = CASES = protocols.cases()
@@ -44,7 +44,7 @@ def test_a_missing_peer_is_missing():
     for python in (sys.executable, "/no/such/python"):
         answer = protocols.peer_run("langesim", python, [], [TRAP], (1000,))
         assert isinstance(answer, str) and answer
-    race = Comparison(1.0, 2.0, 0.5, 0, 0, 0, 0)
+    race = Timing(1.0, 2.0, 0.5, 0.5)
     rows = [(TRAP, 9.197, {"thermojax": [8.5, 8.4], "langesim_optim": "missing", "other": [8.6]})]
     text = protocols.report(
         rows, (100, 1000), {"langesim_optim": "missing"}, {"x": race}, {"a": "b"}
@@ -58,4 +58,4 @@ def test_a_missing_peer_is_missing():
 
 @pytest.mark.slow
 def test_the_race_of_steps_runs():
-    assert protocols.step_race(16, 1).time_ratio > 0
+    assert protocols.step_race(16, 1).ratio > 0

@@ -173,9 +173,8 @@ def tune(
     system = checked_start(system, ready)
     tuned, burn_in = tuned_chains(system, key, ready, steps // STAGES // CHUNK, accuracy)
     warn_burn_in(burn_in, system.potential)
-    if known(tuned.dt) is not None:
-        if concerns := tuned.report.concerns():
-            warnings.warn("tj.tune: " + "; ".join(concerns), stacklevel=2)
+    if known(tuned.dt) is not None and (concerns := tuned.report.concerns()):
+        warnings.warn("tj.tune: " + "; ".join(concerns), stacklevel=2)
     return tuned
 
 

@@ -121,9 +121,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         del args, made_jump
-        y1, path, state = eqx.filter_checkpoint(self.advanced)(
-            *unwrapped(terms), y0, solver_state
-        )
+        y1, path, state = eqx.filter_checkpoint(self.advanced)(*unwrapped(terms), y0, solver_state)
         if self.record:
             dense = dict(path=jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, path))
         else:

@@ -1,0 +1,130 @@
+"""The problems, and our own program for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import thermojax as tj
+
+DATA = Path(__file__).parents[1] / "data" / "breast_cancer.csv"
+KNOTS = 64
+STEP = 0.1
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem: a potential whose control is ramped by `KNOTS` values between two ends.
+
+    The values stop a tenth short of both ends: both programs pay for a jump there.
+    """
+
+    name: str
+    potential: tj.AbstractPotential
+    ends: tuple[float, float]
+    batch: int
+    dim: int
+    steps: int
+
+    @property
+    def particle_steps(self) -> int:
+        return self.batch * self.steps
+
+    @property
+    def is_ramp(self) -> bool:
+        """The stiffness ramp, which every peer knows."""
+        return isinstance(self.potential, tj.Harmonic)
+
+    def inputs(self, key):
+        """(schedule values, State, key): what both programs take."""
+        first, last = self.ends
+        inside = np.linspace(first + 0.1 * (last - first), last - 0.1 * (last - first), KNOTS)
+        of_x, of_p, of_noise = jax.random.split(key, 3)
+        shape = (self.batch, self.dim)
+        x = jax.random.normal(of_x, shape, jnp.float32)
+        # The width of the equilibrium before the ramp, where the case is a stiffness.
+        width = first**-0.5 if self.is_ramp else 1.0
+        p = jax.random.normal(of_p, shape, jnp.float32)
+        return jnp.asarray(inside, jnp.float32), tj.State(width * x, p), of_noise
+
+    def controls(self):
+        """The schedule on the grid, for programs that read a table.
+
+        **Returns:** `held`, `(steps + 2,)`: the control from grid point n - 1 to n, with the ends
+        first and last; `kicks`, `(steps + 1,)`: the control at the grid points. Float32.
+        """
+        values = np.asarray(self.inputs(jax.random.key(0))[0], float)
+        knots, grid = np.linspace(0, self.steps, KNOTS), np.arange(self.steps + 1.0)
+        middles = np.interp(grid[:-1] + 0.5, knots, values)
+        held = np.concatenate([self.ends[:1], middles, self.ends[1:]])
+        return held.astype(np.float32), np.interp(grid, knots, values).astype(np.float32)
+
+
+def stiffness_ramp(batch: int, dim: int, steps: int) -> Case:
+    """Harmonic wells whose stiffness goes from 1/4 to 1."""
+    well = tj.Harmonic(1.0, jnp.zeros(dim, jnp.float32), control="stiffness")
+    return Case(f"stiffness ramp {batch} x {dim}", well, (0.25, 1.0), batch, dim, steps)
+
+
+def posterior_ramp(batch: int, steps: int) -> Case:
+    """Logistic regression of 569 rows, 30 features and a bias, from prior to posterior."""
+    table = np.loadtxt(DATA, delimiter=",", skiprows=1)
+    features, labels = table[:, :-1], table[:, -1]
+    features = (features - features.mean(0)) / features.std(0)
+    features = np.concatenate([np.ones((len(features), 1)), features], 1).astype(np.float32)
+    prior = tj.Gaussian(jnp.zeros(features.shape[1], jnp.float32))
+    ramp = tj.Interpolation(prior, prior + tj.LogisticRegression(features, labels))
+    return Case(f"posterior ramp {batch} x 31", ramp, (0.0, 1.0), batch, features.shape[1], steps)
+
+
+def forward_cases(quick: bool) -> list[Case]:
+    """Small and large batches and dimensions."""
+    if quick:
+        return [stiffness_ramp(1024, 1, 400), stiffness_ramp(1, 1, 4000)]
+    return [
+        stiffness_ramp(1024, 1, 1000),
+        stiffness_ramp(1024, 8, 1000),
+        stiffness_ramp(1024, 64, 400),
+        stiffness_ramp(65536, 1, 200),
+        stiffness_ramp(1, 1, 20000),
+        posterior_ramp(256, 200),
+    ]
+
+
+def gradient_cases(quick: bool) -> list[Case]:
+    """1000 steps where there is a target; the plain scan would keep 1.5 GiB at 1024 x 64."""
+    if quick:
+        return [stiffness_ramp(256, 8, 200)]
+    return [
+        stiffness_ramp(1024, 1, 1000),
+        stiffness_ramp(1024, 8, 1000),
+        stiffness_ramp(256, 64, 1000),
+        stiffness_ramp(65536, 1, 200),
+        stiffness_ramp(1, 1, 20000),
+        posterior_ramp(256, 200),
+    ]
+
+
+def ours(case: Case):
+    """f(values, state, key) -> `tj.Result`, everything that `tj.simulate` books."""
+
+    def run(values, state, key):
+        protocol = tj.PiecewiseLinear(values, case.steps * STEP, *case.ends)
+        system = tj.Underdamped(case.potential, protocol, tj.Bath())
+        return tj.simulate(system, key, time_steps=case.steps, initial=state)
+
+    return run
+
+
+def our_gradient(case: Case):
+    """The gradient of the mean total work with respect to the values of the schedule."""
+
+    def mean_work(values, state, key):
+        result = ours(case)(values, state, key)
+        return result.mean(result.ledger.total_work).value
+
+    return jax.grad(mean_work)
