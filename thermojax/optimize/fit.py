@@ -88,6 +88,7 @@ def optimize(
     sharding: NamedSharding | None = None,
     antithetic: bool = False,
     common_noise: bool = False,
+    memory: int | None = None,
 ) -> Fit:
     """Train a protocol: gradients of the objective run back through the paths, or the law.
 
@@ -116,6 +117,7 @@ def optimize(
     - `common_noise`: every step sees the same noise. The cost is then a function, which
       `optax.lbfgs()` can follow; its optimum is that of these paths, off by about 1/batch.
       Costs in `candidates` and `value` are on fresh noise all the same.
+    - `memory`: bytes that a gradient may keep, as in `tj.simulate`.
 
     Bounds of the protocol are kept by projection after each update. Training also ends, the best
     kept, when the loss is no longer finite, when temperature, friction or mass, should they train,
@@ -148,6 +150,7 @@ def optimize(
             sharding=sharding,
             antithetic=antithetic,
             common_noise=common_noise,
+            memory=memory,
         )
     )
 

@@ -22,6 +22,7 @@ from ..sampling.devices import check_sharding
 from ..sampling.grid import count_steps
 from ..sampling.initial import Start, checked_start, prepare_start
 from ..sampling.simulate import check_key, run
+from ..sampling.solve import check_adjoint
 from ..system import AbstractSystem, reverse
 from .objectives import AbstractObjective
 from .score import scored
@@ -48,6 +49,7 @@ class RunOptions(TypedDict, total=False):
     picture: ExactMoments | FokkerPlanck | None
     sharding: NamedSharding | None
     antithetic: bool
+    memory: int | None
 
 
 class Particles(eqx.Module):
@@ -61,6 +63,7 @@ class Particles(eqx.Module):
     sharding: NamedSharding | None = eqx.field(static=True, default=None)
     scored: bool = False  # whether counts take their gradient from the density of the path
     antithetic: bool = eqx.field(static=True, default=False)
+    memory: int | None = eqx.field(static=True, default=None)
 
     def __call__(self, system: AbstractSystem, key: PRNGKeyArray, backward=False) -> Result:
         start = self.start
@@ -82,6 +85,7 @@ class Particles(eqx.Module):
             states,
             self.adjoint,
             sharding=self.sharding,
+            memory=self.memory,
             antithetic=self.antithetic,
         )
 
@@ -171,6 +175,7 @@ def prepared(
     integrator: AbstractSplitting = BAOAB(),
     sharding: NamedSharding | None = None,
     antithetic: bool = False,
+    memory: int | None = None,
 ):
     """(the system, checked; the picture, ready to run under jit).
 
@@ -178,6 +183,7 @@ def prepared(
     """
     if picture is None:
         check_key(key)
+        check_adjoint(None, memory)
         steps = count_steps(system.protocol.duration, dt, time_steps)
         start = prepare_start(system, initial, batch)
         check_sharding(sharding, start.batch)
@@ -187,11 +193,11 @@ def prepared(
         back = None
         if initial is None or isinstance(initial, Equilibrium):
             back = prepare_start(reverse(system), Equilibrium(start.template), start.batch)
-        options: Any = dict(sharding=sharding, antithetic=antithetic)
+        options: Any = dict(sharding=sharding, antithetic=antithetic, memory=memory)
         return system, Particles(start, back, steps, integrator, **options)
-    if batch is not None or sharding is not None or antithetic:
-        given = "sharding is given" if sharding is not None else "antithetic=True"
-        what = given if batch is None else f"batch = {batch}"
+    of_paths = dict(batch=batch, sharding=sharding, antithetic=antithetic or None, memory=memory)
+    if given := [name for name, value in of_paths.items() if value is not None]:
+        what = f"batch = {batch}" if given[0] == "batch" else f"{given[0]} is given"
         raise ValueError(f"{what}: a {type(picture).__name__} has a law and no paths; leave it out")
     if isinstance(picture, FokkerPlanck):
         steps = count_steps(system.protocol.duration, dt, time_steps)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
 from .._tree import cast, dtype_of, where_alive
 from ..dynamics import (
     BAOAB,
+    QUICSORT,
     AbstractSplitting,
     DriftTerm,
     GridBrownianPath,
@@ -29,6 +31,7 @@ from ..ledger import Ledger
 from ..potential import batched_energy
 from ..protocol import Constant, value_at
 from ..system import AbstractSystem
+from .devices import check_sharding, own_controls, spread
 from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .simulate import check_key
 from .solve import check_adjoint, solve
@@ -41,24 +44,26 @@ def start(
     *,
     batch: int | None = None,
     initial: Any = None,
+    sharding: NamedSharding | None = None,
 ) -> Chain:
     """A chain at time 0, before the protocol's first jump, with an empty ledger.
 
-    **Arguments:** as `tj.simulate`. **Returns:** a `tj.Chain`, a pytree to carry through jit and
+    **Arguments:** as `tj.simulate`; `sharding` also to `tj.advance`. **Returns:** a `tj.Chain`, a pytree to carry through jit and
     scan. **Raises:** ValueError for a start that does not fit.
     """
     check_key(key)
     ready = prepare_start(system, initial, batch)
+    check_sharding(sharding, ready.batch)
     system = checked_start(system, ready)
-    chain, report = begin(system, key, ready)
+    chain, report = begin(system, key, ready, sharding)
     warn_burn_in(report, system.potential)
     return chain
 
 
 @eqx.filter_jit
-def begin(system: AbstractSystem, key, ready: Start):
+def begin(system: AbstractSystem, key, ready: Start, sharding: NamedSharding | None = None):
     state, _, report = draw_start(system, key, ready)
-    state = cast(state, ready.dtype)
+    state = spread(cast(state, ready.dtype), sharding)
     control = jnp.asarray(system.protocol.initial, ready.dtype)
     ledger = Ledger.opened(*energies(system, state.position, state.momentum, control, 0.0))
     chain = Chain(
@@ -89,7 +94,9 @@ def advance(
     steps: int,
     integrator: AbstractSplitting = BAOAB(),
     adjoint: Any = None,
+    memory: int | None = None,
     noise_dtype: type = jnp.float32,
+    sharding: NamedSharding | None = None,
     adjusted: bool = False,
 ) -> Chain:
     """Move a chain on by `steps` steps of `dt`; time, noise and ledger continue.
@@ -98,7 +105,8 @@ def advance(
     `advance` of 3 and then 5 steps is `advance` of 8, up to rounding. Pure: jit it, scan it,
     differentiate it.
 
-    **Arguments:** `dt`, time, may be traced; `steps`, a whole number, integration steps.
+    **Arguments:** `dt`, time, may be traced; `steps`, a whole number, integration steps;
+    `integrator`, `adjoint`, `memory`, `noise_dtype`, `sharding` as in `tj.simulate`.
     `adjusted`: take the steps, together, as a proposal of Metropolis: each path keeps them with
     probability min(1, exp(-beta shadow work)), else it stays where it was and turns its momentum,
     its ledger as if nothing had happened. The equilibrium is then exact at any `dt`, and a path
@@ -111,20 +119,32 @@ def advance(
         raise ValueError(f"steps = {steps}: expected a positive whole number of integration steps")
     if isinstance(dt, float | int) and not dt > 0:
         raise ValueError(f"dt = {dt}: expected a positive time step")
-    check_adjoint(adjoint)
+    check_adjoint(adjoint, memory)
+    check_sharding(sharding, len(chain.ledger.work))
+    how = Settings(integrator, adjoint, memory, noise_dtype, sharding)
     if not adjusted:
-        return move(system, chain, jnp.asarray(dt), steps, integrator, adjoint, noise_dtype)
+        return move(system, chain, jnp.asarray(dt), steps, how)
     steady = isinstance(system.protocol, Constant) and not system.bath.scheduled
-    if not steady or system.drive is not None or not isinstance(integrator, AbstractSplitting):
+    if not steady or system.drive is not None or isinstance(integrator, QUICSORT):
         raise ValueError(
             "adjusted=True corrects towards one equilibrium: expected a tj.Constant protocol, a "
             "bath constant in time, no drive, and tj.BAOAB() or tj.OBABO()"
         )
-    return propose(system, chain, jnp.asarray(dt), steps, integrator, noise_dtype)
+    return propose(system, chain, jnp.asarray(dt), steps, how)
+
+
+class Settings(NamedTuple):
+    """How a piece of a chain is computed."""
+
+    integrator: AbstractSplitting
+    adjoint: Any
+    memory: int | None
+    noise_dtype: type
+    sharding: NamedSharding | None
 
 
 @eqx.filter_jit
-def move(system, chain: Chain, dt, steps: int, integrator, adjoint, noise_dtype) -> Chain:
+def move(system, chain: Chain, dt, steps: int, how: Settings) -> Chain:
     dtype = dtype_of(chain.position)
     system, h = cast(system, dtype), dt.astype(dtype)
     table = timetable(
@@ -134,11 +154,12 @@ def move(system, chain: Chain, dt, steps: int, integrator, adjoint, noise_dtype)
         steps,
         start=chain.time,
         held=chain.control,
-        ou_fraction=integrator.ou_fraction,
+        ou_fraction=how.integrator.ou_fraction,
     )
     table = cast(table, dtype)
     shape = jax.eval_shape(lambda: chain.position)
-    path = GridBrownianPath(chain.words, shape, h, chain.step, 0, integrator.draws, noise_dtype)
+    draws, sharding = how.integrator.draws, how.sharding
+    path = GridBrownianPath(chain.words, shape, h, chain.step, 0, draws, how.noise_dtype, sharding)
     drift = DriftTerm(system, table)
     held = batched_energy(system.potential, chain.position, table.switch[0])
     work = batched_energy(system.potential, chain.position, table.switch[1]) - held
@@ -149,9 +170,13 @@ def move(system, chain: Chain, dt, steps: int, integrator, adjoint, noise_dtype)
     ledger = dataclasses.replace(
         book, work=book.work + work, energy=book.energy + work, kinetic=moving
     )
-    y0 = (chain.position, chain.momentum, ledger)
     (position, momentum, ledger), _ = solve(
-        drift, NoiseTerm(system, table, path), integrator, y0, adjoint=adjoint
+        dataclasses.replace(drift, copies=own_controls(table, sharding)),
+        NoiseTerm(system, table, path),
+        how.integrator,
+        spread((chain.position, chain.momentum, ledger), sharding),
+        adjoint=how.adjoint,
+        memory=how.memory,
     )
     return dataclasses.replace(
         chain,
@@ -165,12 +190,12 @@ def move(system, chain: Chain, dt, steps: int, integrator, adjoint, noise_dtype)
 
 
 @eqx.filter_jit
-def propose(system, chain: Chain, dt, steps: int, integrator, noise_dtype) -> Chain:
+def propose(system, chain: Chain, dt, steps: int, how: Settings) -> Chain:
     """One accepted or refused piece of a chain. Paths that diverged before stay frozen."""
     # The shadow work of the piece alone: a difference of long sums would lose it to rounding.
     book = dataclasses.replace(chain.ledger, shadow_work=jnp.zeros_like(chain.ledger.shadow_work))
     begun = dataclasses.replace(chain, ledger=book)
-    moved = move(system, begun, dt, steps, integrator, None, noise_dtype)
+    moved = move(system, begun, dt, steps, how)
     shadow = moved.ledger.shadow_work
     whole = chain.ledger.shadow_work + shadow
     ledger = dataclasses.replace(moved.ledger, shadow_work=whole)

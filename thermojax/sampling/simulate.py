@@ -45,6 +45,7 @@ def simulate(
     save: Any = None,
     observe: Callable | None = None,
     adjoint: Any = None,
+    memory: int | None = None,
     noise_dtype: type = jnp.float32,
     sharding: NamedSharding | None = None,
 ) -> Result:
@@ -65,6 +66,9 @@ def simulate(
       two.
     - `adjoint`: a diffrax adjoint: RecursiveCheckpointAdjoint (default, memory O(sqrt(n))),
       DirectAdjoint, or ForwardMode for `jax.jvp`.
+    - `memory`: bytes that reverse mode may keep, of all devices together: block and checkpoints
+      are chosen to fit, at the price of computing parts of the run more often. Snapshots and the
+      start are not counted.
     - `noise_dtype`: the resolution of the noise, float32 also for float64 states unless told.
     - `sharding`: how the batch lies on several devices, `tj.batch_sharding()` for all of them: the
       same numbers on any number of devices, and nothing exchanged along the way.
@@ -88,6 +92,7 @@ def simulate(
         save=save,
         observe=observe,
         adjoint=adjoint,
+        memory=memory,
         noise_dtype=noise_dtype,
         sharding=sharding,
     )
@@ -108,12 +113,13 @@ def arranged(
     save: Any = None,
     observe: Callable | None = None,
     adjoint: Any = None,
+    memory: int | None = None,
     noise_dtype: type = jnp.float32,
     sharding: NamedSharding | None = None,
 ) -> tuple:
     """The arguments of `simulate`, checked and made ready: those of `run`."""
     check_key(key)
-    check_adjoint(adjoint)
+    check_adjoint(adjoint, memory)
     if not isinstance(system, AbstractSystem):
         raise ValueError(
             f"system is a {type(system).__name__}: expected tj.Underdamped or tj.Overdamped"
@@ -124,7 +130,8 @@ def arranged(
     check_sharding(sharding, start.batch)
     system = checked_start(system, start)
     frozen = None if save_steps is None else tuple(save_steps.tolist())
-    return system, key, start, steps, integrator, frozen, observe, adjoint, noise_dtype, sharding
+    how = (adjoint, noise_dtype, sharding, memory)
+    return system, key, start, steps, integrator, frozen, observe, *how
 
 
 def check_key(key) -> None:
@@ -150,6 +157,7 @@ def run(
     adjoint=None,
     noise_dtype=jnp.float32,
     sharding: NamedSharding | None = None,
+    memory: int | None = None,
     antithetic: bool = False,
 ) -> Result:
     """The compiled part of `simulate`. With `antithetic`, neighboring paths have opposite noise."""
@@ -180,6 +188,7 @@ def run(
         save_steps=indices,
         observe=observed,
         adjoint=adjoint,
+        memory=memory,
     )
     momentum, ledger = leave(drift, position, momentum, ledger)
     if indices is not None and indices[-1] == steps and system.protocol.impulses() is not None:

@@ -12,12 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm
+from .budget import fitting
 from .grid import block_size
 
 ADJOINTS = (dfx.RecursiveCheckpointAdjoint, dfx.DirectAdjoint, dfx.ForwardMode)
 
 
-def check_adjoint(adjoint) -> None:
+def check_adjoint(adjoint, memory: int | None = None) -> None:
+    if memory is not None and (not isinstance(memory, int) or memory < 1):
+        raise ValueError(f"memory = {memory}: expected a positive number of bytes")
+    if memory is not None and adjoint is not None:
+        raise ValueError(
+            "memory chooses the checkpoints of the default adjoint: leave out one of the two"
+        )
     if adjoint is not None and not isinstance(adjoint, ADJOINTS):
         names = ", ".join(f"diffrax.{kind.__name__}()" for kind in ADJOINTS)
         raise ValueError(
@@ -35,11 +42,12 @@ def solve(
     save_steps: np.ndarray | None = None,
     observe: Callable | None = None,
     adjoint: Any = None,
+    memory: int | None = None,
 ) -> tuple[tuple, Any]:
     """y at the end, and the observations at the local steps `save_steps` (or None).
 
     Full blocks first, then what is left over as one shorter block: the number of steps never
-    depends on the block size.
+    depends on the block size. With `memory` in bytes, block and checkpoints are chosen to fit.
     """
     steps = drift.table.steps
     dtype = drift.table.h.dtype
@@ -48,7 +56,12 @@ def solve(
             f"{steps} steps cannot be counted in {dtype}: advance a chain in shorter pieces"
         )
     stride = None if save_steps is None else even_stride(save_steps, steps)
-    block = min(integrator.block or block_size(steps, stride or steps), steps)
+    block, checkpoints = min(integrator.block or block_size(steps, stride or steps), steps), steps
+    if memory is not None and adjoint is None:
+        whole = stride or steps
+        sizes = [block] + [k for k in range(1, whole + 1) if whole % k == 0]
+        sizes = [block] if integrator.block else sizes
+        block, checkpoints = fitting(memory, steps, drift, noise, integrator, y0, sizes)
     if stride is not None and stride % block:  # a block size that the caller insists on
         stride = None
     blocks, rest = divmod(steps, block)
@@ -82,7 +95,7 @@ def solve(
             time(size),
             y0,
             saveat=dfx.SaveAt(subs=subs, solver_state=True),
-            adjoint=adjoint or dfx.RecursiveCheckpointAdjoint(checkpoints=count),
+            adjoint=adjoint or dfx.RecursiveCheckpointAdjoint(checkpoints=min(count, checkpoints)),
             max_steps=count,
             solver_state=state,
             throw=False,
