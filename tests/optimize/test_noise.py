@@ -106,7 +106,7 @@ def test_training_on_common_noise_converges_and_is_scored_on_fresh_noise():
     ("options", "words"),
     [
         (dict(batch=7, time_steps=4, initial=POINT), "batch = 7: antithetic paths come in pairs"),
-        (dict(picture=tj.ExactMoments(), initial=POINT), "antithetic=True: a ExactMoments has"),
+        (dict(picture=tj.ExactMoments(), initial=POINT), "antithetic is given: a ExactMoments has"),
     ],
 )
 def test_opposite_noise_is_refused_where_there_are_no_pairs(options, words):

@@ -78,6 +78,10 @@ if len(sys.argv) == 2:
     report["spread"] = len(result.position.sharding.device_set)
     report["position"] = np.asarray(result.position).tolist()
     report["work"] = np.asarray(result.ledger.work).tolist()
+    chain = tj.start(system(values), key, batch=32, sharding=sharding)
+    chain = tj.advance(system(values), chain, dt=0.1, steps=3, sharding=sharding)
+    assert len(chain.position.sharding.device_set) == devices
+    report["chain"] = np.asarray(chain.position).tolist()
     program = jax.jit(run, static_argnums=2).lower(values, key, sharding).compile().as_text() or ""
     report["loops"] = exchanges_in_loops(program)
     report["exchanges"] = exchanges(program)

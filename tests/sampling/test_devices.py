@@ -44,7 +44,7 @@ def test_the_same_numbers_on_any_number_of_devices(one, devices):
     """To rounding: matrix products round differently for parts of a batch. Noise is the same."""
     many = answer(started(devices))
     assert many["devices"] == many["spread"] == devices
-    for name in ("position", "work", "mean", "error", "slope"):
+    for name in ("position", "work", "mean", "error", "slope", "chain"):
         np.testing.assert_allclose(many[name], one[name], rtol=1e-11, atol=1e-13, err_msg=name)
     # The compiled programs: a run exchanges nothing at all, its gradient only sums at the end.
     assert many["exchanges"] == [] and many["loops"] == []

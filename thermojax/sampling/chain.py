@@ -48,8 +48,9 @@ def start(
 ) -> Chain:
     """A chain at time 0, before the protocol's first jump, with an empty ledger.
 
-    **Arguments:** as `tj.simulate`; `sharding` also to `tj.advance`. **Returns:** a `tj.Chain`, a pytree to carry through jit and
-    scan. **Raises:** ValueError for a start that does not fit.
+    **Arguments:** as `tj.simulate`; give the same `sharding` to `tj.advance`.
+    **Returns:** a `tj.Chain`, a pytree to carry through jit and scan.
+    **Raises:** ValueError for a start that does not fit.
     """
     check_key(key)
     ready = prepare_start(system, initial, batch)

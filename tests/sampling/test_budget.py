@@ -1,0 +1,54 @@
+"""A gradient within a budget of memory."""
+
+import diffrax as dfx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thermojax as tj
+from thermojax.sampling.budget import passes
+
+KEY, STEPS = jax.random.key(0), 144
+START = jnp.linspace(-1, 1, 256 * 4).reshape(256, 4)
+
+
+def compiled(memory):
+    """The gradient of the mean total work with respect to 16 values, and its temporary bytes."""
+
+    def mean_work(values):
+        protocol = tj.PiecewiseLinear(values, 3.0, 0.0, 1.0)
+        system = tj.Underdamped(tj.DoubleWell(2.0), protocol, tj.Bath())
+        out = tj.simulate(system, KEY, time_steps=STEPS, initial=START, memory=memory)
+        return jnp.mean(out.ledger.total_work)
+
+    values = jnp.linspace(0.1, 0.9, 16)
+    program = jax.jit(jax.grad(mean_work)).lower(values).compile()
+    return np.asarray(program(values)), program.memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.slow
+def test_less_memory_gives_the_same_gradient():
+    free, most = compiled(None)
+    for share in (0.7, 0.45):
+        budget = int(share * most)
+        slope, used = compiled(budget)
+        np.testing.assert_allclose(slope, free, rtol=1e-10)
+        assert used <= budget
+
+
+def test_fewer_checkpoints_take_more_passes():
+    """Griewank and Walther: c checkpoints and r passes reach C(c + r, r) blocks."""
+    assert [passes(count, 3) for count in (1, 4, 5, 10, 11, 20)] == [1, 1, 2, 2, 3, 3]
+    assert passes(7, 1) == 6
+
+
+def test_budgets_that_cannot_be_kept_are_refused():
+    system = tj.Underdamped(tj.DoubleWell(2.0), tj.Linear(0.0, 1.0, 3.0), tj.Bath())
+    run = lambda **options: tj.simulate(system, KEY, time_steps=STEPS, initial=START[:2], **options)
+    with pytest.raises(ValueError, match="memory = 100: the gradient of this run needs at least"):
+        run(memory=100)
+    with pytest.raises(ValueError, match=r"memory = 0\.5: expected a positive number of bytes"):
+        run(memory=0.5)
+    with pytest.raises(ValueError, match="leave out one of the two"):
+        run(memory=10**9, adjoint=dfx.DirectAdjoint())
