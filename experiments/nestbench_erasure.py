@@ -89,6 +89,9 @@ class ThenRest(tj.AbstractProtocol):
     schedule: tj.AbstractProtocol
     rest: Float[Array, ""]
 
+    def __init__(self, schedule: tj.AbstractProtocol, rest):
+        self.schedule, self.rest = schedule, jnp.asarray(rest, float)
+
     @property
     def duration(self):
         return self.schedule.duration + self.rest
@@ -156,7 +159,7 @@ class ErasureBenchmark(AbstractStudy):
             raise ValueError(f"training.widths = {training.widths}: expected positive lengths")
         given = tj.PiecewiseLinear.between(REST, REST, DRIVE, knots, lower, upper)
         bath = tj.Bath(friction=1 / QUALITY)
-        self.system = tj.Underdamped(Cusp(), ThenRest(given, jnp.asarray(QUIET)), bath)
+        self.system = tj.Underdamped(Cusp(), ThenRest(given, QUIET), bath)
         self.start = tj.Equilibrium(jnp.zeros(1))
         self.training, self.evaluation = training, evaluation
 
