@@ -167,9 +167,9 @@ def work(
     try:
         with stoppable(progress.line) if share is None else nullcontext(share.stop) as stop:
             progress.checkpoints = Checkpoints(folder / STATE, facts, stop, anyway)
-            results = study.run(jax.random.key(seed), progress)
-            if inspect.isgenerator(results):
-                results = yield from results
+            answer = study.run(jax.random.key(seed), progress)
+            shares = inspect.isgenerator(answer)
+            results = (yield from answer) if shares else answer
             describe(results, config, study, seed)
             results.attributes["computed_together"] = 1 if share is None else share.runs
             results.attributes["started"] = started
