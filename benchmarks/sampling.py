@@ -78,7 +78,9 @@ def funnel() -> Target:
 
 def logistic() -> Target:
     """Posterior of the breast-cancer data; its variances by a long run of another kind."""
-    posterior = posterior_ramp(4, 10).potential.target
+    ramp = posterior_ramp(4, 10).potential
+    assert isinstance(ramp, tj.Interpolation)
+    posterior = ramp.target
     log_density = lambda x: -posterior.energy(x, 0.0)
     variances, error = posterior_variances(log_density, 31)
     print(f"reference of the logistic posterior: variances to {100 * error:.1f} %")
@@ -163,6 +165,7 @@ def ours(target: Target, adaptation_steps: int):
             save=target.steps // target.keep + 1,
             observe=lambda t, state, ledger: state.position,
         )
+        assert out.saved is not None
         return out.saved.values[1:], jnp.asarray(target.steps, jnp.float32)
 
     return adapt, sample

@@ -165,4 +165,4 @@ def test_bad_options_are_refused_in_words(options, words):
     with pytest.raises(ValueError, match=words):
         tj.tune(WELL, KEY, **{"initial": jnp.ones((4, 1)), **options})
     with pytest.raises(ValueError, match="typed key"):
-        tj.tune(WELL, 3, initial=jnp.ones((4, 1)))
+        tj.tune(WELL, jax.random.PRNGKey(3), initial=jnp.ones((4, 1)))

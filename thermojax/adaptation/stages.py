@@ -84,6 +84,7 @@ def chunk(system: Underdamped, setting: Setting, unravel, control, state: State,
         save=CHUNK + 1,
         observe=lambda t, state, ledger: (state.position, ledger.shadow_work),
     )
+    assert out.saved is not None
     positions, shadow = out.saved.values
     positions = jax.tree.map(lambda x: x[STRIDE::STRIDE], positions)
     dim, kt = setting.mass.size, system.bath.temperature

@@ -171,6 +171,7 @@ def tune(
     if ready.batch < 2:
         raise ValueError("batch = 1: tj.tune compares chains, expected two or more")
     system = checked_start(system, ready)
+    assert isinstance(system, Underdamped)
     tuned, burn_in = tuned_chains(system, key, ready, steps // STAGES // CHUNK, accuracy)
     warn_burn_in(burn_in, system.potential)
     if known(tuned.dt) is not None and (concerns := tuned.report.concerns()):
