@@ -24,7 +24,9 @@ def compiled(memory):
 
     values = jnp.linspace(0.1, 0.9, 16)
     program = jax.jit(jax.grad(mean_work)).lower(values).compile()
-    return np.asarray(program(values)), program.memory_analysis().temp_size_in_bytes
+    memory = program.memory_analysis()
+    assert memory is not None
+    return np.asarray(program(values)), memory.temp_size_in_bytes
 
 
 @pytest.mark.slow

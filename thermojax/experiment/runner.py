@@ -167,7 +167,7 @@ def work(
     try:
         with stoppable(progress.line) if share is None else nullcontext(share.stop) as stop:
             progress.checkpoints = Checkpoints(folder / STATE, facts, stop, anyway)
-            answer = study.run(jax.random.key(seed), progress)
+            answer: Any = study.run(jax.random.key(seed), progress)
             shares = inspect.isgenerator(answer)
             results = (yield from answer) if shares else answer
             describe(results, config, study, seed)

@@ -238,9 +238,12 @@ def optimization(
         if checkpoint is not None:
             checkpoint.save(now, last=step == steps)
 
-    trials = dict(zip(CANDIDATES, (now.average, now.params, now.best, params), strict=True))
+    trials: dict[str, Any] = dict(
+        zip(CANDIDATES, (now.average, now.params, now.best, params), strict=True)
+    )
     draws = COMPARISONS if noisy else 1
-    fresh = [None] if key is None else list(jax.random.split(folded(key, 0), 2 * draws))
+    after = folded(key, 0)
+    fresh = [None] if after is None else list(jax.random.split(after, 2 * draws))
     costs, second = {name: [] for name in trials}, itemgetter(1)
     for name, trial in trials.items():
         for k in fresh[:draws]:
