@@ -71,6 +71,7 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
     noise_dtype: type = eqx.field(static=True, default=jnp.float32)
     sharding: NamedSharding | None = eqx.field(static=True, default=None)  # of the batch axis
     antithetic: bool = eqx.field(static=True, default=False)  # whether neighbors are opposite
+    even: bool = eqx.field(static=True, default=False)  # whether blocks start at even steps
     levy_area: ClassVar[type] = dfx.BrownianIncrement
 
     @property
@@ -86,7 +87,8 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         counter = jnp.asarray(first + self.first_step).astype(jnp.uint32) * np.uint32(self.draws)
         numbers = count * self.draws
         # An odd start needs one pair more; with two normals per step there is none.
-        pairs = numbers // 2 if self.draws % 2 == 0 else numbers // 2 + 1
+        even = self.draws % 2 == 0 or (self.even and count % 2 == 0)
+        pairs = numbers // 2 if even else numbers // 2 + 1
         rows = (counter >> np.uint32(1)) + jax.lax.iota(jnp.uint32, pairs)
         leaves, structure = jax.tree.flatten(self.shape)
         values = [self.leaf(place, leaf, rows) for place, leaf in enumerate(leaves)]

@@ -19,6 +19,7 @@ from jaxtyping import Array, PyTree
 from .._tree import per_sample_sum, where_alive
 from ..ledger import Ledger
 from .noise import GridBrownianPath
+from .packing import paired_scan
 from .terms import DriftTerm, NoiseTerm, unwrapped
 from .timetable import Coefficients, Timetable
 
@@ -156,12 +157,12 @@ class AbstractSplitting(dfx.AbstractItoSolver):
 
         narrow = self.record or len(carry.energy) <= NARROW
 
-        def advance(drawn, state, x):
+        def advance(normals_of, state, x):
             carry, total = state
-            i, at = x
+            which, at = x
             if at.bath is None:
                 at = dataclasses.replace(at, bath=table.bath)
-            new, entry = self.substep(drift, carry, at, drawn.at(i))
+            new, entry = self.substep(drift, carry, at, normals_of(which))
             if table.scheduled:
                 entry = dataclasses.replace(entry, bath_entropy=at.bath.beta * entry.heat)
             carry, entry = frozen(new, entry, carry)
@@ -170,13 +171,20 @@ class AbstractSplitting(dfx.AbstractItoSolver):
                 return (carry, total), (entry, passed if self.record else None)
             return (carry, jax.tree.map(jnp.add, total, entry)), None
 
-        if sum(leaf.size for leaf in jax.tree.leaves(carry.position)) <= TINY:
-            saveable = jax.checkpoint_policies.dots_saveable
-            advance = jax.checkpoint(advance, policy=saveable, prevent_cse=False)
+        single, cpu = coordinates(carry) == 1, jax.default_backend() == "cpu"
+        tiny = len(carry.energy) * coordinates(carry) <= TINY
+        pairs = single and narrow and not tiny and not self.record and cpu
+        scan = paired_scan if pairs else jax.lax.scan
 
         def over(drawn, carry, total, rows):
-            steps = (jnp.arange(size), rows)
-            return jax.lax.scan(functools.partial(advance, drawn), (carry, total), steps)
+            which, normals_of = jnp.arange(size), drawn.at
+            if tiny:  # rows that the loop goes through, not an array that each step looks into
+                which, normals_of = jax.vmap(drawn.at)(which), lambda normals: normals
+            step = functools.partial(advance, normals_of)
+            if single or tiny:  # reverse mode computes a substep again, and keeps no pieces
+                saveable = jax.checkpoint_policies.dots_saveable
+                step = jax.checkpoint(step, policy=saveable, prevent_cse=False)
+            return scan(step, (carry, total), (which, rows))
 
         def summed(carry, drawn, rows):
             out: Any
@@ -235,10 +243,12 @@ def nothing(carry: Carry, table: Timetable) -> Entry:
 
 
 TINY = 4
-# Up to so many coordinates in the whole batch reverse mode computes a substep again instead of
-# keeping its pieces. XLA:CPU compiles a loop that touches less than 1024 bytes as one function: the
-# gradient of one path takes 0.2 of the time. Measured elsewhere it costs 10 to 40 % of the time and
-# saves a third of the memory (1024 x 1, 1024 x 8, 65536 x 1), so larger batches keep the pieces.
+# So many coordinates in the whole batch, real numbers only: XLA:CPU compiles a loop that touches
+# less than 1024 bytes as one function. The gradient of one path, the substep computed again, then
+# takes 0.2 of the time of that with its pieces kept. For larger batches of one coordinate, paired,
+# computing it again takes 0.8 of the time and of the memory at 1024 x 1, the same time and 0.7 of the
+# memory at 65536 x 1. Where a force is expensive (the posterior ramp in 31 dimensions) it would take
+# 1.17 of the time: there the pieces are kept.
 
 TILE = 512
 # Paths of one coordinate that are taken through a chunk of substeps together, in narrow batches on
@@ -250,9 +260,14 @@ TILE = 512
 def tiles_of(carry: Carry, path) -> int:
     """Into how many parts the batch is cut; 1 for none."""
     batch = len(carry.energy)
-    coordinates = sum(leaf.size for leaf in jax.tree.leaves(carry.position)) // batch
     whole = batch % TILE == 0 and isinstance(path, GridBrownianPath)
-    return batch // TILE if whole and coordinates == 1 and jax.default_backend() == "cpu" else 1
+    cut = whole and coordinates(carry) == 1 and jax.default_backend() == "cpu"
+    return batch // TILE if cut else 1
+
+
+def coordinates(carry: Carry) -> int:
+    """Those of one path."""
+    return sum(leaf.size for leaf in jax.tree.leaves(carry.position)) // len(carry.energy)
 
 
 def tiled(function, tiles: int, carry: Carry):

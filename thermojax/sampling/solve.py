@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm
+from ..dynamics import AbstractSplitting, DriftTerm, GridBrownianPath, NoiseTerm
 from .budget import fitting
 from .grid import block_size
 
@@ -88,7 +88,7 @@ def solve(
                 ts = jnp.asarray(save_steps[inside], dtype)
                 subs.append(dfx.SubSaveAt(ts=ts, fn=look))
         solution = dfx.diffeqsolve(
-            dfx.MultiTerm(drift, noise),
+            dfx.MultiTerm(drift, dataclasses.replace(noise, path=aligned(noise.path, first, size))),
             dataclasses.replace(integrator, block=size, record=record),
             time(first),
             time(last),
@@ -107,6 +107,13 @@ def solve(
     if not saved:
         return y0, None
     return y0, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *saved)
+
+
+def aligned(path: GridBrownianPath, first: int, size: int) -> GridBrownianPath:
+    """The path, told whether blocks of this size, from this local step on, start at even steps."""
+    begin = path.first_step
+    even = isinstance(begin, int) and (begin + first) % 2 == 0 and size % 2 == 0
+    return dataclasses.replace(path, even=even)
 
 
 def even_stride(save_steps: np.ndarray, steps: int) -> int | None:
