@@ -66,6 +66,7 @@ def test_every_gradient_is_right(slope):
         assert error < 0.1 * np.abs(true).sum()
 
 
+@pytest.mark.slow
 def test_the_measuring_functions_run_a_small_case():
     case = stiffness_ramp(batch=8, dim=1, steps=8)
     own, found = forward.rows(case, rounds=2, peers=PEERS[:1])

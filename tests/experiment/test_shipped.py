@@ -63,6 +63,7 @@ def test_gaussian_inference(tmp_path):
     assert np.all(results["linear"]["schedule"]["control"][[0, -1]] == [0, 1])
 
 
+@pytest.mark.slow
 def test_erasure(tmp_path):
     few = ["training.steps=1", "training.cells=60", "training.time_steps=16"]
     fewer = ["evaluation.cells=300", "evaluation.time_steps=400", "evaluation.dt=0.002"]

@@ -94,6 +94,7 @@ def test_values_are_the_closed_forms():
         assert error < 0.1 * value and (error > 0) == (name != "control")
 
 
+@pytest.mark.slow
 def test_gradients_are_differences_at_the_same_noise():
     costs = all_costs(50, 6)
     function = jax.jit(lambda values: costs(values, KEY)[0])

@@ -112,15 +112,9 @@ def test_pulses_take_the_place_of_kicks_as_the_bound_on_the_stiffness_is_lifted(
     """Without kicks, and bounded: a short strong pulse at each end, and the work goes to W*.
 
     W* is that of REFERENCE with kicks. 128 pieces cannot be shorter than tau/128, which leaves some
-    1e-4 kT. At tau = 10 and at a friction of 10 a bound of 8 is no bound any more.
+    1e-4 kT. (At tau = 10, or a friction of 10, a bound of 8 is no bound any more.)
     """
-    rows = (
-        (1, 2, 1, 1, 0.4236068),
-        (2, 1, 1, 1, -0.2876502),
-        (1, 2, 1, 0.1, 0.4143951),
-        (1, 2, 10, 1, 0.3642686),
-        (1, 2, 1, 10, 0.4784752),
-    )
+    rows = ((1, 2, 1, 1, 0.4236068), (2, 1, 1, 1, -0.2876502), (1, 2, 1, 0.1, 0.4143951))
     for start, end, tau, friction, work in rows:
         excess = []
         for lower, upper in ((1.0, 2.0), (-8.0, 8.0), (-32.0, 32.0)):
@@ -134,7 +128,7 @@ def test_pulses_take_the_place_of_kicks_as_the_bound_on_the_stiffness_is_lifted(
             assert jnp.all((values >= lower) & (values <= upper))
             excess.append(float(fit.value.value) - work)
         assert excess[0] > excess[1] > 0.999 * excess[2] > 0, (start, end, tau, friction, excess)
-        assert excess[2] < 1e-3 * abs(work) and (tau == 10 or excess[2] < 0.2 * excess[0]), excess
+        assert excess[2] < 1e-3 * abs(work) and excess[2] < 0.2 * excess[0], excess
 
 
 @pytest.mark.slow
