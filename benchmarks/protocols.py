@@ -248,7 +248,9 @@ def step_race(batch: int, rounds: int):
     return compare(mine, plain, (jax.tree.leaves(params)[0], jax.random.key(1)), rounds).timing
 
 
-def report(chosen: list[Case], budgets, peers: dict, races: dict, facts: dict) -> str:
+def report(
+    chosen: list[tuple[Case, float, dict]], budgets, peers: dict, races: dict, facts: dict
+) -> str:
     """The tables in markdown; excess is that over the least dissipated work, in per cent."""
     lines = [
         "| case | least W_diss | linear ramp | by | "

@@ -3,6 +3,7 @@
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -50,12 +51,12 @@ def test_equal_calls_are_one_program(monkeypatch):
         computation(x, key, 3 if i == 4 else 2, turns=3 if i == 3 else 2)
         for i, x in enumerate(starts)
     ]
-    expected = [alone(one) if i != 2 else None for i, one in enumerate(make())]
+    expected: list[Any] = [alone(one) if i != 2 else None for i, one in enumerate(make())]
     sizes, joint = [], module.joint
     monkeypatch.setattr(
         module, "joint", lambda f, common, own: sizes.append(len(own)) or joint(f, common, own)
     )
-    found = together(make())
+    found: list[Any] = together(make())
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
         if i != 2:
             np.testing.assert_allclose(a, b, rtol=1e-6)
@@ -65,7 +66,8 @@ def test_equal_calls_are_one_program(monkeypatch):
     # Other keys: noise of its own for each.
     keys = [jax.random.key(i) for i in range(3)]
     alone_ = [alone(computation(1.0, k)) for k in keys]
-    for a, b in zip(together([computation(1.0, k) for k in keys]), alone_, strict=True):
+    joined: list[Any] = together([computation(1.0, k) for k in keys])
+    for a, b in zip(joined, alone_, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
@@ -87,7 +89,7 @@ def test_errors_go_to_those_who_asked():
 
     assert alone(asking(1.0)) == "refused: nobody computes this"
     key = jax.random.key(0)
-    found = together([asking(1.0), asking(2.0), computation(1.0, key)])
+    found: list[Any] = together([asking(1.0), asking(2.0), computation(1.0, key)])
     assert found[0] == found[1] == "refused: nobody computes this"
     np.testing.assert_allclose(found[2], alone(computation(1.0, key)))
 

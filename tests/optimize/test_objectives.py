@@ -5,6 +5,7 @@ At the end the mean is 1/e and the variance 1; the work is Gaussian, of variance
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -179,12 +180,13 @@ def test_the_algebra_of_costs():
     system = dragged()
     control, jumps = tj.ControlCost(), tj.ControlCost(jump_time=0.5)
     a, b = (cost(system, None).value for cost in (control, jumps))
-    assert sum([control, jumps])(system, None).value == a + b
+    total: Any = sum([control, jumps])
+    assert total(system, None).value == a + b
     np.testing.assert_allclose((control / 2 - 3 * jumps)(system, None).value, a / 2 - 3 * b)
     with pytest.raises(TypeError):
-        control - 1.0
+        _ = control - 1.0  # pyright: ignore[reportOperatorIssue]
     with pytest.raises(TypeError):
-        1.0 + control
+        _ = 1.0 + control
 
 
 @pytest.mark.slow

@@ -204,7 +204,7 @@ def test_other_leaves_train_when_asked():
 def test_a_bath_that_is_no_longer_positive_stops_training():
     """A schedule without bounds and a rate far too large; with bounds it is kept above."""
     protocol = tj.PiecewiseLinear.between(0.0, 1.0, 1.0, knots=3)
-    options = dict(steps=6, picture=tj.ExactMoments(), initial=POINT, time_steps=10)
+    options: Any = dict(steps=6, picture=tj.ExactMoments(), initial=POINT, time_steps=10)
     for lower, stopped in ((None, "the friction was no longer positive at step 1"), (0.5, "all 6")):
         friction = tj.PiecewiseLinear([1.0, 2.0, 1.0], 1.0, lower=lower)
         fit = tj.optimize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from collections.abc import Iterator
@@ -167,9 +166,9 @@ def work(
     try:
         with stoppable(progress.line) if share is None else nullcontext(share.stop) as stop:
             progress.checkpoints = Checkpoints(folder / STATE, facts, stop, anyway)
-            answer: Any = study.run(jax.random.key(seed), progress)
-            shares = inspect.isgenerator(answer)
-            results = (yield from answer) if shares else answer
+            results: Any = study.run(jax.random.key(seed), progress)
+            if hasattr(results, "send"):  # a computation, which yields its calls
+                results = yield from results
             describe(results, config, study, seed)
             results.attributes["computed_together"] = 1 if share is None else share.runs
             results.attributes["started"] = started
