@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.optimize import minimize
 
 import thermojax as tj
 
@@ -13,10 +14,9 @@ TERMS = tuple(tj.Gaussian([y]) for y in (0.5, -0.2, 1.3, 0.9))
 PRIOR = tj.Gaussian([0.0])
 
 
-def trained(values):
-    protocol = tj.PiecewiseLinear(values, 0.5, jnp.zeros(4), jnp.ones(4), lower=0.0, upper=1.0)
+def trained(potential, protocol):
     return tj.optimize(
-        tj.Overdamped(tj.Tempering(PRIOR, TERMS), protocol, tj.Bath()),
+        tj.Overdamped(potential, protocol, tj.Bath()),
         tj.Dissipation(),
         optax.lbfgs(),
         picture=tj.ExactMoments(),
@@ -48,24 +48,37 @@ def test_the_ends_and_the_evidence():
     assert abs(found.value - np.exp(-5.2504730890)) < 4.5 * found.error
 
 
+def least_dissipation(mean, variance, duration):
+    """min over p of W2(p0, p)^2 / duration + KL(p | posterior), both Gaussian: REFERENCE section 1.
+
+    No protocol dissipates less, and with stiffness and center both free one reaches it.
+    """
+
+    def dissipated(law):
+        m, s = law
+        kl = 0.5 * ((s**2 + (m - mean) ** 2) / variance - 1 - np.log(s**2 / variance))
+        return (m**2 + (1 - s) ** 2) / duration + kl
+
+    return minimize(dissipated, [mean / 2, 0.7]).fun
+
+
 @pytest.mark.slow
-def test_schedules_of_their_own_dissipate_less_than_one_for_all():
-    """The terms differ in their data, and with it in what their pull on the mean costs."""
+def test_schedules_of_their_own_reach_the_least_dissipation_where_one_for_all_does_not():
+    """Terms that differ in their data steer stiffness and center; one schedule steers a line."""
+    bound = least_dissipation(mean=0.5, variance=0.2, duration=0.5)
     ramp = jnp.linspace(0.2, 0.8, 3)[:, None] * jnp.ones(4)
-    own = trained(ramp)
-    values = np.asarray(own.system.protocol.values)  # pyright: ignore[reportAttributeAccessIssue]
-    assert np.max(np.ptp(values, axis=1)) > 0.1 and np.all((values >= 0) & (values <= 1))
-    one = tj.PiecewiseLinear.between(0.0, 1.0, 0.5, knots=3, lower=0.0, upper=1.0)
-    target = PRIOR + TERMS[0] + TERMS[1] + TERMS[2] + TERMS[3]
-    shared = tj.optimize(
-        tj.Overdamped(tj.Interpolation(PRIOR, target), one, tj.Bath()),
-        tj.Dissipation(),
-        optax.lbfgs(),
-        picture=tj.ExactMoments(),
-        time_steps=50,
-        steps=30,
+    own = trained(
+        tj.Tempering(PRIOR, TERMS),
+        tj.PiecewiseLinear(ramp, 0.5, jnp.zeros(4), jnp.ones(4), lower=0.0, upper=1.0),
     )
-    assert 0 < own.value.value < 0.98 * shared.value.value
+    values = np.asarray(own.system.protocol.values)
+    assert np.max(np.ptp(values, axis=1)) > 0.1 and np.all((values >= 0) & (values <= 1))
+    shared = trained(
+        tj.Interpolation(PRIOR, PRIOR + TERMS[0] + TERMS[1] + TERMS[2] + TERMS[3]),
+        tj.PiecewiseLinear.between(0.0, 1.0, 0.5, knots=3, lower=0.0, upper=1.0),
+    )
+    assert bound < own.value.value < 1.001 * bound
+    assert 1.002 * bound < shared.value.value < 1.003 * bound
 
 
 def test_mistakes():

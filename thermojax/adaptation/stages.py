@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from .._tree import cast, where_alive
+from .._tree import batch_of, cast, where_alive
 from ..dynamics import BAOAB
 from ..estimators.ergodic import integrated, split
 from ..potential import batched_gradient
@@ -135,10 +135,6 @@ def stage(system: Underdamped, unravel, control, goal, chunks: int, carry, key):
     return (new, State(state.position, momentum)), record
 
 
-def state_size(state: State) -> int:
-    return jax.tree.leaves(state.position)[0].shape[0]
-
-
 def look(system, control, kept, values, errors, taken, steps) -> Record:
     """What the second half of a stage has shown."""
     mean = jnp.mean(values, axis=(0, 1))
@@ -188,20 +184,23 @@ def damping(now, record: Record):
 
 def stiffness(system, mass, unravel, control, state: State):
     """The largest squared frequency: the top eigenvalue of Hessian / mass, the mean over chains."""
-    root = jax.vmap(unravel)(jnp.broadcast_to(jnp.sqrt(mass), (state_size(state), mass.size)))
+    rows = jnp.broadcast_to(jnp.sqrt(mass), (batch_of(state.position), mass.size))
+    root = jax.vmap(unravel)(rows)
     gradient = lambda x: batched_gradient(system.potential, x, control)
 
     def apply(v, _):
         tangent = jax.tree.map(jnp.divide, v, root)
         _, product = jax.jvp(gradient, (state.position,), (tangent,))
-        product = jax.tree.map(jnp.divide, product, root)
-        size = jnp.sqrt(jnp.sum(flat(product) ** 2, axis=1))
-        safe = jnp.maximum(size, 1e-30)
-        return jax.vmap(lambda p, s: jax.tree.map(lambda x: x / s, p))(product, safe), size
+        return unit(jax.tree.map(jnp.divide, product, root))
 
     # Momenta are a random direction, one for each chain.
-    begin = jax.tree.map(jnp.divide, state.momentum, root)
-    norm = jnp.sqrt(jnp.sum(flat(begin) ** 2, axis=1))
-    begin = jax.vmap(lambda p, s: jax.tree.map(lambda x: x / s, p))(begin, norm)
+    begin, _ = unit(jax.tree.map(jnp.divide, state.momentum, root))
     _, sizes = jax.lax.scan(apply, begin, None, length=POWER_ITERATIONS)
     return jnp.maximum(jnp.mean(sizes[-1]), 1e-30)
+
+
+def unit(vectors: PyTree[Array]) -> tuple[PyTree[Array], Float[Array, " batch"]]:
+    """Vectors of length one in the direction of each, and the lengths."""
+    size = jnp.sqrt(jnp.sum(flat(vectors) ** 2, axis=1))
+    scaled = jax.vmap(lambda v, s: jax.tree.map(lambda x: x / s, v))
+    return scaled(vectors, jnp.maximum(size, 1e-30)), size

@@ -36,25 +36,29 @@ class TuningReport(eqx.Module):
     """What the chains showed in the last stage of tuning; shapes `(dim,)`, or scalars.
 
     - `autocorrelation_time`, in steps, of x; `autocorrelation_time_of_squares`, of (x - mean)^2.
-    - `effective_samples_per_step`: of all chains together, for the slower of the two, the least
-      over coordinates; a scalar.
     - `r_hat`: split, over the second half of the stage.
     - `virial`: <(x - mean) dU/dx> / kT. It is 1 in equilibrium whatever the potential: how far it
       is from 1 tells the bias of the step size and of chains that have not arrived.
     - `energy_error`: <shadow work of a step ^2> / (kT^2 dim), a scalar.
     - `rejected`: the share of paths, in pieces of 32 steps, that diverged and were
       taken back; a scalar.
+    - `steps` in all, and how many `chains`.
     """
 
     autocorrelation_time: Float[Array, " dim"]
     autocorrelation_time_of_squares: Float[Array, " dim"]
-    effective_samples_per_step: Float[Array, ""]
     r_hat: Float[Array, " dim"]
     virial: Float[Array, " dim"]
     energy_error: Float[Array, ""]
     rejected: Float[Array, ""]
     steps: int = eqx.field(static=True)
     chains: int = eqx.field(static=True)
+
+    @property
+    def effective_samples_per_step(self) -> Float[Array, ""]:
+        """Of all chains together, for x or (x - mean)^2, the least over coordinates; a scalar."""
+        times = (self.autocorrelation_time, self.autocorrelation_time_of_squares)
+        return self.chains / jnp.maximum(*map(jnp.max, times))
 
     @property
     def effective_samples(self) -> Float[Array, ""]:
@@ -90,8 +94,7 @@ class TuningReport(eqx.Module):
         return found
 
     def __str__(self):
-        times = (self.autocorrelation_time, self.autocorrelation_time_of_squares)
-        slow = max(float(jnp.max(x)) for x in times)
+        slow = self.chains / float(self.effective_samples_per_step)
         lines = [
             f"{self.chains} chains tuned in {self.steps} steps: autocorrelation time at most "
             f"{slow:.0f} steps, R-hat at most {float(jnp.max(self.r_hat)):.3f}, "
@@ -204,11 +207,9 @@ def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, accuracy):
 
 
 def reported(last: Record, steps: int, chains: int) -> TuningReport:
-    slow = jnp.maximum(jnp.max(last.tau), jnp.max(last.tau_square))
     return TuningReport(
         last.tau,
         last.tau_square,
-        chains / slow,
         last.r_hat,
         last.virial,
         last.energy_error,
