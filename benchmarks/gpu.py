@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from thermojax.dynamics.random import key_words, normal
+from thermojax.dynamics.random import key_words, normal_pair
 
 from .cases import Case, our_gradient, ours, stiffness_ramp
 from .race import Program, race, took
@@ -62,7 +62,8 @@ def generators(count: int):
 
     def counted(key):
         index = jax.lax.iota(jnp.uint32, shape[1])
-        return normal(key_words(key), index, jax.lax.iota(jnp.uint32, shape[0])[:, None])
+        pairs = normal_pair(key_words(key), index, jax.lax.iota(jnp.uint32, shape[0] // 2)[:, None])
+        return jnp.concatenate([pairs.real, pairs.imag])
 
     return {
         "thermojax": counted,

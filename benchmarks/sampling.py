@@ -23,7 +23,7 @@ import thermojax as tj
 
 from .cases import posterior_ramp
 from .race import Program
-from .report import header, table
+from .report import header, header_text, table
 
 GATE = 0.05  # no variance may be off by more
 
@@ -320,7 +320,7 @@ def main() -> None:
     begun = time.perf_counter()
     peer = version("blackjax") if find_spec("blackjax") else "missing: pip install blackjax==1.7.1"
     facts = {**header(), "blackjax": peer}
-    print("\n".join(f"{name:>8}  {value}" for name, value in facts.items()), flush=True)
+    print(header_text(facts), flush=True)
     print(
         f"NUTS: {options.warmup} + {options.draws} draws per chain; ours: {options.adaptation} "
         f"steps of adaptation.\n{NOTE}"

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from thermojax.dynamics.random import cosine, key_words, threefry
+from thermojax.dynamics.random import QUARTER, cosine, key_words, polar
 
 from .cases import STEP, Case
 
@@ -22,10 +22,8 @@ def both_normals(words, index, pair):
 
     In one kernel both outputs of a Threefry call are at hand: half of the calls.
     """
-    a, b = threefry(words, (index, jnp.broadcast_to(pair, index.shape)))
-    whole = (a >> np.uint32(1)).astype(jnp.int32).astype(jnp.float32)
-    radius = jnp.sqrt(-2 * jnp.log((whole + np.float32(0.5)) * np.float32(2.0**-31)))
-    return radius * cosine(b), radius * cosine(b - np.uint32(1 << 30))
+    radius, angle = polar(words, index, pair, jnp.float32)
+    return radius * cosine(angle), radius * cosine(angle - QUARTER)
 
 
 def unrolled(case: Case, unroll: int):

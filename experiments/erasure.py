@@ -12,7 +12,12 @@ import optax
 
 import thermojax as tj
 from thermojax.experiment.driven import training_record
-from thermojax.experiment.evaluate import evaluate, evaluation_record
+from thermojax.experiment.evaluate import (
+    evaluate,
+    evaluation_record,
+    put_known_change,
+    require_chunks,
+)
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.store import Record
 from thermojax.experiment.study import AbstractStudy
@@ -71,11 +76,7 @@ class Erasure(AbstractStudy):
     ):
         if lower >= 0 or upper <= 0:
             raise ValueError(f"lower = {lower}, upper = {upper}: expected a line with 0 inside")
-        if evaluation.batch % evaluation.chunk:
-            raise ValueError(
-                f"evaluation.batch = {evaluation.batch}: expected a multiple of evaluation.chunk "
-                f"= {evaluation.chunk}"
-            )
+        require_chunks(evaluation.chunk, batch=evaluation.batch)
         self.system = tj.Overdamped(potential, protocol, bath)
         self.start = tj.Equilibrium(jnp.zeros(1))
         self.lower, self.upper = lower, upper
@@ -138,11 +139,7 @@ class Erasure(AbstractStudy):
         record.put("full_control", float(bound.work), "kT")
         record.put("landauer", least, "kT")
         # The free energy that the bit has gained; paths that would tell of it are too rare.
-        record.put("free_energy_change", least, "kT")
-        work = record["total_work"]
-        spent = tj.Estimate(np.asarray(work.value - least), work.error, work.count)
-        record.put("dissipated_work", spent, "kT")
-        del record["effective_samples"]
+        put_known_change(record, least)
 
 
 def share(events: np.ndarray) -> tj.Estimate:

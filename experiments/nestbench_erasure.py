@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 import thermojax as tj
 from experiments.erasure import share
 from thermojax.experiment.driven import training_record
-from thermojax.experiment.evaluate import evaluate, schedule_record
+from thermojax.experiment.evaluate import evaluate, require_chunks, schedule_record
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.store import Record
 from thermojax.experiment.study import AbstractStudy
@@ -149,12 +149,9 @@ class ErasureBenchmark(AbstractStudy):
         training: Training,
         evaluation: Testing,
     ):
-        for name in ("batch", "quarter_batch"):
-            if (found := getattr(evaluation, name)) % evaluation.chunk:
-                raise ValueError(
-                    f"evaluation.{name} = {found}: expected a multiple of evaluation.chunk "
-                    f"= {evaluation.chunk}"
-                )
+        require_chunks(
+            evaluation.chunk, batch=evaluation.batch, quarter_batch=evaluation.quarter_batch
+        )
         if not training.widths or min(training.widths) <= 0:
             raise ValueError(f"training.widths = {training.widths}: expected positive lengths")
         given = tj.PiecewiseLinear.between(REST, REST, DRIVE, knots, lower, upper)

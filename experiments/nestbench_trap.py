@@ -7,11 +7,15 @@ from typing import Annotated, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import thermojax as tj
-from thermojax.experiment.driven import Testing, Training, training_record
-from thermojax.experiment.evaluate import evaluate, evaluation_record
+from thermojax.experiment.driven import Testing, Training, adam, training_record
+from thermojax.experiment.evaluate import (
+    evaluate,
+    evaluation_record,
+    put_known_change,
+    require_chunks,
+)
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.store import Record
 from thermojax.experiment.study import AbstractStudy
@@ -50,11 +54,7 @@ class TrapBenchmark(AbstractStudy):
         training: Training,
         evaluation: Testing,
     ):
-        if evaluation.batch % evaluation.chunk:
-            raise ValueError(
-                f"evaluation.batch = {evaluation.batch}: expected a multiple of evaluation.chunk "
-                f"= {evaluation.chunk}"
-            )
+        require_chunks(evaluation.chunk, batch=evaluation.batch)
         ramp = tj.PiecewiseLinear.between(0.0, FINAL, 1.0, knots=knots)
         self.system = tj.Overdamped(tj.Harmonic(1.0, control="center"), ramp, tj.Bath())
         self.start = tj.Equilibrium(jnp.zeros(1))
@@ -82,9 +82,7 @@ class TrapBenchmark(AbstractStudy):
             record.put("score", score(control_values(system.protocol)), "kT")
             record.put("training_paths", paths, "paths")
             # The trap is the same at both ends: all of the work is lost.
-            record.put("free_energy_change", 0.0, "kT")
-            record.put("dissipated_work", record["total_work"], "kT")
-            del record["effective_samples"]
+            put_known_change(record, 0.0)
             results[name] = record
         results["bounds"] = Record()
         results["bounds"].put("score", least_score(), "kT")
@@ -94,12 +92,11 @@ class TrapBenchmark(AbstractStudy):
 
     def train(self, key, progress: Progress) -> tj.Fit:
         settings = self.training
-        decay = optax.cosine_decay_schedule(settings.learning_rate, settings.steps)
         with progress.phase("training", settings.steps, "steps") as shown:
             return tj.optimize(
                 self.system,
                 tj.MeanWork(),
-                optax.adam(decay),
+                adam(settings.learning_rate, settings.steps),
                 key,
                 dt=self.dt if settings.dt is None else settings.dt,
                 batch=settings.batch,

@@ -17,7 +17,12 @@ from thermojax._calls import Computation
 from thermojax.estimate import weighted_mean
 from thermojax.experiment.data import Table
 from thermojax.experiment.driven import shared_among, training_record
-from thermojax.experiment.evaluate import Evaluation, evaluation_record, measurement
+from thermojax.experiment.evaluate import (
+    Evaluation,
+    evaluation_record,
+    measurement,
+    require_chunks,
+)
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.store import Record
 from thermojax.experiment.study import AbstractStudy
@@ -95,7 +100,7 @@ class PosteriorRamp(AbstractStudy):
         devices: Annotated[int, ">= 1"] | None = None,
     ):
         ramp = tj.PiecewiseLinear.between(0.0, 1.0, duration, knots, lower=0.0, upper=1.0)
-        self.time_steps = []
+        self.time_steps = []  # not in arrays: points of a sweep that differ here are no one program
         for name, step in (("dt", dt), ("training.dt", training.dt)):
             try:
                 self.time_steps.append(count_steps(duration, step, None))
@@ -106,11 +111,7 @@ class PosteriorRamp(AbstractStudy):
                 f"training.rehearsal_share = {training.rehearsal_share}: expected a share of the "
                 "duration, up to 1 and longer than a step"
             )
-        if evaluation.batch % evaluation.chunk:
-            raise ValueError(
-                f"evaluation.batch = {evaluation.batch}: expected a multiple of evaluation.chunk "
-                f"= {evaluation.chunk}, two paths at least"
-            )
+        require_chunks(evaluation.chunk, batch=evaluation.batch)
         if not np.all(np.asarray(bath.temperature) == 1):
             raise ValueError(
                 f"bath.temperature = {bath.temperature}: expected 1, since energies are minus "

@@ -47,7 +47,7 @@ def seeder(parallel: bool):
 
     def seed(start, threads):
         for i in numba.prange(threads):
-            np.random.seed(start + i)  # noqa: NPY002
+            np.random.seed(start + i)  # noqa: NPY002, the only way to seed numba's generator
 
     return numba.njit(parallel=parallel)(seed)
 

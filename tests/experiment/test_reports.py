@@ -3,6 +3,7 @@
 import io
 import shutil
 import subprocess
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -119,9 +120,7 @@ def test_what_results_look_like_when_printed(tiny_run):
 def test_extras(tiny_run):
     """With the package, its objects; without it, a word on how to get it."""
     results = load(tiny_run[0])
-    try:
-        import pandas  # noqa: F401
-    except ImportError:
+    if find_spec("pandas") is None:
         with pytest.raises(ImportError, match=r"pip install 'thermojax\[pandas\]'"):
             results.to_pandas()
     else:

@@ -1,7 +1,10 @@
 """Every config that is shipped runs, at a reduced size, and says what its comment says."""
 
+from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -32,8 +35,32 @@ def test_configs_are_short_and_say_what_they_do(config):
     assert any(f"thermojax run configs/{config.name}" in line for line in lines)
 
 
+@contextmanager
+def compilations():
+    """Counts the programs that are compiled, by name."""
+    seen = Counter()
+
+    def listen(event, seconds, **facts):
+        if event.endswith("backend_compile_duration"):
+            seen[facts["fun_name"]] += 1
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
 def test_dragged_trap(tmp_path, capsys):
-    results = run("dragged_trap.yaml", tmp_path / "out", *MEASURED[:2], *TRAINED, "dt=0.01")
+    """It compiles each of its programs once, and another seed of it compiles nothing."""
+    settings = [*MEASURED[:2], *TRAINED, "dt=0.01", "evaluation.chunk=256"]
+    with compilations() as seen:
+        results = run("dragged_trap.yaml", tmp_path / "out", *settings)
+    assert seen["jit(run)"] == 1  # of these numbers of paths and steps only here
+    assert seen["jit(update)"] <= 1 and seen["jit(evaluate)"] <= 1
+    with compilations() as seen:
+        run("dragged_trap.yaml", tmp_path / "again", *settings, "seed=7")
+    assert not seen
     linear = results["linear"]
     assert near(linear["total_work"], 9.1969860, 0.04)  # Euler's lag: h/2 int 25 t e^-t dt
     assert linear["free_energy_change"] == 0 and "effective_samples" not in linear

@@ -71,7 +71,7 @@ def test_schedules_of_their_own_reach_the_least_dissipation_where_one_for_all_do
         tj.Tempering(PRIOR, TERMS),
         tj.PiecewiseLinear(ramp, 0.5, jnp.zeros(4), jnp.ones(4), lower=0.0, upper=1.0),
     )
-    values = np.asarray(own.system.protocol.values)
+    values = np.asarray(own.system.protocol.values)  # pyright: ignore[reportAttributeAccessIssue]
     assert np.max(np.ptp(values, axis=1)) > 0.1 and np.all((values >= 0) & (values <= 1))
     shared = trained(
         tj.Interpolation(PRIOR, PRIOR + TERMS[0] + TERMS[1] + TERMS[2] + TERMS[3]),

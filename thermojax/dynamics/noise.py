@@ -100,14 +100,15 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         size = int(np.prod(leaf.shape[1:], dtype=np.int64))
         start = jnp.asarray(self.first_particle, jnp.uint32) * np.uint32(size)
         index = start + jax.lax.iota(jnp.uint32, leaf.shape[0] * size).reshape(leaf.shape)
-        path = index // np.uint32(size)
+        path = None
         if self.antithetic:  # the paths 2j and 2j + 1 take the normals of path j
+            path = index // np.uint32(size)
             index = (path >> np.uint32(1)) * np.uint32(size) + index % np.uint32(size)
         # Leaves get streams of their own through the key, which leaves the counters whole.
         words = (self.words[0], self.words[1] + np.uint32(place))
         rows = rows.reshape(rows.shape + (1,) * index.ndim)
         values = normal_pair(words, index, rows, self.noise_dtype)
-        if self.antithetic:
+        if path is not None:
             values = jnp.where(path & np.uint32(1), -values, values)
         if self.sharding is None:
             return values

@@ -13,7 +13,6 @@ import optax
 from jax.sharding import NamedSharding
 
 from .._calls import Computation
-from ..estimate import Estimate
 from ..optimize import Fit, MeanWork
 from ..optimize.fit import optimization
 from ..potential import AbstractPotential
@@ -21,7 +20,13 @@ from ..protocol import AbstractProtocol, values_at
 from ..sampling import Equilibrium, batch_sharding, template_of
 from ..sampling.grid import count_steps
 from ..system import AbstractSystem, Bath, Overdamped, Underdamped
-from .evaluate import Evaluation, evaluation_record, measurement
+from .evaluate import (
+    Evaluation,
+    evaluation_record,
+    measurement,
+    put_known_change,
+    require_chunks,
+)
 from .progress import Progress
 from .store import Record
 from .study import AbstractStudy
@@ -85,17 +90,14 @@ class Driven(AbstractStudy):
         free_energy_change: float | None = None,
         devices: Annotated[int, ">= 1"] | None = None,
     ):
+        # Not in arrays: points of a sweep that differ here are no one program.
         self.time_steps = [count_steps(protocol.duration, dt, None)]
         if training is not None and training.dt is not None:
             try:
                 self.time_steps.append(count_steps(protocol.duration, training.dt, None))
             except ValueError as error:
                 raise ValueError(str(error).replace("dt", "training.dt", 1)) from None
-        if evaluation.batch % evaluation.chunk:
-            raise ValueError(
-                f"evaluation.batch = {evaluation.batch}: expected a multiple of evaluation.chunk "
-                f"= {evaluation.chunk}"
-            )
+        require_chunks(evaluation.chunk, batch=evaluation.batch)
         if isinstance(bath.temperature, AbstractProtocol) or np.any(bath.temperature != 1):
             raise ValueError(
                 f"bath.temperature = {bath.temperature}: expected 1, since energies are in kT here"
@@ -150,11 +152,7 @@ class Driven(AbstractStudy):
             if exact is None:
                 record.put("free_energy_change", evaluation.free_energy.difference(1.0), "kT")
             else:
-                record.put("free_energy_change", exact, "kT")
-                work = record["total_work"]
-                spent = Estimate(np.asarray(work.value - exact), work.error, work.count)
-                record.put("dissipated_work", spent, "kT")
-                del record["effective_samples"]  # no exponential average is used
+                put_known_change(record, exact)
             results[name] = record
         if fit is not None:
             results["training"] = training_record(fit)

@@ -77,6 +77,15 @@ def moments(time, state, ledger):
     return count, mean, jnp.sum(ledger.alive * (rows - mean[:, None]) ** 2, axis=1)
 
 
+def require_chunks(chunk: int, **batches: int) -> None:
+    """**Raises:** ValueError for a batch, named as in `evaluation`, that no chunks make up."""
+    for name, batch in batches.items():
+        if batch % chunk:
+            raise ValueError(
+                f"evaluation.{name} = {batch}: expected a multiple of evaluation.chunk = {chunk}"
+            )
+
+
 def evaluate(system: AbstractSystem, key, **options) -> Evaluation:
     """`measurement`, done."""
     return alone(measurement(system, key, **options))
@@ -98,8 +107,7 @@ def measurement(
     """Run `batch` paths in chunks of `chunk`, which must divide it: memory is that of a chunk.
 
     Chunk i has the key fold_in(key, i), so that the numbers depend on the chunk size, and not on
-    the machine. A computation: points of a sweep can share its
-    programs.
+    the machine. A computation: points of a sweep can share its programs.
 
     **Raises:** ValueError where fewer than two paths survive.
     """
@@ -233,3 +241,12 @@ def evaluation_record(
     paths.put("alive", evaluation.alive, "1", ("path",))
     record["paths"] = paths
     return record
+
+
+def put_known_change(record: Record, change: float) -> None:
+    """The free energy change is known: what is dissipated follows without exponential averages."""
+    work = record["total_work"]
+    record.put("free_energy_change", change, "kT")
+    dissipated_work = Estimate(np.asarray(work.value - change), work.error, work.count)
+    record.put("dissipated_work", dissipated_work, "kT")
+    del record["effective_samples"]

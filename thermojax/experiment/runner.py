@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,8 +166,8 @@ def work(
     try:
         with stoppable(progress.line) if share is None else nullcontext(share.stop) as stop:
             progress.checkpoints = Checkpoints(folder / STATE, facts, stop, anyway)
-            results: Any = study.run(jax.random.key(seed), progress)
-            if hasattr(results, "send"):  # a computation, which yields its calls
+            results = study.run(jax.random.key(seed), progress)
+            if isinstance(results, Generator):  # a computation, which yields its calls
                 results = yield from results
             describe(results, config, study, seed)
             results.attributes["computed_together"] = 1 if share is None else share.runs

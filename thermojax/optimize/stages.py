@@ -17,7 +17,7 @@ from ..system import AbstractSystem
 from .fit import CANDIDATES, Fit, optimize
 from .picture import prepared
 from .trainable import split
-from .training import Training, fingerprint, folded
+from .training import Training, fingerprint, folded, history
 
 
 class Stage(eqx.Module):
@@ -38,13 +38,13 @@ class Stage(eqx.Module):
     def of(cls, fit: Fit, trainable: Callable | None, steps: int) -> Stage:
         numbers = lambda e: [float(e.value), float(e.error), float(e.count)]
         record = np.zeros((steps, 4))
-        history = np.stack(list(fit.history.values()), axis=1)
-        record[: len(history)] = history
+        seen = np.stack(list(fit.history.values()), axis=1)
+        record[: len(seen)] = seen
         return cls(
             split(fit.system, trainable)[0],
             np.array([numbers(e) for e in (fit.value, *(fit.candidates[n] for n in CANDIDATES))]),
             record,
-            len(history),
+            len(seen),
             fit.chosen,
             fit.stopped,
         )
@@ -54,11 +54,10 @@ class Stage(eqx.Module):
         value, *candidates = (
             Estimate(jnp.asarray(v), jnp.asarray(e), jnp.asarray(n)) for v, e, n in self.costs
         )
-        loss, error, diverged, slope = self.record[: self.step].T
         return Fit(
             eqx.combine(self.params, split(system, trainable)[1]),
             value,
-            {"loss": loss, "error": error, "diverged": diverged.astype(int), "slope": slope},
+            history(self.record[: self.step]),
             dict(zip(CANDIDATES, candidates, strict=True)),
             self.chosen,
             self.stopped,

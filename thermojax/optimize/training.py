@@ -72,8 +72,13 @@ class Training(eqx.Module):
     @property
     def history(self) -> dict[str, np.ndarray]:
         """`loss`, `error`, `diverged` and `slope`, arrays over the steps that were done."""
-        loss, error, diverged, slope = self.record[: self.step].T
-        return {"loss": loss, "error": error, "diverged": diverged.astype(int), "slope": slope}
+        return history(self.record[: self.step])
+
+
+def history(record: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of a record by their names."""
+    loss, error, diverged, slope = record.T
+    return {"loss": loss, "error": error, "diverged": diverged.astype(int), "slope": slope}
 
 
 def folded(key: PRNGKeyArray | None, index: int) -> PRNGKeyArray | None:

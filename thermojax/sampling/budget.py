@@ -32,20 +32,21 @@ def fitting(
     **Raises:** ValueError where no choice fits, with the least that does.
     """
     state, residual, fixed = footprint(drift, noise, integrator, y0)
-    best = None
+    fits = []
     for block in blocks:
         count = math.ceil(steps / block)
         checkpoints = min(count, int((memory - fixed - block * residual) // state))
         if checkpoints >= 1:
-            cost = (passes(count, checkpoints), abs(block - math.sqrt(steps)))
-            best = min(best or (cost, block, checkpoints), (cost, block, checkpoints))
-    if best is None:
+            cost = passes(count, checkpoints), abs(block - math.sqrt(steps))
+            fits.append((cost, block, checkpoints))
+    if not fits:
         least = fixed + min(blocks) * residual + state
         raise ValueError(
             f"memory = {memory}: the gradient of this run needs at least {math.ceil(least)} bytes; "
             "allow more, or take a smaller batch"
         )
-    return best[1], best[2]
+    _, block, checkpoints = min(fits)
+    return block, checkpoints
 
 
 def passes(count: int, checkpoints: int) -> int:

@@ -50,10 +50,13 @@ def block_size(steps: int, stride: int | None = None) -> int:
     residuals. A divisor of `stride` where snapshots ask for it, of n where one is near."""
     root = math.sqrt(steps)
     if stride is not None and stride != steps:
-        divisors = (k for k in range(1, stride + 1) if stride % k == 0)
-        return min(divisors, key=lambda k: abs(k - root))
+        return min(divisors(stride), key=lambda k: abs(k - root))
     near = [k for k in range(1, steps + 1) if root / 1.6 <= k <= root * 1.6]
     return min(near, key=lambda k: (steps % k != 0, abs(k - root)))
+
+
+def divisors(n: int) -> list[int]:
+    return [k for k in range(1, n + 1) if n % k == 0]
 
 
 def snap(times, duration, steps: int) -> np.ndarray:

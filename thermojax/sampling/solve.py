@@ -13,7 +13,7 @@ import numpy as np
 
 from ..dynamics import AbstractSplitting, DriftTerm, GridBrownianPath, NoiseTerm
 from .budget import fitting
-from .grid import block_size
+from .grid import block_size, divisors
 
 ADJOINTS = (dfx.RecursiveCheckpointAdjoint, dfx.DirectAdjoint, dfx.ForwardMode)
 
@@ -58,9 +58,7 @@ def solve(
     stride = None if save_steps is None else even_stride(save_steps, steps)
     block, checkpoints = min(integrator.block or block_size(steps, stride or steps), steps), steps
     if memory is not None and adjoint is None:
-        whole = stride or steps
-        sizes = [block] + [k for k in range(1, whole + 1) if whole % k == 0]
-        sizes = [block] if integrator.block else sizes
+        sizes = [block] if integrator.block else [block, *divisors(stride or steps)]
         block, checkpoints = fitting(memory, steps, drift, noise, integrator, y0, sizes)
     if stride is not None and stride % block:  # a block size that the caller insists on
         stride = None
