@@ -89,7 +89,7 @@ def test_the_start_and_the_rest_of_the_erasure():
 @pytest.mark.slow
 def test_erasure(tmp_path):
     """Trained at full size, measured with fewer paths; then by the benchmark's own Euler steps."""
-    fewer = ["evaluation.batch=40000", "evaluation.quarter_batch=40000"]
+    fewer = ["evaluation.batch=40000", "evaluation.quarter_batch=20000"]
     found = run("nestbench_erasure.yaml", tmp_path / "out", *fewer)["optimized"]
     for name in ("failures", "quarter_failures"):  # none of n is 0 +- 1/n
         assert found[name].value + 4.5 * found[name].error < 1.25e-3

@@ -33,26 +33,18 @@ def answer(process):
     return json.loads(out.splitlines()[-1])
 
 
-@pytest.fixture(scope="module")
-def one():
-    return answer(started(1))
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [2, 8])
-def test_the_same_numbers_on_any_number_of_devices(one, devices):
+def test_the_same_numbers_on_any_number_of_devices_and_in_two_processes():
     """To rounding: matrix products round differently for parts of a batch. Noise is the same."""
-    many = answer(started(devices))
-    assert many["devices"] == many["spread"] == devices
-    for name in ("position", "work", "mean", "error", "slope", "chain"):
-        np.testing.assert_allclose(many[name], one[name], rtol=1e-11, atol=1e-13, err_msg=name)
-    # The compiled programs: a run exchanges nothing at all, its gradient only sums at the end.
-    assert many["exchanges"] == [] and many["loops"] == []
-    assert many["backward exchanges"] == ["all-reduce"] and many["backward loops"] == []
-
-
-@pytest.mark.slow
-def test_two_processes_share_one_run(one):
+    one = answer(started(1))
+    for devices in (2, 8):
+        many = answer(started(devices))
+        assert many["devices"] == many["spread"] == devices
+        for name in ("position", "work", "mean", "error", "slope", "chain"):
+            np.testing.assert_allclose(many[name], one[name], rtol=1e-11, atol=1e-13, err_msg=name)
+        # The compiled programs: a run exchanges nothing at all, its gradient only sums at the end.
+        assert many["exchanges"] == [] and many["loops"] == []
+        assert many["backward exchanges"] == ["all-reduce"] and many["backward loops"] == []
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"

@@ -22,6 +22,7 @@ def work_of(system, time_steps=36, **options):
     return tj.simulate(system, KEY, time_steps=time_steps, batch=6, initial=START, **options)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("block", [1, 7, 36, 100])
 @pytest.mark.parametrize("integrator", [tj.BAOAB, pytest.param(tj.OBABO, marks=pytest.mark.slow)])
 def test_any_block_size_gives_the_same_paths(block, integrator):
