@@ -246,9 +246,9 @@ TINY = 4
 # So many coordinates in the whole batch, real numbers only: XLA:CPU compiles a loop that touches
 # less than 1024 bytes as one function. The gradient of one path, the substep computed again, then
 # takes 0.2 of the time of that with its pieces kept. For larger batches of one coordinate, paired,
-# computing it again takes 0.8 of the time and of the memory at 1024 x 1, the same time and 0.7 of
-# the memory at 65536 x 1. Where a force is expensive (the posterior ramp in 31 dimensions) it would
-# take 1.17 of the time: there the pieces are kept.
+# computing it again takes 0.8 of the time on one core (as much wall time on two) and 0.8 of the
+# memory at 1024 x 1, the same time and 0.7 of the memory at 65536 x 1. Where a force is expensive
+# (the posterior ramp in 31 dimensions) it would take 1.17 of the time: there the pieces are kept.
 
 TILE = 512
 # Paths of one coordinate that are taken through a chunk of substeps together, in narrow batches on
