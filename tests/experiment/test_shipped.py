@@ -40,7 +40,7 @@ def compilations():
     """Counts the programs that are compiled, by name."""
     seen = Counter()
 
-    def listen(event, seconds, **facts):
+    def listen(event: str, duration_secs: float, **facts: str | int):
         if event.endswith("backend_compile_duration"):
             seen[facts["fun_name"]] += 1
 
