@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import thermojax as tj
-from thermojax.experiment.driven import Testing, Training, adam, training_record
+from thermojax._calls import alone
+from thermojax.experiment.driven import Testing, Training, training, training_record
 from thermojax.experiment.evaluate import (
     evaluate,
     evaluation_record,
@@ -62,7 +63,11 @@ class TrapBenchmark(AbstractStudy):
 
     def run(self, key, progress: Progress) -> Record:
         train_key, *keys = jax.random.split(key, 3)
-        fit = self.train(train_key, progress)
+        fit = alone(
+            training(
+                self.system, self.training, train_key, progress, dt=self.dt, initial=self.start
+            )
+        )
         results = Record()
         trials = (len(fit.candidates) + 1) * COMPARISONS
         spent = self.training.batch * (len(fit.history["loss"]) + trials)
@@ -89,22 +94,6 @@ class TrapBenchmark(AbstractStudy):
         results["bounds"].attributes = {"note": "the minimum over all lists of 1000 values"}
         results["training"] = training_record(fit)
         return results
-
-    def train(self, key, progress: Progress) -> tj.Fit:
-        settings = self.training
-        with progress.phase("training", settings.steps, "steps") as shown:
-            return tj.optimize(
-                self.system,
-                tj.MeanWork(),
-                adam(settings.learning_rate, settings.steps),
-                key,
-                dt=self.dt if settings.dt is None else settings.dt,
-                batch=settings.batch,
-                steps=settings.steps,
-                initial=self.start,
-                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
-                checkpoint=shown.checkpoint,
-            )
 
 
 def control_values(protocol: tj.AbstractProtocol) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""What has to be set before JAX computes anything, here and in the processes that tests start.
+"""How the tests compile, here and in the processes that they start.
 
-Compiling is most of what the tests do, and XLA's optimizations are a third of that: the tests go
+Compiling is most of what the tests do, and XLA's optimizations are a quarter of that: the tests go
 without them. Two things need them, for they hold only where the compiler treats the last numbers of
 a loop like all others: that noise is the same bit for bit in blocks of any size, and what follows
 from it. These tests are marked `optimized`. THERMOJAX_TEST_OPTIMIZED=1 compiles as for users and
@@ -13,20 +13,19 @@ import os
 import shutil
 import tempfile
 
+import jax
+import pytest
+
 OPTIMIZED = bool(os.environ.get("THERMOJAX_TEST_OPTIMIZED"))
 if not OPTIMIZED:
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    jax.config.update("jax_disable_most_optimizations", True)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for other processes
+jax.config.update("jax_enable_x64", True)
 
 # Programs that runs under test compile are kept apart from the user's, and among all workers.
 if "THERMOJAX_CACHE" not in os.environ:
     os.environ["THERMOJAX_CACHE"] = tempfile.mkdtemp(prefix="thermojax-tests-")
     atexit.register(shutil.rmtree, os.environ["THERMOJAX_CACHE"], ignore_errors=True)
-
-import jax  # noqa: E402  # reads the variables above
-import pytest  # noqa: E402
-
-jax.config.update("jax_enable_x64", True)
-assert jax.config.values["jax_disable_most_optimizations"] is not OPTIMIZED
 
 
 def pytest_collection_modifyitems(items):

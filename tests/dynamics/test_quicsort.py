@@ -218,6 +218,7 @@ def test_same_path_for_any_block_under_jit_and_vmap():
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_advance_in_pieces_equals_one_piece():
     system = dragged()
     chain = tj.start(system, jax.random.key(2), batch=16, initial=tj.Equilibrium(jnp.zeros(2)))

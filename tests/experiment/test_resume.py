@@ -107,7 +107,7 @@ def kill_until_done(place, name, generator) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(int(os.environ.get("THERMOJAX_TEST_KILLS", "2"))))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("THERMOJAX_TEST_KILLS", "3"))))
 def test_killed_at_random_moments(place, seed):
     """More seeds: THERMOJAX_TEST_KILLS=50."""
     name = f"random {seed}"

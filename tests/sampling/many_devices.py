@@ -1,4 +1,4 @@
-"""A program of its own, started by test_devices.py: its devices are counted before jax starts.
+"""A program of its own, started by test_devices.py: its devices are set before jax computes.
 
     python many_devices.py DEVICES [COORDINATOR PROCESS PROCESSES]
 
@@ -6,23 +6,21 @@ Prints one JSON object. With a coordinator it is one of several processes that s
 """
 
 import json
-import os
 import re
 import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import thermojax as tj
+
 devices = int(sys.argv[1])
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-
+jax.config.update("jax_num_cpu_devices", devices)
 jax.config.update("jax_enable_x64", True)
 if len(sys.argv) > 2:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(sys.argv[2], int(sys.argv[4]), int(sys.argv[3]))
-
-import thermojax as tj  # noqa: E402
 
 EXCHANGES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 

@@ -30,6 +30,7 @@ def compiled(memory):
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_less_memory_gives_the_same_gradient():
     free, most = compiled(None)
     for share in (0.7, 0.45):

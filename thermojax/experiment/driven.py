@@ -128,7 +128,15 @@ class Driven(AbstractStudy):
         systems: dict[str, AbstractSystem] = {self.columns[0]: self.system}
         fit = None
         if self.training is not None:
-            fit = yield from self.train(self.training, train_key, progress)
+            fit = yield from training(
+                self.system,
+                self.training,
+                train_key,
+                progress,
+                dt=self.dt,
+                initial=self.initial,
+                sharding=self.sharding,
+            )
             systems["optimized"] = fit.system
         done: dict[str, Evaluation] = {}
         for (name, system), test_key in zip(systems.items(), keys, strict=False):
@@ -158,24 +166,6 @@ class Driven(AbstractStudy):
             results["training"] = training_record(fit)
         return results
 
-    def train(self, settings: Training, key, progress: Progress) -> Computation[Fit]:
-        with progress.phase("training", settings.steps, "steps") as shown:
-            return (
-                yield from optimization(
-                    self.system,
-                    MeanWork(),
-                    adam(settings.learning_rate, settings.steps),
-                    key,
-                    dt=self.dt if settings.dt is None else settings.dt,
-                    batch=settings.batch,
-                    steps=settings.steps,
-                    initial=self.initial,
-                    callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
-                    checkpoint=shown.checkpoint,
-                    sharding=self.sharding,
-                )
-            )
-
     def free_energy_change(self) -> float | None:
         """F at the end minus F at the start, where given, or known to the potential at both."""
         if self.known_change is not None:
@@ -187,6 +177,35 @@ class Driven(AbstractStudy):
             for control in (system.protocol.initial, system.protocol.final)
         ]
         return None if ends[0] is None or ends[1] is None else float(ends[1] - ends[0])
+
+
+def training(
+    system: AbstractSystem,
+    settings: Training,
+    key,
+    progress: Progress,
+    *,
+    dt: float,
+    initial: Equilibrium | None,
+    sharding: NamedSharding | None = None,
+) -> Computation[Fit]:
+    """The schedule of the least mean total work, in steps of `dt` where the settings have none."""
+    with progress.phase("training", settings.steps, "steps") as shown:
+        return (
+            yield from optimization(
+                system,
+                MeanWork(),
+                adam(settings.learning_rate, settings.steps),
+                key,
+                dt=dt if settings.dt is None else settings.dt,
+                batch=settings.batch,
+                steps=settings.steps,
+                initial=initial,
+                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+                checkpoint=shown.checkpoint,
+                sharding=sharding,
+            )
+        )
 
 
 @functools.cache
