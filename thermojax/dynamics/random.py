@@ -1,8 +1,8 @@
 """Gaussian noise as a pure function of counters: no state, no order, no waste.
 
 Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw, SC'11), both output words used, then the
-Box-Muller transform with a polynomial cosine. Measured on one core of a CPU, per normal of 64 x 1024:
-in pairs 3.5 ns, one by one 5.3, where `jax.random.normal` takes 11 (18 in a loop over steps).
+Box-Muller transform with a polynomial cosine. Measured on one core of a CPU, per normal of
+64 x 1024: in pairs 3.5 ns, one by one 5.3, where `jax.random.normal` takes 11 (18 in a loop).
 """
 
 from __future__ import annotations
