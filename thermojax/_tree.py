@@ -8,10 +8,23 @@ import jax
 import jax.numpy as jnp
 
 
+SHORT = range(4, 13)
+# Lengths of rows that are summed as a product with ones on a CPU. XLA's CPU backend hands sums of
+# rows to a library that is slow for short ones: measured at 1024 x 8 on one core, 14 us where the
+# product takes 4, and a forward run 0.65 of the time, the gradient 0.9. Rows of 2 and 3 numbers
+# are as fast or faster as a sum, those of 16 as fast, of 31 slower by 1.3 as a product.
+
+
+def total(x):
+    """The sum of the numbers of one sample."""
+    if x.size in SHORT and jax.default_backend() == "cpu":
+        return jnp.dot(x.reshape(-1), jnp.ones(x.size, x.dtype))
+    return jnp.sum(x)
+
+
 def per_sample_sum(tree):
     """Sum over all leaves and all axes but the first: (batch, ...) -> (batch,)."""
-    rows = (jnp.sum(leaf.reshape(leaf.shape[0], -1), axis=1) for leaf in jax.tree.leaves(tree))
-    return functools.reduce(jnp.add, rows)
+    return functools.reduce(jnp.add, (jax.vmap(total)(leaf) for leaf in jax.tree.leaves(tree)))
 
 
 def where_alive(alive, new, old):

@@ -11,15 +11,16 @@ from thermojax.sampling.budget import passes
 
 KEY, STEPS = jax.random.key(0), 144
 START = jnp.linspace(-1, 1, 256 * 4).reshape(256, 4)
+LINE = jnp.linspace(-1, 1, 1024)[:, None]  # taken through the steps in two parts
 
 
-def compiled(memory):
+def compiled(memory, start):
     """The gradient of the mean total work with respect to 16 values, and its temporary bytes."""
 
     def mean_work(values):
         protocol = tj.PiecewiseLinear(values, 3.0, 0.0, 1.0)
         system = tj.Underdamped(tj.DoubleWell(2.0), protocol, tj.Bath())
-        out = tj.simulate(system, KEY, time_steps=STEPS, initial=START, memory=memory)
+        out = tj.simulate(system, KEY, time_steps=STEPS, initial=start, memory=memory)
         return jnp.mean(out.ledger.total_work)
 
     values = jnp.linspace(0.1, 0.9, 16)
@@ -31,11 +32,14 @@ def compiled(memory):
 
 @pytest.mark.slow
 @pytest.mark.optimized
-def test_less_memory_gives_the_same_gradient():
-    free, most = compiled(None)
-    for share in (0.7, 0.45):
+@pytest.mark.parametrize(
+    "start, shares", [(START, (0.7, 0.45)), (LINE, (0.9, 0.75))], ids=["plane", "line"]
+)
+def test_less_memory_gives_the_same_gradient(start, shares):
+    free, most = compiled(None, start)
+    for share in shares:
         budget = int(share * most)
-        slope, used = compiled(budget)
+        slope, used = compiled(budget, start)
         np.testing.assert_allclose(slope, free, rtol=1e-10)
         assert used <= budget
 

@@ -32,6 +32,21 @@ def test_any_block_size_gives_the_same_paths(block, integrator):
     np.testing.assert_allclose(other.ledger.work, one.ledger.work, rtol=1e-12)
 
 
+@pytest.mark.parametrize("few, many, dim", [(512, 1024, 1), (256, 512, 64), (4097, 4100, 1)])
+def test_a_batch_in_parts_or_made_even_is_the_same_paths(few, many, dim):
+    """On a CPU narrow batches go in parts, and wide ones that the cores do not divide get longer."""
+    x = jnp.linspace(-1, 1, many * dim).reshape(many, dim)
+    one, other = (
+        tj.simulate(SYSTEM, KEY, time_steps=6, initial=x[:batch], save=3) for batch in (few, many)
+    )
+    assert one.saved is not None and other.saved is not None
+    assert one.ledger.work.shape == (few,) and one.saved.values[0].position.shape == (3, few, dim)
+    for a, b in zip(jax.tree.leaves(one.ledger), jax.tree.leaves(other.ledger), strict=True):
+        np.testing.assert_allclose(a, b[:few], rtol=1e-9, atol=1e-9)
+    paths = [run.saved.values[0].position for run in (one, other)]
+    np.testing.assert_allclose(paths[0], paths[1][:, :few], rtol=1e-9, atol=1e-9)
+
+
 def test_noise_is_bit_identical_for_any_block_batch_split_and_start():
     words, h = key_words(KEY), jnp.asarray(0.1)
     whole = GridBrownianPath(words, jax.ShapeDtypeStruct((6, 3), jnp.float32), h)

@@ -8,6 +8,7 @@ entry that it makes in the ledger.
 import abc
 import dataclasses
 import functools
+import math
 from typing import Any, ClassVar
 
 import diffrax as dfx
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from .._tree import per_sample_sum, where_alive
+from .._tree import batch_of, per_sample_sum, where_alive
 from ..ledger import Ledger
 from .noise import GridBrownianPath
 from .packing import paired_scan
@@ -171,8 +172,8 @@ class AbstractSplitting(dfx.AbstractItoSolver):
                 return (carry, total), (entry, passed if self.record else None)
             return (carry, jax.tree.map(jnp.add, total, entry)), None
 
-        single, cpu = coordinates(carry) == 1, jax.default_backend() == "cpu"
-        tiny = len(carry.energy) * coordinates(carry) <= TINY
+        single, cpu = coordinates(carry.position) == 1, jax.default_backend() == "cpu"
+        tiny = len(carry.energy) * coordinates(carry.position) <= TINY
         pairs = single and narrow and not tiny and not self.record and cpu
         scan = paired_scan if pairs else jax.lax.scan
 
@@ -198,7 +199,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             path: Any = None
             total = None if narrow else nothing(carry, table)
             whole = self.record or drift.copies is not None
-            if narrow and not whole and (tiles := tiles_of(carry, noise.path)) > 1:
+            if not whole and (tiles := tiles_of(carry.position, noise.path)) > 1:
                 drawn = lambda i: noise.path.share(i, tiles).drawn(start, size)
                 carry, total = tiled(lambda c, i: summed(c, drawn(i), rows), tiles, carry)
                 return (carry, posted(ledger, total, table, *balance(carry))), None
@@ -250,31 +251,41 @@ TINY = 4
 # memory at 1024 x 1, the same time and 0.7 of the memory at 65536 x 1. Where a force is expensive
 # (the posterior ramp in 31 dimensions) it would take 1.17 of the time: there the pieces are kept.
 
-TILE = 512
-# Paths of one coordinate that are taken through a chunk of substeps together, in narrow batches on
-# a CPU: so few that XLA:CPU leaves each loop to one thread. Measured on two cores the forward time
-# at 1024 x 1 is 0.6 and at 2048 x 1 is 0.7 of that without, the reverse 0.85; with two coordinates
-# nothing is gained, and tiles of 256 and 128 paths are slower.
+TILE, WIDE_TILE, LEAST = 512, 2**14, 256
+# In narrow batches on a CPU the paths are taken through a chunk of substeps so many numbers at a
+# time: the first where a path has one coordinate, else about the second, in no fewer than `LEAST`
+# paths, which a matrix product needs to be worth it. Measured on two cores.
+# One coordinate: so few that XLA:CPU leaves each loop to one thread; the forward time at 1024 x 1
+# is 0.6 and at 2048 x 1 is 0.7 of that without; tiles of 256 and 128 are slower.
+# More: what stays in the cache. At 1024 x 64 forward and reverse take 0.85 of the time (0.6 and
+# 0.75 of processor time), the posterior ramp at 1024 x 31 takes 1.04 forward and 0.63 in reverse;
+# tiles of 2^10 and 2^11 numbers are slower than none.
 
 
-def tiles_of(carry: Carry, path) -> int:
-    """Into how many parts the batch is cut; 1 for none."""
-    batch = len(carry.energy)
-    whole = batch % TILE == 0 and isinstance(path, GridBrownianPath)
-    cut = whole and coordinates(carry) == 1 and jax.default_backend() == "cpu"
-    return batch // TILE if cut else 1
+def tiles_of(position: PyTree[Array], path) -> int:
+    """Into how many parts a batch is cut; 1 for none."""
+    batch, size = batch_of(position), coordinates(position)
+    tile = TILE if size == 1 else 2 ** int(math.log2(max(WIDE_TILE / size, 1)))
+    whole = tile >= LEAST and batch % tile == 0 and isinstance(path, GridBrownianPath)
+    cut = whole and batch <= NARROW and jax.default_backend() == "cpu"
+    return batch // tile if cut else 1
 
 
-def coordinates(carry: Carry) -> int:
+def coordinates(position: PyTree[Array]) -> int:
     """Those of one path."""
-    return sum(leaf.size for leaf in jax.tree.leaves(carry.position)) // len(carry.energy)
+    return sum(leaf.size for leaf in jax.tree.leaves(position)) // batch_of(position)
 
 
 def tiled(function, tiles: int, carry: Carry):
-    """`function` of one part of the batch, and its number, after the other."""
+    """`function` of one part of the batch, and its number, after the other.
+
+    In reverse mode each is computed again just before: only its start is kept, and memory holds the
+    pieces of one part at a time.
+    """
     fold = lambda leaf: leaf.reshape(tiles, -1, *leaf.shape[1:])
     parts = (jax.tree.map(fold, carry), jnp.arange(tiles))
-    done = jax.lax.map(lambda part: function(*part), parts)
+    one = jax.checkpoint(lambda part: function(*part), prevent_cse=False)
+    done = jax.lax.map(one, parts)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), done)
 
 

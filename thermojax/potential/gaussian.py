@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._component import Numbers, floating, known, positive, require
+from .._tree import total
 from .base import AbstractPotential
 
 LOG_2PI = math.log(2 * math.pi)
@@ -55,7 +56,7 @@ class Harmonic(AbstractPotential):
     def energy(self, x, control):
         stiffness, center = self.parts(control)
         y = x - center
-        return 0.5 * jnp.sum(y * (stiffness @ y if jnp.ndim(stiffness) == 2 else stiffness * y))
+        return 0.5 * total(y * (stiffness @ y if jnp.ndim(stiffness) == 2 else stiffness * y))
 
     def template(self, control):
         stiffness, center = self.parts(control)
@@ -119,9 +120,9 @@ class Gaussian(AbstractPotential):
             root = jnp.linalg.cholesky(self.covariance)
             white = jax.scipy.linalg.solve_triangular(root, y, lower=True)
             logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(root)))
-            return 0.5 * (jnp.sum(white**2) + logdet + normalizer)
+            return 0.5 * (total(white**2) + logdet + normalizer)
         variance = jnp.broadcast_to(self.covariance, x.shape)
-        return 0.5 * (jnp.sum(y**2 / self.covariance) + jnp.sum(jnp.log(variance)) + normalizer)
+        return 0.5 * (total(y**2 / self.covariance) + jnp.sum(jnp.log(variance)) + normalizer)
 
     def template(self, control):
         return jnp.zeros_like(self.mean)

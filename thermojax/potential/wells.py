@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._component import Positive, floating, positive, require
+from .._tree import total
 from .base import AbstractPotential
 
 CELLS = 2**13  # of the line on which the equilibrium is drawn
@@ -38,7 +39,7 @@ class DoubleWell(AbstractPotential):
 
     def energy(self, x, control):
         a, tilt = self.shape(control)
-        return jnp.sum(self.well(x / self.separation, a, tilt))
+        return total(self.well(x / self.separation, a, tilt))
 
     def well(self, z, a, tilt):
         return self.barrier * (z**4 - 2 * a * z**2 + 1) - tilt * z

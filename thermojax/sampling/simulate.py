@@ -58,9 +58,8 @@ def simulate(
       under jit or not, under `vmap` over systems (common random numbers).
     - `dt` or `time_steps`, exactly one: n = ceil(duration / dt) steps of duration / n. A traced
       duration needs `time_steps`.
-    - `batch`: the number of paths; on a CPU, beyond 4096 of them, an even one (on two cores odd
-      ones were measured to take 5 times as long). `initial`: `tj.Equilibrium(template)` (the
-      default, without template), positions with a batch axis, a `tj.State`, or an earlier result.
+    - `batch`: the number of paths. `initial`: `tj.Equilibrium(template)` (the default, without
+      template), positions with a batch axis, a `tj.State`, or an earlier result.
     - `integrator`: `tj.BAOAB()`, `tj.OBABO()` or `tj.QUICSORT()`.
     - `save`: a number of snapshots, evenly spaced with both ends, or an array of times (snapped
       to the grid); `observe(time, state, ledger)` says what to keep of each, by default the last
