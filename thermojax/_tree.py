@@ -7,7 +7,6 @@ import functools
 import jax
 import jax.numpy as jnp
 
-
 SHORT = range(4, 13)
 # Lengths of rows that are summed as a product with ones on a CPU. XLA's CPU backend hands sums of
 # rows to a library that is slow for short ones: measured at 1024 x 8 on one core, 14 us where the

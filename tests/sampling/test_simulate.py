@@ -34,7 +34,7 @@ def test_any_block_size_gives_the_same_paths(block, integrator):
 
 @pytest.mark.parametrize("few, many, dim", [(512, 1024, 1), (256, 512, 64), (4097, 4100, 1)])
 def test_a_batch_in_parts_or_made_even_is_the_same_paths(few, many, dim):
-    """On a CPU narrow batches go in parts, and wide ones that the cores do not divide get longer."""
+    """On a CPU narrow batches go in parts; wide ones that the cores do not divide get longer."""
     x = jnp.linspace(-1, 1, many * dim).reshape(many, dim)
     one, other = (
         tj.simulate(SYSTEM, KEY, time_steps=6, initial=x[:batch], save=3) for batch in (few, many)
