@@ -19,7 +19,7 @@ from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm, tiles_of
 
 STATES = 5
 # States that are there besides the checkpoints: the one at hand, its derivative, and the copies
-# that XLA keeps of both between two blocks. Measured at 1024 x 1, where they are most of the memory.
+# that XLA keeps of both between two blocks. Measured at 1024 x 1, where states are most of it.
 
 
 def fitting(
