@@ -176,6 +176,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         tiny = len(carry.energy) * coordinates(carry.position) <= TINY
         pairs = single and narrow and not tiny and not self.record and cpu
         scan = paired_scan if pairs else jax.lax.scan
+        short, mass = pairs and not table.scheduled, table.bath.inverse_mass
 
         def over(drawn, carry, total, rows):
             which, normals_of = jnp.arange(size), drawn.at
@@ -185,13 +186,22 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             if single or tiny:  # reverse mode computes a substep again, and keeps no pieces
                 saveable = jax.checkpoint_policies.dots_saveable
                 step = jax.checkpoint(step, policy=saveable, prevent_cse=False)
-            return scan(step, (carry, total), (which, rows))
+            if not short:
+                return scan(step, (carry, total), (which, rows))
+
+            def briefly(state, x):
+                (new, _), out = step((recalled(state, mass), None), x)
+                return brief(new), out
+
+            end, out = scan(briefly, brief(carry), (which, rows))
+            return (recalled(end, mass), total), out
 
         def summed(carry, drawn, rows):
             out: Any
-            (carry, _), out = over(drawn, carry, None, rows)
+            (end, _), out = over(drawn, carry, None, rows)
             entries, _ = out
-            return carry, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), entries)
+            total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), entries)
+            return (balanced(carry, end, total, mass) if short else end), total
 
         def chunk(state, x):
             carry, ledger = state
@@ -205,10 +215,12 @@ class AbstractSplitting(dfx.AbstractItoSolver):
                 return (carry, posted(ledger, total, table, *balance(carry))), None
             drawn = noise.path.drawn(start, size)
             out: Any
+            before = carry
             (carry, total), out = over(drawn, carry, total, rows)
             if narrow:
                 entries, passed = out
                 total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), entries)
+                carry = balanced(before, carry, total, mass) if short else carry
                 if passed is not None:
                     x, p, *now = passed
                     sums = jax.tree.map(lambda leaf: jnp.cumsum(leaf, axis=0), entries)
@@ -287,6 +299,37 @@ def tiled(function, tiles: int, carry: Carry):
     one = jax.checkpoint(lambda part: function(*part), prevent_cse=False)
     done = jax.lax.map(one, parts)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), done)
+
+
+def brief(carry: Carry):
+    """What determines a carry; the potential energy of a path that has diverged is infinite.
+
+    Where a path has one coordinate, this is a loop of eight operations instead of ten, and up to
+    eight XLA:CPU runs one after the other, without asking which could run side by side.
+    """
+    potential_energy = jnp.where(carry.alive > 0, carry.potential_energy, jnp.inf)
+    return carry.position, carry.momentum, carry.gradient, potential_energy, carry.drive
+
+
+def recalled(short, inverse_mass) -> Carry:
+    """The carry again."""
+    position, momentum, gradient, potential_energy, drive = short
+    energy = potential_energy + kinetic(momentum, inverse_mass)
+    alive = jnp.isfinite(potential_energy).astype(energy.dtype)
+    return Carry(position, momentum, gradient, potential_energy, drive, energy, alive)
+
+
+def balanced(start: Carry, end: Carry, total: Entry, inverse_mass) -> Carry:
+    """A carry recalled, with the energies of diverged paths when they froze, by the first law."""
+    driven = 0.0 if total.drive_work is None else total.drive_work
+    energy = start.energy + total.work - total.heat + total.shadow_work + driven
+    potential_energy = energy - kinetic(end.momentum, inverse_mass)
+    alive = end.alive > 0
+    return dataclasses.replace(
+        end,
+        energy=jnp.where(alive, end.energy, energy),
+        potential_energy=jnp.where(alive, end.potential_energy, potential_energy),
+    )
 
 
 def balance(carry: Carry):
