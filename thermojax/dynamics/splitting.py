@@ -176,53 +176,42 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         tiny = len(carry.energy) * coordinates(carry.position) <= TINY
         pairs = single and narrow and not tiny and not self.record and cpu
         scan = paired_scan if pairs else jax.lax.scan
-        short, mass = pairs and not table.scheduled, table.bath.inverse_mass
+        short = single and not tiny and not self.record and cpu and not table.scheduled
+        mass = table.bath.inverse_mass
 
-        def over(drawn, carry, total, rows):
+        def over(drawn, start, rows):
+            """The carry after a chunk, the sum of its entries, and what it passed if recorded."""
             which, normals_of = jnp.arange(size), drawn.at
             if tiny:  # rows that the loop goes through, not an array that each step looks into
                 which, normals_of = jax.vmap(drawn.at)(which), lambda normals: normals
             step = functools.partial(advance, normals_of)
+            if short:
+                step = on_brief(step, mass)
             if single or tiny:  # reverse mode computes a substep again, and keeps no pieces
                 saveable = jax.checkpoint_policies.dots_saveable
                 step = jax.checkpoint(step, policy=saveable, prevent_cse=False)
-            if not short:
-                return scan(step, (carry, total), (which, rows))
-
-            def briefly(state, x):
-                (new, _), out = step((recalled(state, mass), None), x)
-                return brief(new), out
-
-            end, out = scan(briefly, brief(carry), (which, rows))
-            return (recalled(end, mass), total), out
-
-        def summed(carry, drawn, rows):
+            total: Any = None if narrow else nothing(start, table)
+            state: Any = (brief(start) if short else start, total)
             out: Any
-            (end, _), out = over(drawn, carry, None, rows)
-            entries, _ = out
-            total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), entries)
-            return (balanced(carry, end, total, mass) if short else end), total
+            (end, total), out = scan(step, state, (which, rows))
+            if narrow:
+                total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), out[0])
+            if short:
+                end = balanced(start, recalled(end, mass), total, mass)
+            return end, total, out
 
         def chunk(state, x):
             carry, ledger = state
             start, rows = x
             path: Any = None
-            total = None if narrow else nothing(carry, table)
             whole = self.record or drift.copies is not None
             if not whole and (tiles := tiles_of(carry.position, noise.path)) > 1:
                 drawn = lambda i: noise.path.share(i, tiles).drawn(start, size)
-                carry, total = tiled(lambda c, i: summed(c, drawn(i), rows), tiles, carry)
-                return (carry, posted(ledger, total, table, *balance(carry))), None
-            drawn = noise.path.drawn(start, size)
-            out: Any
-            before = carry
-            (carry, total), out = over(drawn, carry, total, rows)
-            if narrow:
-                entries, passed = out
-                total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), entries)
-                carry = balanced(before, carry, total, mass) if short else carry
-                if passed is not None:
-                    x, p, *now = passed
+                carry, total = tiled(lambda c, i: over(drawn(i), c, rows)[:2], tiles, carry)
+            else:
+                carry, total, out = over(noise.path.drawn(start, size), carry, rows)
+                if self.record:
+                    entries, (x, p, *now) = out
                     sums = jax.tree.map(lambda leaf: jnp.cumsum(leaf, axis=0), entries)
                     path = (x, p, posted(ledger, sums, table, *now))
             return (carry, posted(ledger, total, table, *balance(carry))), path
@@ -317,6 +306,16 @@ def recalled(short, inverse_mass) -> Carry:
     energy = potential_energy + kinetic(momentum, inverse_mass)
     alive = jnp.isfinite(potential_energy).astype(energy.dtype)
     return Carry(position, momentum, gradient, potential_energy, drive, energy, alive)
+
+
+def on_brief(step, inverse_mass):
+    """A step of carries as one of brief ones."""
+
+    def briefly(state, x):
+        (carry, total), out = step((recalled(state[0], inverse_mass), state[1]), x)
+        return (brief(carry), total), out
+
+    return briefly
 
 
 def balanced(start: Carry, end: Carry, total: Entry, inverse_mass) -> Carry:
