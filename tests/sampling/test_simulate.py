@@ -43,7 +43,7 @@ def test_a_batch_in_parts_or_made_even_is_the_same_paths(few, many, dim):
     assert one.ledger.work.shape == (few,) and one.saved.values[0].position.shape == (3, few, dim)
     for a, b in zip(jax.tree.leaves(one.ledger), jax.tree.leaves(other.ledger), strict=True):
         np.testing.assert_allclose(a, b[:few], rtol=1e-9, atol=1e-9)
-    paths = [run.saved.values[0].position for run in (one, other)]
+    paths = [saved.values[0].position for saved in (one.saved, other.saved)]
     np.testing.assert_allclose(paths[0], paths[1][:, :few], rtol=1e-9, atol=1e-9)
 
 
@@ -145,6 +145,9 @@ def test_a_diverged_path_is_frozen_counted_and_keeps_out_of_means_and_gradients(
         out = run(protocol, cast(state, dtype))
         assert 0 < out.diverged < 13
         assert np.all(np.isfinite(out.position)) and np.all(np.isfinite(out.ledger.heat))
+        ledger, rounding = out.ledger, 1e-10 if dtype == jnp.float64 else 1e-4
+        change = ledger.total_work - ledger.heat  # the first law, for the frozen as well
+        np.testing.assert_allclose(ledger.energy - ledger.energy_start, change, rtol=rounding)
         mean = out.mean(out.ledger.total_work)
         survivors = np.asarray(out.ledger.total_work)[~np.asarray(out.ledger.diverged)]
         np.testing.assert_allclose(mean.value, survivors.mean(), rtol=1e-5)
