@@ -1,17 +1,17 @@
 """The motion: diffrax terms, noise on a grid, and the integrators."""
 
+from .carry import kinetic as kinetic
+from .layout import evened as evened
+from .layout import tiles_of as tiles_of
 from .noise import GridBrownianPath as GridBrownianPath
 from .ornstein_uhlenbeck import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .quicsort import QUICSORT as QUICSORT
 from .random import key_words as key_words
 from .random import normal as normal
 from .splitting import BAOAB as BAOAB
-from .splitting import NARROW as NARROW
 from .splitting import OBABO as OBABO
 from .splitting import AbstractSplitting as AbstractSplitting
 from .splitting import kicked as kicked
-from .splitting import kinetic as kinetic
-from .splitting import tiles_of as tiles_of
 from .terms import DriftTerm as DriftTerm
 from .terms import NoiseTerm as NoiseTerm
 from .terms import bath_at as bath_at

@@ -19,8 +19,9 @@ from .._tree import like_position
 from ..potential import batched_energy
 from ..protocol import require_no_jumps, value_at
 from ..system import AbstractSystem, Overdamped
+from .carry import Carry, Entry, kinetic
 from .noise import GridBrownianPath, Pairs, Rows
-from .splitting import AbstractSplitting, Carry, Entry, drive_work, kinetic
+from .splitting import AbstractSplitting, drive_work
 from .terms import DriftTerm, unwrapped
 
 LEFT, RIGHT = 0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6  # where QUICSORT asks for the force

@@ -8,7 +8,6 @@ entry that it makes in the ledger.
 import abc
 import dataclasses
 import functools
-import math
 from typing import Any, ClassVar
 
 import diffrax as dfx
@@ -17,45 +16,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from .._tree import batch_of, per_sample_sum, where_alive
+from .._tree import per_sample_sum
 from ..ledger import Ledger
-from .noise import GridBrownianPath
+from .carry import (
+    Carry,
+    Entry,
+    balance,
+    balanced,
+    brief,
+    frozen,
+    kinetic,
+    nothing,
+    on_brief,
+    posted,
+    recalled,
+)
+from .layout import NARROW, TINY, chunk_size, coordinates, tiled, tiles_of
 from .packing import paired_scan
 from .terms import DriftTerm, NoiseTerm, unwrapped
-from .timetable import Coefficients, Timetable
-
-
-class Carry(eqx.Module):
-    """A batch of paths at a grid point, with what the next substep would else compute again."""
-
-    position: PyTree[Array]
-    momentum: PyTree[Array]
-    gradient: PyTree[Array]  # of U at the control of the grid point
-    potential_energy: Array  # (batch,), at the control of the coming substep
-    drive: PyTree[Array] | None
-    energy: Array  # (batch,), H: the potential energy and the kinetic
-    alive: Array
-
-    @property
-    def kinetic_energy(self):
-        return self.energy - self.potential_energy
-
-
-class Entry(eqx.Module):
-    """What one substep books, each (batch,)."""
-
-    work: Array
-    heat: Array
-    shadow_work: Array
-    drive_work: Array | None
-    bath_entropy: Array | None = None  # where the temperature changes; else beta times the heat
-
-
-NARROW = 4096
-# Up to this batch the entries leave the inner loop and are summed after it, beyond they are summed
-# on the way. XLA:CPU shares every carried number of a substep out to all threads, which costs a few
-# microseconds each, and writes what leaves a loop with one. Measured on two cores, the narrow way
-# takes 0.7 of the time at 1024 x 1 (and 0.75 in reverse mode), 2.5 times as long at 65536 x 1.
+from .timetable import Coefficients
 
 
 class Substep(eqx.Module):
@@ -225,159 +204,6 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         (carry, ledger), path = jax.lax.scan(chunk, (carry, ledger), (starts, rows))
         path = jax.tree.map(lambda leaf: leaf.reshape(k, *leaf.shape[2:]), path)
         return carry, ledger, path
-
-
-NOISE_BYTES = 2**24  # of noise drawn at once
-
-
-def chunk_size(block: int, path) -> int:
-    """Steps whose noise is drawn at once: the largest divisor of the block within the budget."""
-    one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(path.shape)) * path.draws
-    fits = [k for k in range(1, block + 1) if block % k == 0 and k * one <= NOISE_BYTES]
-    # A loop of one step is no loop to XLA, and the noise would be computed again per output.
-    return max(fits + [min((k for k in range(2, block + 1) if block % k == 0), default=1)])
-
-
-def nothing(carry: Carry, table: Timetable) -> Entry:
-    zero = jnp.zeros_like(carry.energy)
-    driven = None if carry.drive is None else zero
-    return Entry(zero, zero, zero, driven, zero if table.scheduled else None)
-
-
-TINY = 4
-# So many coordinates in the whole batch, real numbers only: XLA:CPU compiles a loop that touches
-# less than 1024 bytes as one function. The gradient of one path, the substep computed again, then
-# takes 0.2 of the time of that with its pieces kept. For larger batches of one coordinate, paired,
-# computing it again takes 0.8 of the time on one core (as much wall time on two) and 0.8 of the
-# memory at 1024 x 1, the same time and 0.7 of the memory at 65536 x 1. Where a force is expensive
-# (the posterior ramp in 31 dimensions) it would take 1.17 of the time: there the pieces are kept.
-
-TILE, WIDE_TILE, LEAST = 512, 2**14, 256
-# In narrow batches on a CPU the paths are taken through a chunk of substeps so many numbers at a
-# time: the first where a path has one coordinate, else about the second, in no fewer than `LEAST`
-# paths, which a matrix product needs to be worth it. Measured on two cores.
-# One coordinate: so few that XLA:CPU leaves each loop to one thread; the forward time at 1024 x 1
-# is 0.6 and at 2048 x 1 is 0.7 of that without; tiles of 256 and 128 are slower.
-# More: what stays in the cache. At 1024 x 64 forward and reverse take 0.85 of the time (0.6 and
-# 0.75 of processor time), the posterior ramp at 1024 x 31 takes 1.04 forward and 0.63 in reverse;
-# tiles of 2^10 and 2^11 numbers are slower than none.
-
-
-def tiles_of(position: PyTree[Array], path) -> int:
-    """Into how many parts a batch is cut; 1 for none."""
-    batch, size = batch_of(position), coordinates(position)
-    tile = TILE if size == 1 else 2 ** int(math.log2(max(WIDE_TILE / size, 1)))
-    whole = tile >= LEAST and batch % tile == 0 and isinstance(path, GridBrownianPath)
-    cut = whole and batch <= NARROW and jax.default_backend() == "cpu"
-    return batch // tile if cut else 1
-
-
-def coordinates(position: PyTree[Array]) -> int:
-    """Those of one path."""
-    return sum(leaf.size for leaf in jax.tree.leaves(position)) // batch_of(position)
-
-
-def tiled(function, tiles: int, carry: Carry):
-    """`function` of one part of the batch, and its number, after the other.
-
-    In reverse mode each is computed again just before: only its start is kept, and memory holds the
-    pieces of one part at a time.
-    """
-    fold = lambda leaf: leaf.reshape(tiles, -1, *leaf.shape[1:])
-    parts = (jax.tree.map(fold, carry), jnp.arange(tiles))
-    one = jax.checkpoint(lambda part: function(*part), prevent_cse=False)
-    done = jax.lax.map(one, parts)
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), done)
-
-
-def brief(carry: Carry):
-    """What determines a carry; the potential energy of a path that has diverged is infinite.
-
-    Where a path has one coordinate, this is a loop of eight operations instead of ten, and up to
-    eight XLA:CPU runs one after the other, without asking which could run side by side.
-    """
-    potential_energy = jnp.where(carry.alive > 0, carry.potential_energy, jnp.inf)
-    return carry.position, carry.momentum, carry.gradient, potential_energy, carry.drive
-
-
-def recalled(short, inverse_mass) -> Carry:
-    """The carry again."""
-    position, momentum, gradient, potential_energy, drive = short
-    energy = potential_energy + kinetic(momentum, inverse_mass)
-    alive = jnp.isfinite(potential_energy).astype(energy.dtype)
-    return Carry(position, momentum, gradient, potential_energy, drive, energy, alive)
-
-
-def on_brief(step, inverse_mass):
-    """A step of carries as one of brief ones."""
-
-    def briefly(state, x):
-        (carry, total), out = step((recalled(state[0], inverse_mass), state[1]), x)
-        return (brief(carry), total), out
-
-    return briefly
-
-
-def balanced(start: Carry, end: Carry, total: Entry, inverse_mass) -> Carry:
-    """A carry recalled, with the energies of diverged paths when they froze, by the first law."""
-    driven = 0.0 if total.drive_work is None else total.drive_work
-    energy = start.energy + total.work - total.heat + total.shadow_work + driven
-    potential_energy = energy - kinetic(end.momentum, inverse_mass)
-    alive = end.alive > 0
-    return dataclasses.replace(
-        end,
-        energy=jnp.where(alive, end.energy, energy),
-        potential_energy=jnp.where(alive, end.potential_energy, potential_energy),
-    )
-
-
-def balance(carry: Carry):
-    return carry.energy, carry.kinetic_energy, carry.alive
-
-
-def posted(ledger: Ledger, total: Entry, table: Timetable, energy, kinetic, alive) -> Ledger:
-    """The ledger after entries of this sum; with sums (substeps, batch), after each of them."""
-    constant = lambda x: jnp.broadcast_to(x, energy.shape)
-    entropy = total.bath_entropy if table.scheduled else table.bath.beta * total.heat
-    driven = 0.0 if total.drive_work is None else total.drive_work
-    return Ledger(
-        work=ledger.work + total.work,
-        heat=ledger.heat + total.heat,
-        shadow_work=ledger.shadow_work + total.shadow_work,
-        drive_work=constant(ledger.drive_work + driven),
-        kick_work=constant(ledger.kick_work),
-        bath_entropy=ledger.bath_entropy + jnp.asarray(entropy),
-        energy_start=constant(ledger.energy_start),
-        energy=energy,
-        kinetic_start=constant(ledger.kinetic_start),
-        kinetic=kinetic,
-        alive=alive,
-    )
-
-
-def frozen(new: Carry, entry: Entry, old: Carry) -> tuple[Carry, Entry]:
-    """`new` where the path is still finite; where it is not, `old` for good, and flagged.
-
-    The limit is the fourth root of the largest number: far below overflow, so that not only the
-    frozen values but also the derivatives of the discarded step are finite, and a diverged path
-    cannot put NaN into the gradient of the others.
-    """
-    limit = float(jnp.finfo(new.energy.dtype).max) ** 0.25
-    alive = (old.alive > 0) & (jnp.abs(new.energy) < limit)  # False for NaN
-    carry, entry = where_alive(alive, (new, entry), (old, jax.tree.map(jnp.zeros_like, entry)))
-    flag = jnp.where(alive, old.alive, 0.0)
-    return dataclasses.replace(carry, alive=flag), entry
-
-
-def kinetic(momentum, inverse_mass):
-    """sum p^2 / 2m of every path, (batch,)."""
-
-    def one(p, w):
-        # One mass for all coordinates stays outside of the sum: a quarter of the time at d = 64.
-        return w * per_sample_sum(p**2) if jnp.ndim(w) == 0 else per_sample_sum(w * p**2)
-
-    rows = jax.tree.leaves(jax.tree.map(one, momentum, inverse_mass))
-    return 0.5 * functools.reduce(jnp.add, rows)
 
 
 def kicked(carry_momentum, gradient, drive, bath: Coefficients, half):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._tree import batch_of
-from ..dynamics import NARROW, AbstractSplitting, DriftTerm, GridBrownianPath, NoiseTerm
+from ..dynamics import AbstractSplitting, DriftTerm, GridBrownianPath, NoiseTerm, evened
 from .budget import fitting
 from .grid import block_size, divisors
 
@@ -110,26 +109,6 @@ def solve(
     if not saved:
         return given(y0), None
     return given(y0), jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *saved)
-
-
-def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
-    """The start of a wide batch on a CPU with copies of its last path until the cores divide it.
-
-    XLA's CPU backend computes unequal shares of a loop one number at a time: measured on two cores,
-    31623 paths of one coordinate take 5 times as long as 31622. The noise of a path is a function
-    of its number, so that further paths change nothing.
-    """
-    batch, path = batch_of(y0[0]), noise.path
-    more = -batch % (os.cpu_count() or 1)
-    cpu = jax.default_backend() == "cpu" and path.sharding is None
-    if batch <= NARROW or more == 0 or not cpu:
-        return y0, noise
-    longer = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], more, axis=0)])
-    shape = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((batch + more, *leaf.shape[1:]), leaf.dtype), path.shape
-    )
-    path = dataclasses.replace(path, shape=shape)
-    return jax.tree.map(longer, y0), dataclasses.replace(noise, path=path)
 
 
 def aligned(path: GridBrownianPath, first: int, size: int) -> GridBrownianPath:

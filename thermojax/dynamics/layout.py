@@ -1,0 +1,100 @@
+"""How a batch is laid out for the compiler: what is computed together, and what one by one.
+
+Nothing here changes a number by more than rounding. All of it was measured, most of it on a CPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from .._tree import batch_of
+from .noise import GridBrownianPath
+from .terms import NoiseTerm
+
+NARROW = 4096
+# Up to this batch the entries leave the inner loop and are summed after it, beyond they are summed
+# on the way. XLA:CPU shares every carried number of a substep out to all threads, which costs a few
+# microseconds each, and writes what leaves a loop with one. Measured on two cores, the narrow way
+# takes 0.7 of the time at 1024 x 1 (and 0.75 in reverse mode), 2.5 times as long at 65536 x 1.
+
+NOISE_BYTES = 2**24  # of noise drawn at once
+
+
+def chunk_size(block: int, path) -> int:
+    """Steps whose noise is drawn at once: the largest divisor of the block within the budget."""
+    one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(path.shape)) * path.draws
+    fits = [k for k in range(1, block + 1) if block % k == 0 and k * one <= NOISE_BYTES]
+    # A loop of one step is no loop to XLA, and the noise would be computed again per output.
+    return max(fits + [min((k for k in range(2, block + 1) if block % k == 0), default=1)])
+
+
+TINY = 4
+# So many coordinates in the whole batch, real numbers only: XLA:CPU compiles a loop that touches
+# less than 1024 bytes as one function. The gradient of one path, the substep computed again, then
+# takes 0.2 of the time of that with its pieces kept. For larger batches of one coordinate, paired,
+# computing it again takes 0.8 of the time on one core (as much wall time on two) and 0.8 of the
+# memory at 1024 x 1, the same time and 0.7 of the memory at 65536 x 1. Where a force is expensive
+# (the posterior ramp in 31 dimensions) it would take 1.17 of the time: there the pieces are kept.
+
+TILE, WIDE_TILE, LEAST = 512, 2**14, 256
+# In narrow batches on a CPU the paths are taken through a chunk of substeps so many numbers at a
+# time: the first where a path has one coordinate, else about the second, in no fewer than `LEAST`
+# paths, which a matrix product needs to be worth it. Measured on two cores.
+# One coordinate: so few that XLA:CPU leaves each loop to one thread; the forward time at 1024 x 1
+# is 0.6 and at 2048 x 1 is 0.7 of that without; tiles of 256 and 128 are slower.
+# More: what stays in the cache. At 1024 x 64 forward and reverse take 0.85 of the time (0.6 and
+# 0.75 of processor time), the posterior ramp at 1024 x 31 takes 1.04 forward and 0.63 in reverse;
+# tiles of 2^10 and 2^11 numbers are slower than none.
+
+
+def tiles_of(position: PyTree[Array], path) -> int:
+    """Into how many parts a batch is cut; 1 for none."""
+    batch, size = batch_of(position), coordinates(position)
+    tile = TILE if size == 1 else 2 ** int(math.log2(max(WIDE_TILE / size, 1)))
+    whole = tile >= LEAST and batch % tile == 0 and isinstance(path, GridBrownianPath)
+    cut = whole and batch <= NARROW and jax.default_backend() == "cpu"
+    return batch // tile if cut else 1
+
+
+def coordinates(position: PyTree[Array]) -> int:
+    """Those of one path."""
+    return sum(leaf.size for leaf in jax.tree.leaves(position)) // batch_of(position)
+
+
+def tiled(function, tiles: int, carry: PyTree[Array]):
+    """`function` of one part of the batch, and its number, after the other.
+
+    In reverse mode each is computed again just before: only its start is kept, and memory holds the
+    pieces of one part at a time.
+    """
+    fold = lambda leaf: leaf.reshape(tiles, -1, *leaf.shape[1:])
+    parts = (jax.tree.map(fold, carry), jnp.arange(tiles))
+    one = jax.checkpoint(lambda part: function(*part), prevent_cse=False)
+    done = jax.lax.map(one, parts)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), done)
+
+
+def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
+    """The start of a wide batch on a CPU with copies of its last path until the cores divide it.
+
+    XLA's CPU backend computes unequal shares of a loop one number at a time: measured on two cores,
+    31623 paths of one coordinate take 5 times as long as 31622. The noise of a path is a function
+    of its number, so that further paths change nothing.
+    """
+    batch, path = batch_of(y0[0]), noise.path
+    more = -batch % (os.cpu_count() or 1)
+    cpu = jax.default_backend() == "cpu" and path.sharding is None
+    if batch <= NARROW or more == 0 or not cpu:
+        return y0, noise
+    longer = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], more, axis=0)])
+    shape = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((batch + more, *leaf.shape[1:]), leaf.dtype), path.shape
+    )
+    path = dataclasses.replace(path, shape=shape)
+    return jax.tree.map(longer, y0), dataclasses.replace(noise, path=path)
