@@ -42,10 +42,11 @@ TINY = 4
 # memory at 1024 x 1, the same time and 0.7 of the memory at 65536 x 1. Where a force is expensive
 # (the posterior ramp in 31 dimensions) it would take 1.17 of the time: there the pieces are kept.
 
+VECTOR = 16  # numbers that a core computes at once, at most
 TILE, WIDE_TILE, LEAST = 512, 2**14, 256
-# In narrow batches on a CPU the paths are taken through a chunk of substeps so many numbers at a
-# time: the first where a path has one coordinate, else about the second, in no fewer than `LEAST`
-# paths, which a matrix product needs to be worth it. Measured on two cores.
+# In narrow batches on a CPU the paths are taken through a chunk of substeps at most so many numbers
+# at a time: the first where a path has one coordinate, else about the second, and nothing is cut
+# where that is less than `LEAST` paths, as matrix products ask for. Measured on two cores.
 # One coordinate: so few that XLA:CPU leaves each loop to one thread; the forward time at 1024 x 1
 # is 0.6 and at 2048 x 1 is 0.7 of that without; tiles of 256 and 128 are slower.
 # More: what stays in the cache. At 1024 x 64 forward and reverse take 0.85 of the time (0.6 and
@@ -54,12 +55,12 @@ TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 
 
 def tiles_of(position: PyTree[Array], path) -> int:
-    """Into how many parts a batch is cut; 1 for none."""
+    """Into how many parts a batch is best cut; 1 for none."""
     batch, size = batch_of(position), coordinates(position)
     tile = TILE if size == 1 else 2 ** int(math.log2(max(WIDE_TILE / size, 1)))
-    whole = tile >= LEAST and batch % tile == 0 and isinstance(path, GridBrownianPath)
-    cut = whole and batch <= NARROW and jax.default_backend() == "cpu"
-    return batch // tile if cut else 1
+    ours = isinstance(path, GridBrownianPath) and path.sharding is None
+    cut = ours and tile >= LEAST and 1.5 * tile <= batch <= NARROW
+    return math.ceil(batch / tile) if cut and jax.default_backend() == "cpu" else 1
 
 
 def coordinates(position: PyTree[Array]) -> int:
@@ -81,16 +82,18 @@ def tiled(function, tiles: int, carry: PyTree[Array]):
 
 
 def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
-    """The start of a wide batch on a CPU with copies of its last path until the cores divide it.
+    """The start of a batch on a CPU with copies of its last path until its parts are equal.
 
-    XLA's CPU backend computes unequal shares of a loop one number at a time: measured on two cores,
-    31623 paths of one coordinate take 5 times as long as 31622. The noise of a path is a function
-    of its number, so that further paths change nothing.
+    Narrow batches are cut into parts, wide ones shared out to the cores, and XLA's CPU backend
+    computes unequal shares of a loop one number at a time: measured on two cores, 31623 paths of
+    one coordinate took 5 times as long as 31622. The noise of a path is a function of its number,
+    so that further paths change nothing.
     """
     batch, path = batch_of(y0[0]), noise.path
-    more = -batch % (os.cpu_count() or 1)
+    parts = tiles_of(y0[0], path) if batch <= NARROW else os.cpu_count() or 1
+    more = -batch % (VECTOR * parts)
     cpu = jax.default_backend() == "cpu" and path.sharding is None
-    if batch <= NARROW or more == 0 or not cpu:
+    if parts == 1 or more == 0 or not cpu:
         return y0, noise
     longer = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], more, axis=0)])
     shape = jax.tree.map(

@@ -183,8 +183,8 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             carry, ledger = state
             start, rows = x
             path: Any = None
-            whole = self.record or drift.copies is not None
-            if not whole and (tiles := tiles_of(carry.position, noise.path)) > 1:
+            tiles = 1 if self.record else tiles_of(carry.position, noise.path)
+            if tiles > 1 and len(carry.energy) % tiles == 0:
                 drawn = lambda i: noise.path.share(i, tiles).drawn(start, size)
                 carry, total = tiled(lambda c, i: over(drawn(i), c, rows)[:2], tiles, carry)
             else:
