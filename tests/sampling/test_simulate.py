@@ -280,7 +280,7 @@ def test_one_program_per_configuration():
 
 def test_narrow_tiled_and_wide_batches_do_the_same(monkeypatch):
     """Three ways to sum the ledger and cut the batch; other blocks, so that each is compiled."""
-    from thermojax.dynamics import splitting
+    from thermojax.dynamics import layout
 
     x = jnp.linspace(-2, 2, 1024)[:, None]
     state = tj.State(x, jnp.zeros_like(x))
@@ -290,9 +290,9 @@ def test_narrow_tiled_and_wide_batches_do_the_same(monkeypatch):
         return out.position, out.ledger
 
     tiled = run(4)
-    monkeypatch.setattr(splitting, "TILE", 10**9)
+    monkeypatch.setattr(layout, "TILE", 10**9)
     narrow = run(8)
-    monkeypatch.setattr(splitting, "NARROW", 0)
+    monkeypatch.setattr(layout, "NARROW", 0)
     for other in (narrow, run(16)):
         for a, b in zip(jax.tree.leaves(tiled), jax.tree.leaves(other), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)

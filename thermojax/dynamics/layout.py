@@ -23,6 +23,11 @@ NARROW = 4096
 # microseconds each, and writes what leaves a loop with one. Measured on two cores, the narrow way
 # takes 0.7 of the time at 1024 x 1 (and 0.75 in reverse mode), 2.5 times as long at 65536 x 1.
 
+
+def is_narrow(batch: int) -> bool:
+    return batch <= NARROW
+
+
 NOISE_BYTES = 2**24  # of noise drawn at once
 
 
@@ -59,7 +64,7 @@ def tiles_of(position: PyTree[Array], path) -> int:
     batch, size = batch_of(position), coordinates(position)
     tile = TILE if size == 1 else 2 ** int(math.log2(max(WIDE_TILE / size, 1)))
     ours = isinstance(path, GridBrownianPath) and path.sharding is None
-    cut = ours and tile >= LEAST and 1.5 * tile <= batch <= NARROW
+    cut = ours and tile >= LEAST and 1.5 * tile <= batch and is_narrow(batch)
     return math.ceil(batch / tile) if cut and jax.default_backend() == "cpu" else 1
 
 
@@ -90,7 +95,7 @@ def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
     so that further paths change nothing.
     """
     batch, path = batch_of(y0[0]), noise.path
-    parts = tiles_of(y0[0], path) if batch <= NARROW else os.cpu_count() or 1
+    parts = tiles_of(y0[0], path) if is_narrow(batch) else os.cpu_count() or 1
     more = -batch % (VECTOR * parts)
     cpu = jax.default_backend() == "cpu" and path.sharding is None
     if parts == 1 or more == 0 or not cpu:

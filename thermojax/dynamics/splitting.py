@@ -31,7 +31,7 @@ from .carry import (
     posted,
     recalled,
 )
-from .layout import NARROW, TINY, chunk_size, coordinates, tiled, tiles_of
+from .layout import TINY, chunk_size, coordinates, is_narrow, tiled, tiles_of
 from .packing import paired_scan
 from .terms import DriftTerm, NoiseTerm, unwrapped
 from .timetable import Coefficients
@@ -135,7 +135,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             None if masses is None else jax.tree.map(lambda x: piece(x, k, 2), masses),
         )
 
-        narrow = self.record or len(carry.energy) <= NARROW
+        narrow = self.record or is_narrow(len(carry.energy))
 
         def advance(normals_of, state, x):
             carry, total = state
