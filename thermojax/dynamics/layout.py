@@ -47,7 +47,6 @@ TINY = 4
 # memory at 1024 x 1, the same time and 0.7 of the memory at 65536 x 1. Where a force is expensive
 # (the posterior ramp in 31 dimensions) it would take 1.17 of the time: there the pieces are kept.
 
-VECTOR = 16  # numbers that a core computes at once, at most
 TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # In narrow batches on a CPU the paths are taken through a chunk of substeps at most so many numbers
 # at a time: the first where a path has one coordinate, else about the second, and nothing is cut
@@ -96,7 +95,7 @@ def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
     """
     batch, path = batch_of(y0[0]), noise.path
     parts = tiles_of(y0[0], path) if is_narrow(batch) else os.cpu_count() or 1
-    more = -batch % (VECTOR * parts)
+    more = -batch % parts
     cpu = jax.default_backend() == "cpu" and path.sharding is None
     if parts == 1 or more == 0 or not cpu:
         return y0, noise
