@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from thermojax.dynamics.random import QUARTER, cosine, key_words, polar
+from thermojax.dynamics.random import circle, key_words, polar
 
 from .cases import STEP, Case
 
@@ -23,7 +23,8 @@ def both_normals(words, index, pair):
     In one kernel both outputs of a Threefry call are at hand: half of the calls.
     """
     radius, angle = polar(words, index, pair, jnp.float32)
-    return radius * cosine(angle), radius * cosine(angle - QUARTER)
+    cosine, sine = circle(angle)
+    return radius * cosine, radius * sine
 
 
 def unrolled(case: Case, unroll: int):

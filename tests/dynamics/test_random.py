@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thermojax.dynamics.random import cosine, key_words, normal, normal_pair, threefry
+from thermojax.dynamics.random import circle, key_words, normal, normal_pair, threefry
 
 U = np.uint32
 
@@ -24,10 +24,13 @@ def test_threefry_gives_the_known_answers(key, counter, expected):
     assert tuple(int(w) for w in threefry(key, counter)) == expected
 
 
-def test_cosine_is_accurate_in_all_quadrants():
+@pytest.mark.parametrize(("dtype", "error"), [(jnp.float32, 2e-7), (jnp.float64, 1e-15)])
+def test_cosine_and_sine_are_accurate_in_all_quadrants(dtype, error):
     words = np.linspace(0, 2**32 - 1, 100_001).astype(np.uint32)
-    exact = np.cos(2 * np.pi * words.astype(float) / 2**32)
-    assert np.max(np.abs(np.asarray(cosine(jnp.asarray(words)), float) - exact)) < 2e-7
+    angle = 2 * np.pi * words.astype(float) / 2**32
+    found = circle(jnp.asarray(words), dtype)
+    for value, exact in zip(found, (np.cos(angle), np.sin(angle)), strict=True):
+        assert np.max(np.abs(np.asarray(value, float) - exact)) < error
 
 
 def draw(steps, size, dtype=jnp.float32, seed=0):

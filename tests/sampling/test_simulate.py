@@ -124,21 +124,22 @@ def test_snapshots_lie_on_the_path(integrator):
     np.testing.assert_allclose(few.saved.values[-1], out.position.mean(), rtol=1e-12)
 
 
+class Quartic(tj.AbstractPotential):
+    strength: float = 1.0
+
+    def energy(self, x, control):
+        return self.strength * jnp.sum(x**4) + control * jnp.sum(x)
+
+
 def test_a_diverged_path_is_frozen_counted_and_keeps_out_of_means_and_gradients():
     """A quartic at a step far beyond its stability: only the far starts blow up."""
-
-    class Quartic(tj.AbstractPotential):
-        strength: float = 1.0
-
-        def energy(self, x, control):
-            return self.strength * jnp.sum(x**4) + control * jnp.sum(x)
 
     starts = jnp.linspace(0.0, 6.0, 13)[:, None]
     state = tj.State(starts, jnp.zeros_like(starts))
 
-    def run(protocol, state):
+    def run(protocol, state, **options):
         system = tj.Underdamped(Quartic(), protocol, tj.Bath(friction=1.0))
-        return tj.simulate(system, KEY, dt=0.3, initial=state)
+        return tj.simulate(system, KEY, dt=0.3, initial=state, **options)
 
     protocol = tj.PiecewiseLinear.between(0.0, 1.0, 9.0, knots=4)
     for dtype in (jnp.float64, jnp.float32):
@@ -153,12 +154,39 @@ def test_a_diverged_path_is_frozen_counted_and_keeps_out_of_means_and_gradients(
         np.testing.assert_allclose(mean.value, survivors.mean(), rtol=1e-5)
         assert mean.count == survivors.size
 
-    def cost(values):
+    def cost(values, **options):
         shaped = tj.PiecewiseLinear(values, 9.0, 0.0, 1.0)
-        out = run(shaped, cast(state, jnp.float32))
-        return out.mean(out.ledger.total_work).value
+        out = run(shaped, cast(state, jnp.float32), **options)
+        seen = 0.0 if out.saved is None else jnp.mean(out.saved.values[1].alive)
+        return out.mean(out.ledger.total_work).value + seen
 
-    assert np.all(np.isfinite(jax.grad(cost)(protocol.values)))
+    # By checkpoints reverse mode is told which paths diverge, by the direct adjoint it watches.
+    told = jax.grad(cost)(protocol.values)
+    watched = jax.grad(lambda values: cost(values, adjoint=dfx.DirectAdjoint()))(protocol.values)
+    assert np.all(np.isfinite(told)) and np.any(np.asarray(told) != 0)
+    np.testing.assert_allclose(told, watched, rtol=1e-4)
+    # What else asks for the flags along the way changes nothing.
+    observed = jax.grad(lambda values: cost(values, save=4))(protocol.values)
+    np.testing.assert_allclose(observed, told, rtol=1e-4)
+
+
+def test_a_path_that_diverges_in_a_later_piece_has_no_derivative_in_an_earlier_one():
+    well = tj.Underdamped(Quartic(), tj.Constant(0.0), tj.Bath())
+    starts = jnp.array([[0.1], [5.0], [0.3]])
+
+    def cost(strength):
+        system = well.replace(potential=Quartic(strength))
+        chain = tj.start(system, KEY, initial=tj.State(starts, jnp.zeros_like(starts)))
+        calm = tj.advance(system, chain, dt=0.01, steps=4)
+        wild = tj.advance(system, calm, dt=0.6, steps=6)
+        alive = wild.ledger.alive
+        return jnp.sum(alive * (calm.position[:, 0] + wild.position[:, 0])), (calm, wild)
+
+    gradient, (calm, wild) = jax.grad(cost, has_aux=True)(jnp.asarray(1.0))
+    assert np.all(calm.ledger.alive == 1) and list(wild.ledger.alive) == [1, 0, 1]
+    step = 1e-5
+    difference = (cost(1.0 + step)[0] - cost(1.0 - step)[0]) / (2 * step)
+    np.testing.assert_allclose(gradient, difference, rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -40,12 +40,8 @@ def chunk_size(block: int, path) -> int:
 
 
 TINY = 4
-# So many coordinates in the whole batch, real numbers only: XLA:CPU compiles a loop that touches
-# less than 1024 bytes as one function. The gradient of one path, the substep computed again, then
-# takes 0.2 of the time of that with its pieces kept. For larger batches of one coordinate, paired,
-# computing it again takes 0.8 of the time on one core (as much wall time on two) and 0.8 of the
-# memory at 1024 x 1, the same time and 0.7 of the memory at 65536 x 1. Where a force is expensive
-# (the posterior ramp in 31 dimensions) it would take 1.17 of the time: there the pieces are kept.
+# So many coordinates in the whole batch: XLA:CPU compiles a loop that touches less than 1024 bytes
+# as one function, which complex numbers or a look into an array would prevent.
 
 TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # In narrow batches on a CPU the paths are taken through a chunk of substeps at most so many numbers
@@ -105,3 +101,15 @@ def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
     )
     path = dataclasses.replace(path, shape=shape)
     return jax.tree.map(longer, y0), dataclasses.replace(noise, path=path)
+
+
+SINGLE_KERNEL, KERNEL = 8, 2
+# On a GPU so many substeps are written out one after the other, their noise with them, for the
+# compiler to put into as few kernels as it can: the first where a path has one coordinate.
+
+
+def written_out(block: int, position: PyTree[Array]) -> int:
+    """How many substeps are written out, a power of two that divides the block; 1 for none."""
+    if jax.default_backend() == "cpu":
+        return 1
+    return math.gcd(block, SINGLE_KERNEL if coordinates(position) == 1 else KERNEL)

@@ -7,6 +7,7 @@ UnsafeBrownianPath refuses reverse mode. On a fixed grid neither is needed.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import ClassVar
 
 import diffrax as dfx
@@ -72,6 +73,7 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
     sharding: NamedSharding | None = eqx.field(static=True, default=None)  # of the batch axis
     antithetic: bool = eqx.field(static=True, default=False)  # whether neighbors are opposite
     even: bool = eqx.field(static=True, default=False)  # whether blocks start at even steps
+    particles: Array | None = None  # (batch,), whose noise each path takes; None for its own
     levy_area: ClassVar[type] = dfx.BrownianIncrement
 
     @property
@@ -82,38 +84,74 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
     def t1(self):
         return jnp.inf
 
+    def counter(self, first):
+        """The number of the first normal of local step `first`."""
+        return jnp.asarray(first + self.first_step).astype(jnp.uint32) * np.uint32(self.draws)
+
+    def starts_even(self, count: int) -> bool:
+        """Whether pieces of `count` steps are known to begin with the first normal of a pair.
+
+        An odd start needs one pair more; with two normals per step there is none.
+        """
+        return self.draws % 2 == 0 or (self.even and count % 2 == 0)
+
     def drawn(self, first, count: int) -> Pairs:
         """The normals of `count` steps from local step `first`, for a loop over them."""
-        counter = jnp.asarray(first + self.first_step).astype(jnp.uint32) * np.uint32(self.draws)
-        numbers = count * self.draws
-        # An odd start needs one pair more; with two normals per step there is none.
-        even = self.draws % 2 == 0 or (self.even and count % 2 == 0)
-        pairs = numbers // 2 if even else numbers // 2 + 1
+        counter, numbers = self.counter(first), count * self.draws
+        pairs = numbers // 2 if self.starts_even(count) else numbers // 2 + 1
         rows = (counter >> np.uint32(1)) + jax.lax.iota(jnp.uint32, pairs)
         leaves, structure = jax.tree.flatten(self.shape)
         values = [self.leaf(place, leaf, rows) for place, leaf in enumerate(leaves)]
         odd = (counter & np.uint32(1)).astype(jnp.int32)
         return Pairs(structure.unflatten(values), odd, self.draws, self.shape)
 
+    def few(self, first, count: int) -> list[tuple]:
+        """The normals of `count` steps from local step `first`: for each a tuple of pytrees.
+
+        Each pair is an expression of its own, for a compiler that computes several steps in one
+        kernel and need not keep any of them.
+        """
+        counter, even = self.counter(first), self.starts_even(count)
+        pair, odd = counter >> np.uint32(1), (counter & np.uint32(1)) == 1
+        leaves, structure = jax.tree.flatten(self.shape)
+        halves = []
+        for j in range((count * self.draws + 1) // 2 if even else count * self.draws // 2 + 1):
+            values = [self.leaf(n, leaf, pair + np.uint32(j)) for n, leaf in enumerate(leaves)]
+            for half in (jnp.real, jnp.imag):
+                numbers = [
+                    half(z).astype(leaf.dtype) for z, leaf in zip(values, leaves, strict=True)
+                ]
+                halves.append(structure.unflatten(numbers))
+        if not even:
+            later = lambda a, b: jnp.where(odd, b, a)
+            halves = [jax.tree.map(later, a, b) for a, b in itertools.pairwise(halves)]
+        return [tuple(halves[self.draws * i :][: self.draws]) for i in range(count)]
+
     def leaf(self, place: int, leaf, rows):
-        """Pairs `(rows, *leaf.shape)` for every particle and coordinate of one leaf."""
+        """Pairs `(*rows.shape, *leaf.shape)` for every particle and coordinate of one leaf."""
         size = int(np.prod(leaf.shape[1:], dtype=np.int64))
-        start = jnp.asarray(self.first_particle, jnp.uint32) * np.uint32(size)
-        index = start + jax.lax.iota(jnp.uint32, leaf.shape[0] * size).reshape(leaf.shape)
+        if self.particles is None:
+            start = jnp.asarray(self.first_particle, jnp.uint32) * np.uint32(size)
+            index = start + jax.lax.iota(jnp.uint32, leaf.shape[0] * size).reshape(leaf.shape)
+        else:
+            coordinate = jax.lax.iota(jnp.uint32, size).reshape(leaf.shape[1:])
+            paths = self.particles.reshape(-1, *(1,) * coordinate.ndim)
+            index = paths * np.uint32(size) + coordinate
         path = None
         if self.antithetic:  # the paths 2j and 2j + 1 take the normals of path j
             path = index // np.uint32(size)
             index = (path >> np.uint32(1)) * np.uint32(size) + index % np.uint32(size)
         # Leaves get streams of their own through the key, which leaves the counters whole.
         words = (self.words[0], self.words[1] + np.uint32(place))
-        rows = rows.reshape(rows.shape + (1,) * index.ndim)
+        rows = rows.reshape(rows.shape + (1,) * index.ndim) if rows.ndim else rows
         values = normal_pair(words, index, rows, self.noise_dtype)
         if path is not None:
             values = jnp.where(path & np.uint32(1), -values, values)
         if self.sharding is None:
             return values
         # Each device draws what its own paths take.
-        along = NamedSharding(self.sharding.mesh, PartitionSpec(None, *self.sharding.spec))
+        no_axes = (None,) * (values.ndim - len(leaf.shape))
+        along = NamedSharding(self.sharding.mesh, PartitionSpec(*no_axes, *self.sharding.spec))
         return jax.lax.with_sharding_constraint(values, along)
 
     def share(self, part, parts: int) -> GridBrownianPath:
@@ -123,6 +161,9 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         )
         shape = jax.tree.map(least, self.shape)
         count = jax.tree.leaves(shape)[0].shape[0]
+        if self.particles is not None:
+            own = jax.lax.dynamic_slice_in_dim(self.particles, part * count, count)
+            return dataclasses.replace(self, shape=shape, particles=own)
         return dataclasses.replace(
             self, shape=shape, first_particle=self.first_particle + part * count
         )

@@ -54,6 +54,7 @@ class QUICSORT(AbstractSplitting):
     path: Literal["grid", "tree"] = eqx.field(static=True, default="grid")
     block: int | None = eqx.field(static=True, default=None)
     record: bool = eqx.field(static=True, default=False)
+    told: bool = eqx.field(static=True, default=False)  # never: it is watched at any rate
     # diffrax's own solver state (coefficients of the step), filled in for the time of a step.
     prepared: Any = None
     draws: ClassVar[int] = 3
@@ -83,18 +84,18 @@ class QUICSORT(AbstractSplitting):
         prepared = solver(h).init(inner, jnp.zeros_like(h), h, start, None)
         return first, None, energy, None, prepared
 
-    def advanced(self, drift, noise, y0, solver_state):
+    def advanced(self, drift, noise, y0, solver_state, watch=True):
         *state, prepared = solver_state
         ready = dataclasses.replace(self, prepared=prepared)
-        y1, path, state = AbstractSplitting.advanced(ready, drift, noise, y0, tuple(state))
+        y1, path, state = AbstractSplitting.advanced(ready, drift, noise, y0, tuple(state), watch)
         return y1, path, (*state, prepared)
 
-    def run_block(self, drift, noise, first, carry, ledger):
+    def run_block(self, drift, noise, first, carry, ledger, watch):
         path = noise.path
         if self.path == "tree":
             path = TreePath(path.words, path.shape, drift.table.steps)
         noise = dataclasses.replace(noise, path=Numbered(path, path.shape))
-        return AbstractSplitting.run_block(self, drift, noise, first, carry, ledger)
+        return AbstractSplitting.run_block(self, drift, noise, first, carry, ledger, watch)
 
     def substep(self, drift, carry, at, normals):
         *normals, index = normals

@@ -7,8 +7,7 @@ entry that it makes in the ledger.
 
 import abc
 import dataclasses
-import functools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import diffrax as dfx
 import equinox as eqx
@@ -18,33 +17,11 @@ from jaxtyping import Array, PyTree
 
 from .._tree import per_sample_sum
 from ..ledger import Ledger
-from .carry import (
-    Carry,
-    Entry,
-    balance,
-    balanced,
-    brief,
-    frozen,
-    kinetic,
-    nothing,
-    on_brief,
-    posted,
-    recalled,
-)
-from .layout import TINY, chunk_size, coordinates, is_narrow, tiled, tiles_of
-from .packing import paired_scan
+from .block import Block, Substep
+from .carry import Carry, Entry, kinetic
+from .reverse import retraced
 from .terms import DriftTerm, NoiseTerm, unwrapped
 from .timetable import Coefficients
-
-
-class Substep(eqx.Module):
-    """What one substep reads from the timetable."""
-
-    now: Array  # the control while it lasts
-    next: Array  # the control the potential switches to at its end
-    kick: Array  # the control of the kick at its end
-    bath: Coefficients
-    inverse_mass_next: PyTree[Array] | None
 
 
 class Snapshots(dfx.AbstractLocalInterpolation):
@@ -66,11 +43,13 @@ class AbstractSplitting(dfx.AbstractItoSolver):
     """Base of the splitting integrators.
 
     `block`: substeps per diffrax step. `record`: keep every substep of the block, for snapshots.
+    `told`: reverse mode learns from the end of the run which paths diverge (`reverse.py`).
     `draws`: standard normals that one substep takes per coordinate, 1 or 2.
     """
 
     block: eqx.AbstractVar[int | None]
     record: eqx.AbstractVar[bool]
+    told: eqx.AbstractVar[bool]
     draws: eqx.AbstractClassVar[int]
     ou_fraction: eqx.AbstractClassVar[float]
     term_structure: ClassVar = dfx.MultiTerm[tuple[DriftTerm, NoiseTerm]]
@@ -102,6 +81,9 @@ class AbstractSplitting(dfx.AbstractItoSolver):
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         del args, made_jump
+        if self.told and not self.record:
+            y1, state = retraced((*unwrapped(terms), y0, solver_state), self)
+            return y1, None, dict(path=y1), state, dfx.RESULTS.successful
         y1, path, state = eqx.filter_checkpoint(self.advanced)(*unwrapped(terms), y0, solver_state)
         if self.record:
             dense = dict(path=jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, path))
@@ -109,101 +91,20 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             dense = dict(path=y1)
         return y1, None, dense, state, dfx.RESULTS.successful
 
-    def advanced(self, drift: DriftTerm, noise: NoiseTerm, y0, solver_state):
+    def advanced(self, drift: DriftTerm, noise: NoiseTerm, y0, solver_state, watch: bool = True):
         """One block: y1, the states on the way where they are recorded, the next solver state."""
         first, gradient, potential_energy, drive = solver_state
         position, momentum, ledger = y0
         carry = Carry(
             position, momentum, gradient, potential_energy, drive, ledger.energy, ledger.alive
         )
-        carry, ledger, path = self.run_block(drift, noise, first, carry, ledger)
+        carry, ledger, path = self.run_block(drift, noise, first, carry, ledger, watch)
         state = (first + self.block, carry.gradient, carry.potential_energy, carry.drive)
         return (carry.position, carry.momentum, ledger), path, state
 
-    def run_block(self, drift: DriftTerm, noise: NoiseTerm, first, carry: Carry, ledger: Ledger):
-        """`block` substeps from local step `first`."""
-        table, k = drift.table, self.block
-        assert k is not None  # `solve` has chosen one
-        piece = lambda leaf, n, at=0: jax.lax.dynamic_slice_in_dim(leaf, first + at, n)
-        masses, (switch, kick) = table.inverse_masses, drift.controls
-        bath = jax.tree.map(lambda x: piece(x, k), table.bath) if table.scheduled else None
-        rows = Substep(
-            piece(switch, k, 1),
-            piece(switch, k, 2),
-            piece(kick, k, 1),
-            bath,  # pyright: ignore[reportArgumentType]  # None: filled in by `advance`
-            None if masses is None else jax.tree.map(lambda x: piece(x, k, 2), masses),
-        )
-
-        narrow = self.record or is_narrow(len(carry.energy))
-
-        def advance(normals_of, state, x):
-            carry, total = state
-            which, at = x
-            if at.bath is None:
-                at = dataclasses.replace(at, bath=table.bath)
-            new, entry = self.substep(drift, carry, at, normals_of(which))
-            if table.scheduled:
-                entry = dataclasses.replace(entry, bath_entropy=at.bath.beta * entry.heat)
-            carry, entry = frozen(new, entry, carry)
-            passed = (carry.position, carry.momentum, *balance(carry))
-            if narrow:
-                return (carry, total), (entry, passed if self.record else None)
-            return (carry, jax.tree.map(jnp.add, total, entry)), None
-
-        single, cpu = coordinates(carry.position) == 1, jax.default_backend() == "cpu"
-        tiny = len(carry.energy) * coordinates(carry.position) <= TINY
-        pairs = single and narrow and not tiny and not self.record and cpu
-        scan = paired_scan if pairs else jax.lax.scan
-        short = single and not tiny and not self.record and cpu and not table.scheduled
-        mass = table.bath.inverse_mass
-
-        def over(drawn, start, rows):
-            """The carry after a chunk, the sum of its entries, and what it passed if recorded."""
-            which, normals_of = jnp.arange(size), drawn.at
-            if tiny:  # rows that the loop goes through, not an array that each step looks into
-                which, normals_of = jax.vmap(drawn.at)(which), lambda normals: normals
-            step = functools.partial(advance, normals_of)
-            if short:
-                step = on_brief(step, mass)
-            if single or tiny:  # reverse mode computes a substep again, and keeps no pieces
-                saveable = jax.checkpoint_policies.dots_saveable
-                step = jax.checkpoint(step, policy=saveable, prevent_cse=False)
-            total: Any = None if narrow else nothing(start, table)
-            state: Any = (brief(start) if short else start, total)
-            out: Any
-            (end, total), out = scan(step, state, (which, rows))
-            if narrow:
-                total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), out[0])
-            if short:
-                end = balanced(start, recalled(end, mass), total, mass)
-            return end, total, out
-
-        def chunk(state, x):
-            carry, ledger = state
-            start, rows = x
-            path: Any = None
-            tiles = 1 if self.record else tiles_of(carry.position, noise.path)
-            if tiles > 1 and len(carry.energy) % tiles == 0:
-                drawn = lambda i: noise.path.share(i, tiles).drawn(start, size)
-                carry, total = tiled(lambda c, i: over(drawn(i), c, rows)[:2], tiles, carry)
-            else:
-                carry, total, out = over(noise.path.drawn(start, size), carry, rows)
-                if self.record:
-                    entries, (x, p, *now) = out
-                    sums = jax.tree.map(lambda leaf: jnp.cumsum(leaf, axis=0), entries)
-                    path = (x, p, posted(ledger, sums, table, *now))
-            return (carry, posted(ledger, total, table, *balance(carry))), path
-
-        size = chunk_size(k, noise.path)
-        if size == k:
-            (carry, ledger), path = chunk((carry, ledger), (first, rows))
-            return carry, ledger, path
-        rows = jax.tree.map(lambda leaf: leaf.reshape(k // size, size, *leaf.shape[1:]), rows)
-        starts = first + size * jnp.arange(k // size)
-        (carry, ledger), path = jax.lax.scan(chunk, (carry, ledger), (starts, rows))
-        path = jax.tree.map(lambda leaf: leaf.reshape(k, *leaf.shape[2:]), path)
-        return carry, ledger, path
+    def run_block(self, drift, noise, first, carry: Carry, ledger: Ledger, watch: bool):
+        """`block` substeps from local step `first`: carry, ledger, what was passed on the way."""
+        return Block(self, drift, noise, watch).through(first, carry, ledger)
 
 
 def kicked(carry_momentum, gradient, drive, bath: Coefficients, half):
@@ -282,6 +183,7 @@ class BAOAB(AbstractSplitting):
 
     block: int | None = eqx.field(static=True, default=None)
     record: bool = eqx.field(static=True, default=False)
+    told: bool = eqx.field(static=True, default=False)
     draws: ClassVar[int] = 1
     ou_fraction: ClassVar[float] = 1.0
 
@@ -307,6 +209,7 @@ class OBABO(AbstractSplitting):
 
     block: int | None = eqx.field(static=True, default=None)
     record: bool = eqx.field(static=True, default=False)
+    told: bool = eqx.field(static=True, default=False)
     draws: ClassVar[int] = 2
     ou_fraction: ClassVar[float] = 0.5
 

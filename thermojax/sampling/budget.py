@@ -78,7 +78,8 @@ def footprint(drift, noise, integrator, y0) -> tuple[int, float, float]:
         moved = dataclasses.replace(integrator, block=block).advanced
 
         def pulled(drift, y0, state):
-            return eqx.filter_vjp(lambda d, y, s: moved(d, noise, y, s), drift, y0, state)[1]
+            unwatched = lambda d, y, s: moved(d, noise, y, s, watch=False)
+            return eqx.filter_vjp(unwatched, drift, y0, state)[1]
 
         return size_of(eqx.filter_eval_shape(pulled, drift, y0, state))
 

@@ -47,12 +47,13 @@ def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
 
 def block_size(steps: int, stride: int | None = None) -> int:
     """Substeps per block: near sqrt(n), so that reverse mode keeps sqrt(n) states and as many
-    residuals. A divisor of `stride` where snapshots ask for it, of n where one is near."""
+    residuals. A divisor of `stride` where snapshots ask for it, of n where one is near; rather an
+    even one, since normals come in pairs."""
     root = math.sqrt(steps)
     if stride is not None and stride != steps:
         return min(divisors(stride), key=lambda k: abs(k - root))
     near = [k for k in range(1, steps + 1) if root / 1.6 <= k <= root * 1.6]
-    return min(near, key=lambda k: (steps % k != 0, abs(k - root)))
+    return min(near, key=lambda k: (steps % k != 0, k % 2, abs(k - root)))
 
 
 def divisors(n: int) -> list[int]:

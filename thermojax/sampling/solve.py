@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._tree import batch_of
-from ..dynamics import AbstractSplitting, DriftTerm, GridBrownianPath, NoiseTerm, evened
+from ..dynamics import QUICSORT, AbstractSplitting, DriftTerm, GridBrownianPath, NoiseTerm, evened
+from ..dynamics.reverse import announced, silent
 from .budget import fitting
 from .grid import block_size, divisors
 
@@ -53,8 +54,14 @@ def solve(
     steps = drift.table.steps
     dtype = drift.table.h.dtype
     batch = batch_of(y0[0])
-    y0, noise = evened(y0, noise)
+    # Reverse mode by checkpoints learns from the end which paths diverge. A survivor may lie on
+    # another device; QUICSORT, which differentiates its force, knows no other way than to watch.
+    reverse = adjoint is None or isinstance(adjoint, dfx.RecursiveCheckpointAdjoint)
+    told = reverse and noise.path.sharding is None and not isinstance(integrator, QUICSORT)
+    position, momentum, ledger = y0
+    y0, noise = evened((position, momentum, silent(ledger)), noise)
     given = lambda tree: jax.tree.map(lambda leaf: leaf[:batch], tree)
+    ended = lambda y: given(announced(y) if told else y)
     if steps >= 1 / float(jnp.finfo(dtype).eps):
         raise ValueError(
             f"{steps} steps cannot be counted in {dtype}: advance a chain in shorter pieces"
@@ -76,7 +83,8 @@ def solve(
     def look(t, y, args):
         # diffrax fills what is to come with infinity, which whole numbers do not have.
         exact = lambda x: x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(dtype)
-        return given(y) if observe is None else jax.tree.map(exact, observe(t, given(y)))
+        y = given((*y[:2], silent(y[2])))
+        return y if observe is None else jax.tree.map(exact, observe(t, y))
 
     for first, count, size in pieces:
         last = first + count * size
@@ -91,7 +99,7 @@ def solve(
                 subs.append(dfx.SubSaveAt(ts=ts, fn=look))
         solution = dfx.diffeqsolve(
             dfx.MultiTerm(drift, dataclasses.replace(noise, path=aligned(noise.path, first, size))),
-            dataclasses.replace(integrator, block=size, record=record),
+            dataclasses.replace(integrator, block=size, record=record, told=told),
             time(first),
             time(last),
             time(size),
@@ -107,8 +115,8 @@ def solve(
         y0 = jax.tree.map(lambda leaf: leaf[-1], solution.ys[0])
         saved += solution.ys[1:]
     if not saved:
-        return given(y0), None
-    return given(y0), jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *saved)
+        return ended(y0), None
+    return ended(y0), jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *saved)
 
 
 def aligned(path: GridBrownianPath, first: int, size: int) -> GridBrownianPath:

@@ -1,0 +1,86 @@
+"""The derivative of a block: where paths that diverge have none.
+
+A frozen path must not put NaN into the gradient of the others. A watch in every substep would see
+to that, at half of the cost of reverse mode. But reverse mode begins at the end, where it is known
+which paths are still alive: `announced` sends that back, in place of the derivative of the flag,
+which is zero. A block then takes a survivor's state and noise in place of those of a path that is
+to diverge, needs no watch, and returns no derivative for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ..ledger import Ledger
+
+
+@jax.custom_vjp
+def announced(y: tuple) -> tuple:
+    """y at the end of a run; the derivative of `alive` is 1 where the path has diverged."""
+    return y
+
+
+def _sent(alive, cotangents):
+    # Of all of y: JAX asks for no derivative of a flag that nobody has used.
+    position, momentum, ledger = cotangents
+    news = (alive <= 0).astype(alive.dtype)
+    return ((position, momentum, dataclasses.replace(ledger, alive=news)),)
+
+
+announced.defvjp(lambda y: (y, y[2].alive), _sent)
+
+
+def silent(ledger: Ledger) -> Ledger:
+    """The ledger; nothing comes back through `alive`."""
+    return dataclasses.replace(ledger, alive=jax.lax.stop_gradient(ledger.alive))
+
+
+@eqx.filter_custom_vjp
+def retraced(block, integrator):
+    """`integrator.advanced(*block)` without its record: the next y and solver state."""
+    y1, _, state = integrator.advanced(*block)
+    return y1, state
+
+
+@retraced.def_fwd
+def _forward(perturbed, block, integrator):
+    del perturbed
+    return retraced.fn(block, integrator), None
+
+
+@retraced.def_bwd
+def _reverse(residuals, cotangents, perturbed, block, integrator):
+    del residuals
+    doomed = cotangents[0][2].alive
+    assert doomed is not None, "the end of the run was not announced"
+    diverged, survivor = doomed != 0, jnp.argmin(doomed != 0)
+
+    def along(x):
+        return diverged.reshape(diverged.shape + (1,) * (x.ndim - 1))
+
+    drift, noise, *states = block
+    # What is no array of the batch is the number of the first step.
+    others = lambda x: jnp.where(along(x), x[survivor], x) if x.ndim else x
+    states = jax.tree.map(others, states)
+    paths = jnp.where(diverged, survivor, jnp.arange(len(diverged))).astype(jnp.uint32)
+    noise = dataclasses.replace(noise, path=dataclasses.replace(noise.path, particles=paths))
+    trained, rest = eqx.partition((drift, *states), (perturbed[0], *perturbed[2:]))
+    wanted = jax.tree.map(lambda g: g is not None, cotangents, is_leaf=lambda g: g is None)
+
+    def moved(trained):
+        drift, *states = eqx.combine(trained, rest)
+        y1, _, state = integrator.advanced(drift, noise, *states, watch=False)
+        return eqx.filter((y1, state), wanted)
+
+    _, pull = jax.vjp(moved, trained)
+    ((of_drift, of_y, of_state),) = pull(
+        jax.tree.map(lambda g: jnp.where(along(g), 0, g), cotangents)
+    )
+    # On to the block before.
+    of_y = eqx.tree_at(lambda y: y[2].alive, of_y, doomed, is_leaf=lambda x: x is None)
+    nothing = lambda x, train: jnp.zeros_like(x) if train else None
+    return of_drift, jax.tree.map(nothing, block[1], perturbed[1]), of_y, of_state
