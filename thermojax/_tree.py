@@ -21,6 +21,15 @@ def total(x):
     return jnp.sum(x)
 
 
+def product(matrix, x):
+    """Matrix times vector in full precision.
+
+    A GPU rounds float32 factors to ten bits unless told: measured on an H100, 4e-4 of the largest
+    force of a logistic posterior. In full precision a step of 4096 x 31 takes 1.3 of the time.
+    """
+    return jnp.matmul(matrix, x, precision=jax.lax.Precision.HIGHEST)
+
+
 def per_sample_sum(tree):
     """Sum over all leaves and all axes but the first: (batch, ...) -> (batch,)."""
     return functools.reduce(jnp.add, (jax.vmap(total)(leaf) for leaf in jax.tree.leaves(tree)))

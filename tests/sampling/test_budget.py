@@ -9,7 +9,7 @@ import pytest
 import thermojax as tj
 from thermojax.sampling.budget import passes
 
-KEY, STEPS = jax.random.key(0), 144
+KEY, STEPS, FEW = jax.random.key(0), 2500, 144
 START = jnp.linspace(-1, 1, 256 * 4).reshape(256, 4)
 LINE = jnp.linspace(-1, 1, 1024)[:, None]  # taken through the steps in two parts
 
@@ -52,7 +52,7 @@ def test_fewer_checkpoints_take_more_passes():
 
 def test_budgets_that_cannot_be_kept_are_refused():
     system = tj.Underdamped(tj.DoubleWell(2.0), tj.Linear(0.0, 1.0, 3.0), tj.Bath())
-    run = lambda **options: tj.simulate(system, KEY, time_steps=STEPS, initial=START[:2], **options)
+    run = lambda **options: tj.simulate(system, KEY, time_steps=FEW, initial=START[:2], **options)
     with pytest.raises(ValueError, match="memory = 100: the gradient of this run needs at least"):
         run(memory=100)
     with pytest.raises(ValueError, match=r"memory = 0\.5: expected a positive number of bytes"):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._component import Numbers, floating, known, positive, require
-from .._tree import total
+from .._tree import product, total
 from .base import AbstractPotential
 
 LOG_2PI = math.log(2 * math.pi)
@@ -56,7 +56,8 @@ class Harmonic(AbstractPotential):
     def energy(self, x, control):
         stiffness, center = self.parts(control)
         y = x - center
-        return 0.5 * total(y * (stiffness @ y if jnp.ndim(stiffness) == 2 else stiffness * y))
+        matrix = jnp.ndim(stiffness) == 2
+        return 0.5 * total(y * (product(stiffness, y) if matrix else stiffness * y))
 
     def template(self, control):
         stiffness, center = self.parts(control)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._component import Numbers, floating, known
+from .._tree import product
 from .base import AbstractPotential
 
 
@@ -71,7 +72,7 @@ class LogisticRegression(AbstractPotential):
         self.signed_features = (2 * labels.astype(features.dtype) - 1)[:, None] * features
 
     def energy(self, x, control):
-        return jnp.sum(softplus(-(self.signed_features @ x)))
+        return jnp.sum(softplus(-product(self.signed_features, x)))
 
     def template(self, control):
         return jnp.zeros_like(self.signed_features[0])

@@ -1,25 +1,28 @@
 """Reverse mode within a budget of memory: how long a block, and how many checkpoints.
 
-With blocks of k substeps and c checkpoints, reverse mode keeps c states and the residuals of k
-substeps. Fewer checkpoints than blocks cost further passes over the run (Griewank, Walther, ACM
-TOMS 26, 19 (2000)); blocks near sqrt(n) need least.
+With blocks of k substeps and a checkpoint for each, reverse mode keeps, of n / k blocks, what their
+derivative reads, and the residuals of k substeps: least near k = sqrt(n). Fewer checkpoints than
+blocks hold whole states, and cost further passes over the run (Griewank, Walther, ACM TOMS 26, 19
+(2000)).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffrax as dfx
 import equinox as eqx
 import jax
 
-from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm, tiles_of
+from ..dynamics import QUICSORT, AbstractSplitting, DriftTerm, NoiseTerm, tiles_of
 
 STATES = 5
-# States that are there besides the checkpoints: the one at hand, its derivative, and the copies
-# that XLA keeps of both between two blocks. Measured at 1024 x 1, where states are most of it.
+# States, and tables of controls, that are there besides the checkpoints: the one at hand, its
+# derivative, and the copies that XLA keeps of both between two blocks. Measured at 1024 x 1, where
+# states are most of it, and at 256 x 4; so are the two parts of a batch, of those it is cut into,
+# whose residuals are there.
 
 
 def fitting(
@@ -35,16 +38,20 @@ def fitting(
 
     **Raises:** ValueError where no choice fits, with the least that does.
     """
-    state, residual, fixed = footprint(drift, noise, integrator, y0)
+    need = footprint(drift, noise, integrator, y0)
     fits = []
     for block in blocks:
         count = math.ceil(steps / block)
-        checkpoints = min(count, int((memory - fixed - block * residual) // state))
+        checkpoints = count
+        if need.all_blocks(count, block) > memory:
+            left = memory - need.some_blocks(0, block)
+            checkpoints = min(count - 1, int(left // need.state))
         if checkpoints >= 1:
             cost = passes(count, checkpoints), abs(block - math.sqrt(steps))
             fits.append((cost, block, checkpoints))
     if not fits:
-        least = fixed + min(blocks) * residual + state
+        some = [need.some_blocks(1, block) for block in blocks]
+        least = min(some + [need.all_blocks(math.ceil(steps / k), k) for k in blocks])
         raise ValueError(
             f"memory = {memory}: the gradient of this run needs at least {math.ceil(least)} bytes; "
             "allow more, or take a smaller batch"
@@ -61,14 +68,37 @@ def passes(count: int, checkpoints: int) -> int:
     return r
 
 
-def footprint(drift, noise, integrator, y0) -> tuple[int, float, float]:
-    """Bytes of one state, of the residuals of one substep, and of what is there at any rate."""
+class Footprint(NamedTuple):
+    """Bytes."""
+
+    state: int
+    read: int  # of a state, by the derivative of the block that begins with it
+    residual: float  # of one substep
+    fixed: float  # there at any rate
+
+    def all_blocks(self, count: int, block: int) -> float:
+        """With a checkpoint for each of `count` blocks of so many substeps."""
+        moving = self.state + (STATES + count) * self.read
+        return self.fixed + moving + block * self.residual
+
+    def some_blocks(self, checkpoints: int, block: int) -> float:
+        """With fewer checkpoints than blocks."""
+        return self.fixed + (STATES + checkpoints) * self.state + block * self.residual
+
+
+def footprint(drift, noise, integrator, y0) -> Footprint:
+    """What reverse mode keeps."""
 
     def begun(y0):
         return integrator.init(dfx.MultiTerm(drift, noise), drift.table.h * 0, None, y0, None)
 
-    whole = size_of((y0, eqx.filter_eval_shape(begun, y0)))
-    if (tiles := tiles_of(y0[0], noise.path)) > 1:  # the pieces of one are there at a time
+    begin = eqx.filter_eval_shape(begun, y0)
+    whole = size_of((y0, begin))
+    _, gradient, _, drive, *_ = begin
+    read = size_of((*y0[:2], gradient, drive))
+    if noise.path.sharding is not None or isinstance(integrator, QUICSORT):  # watched
+        read = whole
+    if (tiles := tiles_of(y0[0], noise.path)) > 1:
         noise = dataclasses.replace(noise, path=noise.path.share(0, tiles))
         y0 = jax.tree.map(lambda leaf: leaf[: len(leaf) // tiles], y0)
     state = eqx.filter_eval_shape(begun, y0)
@@ -85,7 +115,8 @@ def footprint(drift, noise, integrator, y0) -> tuple[int, float, float]:
 
     one, two = kept(8), kept(16)
     residual = (two - one) / 8
-    return whole, residual, one - 8 * residual + size_of(drift.table) + STATES * whole
+    fixed = one - 8 * residual + STATES * size_of(drift.table)
+    return Footprint(whole, read, residual * min(tiles, 2), fixed)
 
 
 def size_of(tree: Any) -> int:
