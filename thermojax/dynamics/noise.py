@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import ClassVar
 
 import diffrax as dfx
@@ -32,7 +33,7 @@ class Rows(eqx.Module):
 
 
 class Pairs(eqx.Module):
-    """Normals of some steps, two by two as complex numbers on the leading axis of every leaf.
+    """Normals of some steps, two by two as complex numbers, each leaf `(pairs, numbers)`.
 
     Drawn for many steps at once and picked inside of the loop over them, because a loop is the only
     place where XLA's CPU backend is sure to keep them instead of computing them again for
@@ -51,7 +52,8 @@ class Pairs(eqx.Module):
     def number(self, counter):
         def one(values, leaf):
             pair = jax.lax.dynamic_index_in_dim(values, counter >> 1, keepdims=False)
-            return jnp.where(counter & 1, pair.imag, pair.real).astype(leaf.dtype)
+            half = jnp.where(counter & 1, pair.imag, pair.real)
+            return half.astype(leaf.dtype).reshape(leaf.shape)
 
         return jax.tree.map(one, self.values, self.shape)
 
@@ -118,9 +120,8 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         for j in range((count * self.draws + 1) // 2 if even else count * self.draws // 2 + 1):
             values = [self.leaf(n, leaf, pair + np.uint32(j)) for n, leaf in enumerate(leaves)]
             for half in (jnp.real, jnp.imag):
-                numbers = [
-                    half(z).astype(leaf.dtype) for z, leaf in zip(values, leaves, strict=True)
-                ]
+                each = zip(values, leaves, strict=True)
+                numbers = [half(z).astype(x.dtype).reshape(x.shape) for z, x in each]
                 halves.append(structure.unflatten(numbers))
         if not even:
             later = lambda a, b: jnp.where(odd, b, a)
@@ -128,31 +129,31 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         return [tuple(halves[self.draws * i :][: self.draws]) for i in range(count)]
 
     def leaf(self, place: int, leaf, rows):
-        """Pairs `(*rows.shape, *leaf.shape)` for every particle and coordinate of one leaf."""
-        size = int(np.prod(leaf.shape[1:], dtype=np.int64))
+        """Pairs `(*rows.shape, leaf.size)` for every particle and coordinate of one leaf.
+
+        Flat, since a CPU's vectors take what is left of a row of coordinates one by one.
+        """
+        batch, size = leaf.shape[0], math.prod(leaf.shape[1:])
         if self.particles is None:
             start = jnp.asarray(self.first_particle, jnp.uint32) * np.uint32(size)
-            index = start + jax.lax.iota(jnp.uint32, leaf.shape[0] * size).reshape(leaf.shape)
+            index = start + jax.lax.iota(jnp.uint32, batch * size)
         else:
-            coordinate = jax.lax.iota(jnp.uint32, size).reshape(leaf.shape[1:])
-            paths = self.particles.reshape(-1, *(1,) * coordinate.ndim)
-            index = paths * np.uint32(size) + coordinate
+            coordinate = jax.lax.iota(jnp.uint32, size)
+            index = (self.particles[:, None] * np.uint32(size) + coordinate).reshape(-1)
         path = None
         if self.antithetic:  # the paths 2j and 2j + 1 take the normals of path j
             path = index // np.uint32(size)
             index = (path >> np.uint32(1)) * np.uint32(size) + index % np.uint32(size)
         # Leaves get streams of their own through the key, which leaves the counters whole.
         words = (self.words[0], self.words[1] + np.uint32(place))
-        rows = rows.reshape(rows.shape + (1,) * index.ndim) if rows.ndim else rows
-        values = normal_pair(words, index, rows, self.noise_dtype)
+        values = normal_pair(words, index, rows[..., None], self.noise_dtype)
         if path is not None:
             values = jnp.where(path & np.uint32(1), -values, values)
         if self.sharding is None:
             return values
         # Each device draws what its own paths take.
-        no_axes = (None,) * (values.ndim - len(leaf.shape))
-        along = NamedSharding(self.sharding.mesh, PartitionSpec(*no_axes, *self.sharding.spec))
-        return jax.lax.with_sharding_constraint(values, along)
+        spec = PartitionSpec(*(None,) * rows.ndim, *self.sharding.spec)
+        return jax.lax.with_sharding_constraint(values, NamedSharding(self.sharding.mesh, spec))
 
     def share(self, part, parts: int) -> GridBrownianPath:
         """The noise of one of so many equal shares of the batch."""
