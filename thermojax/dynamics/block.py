@@ -44,7 +44,7 @@ class Substep(eqx.Module):
     now: Array  # the control while it lasts
     next: Array  # the control the potential switches to at its end
     kick: Array  # the control of the kick at its end
-    bath: Coefficients | None  # None: those of the whole run
+    bath: Coefficients
     inverse_mass_next: PyTree[Array] | None
 
 
@@ -57,7 +57,8 @@ def rows_of(drift: DriftTerm, first, count: int) -> Substep:
         piece(switch, 1),
         piece(switch, 2),
         piece(kick, 1),
-        jax.tree.map(piece, table.bath) if table.scheduled else None,
+        # Filled in by `move` where it is one for the whole run.
+        jax.tree.map(piece, table.bath) if table.scheduled else None,  # pyright: ignore[reportArgumentType]
         None if masses is None else jax.tree.map(lambda x: piece(x, 2), masses),
     )
 
@@ -100,9 +101,8 @@ class Block(eqx.Module):
     def move(self, carry: Carry, at: Substep, normals) -> tuple[Carry, Entry]:
         """One substep."""
         table = self.drift.table
-        if at.bath is None:
+        if not table.scheduled:
             at = dataclasses.replace(at, bath=table.bath)
-        assert at.bath is not None
         new, entry = self.integrator.substep(self.drift, carry, at, normals)
         if table.scheduled:
             entry = dataclasses.replace(entry, bath_entropy=at.bath.beta * entry.heat)
