@@ -187,6 +187,9 @@ def test_a_path_that_diverges_in_a_later_piece_has_no_derivative_in_an_earlier_o
     step = 1e-5
     difference = (cost(1.0 + step)[0] - cost(1.0 - step)[0]) / (2 * step)
     np.testing.assert_allclose(gradient, difference, rtol=1e-5)
+    starts = starts[1:2]  # nobody survives
+    gradient, (_, wild) = jax.grad(cost, has_aux=True)(jnp.asarray(1.0))
+    assert wild.ledger.alive[0] == 0 and gradient == 0
 
 
 @pytest.mark.slow

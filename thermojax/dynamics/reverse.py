@@ -77,9 +77,10 @@ def _reverse(residuals, cotangents, perturbed, block, integrator):
         return eqx.filter((y1, state), wanted)
 
     _, pull = jax.vjp(moved, trained)
-    ((of_drift, of_y, of_state),) = pull(
-        jax.tree.map(lambda g: jnp.where(along(g), 0, g), cotangents)
-    )
+    (found,) = pull(jax.tree.map(lambda g: jnp.where(along(g), 0, g), cotangents))
+    # Where nobody survives there is nobody to take the place of the others.
+    lost = jnp.all(diverged)
+    of_drift, of_y, of_state = jax.tree.map(lambda g: jnp.where(lost, 0, g), found)
     # On to the block before.
     of_y = eqx.tree_at(lambda y: y[2].alive, of_y, doomed, is_leaf=lambda x: x is None)
     nothing = lambda x, train: jnp.zeros_like(x) if train else None
