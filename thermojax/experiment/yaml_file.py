@@ -58,13 +58,21 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, Place]]:
 
 def refuse_deep(text: str, file: Path) -> None:
     """UserError for nesting so deep that the parser, which recurses in C, would crash."""
-    depth = 0
-    for event in yaml.parse(text, Loader=Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            place = Place(file, event.start_mark.line + 1)
-            raise UserError(f"{place}: nested more than {DEEPEST} levels deep: expected a few")
+    depth, line = 0, 1
+    try:
+        for event in yaml.parse(text, Loader=Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            line = event.start_mark.line + 1
+            if depth > DEEPEST:
+                break
+    except yaml.YAMLError as error:
+        if "nesting depth" not in str(error):
+            raise
+        depth = DEEPEST + 1  # a newer parser looks far ahead, and finds it first
+    if depth > DEEPEST:
+        place = Place(file, line)
+        raise UserError(f"{place}: nested more than {DEEPEST} levels deep: expected a few")
 
 
 def read_text(file: Path) -> str:
