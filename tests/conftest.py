@@ -11,6 +11,7 @@ much again, but with both of them jaxlib 0.10.2 computes a wrong gradient of tj.
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 import jax
@@ -21,6 +22,11 @@ if not OPTIMIZED:
     jax.config.update("jax_disable_most_optimizations", True)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for other processes
 jax.config.update("jax_enable_x64", True)
+
+# A shell starts what runs in its background with Ctrl-C ignored, and children would inherit that,
+# those too that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Programs that runs under test compile are kept apart from the user's, and among all workers.
 if "THERMOJAX_CACHE" not in os.environ:
