@@ -1,7 +1,8 @@
 """Several BAOAB steps in one kernel: noise and motion written out elementwise, for XLA to fuse.
 
 What a GPU could do where the force of a coordinate depends on that coordinate alone. The engine
-draws a block's noise at once instead, which is faster on a CPU.
+writes out substeps on a GPU as well, but with the whole ledger, which XLA keeps in several kernels;
+on a CPU it draws the noise of many steps at once, which is faster there.
 """
 
 from __future__ import annotations

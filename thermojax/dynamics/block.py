@@ -31,7 +31,7 @@ from .terms import DriftTerm, NoiseTerm
 from .timetable import Coefficients
 
 # In reverse mode a substep is computed again, but for its matrix products: only what it starts from
-# is kept. Measured on two cores, a gradient then takes .66 of the time at 1024 x 1, .9 at 1024 x 8
+# is kept. Measured on two cores, a gradient then takes .94 of the time at 1024 x 1, .9 at 1024 x 8
 # and 256 x 64, .54 for the posterior ramp at 1024 x 31.
 again = functools.partial(
     jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False

@@ -16,7 +16,7 @@ import diffrax as dfx
 import equinox as eqx
 import jax
 
-from ..dynamics import QUICSORT, AbstractSplitting, DriftTerm, NoiseTerm, tiles_of
+from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm, tiles_of
 
 STATES = 5
 # States, and tables of controls, that are there besides the checkpoints: the one at hand, its
@@ -33,12 +33,15 @@ def fitting(
     integrator: AbstractSplitting,
     y0: tuple,
     blocks: list[int],
+    told: bool,
 ) -> tuple[int, int]:
     """The block, of `blocks`, and the number of checkpoints that cost least within `memory` bytes.
 
+    `told`: whether reverse mode goes without a watch for paths that diverge.
+
     **Raises:** ValueError where no choice fits, with the least that does.
     """
-    need = footprint(drift, noise, integrator, y0)
+    need = footprint(drift, noise, integrator, y0, told)
     fits = []
     for block in blocks:
         count = math.ceil(steps / block)
@@ -86,7 +89,7 @@ class Footprint(NamedTuple):
         return self.fixed + (STATES + checkpoints) * self.state + block * self.residual
 
 
-def footprint(drift, noise, integrator, y0) -> Footprint:
+def footprint(drift, noise, integrator, y0, told: bool) -> Footprint:
     """What reverse mode keeps."""
 
     def begun(y0):
@@ -95,9 +98,7 @@ def footprint(drift, noise, integrator, y0) -> Footprint:
     begin = eqx.filter_eval_shape(begun, y0)
     whole = size_of((y0, begin))
     _, gradient, _, drive, *_ = begin
-    read = size_of((*y0[:2], gradient, drive))
-    if noise.path.sharding is not None or isinstance(integrator, QUICSORT):  # watched
-        read = whole
+    read = size_of((*y0[:2], gradient, drive)) if told else whole
     if (tiles := tiles_of(y0[0], noise.path)) > 1:
         noise = dataclasses.replace(noise, path=noise.path.share(0, tiles))
         y0 = jax.tree.map(lambda leaf: leaf[: len(leaf) // tiles], y0)
@@ -108,8 +109,8 @@ def footprint(drift, noise, integrator, y0) -> Footprint:
         moved = dataclasses.replace(integrator, block=block).advanced
 
         def pulled(drift, y0, state):
-            unwatched = lambda d, y, s: moved(d, noise, y, s, watch=False)
-            return eqx.filter_vjp(unwatched, drift, y0, state)[1]
+            run = lambda d, y, s: moved(d, noise, y, s, watch=not told)
+            return eqx.filter_vjp(run, drift, y0, state)[1]
 
         return size_of(eqx.filter_eval_shape(pulled, drift, y0, state))
 

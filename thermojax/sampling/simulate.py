@@ -76,8 +76,8 @@ def simulate(
     **Returns:** a `tj.Result`, its arrays in the dtype of the positions.
 
     **Raises:** ValueError, in one sentence with the cure, for steps, starts, potentials or save
-    times that do not fit. A path that diverges raises nothing: it is frozen, counted, and has no
-    derivative.
+    times that do not fit. A path that diverges raises nothing: it is frozen, counted, and, by the
+    default adjoint without `sharding`, has no derivative.
 
     **Cost:** one gradient of the potential per step and path; differentiable in every array leaf
     of `system` at about 3-5 times that.

@@ -55,7 +55,7 @@ def solve(
     dtype = drift.table.h.dtype
     batch = batch_of(y0[0])
     # Reverse mode by checkpoints learns from the end which paths diverge. A survivor may lie on
-    # another device; QUICSORT, which differentiates its force, knows no other way than to watch.
+    # another device, and QUICSORT's noise need not be a function of the path's number: these watch.
     reverse = adjoint is None or isinstance(adjoint, dfx.RecursiveCheckpointAdjoint)
     told = reverse and noise.path.sharding is None and not isinstance(integrator, QUICSORT)
     position, momentum, ledger = y0
@@ -70,7 +70,8 @@ def solve(
     block, checkpoints = min(integrator.block or block_size(steps, stride or steps), steps), steps
     if memory is not None and adjoint is None:
         sizes = [block] if integrator.block else [block, *divisors(stride or steps)]
-        block, checkpoints = fitting(memory, steps, drift, noise, integrator, y0, sizes)
+        unwatched = told and (save_steps is None or stride is not None)
+        block, checkpoints = fitting(memory, steps, drift, noise, integrator, y0, sizes, unwatched)
     if stride is not None and stride % block:  # a block size that the caller insists on
         stride = None
     blocks, rest = divmod(steps, block)
