@@ -1,5 +1,8 @@
 """Every config that is shipped runs, at a reduced size, and says what its comment says."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +82,24 @@ def test_devices(tmp_path, capsys):
     config, rest = str(ROOT / "configs" / "double_well.yaml"), ["--out", str(tmp_path / "out")]
     assert main(["run", config, "devices=9999", *rest]) == 2
     assert "devices = 9999: expected 1 to " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+def test_cores_of_a_cpu_as_devices(tmp_path):
+    """In processes of their own: JAX counts its devices once. The numbers are the same."""
+    config, few = ROOT / "configs" / "double_well.yaml", ["dt=0.01", *MEASURED]
+
+    def works(devices):
+        out = tmp_path / str(devices)
+        command = [sys.executable, "-m", "thermojax", "run", config, "--out", out, "--device=cpu"]
+        done = subprocess.run(
+            [*map(str, command), *few, f"devices={devices}"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return [load(out)["linear"][name].value for name in ("work", "heat")]
+
+    np.testing.assert_allclose(works(2), works(1), rtol=1e-5)
 
 
 def test_gaussian_inference(tmp_path):

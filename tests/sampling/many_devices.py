@@ -8,7 +8,9 @@ Prints one JSON object. With a coordinator it is one of several processes that s
 import json
 import re
 import sys
+from typing import Any
 
+import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,6 +63,51 @@ def cost(values, key, sharding=None):
     return mean.value, mean.error
 
 
+def of_potential(potential, key, sharding):
+    """The same, for derivatives by the potential's own numbers."""
+    driven = system(values).replace(potential=potential)
+    result = tj.simulate(driven, key, time_steps=12, batch=32, sharding=sharding)
+    return result.mean(result.ledger.total_work).value
+
+
+class Quartic(tj.AbstractPotential):
+    strength: jax.Array
+
+    def energy(self, x, control):
+        return self.strength * jnp.sum(x**4) + control * jnp.sum(x)
+
+
+def survivors(strength, lost, sharding):
+    """The mean work where the first `lost` of 16 paths start too far out for the step."""
+    well = tj.Underdamped(Quartic(strength), tj.Linear(0.2, 0.6, 3.0), tj.Bath())
+    x = jnp.concatenate([jnp.full(lost, 50.0), jnp.linspace(-1.0, 1.0, 16 - lost)])[:, None]
+    start = tj.State(x, jnp.zeros_like(x))
+    result = tj.simulate(well, key, time_steps=30, initial=start, sharding=sharding)
+    return result.mean(result.ledger.total_work).value, result.diverged
+
+
+def along_the_way(value, sharding, **options: Any):
+    """A number that all snapshots make."""
+    ramp = tj.PiecewiseLinear(jnp.array([value, 0.7]), 1.0, 0.0, 1.0)
+    if "integrator" in options:
+        ramp = tj.Linear(0.0, value, 1.0)
+    driven = system(values).replace(protocol=ramp)
+    options = {"save": np.array([0.0, 0.25, 1.0]), **options}
+    result = tj.simulate(driven, key, time_steps=12, batch=32, sharding=sharding, **options)
+    assert result.saved is not None
+    state, ledger = result.saved.values
+    return jnp.mean(state.position**2) + jnp.mean(ledger.total_work)
+
+
+WAYS = {
+    "uneven snapshots": {},
+    "even snapshots": dict(save=4),
+    "direct": dict(adjoint=dfx.DirectAdjoint()),
+    "OBABO, little memory": dict(integrator=tj.OBABO(), save=4, memory=200_000),
+    "QUICSORT": dict(integrator=tj.QUICSORT()),
+}
+
+
 values, key = jnp.linspace(0.1, 0.9, 4), jax.random.key(1)
 sharding = tj.batch_sharding()
 loss = jax.jit(jax.value_and_grad(cost, has_aux=True), static_argnums=2)
@@ -80,9 +127,25 @@ if len(sys.argv) == 2:
     chain = tj.advance(system(values), chain, dt=0.1, steps=3, sharding=sharding)
     assert len(chain.position.sharding.device_set) == devices
     report["chain"] = np.asarray(chain.position).tolist()
+    for lost in (0, 3, 11):  # all paths of a device, of several
+        graded = jax.jit(jax.value_and_grad(survivors, has_aux=True), static_argnums=(1, 2))
+        (work, diverged), slope = graded(jnp.asarray(1.0), lost, sharding)
+        assert diverged == lost
+        report[f"{lost} lost"] = [float(work), float(slope)]
+    for way, options in WAYS.items() if devices <= 2 else ():
+        seen = jax.jit(lambda v, options=options: along_the_way(v, sharding, **options))
+        report[way] = [float(x) for x in jax.value_and_grad(seen)(jnp.asarray(0.4))]
+    forward = lambda v: along_the_way(v, sharding, adjoint=dfx.ForwardMode())
+    at = jnp.asarray(0.4), jnp.asarray(1.0)
+    report["forward mode"] = [
+        float(x) for x in jax.jit(lambda a, b: jax.jvp(forward, (a,), (b,)))(*at)
+    ]
     program = jax.jit(run, static_argnums=2).lower(values, key, sharding).compile().as_text() or ""
     report["loops"] = exchanges_in_loops(program)
     report["exchanges"] = exchanges(program)
+    of_all = jax.jit(jax.grad(of_potential), static_argnums=2)
+    backward = of_all.lower(system(values).potential, key, sharding).compile().as_text() or ""
+    report["potential loops"] = exchanges_in_loops(backward)
     backward = loss.lower(values, key, sharding).compile().as_text() or ""
     report["backward loops"] = exchanges_in_loops(backward)
     report["backward exchanges"] = exchanges(backward)

@@ -1,5 +1,7 @@
 """A gradient within a budget of memory."""
 
+from typing import Any
+
 import diffrax as dfx
 import jax
 import jax.numpy as jnp
@@ -52,9 +54,15 @@ def test_fewer_checkpoints_take_more_passes():
 
 def test_budgets_that_cannot_be_kept_are_refused():
     system = tj.Underdamped(tj.DoubleWell(2.0), tj.Linear(0.0, 1.0, 3.0), tj.Bath())
-    run = lambda **options: tj.simulate(system, KEY, time_steps=FEW, initial=START[:2], **options)
+
+    def run(**options: Any):
+        options = {"time_steps": FEW, **options}
+        return tj.simulate(system, KEY, initial=START[:2], **options)
+
     with pytest.raises(ValueError, match="memory = 100: the gradient of this run needs at least"):
         run(memory=100)
+    for steps in (1, 5):  # fewer than the budget looks at to learn what a substep keeps
+        assert run(memory=10**6, time_steps=steps).position.shape == (2, 4)
     with pytest.raises(ValueError, match=r"memory = 0\.5: expected a positive number of bytes"):
         run(memory=0.5)
     with pytest.raises(ValueError, match="leave out one of the two"):

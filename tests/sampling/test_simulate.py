@@ -169,6 +169,18 @@ def test_a_diverged_path_is_frozen_counted_and_keeps_out_of_means_and_gradients(
     observed = jax.grad(lambda values: cost(values, save=4))(protocol.values)
     np.testing.assert_allclose(observed, told, rtol=1e-4)
 
+    def on_the_way(values, **options):
+        """A cost that reads nothing of the end."""
+        out = run(tj.PiecewiseLinear(values, 9.0, 0.0, 1.0), state, save=4, **options)
+        assert out.saved is not None
+        seen, ledger = out.saved.values
+        return jnp.sum(ledger.alive[-1] * seen.position[1, :, 0])
+
+    told = jax.grad(on_the_way)(protocol.values)
+    watched = jax.grad(lambda v: on_the_way(v, adjoint=dfx.DirectAdjoint()))(protocol.values)
+    assert np.all(np.isfinite(told)) and np.any(np.asarray(told) != 0)
+    np.testing.assert_allclose(told, watched, rtol=1e-9)
+
 
 def test_a_path_that_diverges_in_a_later_piece_has_no_derivative_in_an_earlier_one():
     well = tj.Underdamped(Quartic(), tj.Constant(0.0), tj.Bath())

@@ -52,11 +52,11 @@ def rows_of(drift: DriftTerm, first, count: int) -> Substep:
     """Those of `count` substeps from local step `first`."""
     table = drift.table
     piece = lambda leaf, at=0: jax.lax.dynamic_slice_in_dim(leaf, first + at, count)
-    masses, (switch, kick) = table.inverse_masses, drift.controls
+    masses = table.inverse_masses
     return Substep(
-        piece(switch, 1),
-        piece(switch, 2),
-        piece(kick, 1),
+        piece(table.switch, 1),
+        piece(table.switch, 2),
+        piece(table.kick, 1),
         # Filled in by `move` where it is one for the whole run.
         jax.tree.map(piece, table.bath) if table.scheduled else None,  # pyright: ignore[reportArgumentType]
         None if masses is None else jax.tree.map(lambda x: piece(x, 2), masses),

@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 from jaxtyping import Array, PyTree
 
 from .random import normal_pair
@@ -147,13 +147,9 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         # Leaves get streams of their own through the key, which leaves the counters whole.
         words = (self.words[0], self.words[1] + np.uint32(place))
         values = normal_pair(words, index, rows[..., None], self.noise_dtype)
-        if path is not None:
-            values = jnp.where(path & np.uint32(1), -values, values)
-        if self.sharding is None:
+        if path is None:
             return values
-        # Each device draws what its own paths take.
-        spec = PartitionSpec(*(None,) * rows.ndim, *self.sharding.spec)
-        return jax.lax.with_sharding_constraint(values, NamedSharding(self.sharding.mesh, spec))
+        return jnp.where(path & np.uint32(1), -values, values)
 
     def share(self, part, parts: int) -> GridBrownianPath:
         """The noise of one of so many equal shares of the batch."""

@@ -45,7 +45,8 @@ class QUICSORT(AbstractSplitting):
     dt, for studies of convergence with `tj.simulate` in float64.
 
     **Raises:** ValueError for an overdamped system, a bath with schedules, a `path` that is not
-    one of the two; for "tree" also for float32, for `tj.advance`, and for more than 16,384 steps.
+    one of the two; for "tree" also for float32, for `tj.advance`, for `sharding`, and for more than
+    16,384 steps.
 
     Source: Foster, Lyons, Oberhauser, arXiv:2101.03446 (2021), definition 1.2 (SORT), as changed
     in `diffrax.QUICSORT` after UBU (Chada, Leimkuhler, Paulin, Whalley, arXiv:2311.05025 (2023)).
@@ -73,16 +74,21 @@ class QUICSORT(AbstractSplitting):
     def init(self, terms, t0, t1, y0, args):
         """The state of a splitting, and diffrax's coefficients, computed once per solve."""
         drift, noise = unwrapped(terms)
-        self.check(drift, noise)
-        position, _, _ = y0
-        first = jnp.round(t0).astype(int)
-        energy = batched_energy(drift.system.potential, position, drift.table.switch[first + 1])
+        sharding, (position, _, _) = noise.path.sharding, y0
+        first, *begun = AbstractSplitting.init(self, terms, t0, t1, y0, args)
+        drift = drift.own()
+        self.check(drift, sharding)
         h = drift.table.h
         sample = jax.tree.map(lambda x: x[0], position)
         inner = langevin_terms(drift.system, sample, lambda q, s: (q, s), None)
         start = clocked(sample, h), clocked(sample, h)
         prepared = solver(h).init(inner, jnp.zeros_like(h), h, start, None)
-        return first, None, energy, None, prepared
+        return first, *begun, prepared
+
+    def begun(self, drift, noise, first, position):
+        del noise
+        energy = batched_energy(drift.system.potential, position, drift.table.switch[first + 1])
+        return None, energy, None
 
     def advanced(self, drift, noise, y0, solver_state, watch=True):
         *state, prepared = solver_state
@@ -171,7 +177,7 @@ class QUICSORT(AbstractSplitting):
 
         return control
 
-    def check(self, drift: DriftTerm, noise) -> None:
+    def check(self, drift: DriftTerm, sharding) -> None:
         """Refuse what the method cannot do."""
         system, table = drift.system, drift.table
         if isinstance(system, Overdamped):
@@ -189,6 +195,11 @@ class QUICSORT(AbstractSplitting):
             return
         if table.start is not None:
             raise ValueError("path = 'tree' spans one run of tj.simulate: use path='grid' here")
+        if sharding is not None:
+            raise ValueError(
+                "path = 'tree' draws the noise of a whole batch: leave out sharding, or use "
+                "path='grid'"
+            )
         if table.h.dtype != jnp.float64:
             raise ValueError(
                 f"path = 'tree' loses its Levy areas in {table.h.dtype}: set jax_enable_x64 and "

@@ -16,22 +16,26 @@ import jax
 import jax.numpy as jnp
 
 from ..ledger import Ledger
+from .devices import BATCH, as_copy, by_device
 
 
 @jax.custom_vjp
-def announced(y: tuple) -> tuple:
-    """y at the end of a run; the derivative of `alive` is 1 where the path has diverged."""
-    return y
+def announced(y: tuple, passed):
+    """y at the end of a run, and what it passed; the derivative of `alive` is 1 where it diverged.
+
+    Both, since a cost may read nothing but the way.
+    """
+    return y, passed
 
 
 def _sent(alive, cotangents):
     # Of all of y: JAX asks for no derivative of a flag that nobody has used.
-    position, momentum, ledger = cotangents
+    (position, momentum, ledger), passed = cotangents
     news = (alive <= 0).astype(alive.dtype)
-    return ((position, momentum, dataclasses.replace(ledger, alive=news)),)
+    return (position, momentum, dataclasses.replace(ledger, alive=news)), passed
 
 
-announced.defvjp(lambda y: (y, y[2].alive), _sent)
+announced.defvjp(lambda y, passed: ((y, passed), y[2].alive), _sent)
 
 
 def silent(ledger: Ledger) -> Ledger:
@@ -41,8 +45,8 @@ def silent(ledger: Ledger) -> Ledger:
 
 @eqx.filter_custom_vjp
 def retraced(block, integrator):
-    """`integrator.advanced(*block)` without its record: the next y and solver state."""
-    y1, _, state = integrator.advanced(*block)
+    """The next y and solver state of `block` = (drift, noise, y, solver state)."""
+    y1, _, state = integrator.shared_out(*block)
     return y1, state
 
 
@@ -55,6 +59,23 @@ def _forward(perturbed, block, integrator):
 @retraced.def_bwd
 def _reverse(residuals, cotangents, perturbed, block, integrator):
     del residuals
+    drift, noise, *states = block
+    axes = BATCH, integrator.axes(states[1])
+    wanted = dataclasses.replace(perturbed[0], copies=False), *perturbed[2:]
+
+    def one(*own):
+        of_drift, *of_states = pulled(integrator, wanted, *own)
+        return as_copy(of_drift, drift), *of_states
+
+    of_drift, *of_states = by_device(
+        one, drift, noise, (*states, cotangents), (*axes, axes), (BATCH, *axes)
+    )
+    nothing = lambda x, train: jnp.zeros_like(x) if train else None
+    return of_drift, jax.tree.map(nothing, block[1], perturbed[1]), *of_states
+
+
+def pulled(integrator, perturbed, drift, noise, y0, solver_state, cotangents):
+    """The derivatives of a block by drift, y and solver state, given those by what follows it."""
     doomed = cotangents[0][2].alive
     assert doomed is not None, "the end of the run was not announced"
     diverged, survivor = doomed != 0, jnp.argmin(doomed != 0)
@@ -62,13 +83,13 @@ def _reverse(residuals, cotangents, perturbed, block, integrator):
     def along(x):
         return diverged.reshape(diverged.shape + (1,) * (x.ndim - 1))
 
-    drift, noise, *states = block
     # What is no array of the batch is the number of the first step.
     others = lambda x: jnp.where(along(x), x[survivor], x) if x.ndim else x
-    states = jax.tree.map(others, states)
-    paths = jnp.where(diverged, survivor, jnp.arange(len(diverged))).astype(jnp.uint32)
-    noise = dataclasses.replace(noise, path=dataclasses.replace(noise.path, particles=paths))
-    trained, rest = eqx.partition((drift, *states), (perturbed[0], *perturbed[2:]))
+    states = jax.tree.map(others, (y0, solver_state))
+    path, paths = noise.path, jnp.where(diverged, survivor, jnp.arange(len(diverged)))
+    paths = (path.first_particle + paths).astype(jnp.uint32)
+    noise = dataclasses.replace(noise, path=dataclasses.replace(path, particles=paths))
+    trained, rest = eqx.partition((drift, *states), perturbed)
     wanted = jax.tree.map(lambda g: g is not None, cotangents, is_leaf=lambda g: g is None)
 
     def moved(trained):
@@ -83,5 +104,4 @@ def _reverse(residuals, cotangents, perturbed, block, integrator):
     of_drift, of_y, of_state = jax.tree.map(lambda g: jnp.where(lost, 0, g), found)
     # On to the block before.
     of_y = eqx.tree_at(lambda y: y[2].alive, of_y, doomed, is_leaf=lambda x: x is None)
-    nothing = lambda x, train: jnp.zeros_like(x) if train else None
-    return of_drift, jax.tree.map(nothing, block[1], perturbed[1]), of_y, of_state
+    return of_drift, of_y, of_state

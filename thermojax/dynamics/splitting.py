@@ -19,6 +19,7 @@ from .._tree import per_sample_sum
 from ..ledger import Ledger
 from .block import Block, Substep
 from .carry import Carry, Entry, kinetic
+from .devices import BATCH, LATER_BATCH, WHOLE, by_device
 from .reverse import retraced
 from .terms import DriftTerm, NoiseTerm, unwrapped
 from .timetable import Coefficients
@@ -71,25 +72,41 @@ class AbstractSplitting(dfx.AbstractItoSolver):
 
     def init(self, terms, t0, t1, y0, args):
         """(step, gradient, potential energy, drive) at the first grid point."""
-        drift, _ = unwrapped(terms)
-        position, _, _ = y0
+        drift, noise = unwrapped(terms)
         first = jnp.round(t0).astype(int)
-        switch, kick = drift.controls
-        now, kick = switch[first + 1], kick[first]
+        begun = by_device(self.begun, drift, noise, (first, y0[0]), (WHOLE, BATCH), BATCH)
+        return first, *begun
+
+    def begun(self, drift: DriftTerm, noise: NoiseTerm, first, position):
+        """The gradient, the potential energy and the drive at grid point `first`."""
+        del noise
+        now, kick = drift.table.switch[first + 1], drift.table.kick[first]
         _, energy, gradient = drift.meet(position, now, now, kick)
-        return first, gradient, energy, drift.driven(position, kick)
+        return gradient, energy, drift.driven(position, kick)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         del args, made_jump
+        block = *unwrapped(terms), y0, solver_state
         if self.told and not self.record:
-            y1, state = retraced((*unwrapped(terms), y0, solver_state), self)
+            y1, state = retraced(block, self)
             return y1, None, dict(path=y1), state, dfx.RESULTS.successful
-        y1, path, state = eqx.filter_checkpoint(self.advanced)(*unwrapped(terms), y0, solver_state)
+        y1, path, state = eqx.filter_checkpoint(self.shared_out)(*block)
         if self.record:
             dense = dict(path=jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, path))
         else:
             dense = dict(path=y1)
         return y1, None, dense, state, dfx.RESULTS.successful
+
+    def axes(self, solver_state) -> tuple:
+        """Which axis of a solver state is the batch's: none of the number of the step."""
+        more = len(solver_state) - 4  # a subclass's own, the same for every path
+        return WHOLE, *(BATCH,) * 3, *(WHOLE,) * more
+
+    def shared_out(self, drift: DriftTerm, noise: NoiseTerm, y0, solver_state):
+        """`advanced`, each device with its share of the batch."""
+        axes = self.axes(solver_state)
+        out_axes = BATCH, LATER_BATCH, axes
+        return by_device(self.advanced, drift, noise, (y0, solver_state), (BATCH, axes), out_axes)
 
     def advanced(self, drift: DriftTerm, noise: NoiseTerm, y0, solver_state, watch: bool = True):
         """One block: y1, the states on the way where they are recorded, the next solver state."""

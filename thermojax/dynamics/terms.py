@@ -6,10 +6,12 @@ terms; our own read the same parts, but split the motion exactly and keep the le
 
 from __future__ import annotations
 
+import dataclasses
+
 import diffrax as dfx
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
 
 from .._tree import like_position
 from ..potential import batched_energy, batched_gradient
@@ -23,6 +25,12 @@ def unwrapped(terms) -> tuple[DriftTerm, NoiseTerm]:
     """The two terms, without the wrapper that diffrax puts around each."""
     drift, noise = (getattr(term, "term", term) for term in terms.terms)
     return drift, noise
+
+
+def on_arrays(function, tree):
+    """`function` of every array of a tree, the rest as it is."""
+    arrays, rest = eqx.partition(tree, eqx.is_array)
+    return eqx.combine(jax.tree.map(function, arrays), rest)
 
 
 def zeros(tree):
@@ -50,26 +58,14 @@ class DriftTerm(dfx.AbstractTerm):
 
     system: AbstractSystem
     table: Timetable
-    # The controls (switch, kick) of the table with a copy for every device, `(rows, devices, ...)`,
-    # else their derivatives would have to be summed over devices in every substep.
-    copies: tuple[Array, Array] | None = None
+    # Whether every array has a leading axis, with a copy for each device (`devices.py`).
+    copies: bool = eqx.field(static=True, default=False)
 
-    @property
-    def controls(self) -> tuple[Array, Array]:
-        return (self.table.switch, self.table.kick) if self.copies is None else self.copies
-
-    def own(self, function):
-        """`function(position, *controls)`, each device's paths reading their copy of the latter."""
-        if self.copies is None:
-            return function
-        devices = self.copies[0].shape[1]
-        fold = lambda leaf: leaf.reshape(devices, -1, *leaf.shape[1:])
-        flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])
-
-        def of_all(position, *controls):
-            return jax.tree.map(flat, jax.vmap(function)(jax.tree.map(fold, position), *controls))
-
-        return of_all
+    def own(self) -> DriftTerm:
+        """The first copy; on each device it is the only one."""
+        if not self.copies:
+            return self
+        return dataclasses.replace(on_arrays(lambda leaf: leaf[0], self), copies=False)
 
     def meet(self, position, old, new, kick):
         """U(x, old), U(x, new) and grad U(x, kick): all that a grid point needs.
@@ -77,19 +73,15 @@ class DriftTerm(dfx.AbstractTerm):
         Asked for together, since the compiler shares the potential's work at one x.
         """
         potential = self.system.potential
-
-        def all_three(position, old, new, kick):
-            before = batched_energy(potential, position, old)
-            after = batched_energy(potential, position, new)
-            return before, after, batched_gradient(potential, position, kick)
-
-        return self.own(all_three)(position, old, new, kick)
+        before = batched_energy(potential, position, old)
+        after = batched_energy(potential, position, new)
+        return before, after, batched_gradient(potential, position, kick)
 
     def driven(self, position, control):
         """The non-conservative force on the whole batch, None where there is none."""
         if self.system.drive is None:
             return None
-        return self.own(jax.vmap(self.system.drive, in_axes=(0, None)))(position, control)
+        return jax.vmap(self.system.drive, in_axes=(0, None))(position, control)
 
     def coefficients(self, i) -> Coefficients:
         """Those of step i."""
@@ -98,6 +90,8 @@ class DriftTerm(dfx.AbstractTerm):
         return jax.tree.map(lambda leaf: leaf[i], self.table.bath)
 
     def vf(self, t, y, args):
+        if self.copies:
+            return self.own().vf(t, y, args)
         position, momentum, ledger = y
         control = self.table.kick[jnp.clip(t, 0, self.table.steps).astype(int)]
         gradient = batched_gradient(self.system.potential, position, control)
@@ -114,7 +108,7 @@ class DriftTerm(dfx.AbstractTerm):
         return velocity, change, zeros(ledger)
 
     def contr(self, t0, t1, **kwargs):
-        return (t1 - t0) * self.table.h
+        return (t1 - t0) * self.own().table.h
 
     def prod(self, vf, control):
         return jax.tree.map(lambda leaf: leaf * jnp.asarray(control, leaf.dtype), vf)

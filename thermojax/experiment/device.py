@@ -1,9 +1,10 @@
-"""Where a run computes: on the CPU or a GPU."""
+"""Where a run computes: on the CPU or a GPU, and as how many devices the cores of a CPU count."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from .errors import UserError, nearest, one_line
 
@@ -29,7 +30,8 @@ def on_device(name: str | None) -> Iterator[None]:
             # Before its first use: JAX then leaves the memory of the GPU alone.
             jax.config.update("jax_platforms", "cpu")
         try:
-            device = jax.devices(name)[0]
+            # Not asked for a CPU, which is there: its cores can be counted until it is first used.
+            device = name if name == "cpu" else jax.devices(name)[0]
         except RuntimeError as error:
             raise UserError(
                 f"--device {name}: JAX finds none here ({one_line(error)}): install "
@@ -40,3 +42,17 @@ def on_device(name: str | None) -> Iterator[None]:
     finally:
         for key, value in before.items():
             jax.config.update(key, value)
+
+
+def divide_cpu(devices: object) -> None:
+    """Let each core of the CPU be a device of its own, up to so many; JAX takes one for all.
+
+    JAX can do so before its first use only; later, this changes nothing. No use where the devices
+    are those of a GPU, and no harm.
+    """
+    if not isinstance(devices, int):
+        return
+    import jax
+
+    with suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", max(1, min(devices, os.cpu_count() or 1)))

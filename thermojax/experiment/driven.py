@@ -63,7 +63,7 @@ class Driven(AbstractStudy):
     overdamped or underdamped; `position`, one position `(dim,)`, where the potential does not say
     which shape it takes, also the first guess for its equilibrium; `training` and `evaluation`,
     what to spend; `free_energy_change`, where it is known, by symmetry for example; `devices`,
-    how many of JAX's devices share each batch, one when left out: the numbers are the same.
+    how many GPUs, or cores of a CPU, share each batch: the numbers are the same. One when left out.
     """
 
     question = "What does it cost to drive this system, and how much of that can be saved?"

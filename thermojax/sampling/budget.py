@@ -17,6 +17,7 @@ import equinox as eqx
 import jax
 
 from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm, tiles_of
+from ..dynamics.devices import shares_of
 
 STATES = 5
 # States, and tables of controls, that are there besides the checkpoints: the one at hand, its
@@ -41,7 +42,8 @@ def fitting(
 
     **Raises:** ValueError where no choice fits, with the least that does.
     """
-    need = footprint(drift, noise, integrator, y0, told)
+    shares = shares_of(noise.path.sharding)
+    need = footprint(drift, *share(shares, noise, y0), integrator, told).times(shares)
     fits = []
     for block in blocks:
         count = math.ceil(steps / block)
@@ -74,10 +76,14 @@ def passes(count: int, checkpoints: int) -> int:
 class Footprint(NamedTuple):
     """Bytes."""
 
-    state: int
-    read: int  # of a state, by the derivative of the block that begins with it
+    state: float
+    read: float  # of a state, by the derivative of the block that begins with it
     residual: float  # of one substep
     fixed: float  # there at any rate
+
+    def times(self, devices: int) -> Footprint:
+        """On so many devices."""
+        return Footprint(*(devices * n for n in self))
 
     def all_blocks(self, count: int, block: int) -> float:
         """With a checkpoint for each of `count` blocks of so many substeps."""
@@ -89,7 +95,14 @@ class Footprint(NamedTuple):
         return self.fixed + (STATES + checkpoints) * self.state + block * self.residual
 
 
-def footprint(drift, noise, integrator, y0, told: bool) -> Footprint:
+def share(parts: int, noise: NoiseTerm, y0) -> tuple[NoiseTerm, Any]:
+    """The noise and the start of the first of equal parts of the batch, on one device."""
+    path = dataclasses.replace(noise.path.share(0, parts), sharding=None)
+    y0 = jax.tree.map(lambda leaf: leaf[: len(leaf) // parts], y0)
+    return dataclasses.replace(noise, path=path), y0
+
+
+def footprint(drift, noise, y0, integrator, told: bool) -> Footprint:
     """What reverse mode keeps."""
 
     def begun(y0):
@@ -100,8 +113,7 @@ def footprint(drift, noise, integrator, y0, told: bool) -> Footprint:
     _, gradient, _, drive, *_ = begin
     read = size_of((*y0[:2], gradient, drive)) if told else whole
     if (tiles := tiles_of(y0[0], noise.path)) > 1:
-        noise = dataclasses.replace(noise, path=noise.path.share(0, tiles))
-        y0 = jax.tree.map(lambda leaf: leaf[: len(leaf) // tiles], y0)
+        noise, y0 = share(tiles, noise, y0)
     state = eqx.filter_eval_shape(begun, y0)
 
     def kept(block: int) -> int:
@@ -114,9 +126,11 @@ def footprint(drift, noise, integrator, y0, told: bool) -> Footprint:
 
         return size_of(eqx.filter_eval_shape(pulled, drift, y0, state))
 
-    one, two = kept(8), kept(16)
-    residual = (two - one) / 8
-    fixed = one - 8 * residual + STATES * size_of(drift.table)
+    long = min(16, drift.table.steps)
+    short = long // 2
+    one, two = kept(short) if short else 0, kept(long)
+    residual = (two - one) / (long - short)
+    fixed = one - short * residual + STATES * size_of(drift.table)
     return Footprint(whole, read, residual * min(tiles, 2), fixed)
 
 

@@ -31,7 +31,7 @@ from ..ledger import Ledger
 from ..potential import batched_energy
 from ..protocol import Constant, value_at
 from ..system import AbstractSystem
-from .devices import check_sharding, own_controls, spread
+from .devices import check_sharding, spread
 from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .simulate import check_key
 from .solve import check_adjoint, solve
@@ -172,7 +172,7 @@ def move(system, chain: Chain, dt, steps: int, how: Settings) -> Chain:
         book, work=book.work + work, energy=book.energy + work, kinetic=moving
     )
     (position, momentum, ledger), _ = solve(
-        dataclasses.replace(drift, copies=own_controls(table, sharding)),
+        drift,
         NoiseTerm(system, table, path),
         how.integrator,
         spread((chain.position, chain.momentum, ledger), sharding),

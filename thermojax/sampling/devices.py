@@ -5,16 +5,14 @@ Paths never speak to each other, so nothing is exchanged until somebody takes a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from ..dynamics import Timetable
+from ..dynamics.devices import shares_of
 
 
 def batch_sharding(devices: int | Sequence[Any] | None = None) -> NamedSharding:
@@ -69,23 +67,3 @@ def spread(tree, sharding: NamedSharding | None):
     if sharding is None:
         return tree
     return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), tree)
-
-
-def shares_of(sharding: NamedSharding) -> int:
-    """Into how many parts the batch is cut."""
-    first = sharding.spec[0]
-    names = first if isinstance(first, tuple) else (first,)
-    return math.prod(sharding.mesh.shape[name] for name in names)
-
-
-def own_controls(table: Timetable, sharding: NamedSharding | None):
-    """The controls of the table with a copy for each part of the batch, on its own device."""
-    if sharding is None:
-        return None
-    along = NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
-
-    def copied(rows):
-        shape = (rows.shape[0], shares_of(sharding), *rows.shape[1:])
-        return jax.lax.with_sharding_constraint(jnp.broadcast_to(rows[:, None], shape), along)
-
-    return copied(table.switch), copied(table.kick)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +24,7 @@ from ..dynamics import (
 )
 from ..ledger import Ledger
 from ..system import AbstractSystem
-from .devices import check_sharding, own_controls, spread
+from .devices import check_sharding, spread
 from .ends import enter, leave
 from .grid import count_steps, snap
 from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
@@ -77,7 +76,7 @@ def simulate(
 
     **Raises:** ValueError, in one sentence with the cure, for steps, starts, potentials or save
     times that do not fit. A path that diverges raises nothing: it is frozen, counted, and, by the
-    default adjoint without `sharding`, has no derivative.
+    default adjoint, has no derivative.
 
     **Cost:** one gradient of the potential per step and path; differentiable in every array leaf
     of `system` at about 3-5 times that.
@@ -182,7 +181,7 @@ def run(
 
     indices = None if save_steps is None else np.asarray(save_steps)
     (position, momentum, ledger), values = solve(
-        dataclasses.replace(drift, copies=own_controls(table, sharding)),
+        drift,
         NoiseTerm(system, table, path),
         integrator,
         (position, momentum, ledger),

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._tree import batch_of
 from ..dynamics import QUICSORT, AbstractSplitting, DriftTerm, GridBrownianPath, NoiseTerm, evened
+from ..dynamics.devices import copied
 from ..dynamics.reverse import announced, silent
 from .budget import fitting
 from .grid import block_size, divisors
@@ -54,14 +55,13 @@ def solve(
     steps = drift.table.steps
     dtype = drift.table.h.dtype
     batch = batch_of(y0[0])
-    # Reverse mode by checkpoints learns from the end which paths diverge. A survivor may lie on
-    # another device, and QUICSORT's noise need not be a function of the path's number: these watch.
+    # Reverse mode by checkpoints learns from the end which paths diverge. QUICSORT's noise need not
+    # be a function of the path's number, so it watches.
     reverse = adjoint is None or isinstance(adjoint, dfx.RecursiveCheckpointAdjoint)
-    told = reverse and noise.path.sharding is None and not isinstance(integrator, QUICSORT)
+    told = reverse and not isinstance(integrator, QUICSORT)
     position, momentum, ledger = y0
     y0, noise = evened((position, momentum, silent(ledger)), noise)
     given = lambda tree: jax.tree.map(lambda leaf: leaf[:batch], tree)
-    ended = lambda y: given(announced(y) if told else y)
     if steps >= 1 / float(jnp.finfo(dtype).eps):
         raise ValueError(
             f"{steps} steps cannot be counted in {dtype}: advance a chain in shorter pieces"
@@ -72,6 +72,7 @@ def solve(
         sizes = [block] if integrator.block else [block, *divisors(stride or steps)]
         unwatched = told and (save_steps is None or stride is not None)
         block, checkpoints = fitting(memory, steps, drift, noise, integrator, y0, sizes, unwatched)
+    drift = copied(drift, noise.path.sharding)
     if stride is not None and stride % block:  # a block size that the caller insists on
         stride = None
     blocks, rest = divmod(steps, block)
@@ -115,9 +116,10 @@ def solve(
         state = solution.solver_state
         y0 = jax.tree.map(lambda leaf: leaf[-1], solution.ys[0])
         saved += solution.ys[1:]
-    if not saved:
-        return ended(y0), None
-    return ended(y0), jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *saved)
+    passed = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *saved) if saved else None
+    if told:
+        y0, passed = announced(y0, passed)
+    return given(y0), passed
 
 
 def aligned(path: GridBrownianPath, first: int, size: int) -> GridBrownianPath:
