@@ -8,9 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+
 from . import forward, gradient, growth, summary
 from .cases import forward_cases, gradient_cases
-from .report import header, header_text, table
+from .report import cores, header, header_text, table
 
 PARTS = ("forward", "gradient", "growth")
 
@@ -28,7 +30,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the growth of cost there")
     parser.add_argument("--case", default="", help='cases whose name has this in it: "1024 x"')
+    parser.add_argument("--devices", type=int, default=cores(), help="of a CPU: one for each core")
     options = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", options.devices)
     rounds = options.rounds or (3 if options.quick else 5)
     if rounds < 1:
         parser.error(f"rounds = {rounds}: expected a positive number")

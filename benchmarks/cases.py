@@ -39,8 +39,8 @@ class Case:
         """The stiffness ramp, which every peer knows."""
         return isinstance(self.potential, tj.Harmonic)
 
-    def inputs(self, key):
-        """(schedule values, State, key): what both programs take."""
+    def inputs(self, key, sharding=None):
+        """(schedule values, State, key): what both programs take, the batch laid out so."""
         first, last = self.ends
         inside = np.linspace(first + 0.1 * (last - first), last - 0.1 * (last - first), KNOTS)
         of_x, of_p, of_noise = jax.random.split(key, 3)
@@ -49,7 +49,10 @@ class Case:
         # The width of the equilibrium before the ramp, where the case is a stiffness.
         width = first**-0.5 if self.is_ramp else 1.0
         p = jax.random.normal(of_p, shape, jnp.float32)
-        return jnp.asarray(inside, jnp.float32), tj.State(width * x, p), of_noise
+        state = tj.State(width * x, p)
+        if sharding is not None:
+            state = jax.device_put(state, sharding)
+        return jnp.asarray(inside, jnp.float32), state, of_noise
 
     def controls(self):
         """The schedule on the grid, for programs that read a table.
@@ -109,22 +112,28 @@ def gradient_cases(quick: bool) -> list[Case]:
     ]
 
 
-def ours(case: Case):
+def shared_out(case: Case):
+    """The sharding of its batch where the cores of a CPU are devices that divide it, else None."""
+    devices = jax.device_count() if jax.default_backend() == "cpu" else 1
+    return tj.batch_sharding() if devices > 1 and case.batch % devices == 0 else None
+
+
+def ours(case: Case, sharding=None):
     """f(values, state, key) -> `tj.Result`, everything that `tj.simulate` books."""
 
     def run(values, state, key):
         protocol = tj.PiecewiseLinear(values, case.steps * STEP, *case.ends)
         system = tj.Underdamped(case.potential, protocol, tj.Bath())
-        return tj.simulate(system, key, time_steps=case.steps, initial=state)
+        return tj.simulate(system, key, time_steps=case.steps, initial=state, sharding=sharding)
 
     return run
 
 
-def our_gradient(case: Case):
+def our_gradient(case: Case, sharding=None):
     """The gradient of the mean total work with respect to the values of the schedule."""
 
     def mean_work(values, state, key):
-        result = ours(case)(values, state, key)
+        result = ours(case, sharding)(values, state, key)
         return result.mean(result.ledger.total_work).value
 
     return jax.grad(mean_work)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import jax
 
-from .cases import Case, ours, stiffness_ramp
+from .cases import Case, ours, shared_out, stiffness_ramp
 from .peers import PEERS, AbstractPeer
 from .race import Program, race
 from .report import mark
@@ -15,7 +15,9 @@ from .report import mark
 NOTE = """\
 Forward: ns per particle-step, float32; ratio = peer / ours, target beside it. "CPU ratio": that of
 processor time over all threads, which other work on the machine disturbs less; no target is about
-it. Ours books the whole ledger and freezes paths that diverge. "books": what the peer does besides
+it. Ours books the whole ledger and freezes paths that diverge; its batch lies
+on as many devices as the CPU has cores (`--devices`), where they divide it ("one device": how many
+times as long it takes without). "books": what the peer does besides
 moving paths; a peer that no control can drive runs a well of fixed stiffness. "steps": how many it
 was timed for (a slow peer runs the first part of the run; ours always runs all of it)."""
 
@@ -23,14 +25,15 @@ CHECK_NOTE = """\
 Is every peer right? Mean work, or variance in the fixed well, of 4096 paths and its exact value."""
 
 
-def own_row(case: Case, program: Program, seconds: float) -> dict:
-    """Our own figures."""
+def own_row(case: Case, program: Program, seconds: float, single: float) -> dict:
+    """Our own figures. `single`: how many times as long one device takes."""
     return {
         "case": case.name,
         "steps": case.steps,
         "ns per particle-step": seconds / case.particle_steps * 1e9,
         "particle-steps/s": case.particle_steps / seconds,
         "ns per coordinate": seconds / case.particle_steps / case.dim * 1e9,
+        "one device": single,
         "compile s": program.compile_seconds,
         "< 3 s": mark(program.compile_seconds < 3),
     }
@@ -69,11 +72,18 @@ def peer_row(case: Case, peer: AbstractPeer, program: Program, rounds: int) -> t
 
 def rows(case: Case, rounds: int, peers: Sequence[AbstractPeer] = PEERS) -> tuple[dict, list[dict]]:
     """Our own line, and one for each peer."""
-    program = Program.build(ours(case), case.inputs(jax.random.key(0)))
+    program, single = built(case, shared_out(case)), math.nan
+    if shared_out(case) is not None:
+        single = race(built(case, None), program, rounds).ratio
     found = [peer_row(case, peer, program, rounds) for peer in peers if peer.takes(case)]
     seconds = sorted(s for _, s in found if not math.isnan(s))
     own = seconds[len(seconds) // 2] if seconds else race(program, program, rounds).first
-    return own_row(case, program, own), [row for row, _ in found]
+    return own_row(case, program, own, single), [row for row, _ in found]
+
+
+def built(case: Case, sharding) -> Program:
+    """Ours, its batch laid out so."""
+    return Program.build(ours(case, sharding), case.inputs(jax.random.key(0), sharding))
 
 
 def check_rows(peers: Sequence[AbstractPeer] = PEERS, batch: int = 4096, steps: int = 60):

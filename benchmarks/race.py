@@ -20,7 +20,11 @@ class Took(NamedTuple):
 
 
 def took(call: Callable) -> Took:
-    """The time of one call, its results ready."""
+    """The time of one call, its results ready, after one that is not measured.
+
+    For a while after a peer's work is done, its threads (of OpenMP) keep the cores busy.
+    """
+    jax.block_until_ready(call())
     wall, cpu = time.perf_counter(), time.process_time()
     jax.block_until_ready(call())
     return Took(time.perf_counter() - wall, time.process_time() - cpu)
@@ -59,13 +63,11 @@ class Timing:
 
 
 def race(first: Callable, second: Callable, rounds: int) -> Timing:
-    """Time two calls in turns, after one unmeasured call of each.
+    """Time two calls in turns.
 
     What disturbs a machine disturbs neighbors alike: the ratio is taken round by round, and who
     goes first alternates.
     """
-    for call in (first, second):
-        jax.block_until_ready(call())
     times = []
     for i in range(rounds):
         if i % 2:

@@ -46,7 +46,7 @@ def header() -> dict[str, str]:
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
         **{name: installed(name) for name in LIBRARIES},
-        "device": f"{device.device_kind} ({device.platform})",
+        "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "cpu": f"{cpu_model()}, {cores()} cores, load average {load} at the start",
     }
 

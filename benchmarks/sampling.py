@@ -26,6 +26,7 @@ from .race import Program
 from .report import header, header_text, table
 
 GATE = 0.05  # no variance may be off by more
+SMALLEST, LARGEST = 2**-8, 4  # steps of proposals, in units of the step that tj.tune has found
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Target:
     """A log density and the variances it has; `judged`: how many of its coordinates count.
 
     `keep`: steps of ours between two positions that are kept; `adjusted`: that many steps are a
-    proposal of Metropolis.
+    proposal of Metropolis, of a size drawn anew for each. `steps`: of a chain where there are 64;
+    fewer chains take more, `most` times as many.
     """
 
     name: str
@@ -44,8 +46,10 @@ class Target:
     keep: int
     steps: int
     adjusted: bool = False
-    accuracy: float = 0.02  # of tj.tune: its default
-    longer: int = 1  # times the steps of tj.tune
+    most: int = 1
+
+    def steps_of(self, chains: int) -> int:
+        return self.steps * min(self.most, max(1, 64 // chains))
 
 
 def gaussian(rotated: bool) -> Target:
@@ -65,15 +69,15 @@ def funnel() -> Target:
     """Neal's funnel, v ~ N(0, 9) and nine x ~ N(0, exp(v)); v alone is judged.
 
     The variance of x^2 is 2e8: no run of any sampler would know that of x. Ours is
-    Metropolis-adjusted here, with a tenth of the error per step: plain chains are thrown out of
-    the neck.
+    Metropolis-adjusted here: plain chains are thrown out of the neck. Its neck and its mouth want
+    steps that differ by a hundred.
     """
 
     def log_density(x):
         v, rest = x[0], x[1:]
         return -(v**2) / 18 - 0.5 * rest.size * v - 0.5 * jnp.sum(rest**2) * jnp.exp(-v)
 
-    return Target("funnel", log_density, 10, np.array([9.0]), 1, 8, 262144, True, 2e-3, 8)
+    return Target("funnel", log_density, 10, np.array([9.0]), 1, 32, 2**22, True, 4)
 
 
 def logistic() -> Target:
@@ -134,39 +138,38 @@ def ours(target: Target, adaptation_steps: int):
 
     def adapt(key, positions):
         system = tj.Underdamped(potential, tj.Constant(), tj.Bath())
-        tuned = tj.tune(
-            system,
-            key,
-            initial=positions,
-            steps=target.longer * adaptation_steps,
-            accuracy=target.accuracy,
-        )
-        return tuned.system.bath, tuned.dt, tuned.chain, tuned.report
+        tuned = tj.tune(system, key, initial=positions, steps=adaptation_steps)
+        return tuned.system.bath, tuned.dt, tuned.chain
 
-    def sample(key, bath, dt, chain, report):
+    def sample(key, bath, dt, chain):
+        steps = target.steps_of(len(chain.ledger.work))
         if target.adjusted:
-            system = tj.Underdamped(potential, tj.Constant(), bath)
-
-            def piece(chain, _):
-                chain = tj.advance(system, chain, dt=dt, steps=target.keep, adjusted=True)
-                return chain, chain.position
-
-            pieces = target.steps // target.keep
-            _, values = jax.lax.scan(piece, chain, length=pieces)
-            # Each piece computes the gradient at its start again.
-            return values, jnp.asarray(target.steps + pieces, jnp.float32)
-        protocol = tj.Constant(duration=target.steps * dt)
+            return proposed(key, tj.Underdamped(potential, tj.Constant(), bath), dt, chain, steps)
+        protocol = tj.Constant(duration=steps * dt)
         out = tj.simulate(
             tj.Underdamped(potential, protocol, bath),
             key,
-            time_steps=target.steps,
+            time_steps=steps,
             initial=chain.state,
             integrator=tj.BAOAB(block=32) if target.keep < 16 else tj.BAOAB(),
-            save=target.steps // target.keep + 1,
+            save=steps // target.keep + 1,
             observe=lambda t, state, ledger: state.position,
         )
         assert out.saved is not None
-        return out.saved.values[1:], jnp.asarray(target.steps, jnp.float32)
+        return out.saved.values[1:], jnp.asarray(steps, jnp.float32)
+
+    def proposed(key, system, dt, chain, steps):
+        """Every proposal has a size of its own, which leaves the equilibrium exact."""
+
+        def piece(chain, share):
+            size = dt * SMALLEST * (LARGEST / SMALLEST) ** share
+            chain = tj.advance(system, chain, dt=size, steps=target.keep, adjusted=True)
+            return chain, chain.position
+
+        shares = jax.random.uniform(key, (steps // target.keep,))
+        _, values = jax.lax.scan(piece, chain, shares)
+        # Each piece computes the gradient at its start again.
+        return values, jnp.asarray(steps + shares.size, jnp.float32)
 
     return adapt, sample
 

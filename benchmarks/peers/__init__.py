@@ -2,7 +2,7 @@
 
 from .c_loop import CLoop, CThreads
 from .diffrax_align import AlignUnsafe, AlignVirtual, virtual_gradient
-from .hand_scan import PlainScan, plain, plain_gradient
+from .hand_scan import PlainScan, SharedScan, plain, plain_gradient
 from .jax_md import JaxMD
 from .numba_loop import NumbaLoop, NumbaThreads
 from .peer import AbstractPeer, Check
@@ -10,6 +10,7 @@ from .torch_loop import TorchLoop
 
 PEERS: tuple[AbstractPeer, ...] = (
     PlainScan(),
+    SharedScan(),
     JaxMD(),
     AlignUnsafe(),
     AlignVirtual(),

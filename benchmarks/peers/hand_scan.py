@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ..cases import STEP, Case
+from ..cases import STEP, Case, shared_out
 from ..race import Program
 from .peer import AbstractPeer, Outcome
 from .plain_scan import plain_scan
@@ -40,4 +40,18 @@ class PlainScan(AbstractPeer):
 
     def build(self, case, steps, seed=0):
         program = Program.build(plain(case, steps), case.inputs(jax.random.key(seed)))
+        return lambda: Outcome(*program())
+
+
+class SharedScan(PlainScan):
+    """The same, with its batch laid out over the devices as ours is: XLA does the rest."""
+
+    name = "plain lax.scan, shared out"
+
+    def takes(self, case):
+        return shared_out(case) is not None
+
+    def build(self, case, steps, seed=0):
+        inputs = case.inputs(jax.random.key(seed), shared_out(case))
+        program = Program.build(plain(case, steps), inputs)
         return lambda: Outcome(*program())

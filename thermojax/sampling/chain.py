@@ -111,7 +111,9 @@ def advance(
     `adjusted`: take the steps, together, as a proposal of Metropolis: each path keeps them with
     probability min(1, exp(-beta shadow work)), else it stays where it was and turns its momentum,
     its ledger as if nothing had happened. The equilibrium is then exact at any `dt`, and a path
-    that diverges is only one more that is refused. At fixed control; a choice breaks the gradient.
+    that diverges is only one more that is refused. Also where `dt` is drawn anew for every call,
+    whatever its law, if it does not depend on the paths: large steps for wide places, small ones
+    for narrow. At fixed control; a choice breaks the gradient.
     **Raises:** ValueError for steps below one, a `dt` that is not positive, or `adjusted` for a
     system that has no equilibrium to be exact for.
     **Source:** of `adjusted`: A. M. Horowitz, Phys. Lett. B 268, 247 (1991).
