@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +97,7 @@ class PosteriorRamp(AbstractStudy):
         knots: Annotated[int, ">= 2"],
         training: Training,
         evaluation: Testing,
-        devices: Annotated[int, ">= 1"] | None = None,
+        devices: Annotated[int, ">= 1"] | Literal["all"] | None = None,
     ):
         ramp = tj.PiecewiseLinear.between(0.0, 1.0, duration, knots, lower=0.0, upper=1.0)
         self.time_steps = []  # not in arrays: points of a sweep that differ here are no one program
@@ -124,7 +124,7 @@ class PosteriorRamp(AbstractStudy):
         potential = tj.Interpolation(prior, prior + likelihood)
         self.system = tj.Underdamped(potential, ramp, bath)  # a straight line, until trained
         self.dt, self.training, self.evaluation = dt, training, evaluation
-        self.sharding = shared_among(devices)
+        self.sharding = shared_among(devices, training.batch, evaluation.chunk)
 
     def run(self, key, progress: Progress) -> Computation[Record]:
         train_key, *keys = jax.random.split(key, 3)

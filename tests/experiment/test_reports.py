@@ -114,7 +114,7 @@ def test_studies_that_call_one_entry_differently_share_a_column(tmp_path):
 def test_what_results_look_like_when_printed(tiny_run):
     text = repr(load(tiny_run[0]))
     assert "  position: array (64, 31) over path, coordinate length" in text
-    assert "config: text of 27 lines" in text
+    assert "config: text of 28 lines" in text
 
 
 def test_extras(tiny_run):

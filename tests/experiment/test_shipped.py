@@ -13,6 +13,7 @@ import pytest
 
 from thermojax.cli import main
 from thermojax.experiment import load
+from thermojax.experiment.driven import shared_among
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -82,6 +83,9 @@ def test_devices(tmp_path, capsys):
     config, rest = str(ROOT / "configs" / "double_well.yaml"), ["--out", str(tmp_path / "out")]
     assert main(["run", config, "devices=9999", *rest]) == 2
     assert "devices = 9999: expected 1 to " in capsys.readouterr().err
+    assert main(["run", config, "devices=al", *rest]) == 2
+    assert "1 or more or one of 'all'" in capsys.readouterr().err
+    assert shared_among("all", 3, 64) is None  # no number of devices but one divides both
 
 
 @pytest.mark.slow
@@ -99,7 +103,9 @@ def test_cores_of_a_cpu_as_devices(tmp_path):
         assert done.returncode == 0, done.stderr[-2000:]
         return [load(out)["linear"][name].value for name in ("work", "heat")]
 
-    np.testing.assert_allclose(works(2), works(1), rtol=1e-5)
+    one = works(1)
+    for devices in (2, "all"):
+        np.testing.assert_allclose(works(devices), one, rtol=1e-5)
 
 
 def test_gaussian_inference(tmp_path):

@@ -45,14 +45,19 @@ def on_device(name: str | None) -> Iterator[None]:
 
 
 def divide_cpu(devices: object) -> None:
-    """Let each core of the CPU be a device of its own, up to so many; JAX takes one for all.
+    """Let each core of the CPU be a device of its own, up to so many or "all"; JAX has one for all.
 
     JAX can do so before its first use only; later, this changes nothing. No use where the devices
     are those of a GPU, and no harm.
     """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    if devices == "all":
+        devices = cores
     if not isinstance(devices, int):
         return
     import jax
 
     with suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", max(1, min(devices, os.cpu_count() or 1)))
+        jax.config.update("jax_num_cpu_devices", max(1, min(devices, cores)))

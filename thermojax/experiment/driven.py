@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -63,7 +64,8 @@ class Driven(AbstractStudy):
     overdamped or underdamped; `position`, one position `(dim,)`, where the potential does not say
     which shape it takes, also the first guess for its equilibrium; `training` and `evaluation`,
     what to spend; `free_energy_change`, where it is known, by symmetry for example; `devices`,
-    how many GPUs, or cores of a CPU, share each batch: the numbers are the same. One when left out.
+    how many GPUs, or cores of a CPU, share each batch, `all` for all that divide it: the numbers
+    are the same. One when left out.
     """
 
     question = "What does it cost to drive this system, and how much of that can be saved?"
@@ -88,7 +90,7 @@ class Driven(AbstractStudy):
         training: Training | None = None,
         evaluation: Testing = Testing(),
         free_energy_change: float | None = None,
-        devices: Annotated[int, ">= 1"] | None = None,
+        devices: Annotated[int, ">= 1"] | Literal["all"] | None = None,
     ):
         # Not in arrays: points of a sweep that differ here are no one program.
         self.time_steps = [count_steps(protocol.duration, dt, None)]
@@ -111,7 +113,10 @@ class Driven(AbstractStudy):
         kind = Overdamped if dynamics == "overdamped" else Underdamped
         self.system = kind(potential, protocol, bath)
         self.dt, self.training, self.evaluation = dt, training, evaluation
-        self.known_change, self.sharding = free_energy_change, shared_among(devices)
+        self.known_change = free_energy_change
+        batches = [evaluation.chunk or evaluation.batch]
+        batches += [] if training is None else [training.batch]
+        self.sharding = shared_among(devices, *batches)
         template = template_of(self.system, self.initial)
         if template is None:
             raise ValueError(
@@ -214,8 +219,12 @@ def adam(rate: float, steps: int) -> optax.GradientTransformation:
     return optax.adam(optax.cosine_decay_schedule(rate, steps))
 
 
-def shared_among(devices: int | None) -> NamedSharding | None:
-    """The sharding that `devices:` in a config asks for."""
+def shared_among(devices: int | Literal["all"] | None, *batches: int) -> NamedSharding | None:
+    """The sharding that `devices:` in a config asks for: of all, as many as divide every batch."""
+    if devices == "all":
+        common = math.gcd(*batches)
+        devices = max(k for k in range(1, jax.device_count() + 1) if common % k == 0)
+        devices = None if devices == 1 else devices
     return None if devices is None else batch_sharding(devices)
 
 
