@@ -123,7 +123,8 @@ def environment() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "unknown"
     device = jax.devices()[0]
-    found["device"] = f"{device.device_kind} {processor()}".strip()
+    several = f"{jax.device_count()} x " if jax.device_count() > 1 else ""
+    found["device"] = several + f"{device.device_kind} {processor()}".strip()
     found["threads"] = str(threads())
     found["x64"] = str(bool(jax.config.read("jax_enable_x64")))
     found.update({name: os.environ.get(name, "") for name in FLAGS})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -50,14 +49,12 @@ def divide_cpu(devices: object) -> None:
     JAX can do so before its first use only; later, this changes nothing. No use where the devices
     are those of a GPU, and no harm.
     """
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    if devices == "all":
-        devices = cores
-    if not isinstance(devices, int):
+    if devices != "all" and not isinstance(devices, int):
         return
     import jax
 
+    from ..checkpoint import threads
+
+    wanted = max(1, min(devices, threads())) if isinstance(devices, int) else threads()
     with suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", max(1, min(devices, cores)))
+        jax.config.update("jax_num_cpu_devices", wanted)
