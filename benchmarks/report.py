@@ -11,6 +11,8 @@ from pathlib import Path
 
 import jax
 
+from thermojax.checkpoint import threads as cores
+
 LIBRARIES = ("jax", "jaxlib", "diffrax", "equinox")
 
 
@@ -22,13 +24,6 @@ def cpu_model() -> str:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def installed(name: str) -> str:

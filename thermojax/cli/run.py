@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
     from ..experiment.device import divide_cpu, on_device
     from ..experiment.runner import run as run_study
 
-    divide_cpu(config.values.get("devices"))
+    divide_cpu(config.values.get("devices"))  # before `place_of_work` counts JAX's devices
     with variables(options), on_device(options.device):
         if options.verbose:
             print(f"{config.text}\n{place_of_work()}", file=sys.stderr)

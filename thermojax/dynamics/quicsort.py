@@ -74,10 +74,9 @@ class QUICSORT(AbstractSplitting):
     def init(self, terms, t0, t1, y0, args):
         """The state of a splitting, and diffrax's coefficients, computed once per solve."""
         drift, noise = unwrapped(terms)
-        sharding, (position, _, _) = noise.path.sharding, y0
+        drift, (position, _, _) = drift.own(), y0
+        self.check(drift, noise.path.sharding)
         first, *begun = AbstractSplitting.init(self, terms, t0, t1, y0, args)
-        drift = drift.own()
-        self.check(drift, sharding)
         h = drift.table.h
         sample = jax.tree.map(lambda x: x[0], position)
         inner = langevin_terms(drift.system, sample, lambda q, s: (q, s), None)

@@ -61,10 +61,10 @@ def _reverse(residuals, cotangents, perturbed, block, integrator):
     del residuals
     drift, noise, *states = block
     axes = BATCH, integrator.axes(states[1])
-    wanted = dataclasses.replace(perturbed[0], copies=False), *perturbed[2:]
+    trained = dataclasses.replace(perturbed[0], copies=False), *perturbed[2:]
 
     def one(*own):
-        of_drift, *of_states = pulled(integrator, wanted, *own)
+        of_drift, *of_states = pulled(integrator, trained, *own)
         return as_copy(of_drift, drift), *of_states
 
     of_drift, *of_states = by_device(
