@@ -10,6 +10,8 @@ from pathlib import Path
 
 import jax
 
+import thermojax as tj
+
 from . import forward, gradient, growth, summary
 from .cases import forward_cases, gradient_cases
 from .report import cores, header, header_text, table
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("--case", default="", help='cases whose name has this in it: "1024 x"')
     parser.add_argument("--devices", type=int, default=cores(), help="of a CPU: one for each core")
     options = parser.parse_args()
+    tj.compile_small_loops()
     jax.config.update("jax_num_cpu_devices", options.devices)
     rounds = options.rounds or (3 if options.quick else 5)
     if rounds < 1:

@@ -43,6 +43,7 @@ def header() -> dict[str, str]:
         **{name: installed(name) for name in LIBRARIES},
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "cpu": f"{cpu_model()}, {cores()} cores, load average {load} at the start",
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "none"),
     }
 
 

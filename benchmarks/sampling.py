@@ -311,6 +311,7 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=1000, help="NUTS: draws of its adaptation")
     parser.add_argument("--draws", type=int, default=1000, help="NUTS: draws per chain after it")
     options = parser.parse_args()
+    tj.compile_small_loops()
     makers = {
         "Gaussian, rotated": lambda: gaussian(True),
         "Gaussian, aligned": lambda: gaussian(False),

@@ -95,6 +95,7 @@ from .sampling import batch_sharding as batch_sharding
 from .sampling import simulate as simulate
 from .sampling import start as start
 from .sampling import switch as switch
+from .small_loops import compile_small_loops as compile_small_loops
 from .system import Bath as Bath
 from .system import Overdamped as Overdamped
 from .system import Underdamped as Underdamped

@@ -1,4 +1,4 @@
-"""Where a run computes: on the CPU or a GPU, and as how many devices the cores of a CPU count."""
+"""Where a run computes: on the CPU or a GPU, and what a CPU is told before it begins."""
 
 from __future__ import annotations
 
@@ -41,6 +41,15 @@ def on_device(name: str | None) -> Iterator[None]:
     finally:
         for key, value in before.items():
             jax.config.update(key, value)
+
+
+def set_up_cpu(devices: object) -> None:
+    """What makes a CPU fast and has to be said before JAX is used; later, this changes nothing."""
+    from ..small_loops import compile_small_loops
+
+    divide_cpu(devices)
+    with suppress(RuntimeError):
+        compile_small_loops()
 
 
 def divide_cpu(devices: object) -> None:

@@ -1,0 +1,68 @@
+"""The option for small batches: read by JAX in a process of its own, for it reads its flags once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import thermojax as tj
+
+PROGRAM = """
+import json, os, sys
+import jax, jax.numpy as jnp
+import thermojax as tj
+from thermojax.experiment.device import set_up_cpu
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_num_cpu_devices", 2)
+{"own": tj.compile_small_loops, "config": lambda: set_up_cpu(None), "none": int}[sys.argv[1]]()
+assert jax.config.jax_num_cpu_devices == 2  # as it was
+
+well = tj.Harmonic(1.0, jnp.zeros(3), control="stiffness")
+system = tj.Underdamped(well, tj.Linear(0.5, 2.0, duration=2.0), tj.Bath())
+run = jax.jit(lambda key: tj.simulate(system, key, time_steps=40, batch=16))
+compiled = run.lower(jax.random.key(0)).compile()
+print(json.dumps({
+    "flags": os.environ.get("XLA_FLAGS", ""),
+    "functions": compiled.as_text().count("xla_cpu_small_call"),
+    "work": compiled(jax.random.key(0)).ledger.work.tolist(),
+}))
+"""
+
+
+def answer(how, **variables):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_", "JAX_"))}
+    environment |= {"PYTHONPATH": str(Path(tj.__file__).parents[1]), **variables}
+    command = [sys.executable, "-c", PROGRAM, how]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_loops_of_small_batches_become_functions_and_numbers_stay():
+    plain, own = answer("none"), answer("own")
+    assert plain["flags"] == "" and own["functions"] > plain["functions"]
+    np.testing.assert_allclose(own["work"], plain["work"], rtol=1e-11, atol=1e-13)
+    # The runs of a config do so by themselves, with the flags that the user has set besides.
+    given = "--xla_cpu_enable_fast_min_max=false"
+    config = answer("config", XLA_FLAGS=given)
+    assert config["flags"] == f"{given} {own['flags']}"
+    assert config["functions"] == own["functions"]
+
+
+def test_extra_options_of_the_user_stay():
+    given = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1"
+    assert answer("own", XLA_FLAGS=given)["flags"] == given
+
+
+def test_too_late_is_named():
+    jax.block_until_ready(jax.numpy.zeros(1))
+    before = os.environ.get("XLA_FLAGS")
+    with pytest.raises(RuntimeError, match=r"call tj\.compile_small_loops\(\) right after"):
+        tj.compile_small_loops()
+    assert os.environ.get("XLA_FLAGS") == before
