@@ -1,4 +1,4 @@
-"""The option for small batches: read by JAX in a process of its own, for it reads its flags once."""
+"""The option for small batches, in processes of its own, for JAX reads its flags once."""
 
 import json
 import os
