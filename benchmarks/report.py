@@ -15,6 +15,8 @@ from thermojax.checkpoint import threads as cores
 
 LIBRARIES = ("jax", "jaxlib", "diffrax", "equinox")
 
+SMALL_LOOPS = "tj.compile_small_loops() first: for all programs alike"
+
 
 def cpu_model() -> str:
     """The name of the processor, as Linux gives it where there is a Linux."""

@@ -71,17 +71,26 @@ def posted(ledger: Ledger, total: Entry, table: Timetable, energy, kinetic, aliv
     )
 
 
-def frozen(new: Carry, entry: Entry, old: Carry) -> tuple[Carry, Entry]:
-    """`new` where the path is still finite; where it is not, `old` for good, and flagged.
+def finite(new: Carry, old: Carry):
+    """Which paths are alive after a step: were so before, and have an energy below the limit.
 
     The limit is the fourth root of the largest number: far below overflow, so that not only the
     frozen values but also the derivatives of the discarded step are finite, and a diverged path
     cannot put NaN into the gradient of the others.
     """
     limit = float(jnp.finfo(new.energy.dtype).max) ** 0.25
-    alive = (old.alive > 0) & (jnp.abs(new.energy) < limit)  # False for NaN
-    carry, entry = where_alive(alive, (new, entry), (old, jax.tree.map(jnp.zeros_like, entry)))
-    flag = jnp.where(alive, old.alive, 0.0)
+    return (old.alive > 0) & (jnp.abs(new.energy) < limit)  # False for NaN
+
+
+def flagged(new: Carry, old: Carry) -> Carry:
+    """`new`, its flag fallen for good where the path is no longer finite."""
+    return dataclasses.replace(new, alive=jnp.where(finite(new, old), old.alive, 0.0))
+
+
+def frozen(new: Carry, entry: Entry, old: Carry) -> tuple[Carry, Entry]:
+    """`new` where the path is still finite; where it is not, `old` for good, and flagged."""
+    flag, nothing = flagged(new, old).alive, jax.tree.map(jnp.zeros_like, entry)
+    carry, entry = where_alive(flag > 0, (new, entry), (old, nothing))
     return dataclasses.replace(carry, alive=flag), entry
 
 
@@ -94,44 +103,3 @@ def kinetic(momentum, inverse_mass):
 
     rows = jax.tree.leaves(jax.tree.map(one, momentum, inverse_mass))
     return 0.5 * functools.reduce(jnp.add, rows)
-
-
-def brief(carry: Carry):
-    """What determines a carry; the potential energy of a path that has diverged is infinite.
-
-    Where a path has one coordinate, this is a loop of eight operations instead of ten, and up to
-    eight XLA:CPU runs one after the other, without asking which could run side by side.
-    """
-    potential_energy = jnp.where(carry.alive > 0, carry.potential_energy, jnp.inf)
-    return carry.position, carry.momentum, carry.gradient, potential_energy, carry.drive
-
-
-def recalled(short, inverse_mass) -> Carry:
-    """The carry again."""
-    position, momentum, gradient, potential_energy, drive = short
-    energy = potential_energy + kinetic(momentum, inverse_mass)
-    alive = jnp.isfinite(potential_energy).astype(energy.dtype)
-    return Carry(position, momentum, gradient, potential_energy, drive, energy, alive)
-
-
-def on_brief(step, inverse_mass):
-    """A step of carries as one of brief ones."""
-
-    def briefly(state, x):
-        (carry, total), out = step((recalled(state[0], inverse_mass), state[1]), x)
-        return (brief(carry), total), out
-
-    return briefly
-
-
-def balanced(start: Carry, end: Carry, total: Entry, inverse_mass) -> Carry:
-    """A carry recalled, with the energies of diverged paths when they froze, by the first law."""
-    driven = 0.0 if total.drive_work is None else total.drive_work
-    energy = start.energy + total.work - total.heat + total.shadow_work + driven
-    potential_energy = energy - kinetic(end.momentum, inverse_mass)
-    alive = end.alive > 0
-    return dataclasses.replace(
-        end,
-        energy=jnp.where(alive, end.energy, energy),
-        potential_energy=jnp.where(alive, end.potential_energy, potential_energy),
-    )

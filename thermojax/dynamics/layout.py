@@ -41,7 +41,7 @@ def chunk_size(block: int, path) -> int:
 
 TINY = 4
 # So many coordinates in the whole batch: XLA:CPU compiles a loop that touches less than 1024 bytes
-# as one function, which complex numbers or a look into an array would prevent.
+# as one function, which a look into an array would prevent.
 
 TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # In narrow batches on a CPU the paths are taken through a chunk of substeps at most so many numbers

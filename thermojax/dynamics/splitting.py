@@ -17,7 +17,7 @@ from jaxtyping import Array, PyTree
 
 from .._tree import per_sample_sum
 from ..ledger import Ledger
-from .block import Block, Substep
+from .block import Block, Substep, Watch
 from .carry import Carry, Entry, kinetic
 from .devices import BATCH, LATER_BATCH, WHOLE, by_device
 from .reverse import retraced
@@ -121,7 +121,8 @@ class AbstractSplitting(dfx.AbstractItoSolver):
 
     def run_block(self, drift, noise, first, carry: Carry, ledger: Ledger, watch: bool):
         """`block` substeps from local step `first`: carry, ledger, what was passed on the way."""
-        return Block(self, drift, noise, watch).through(first, carry, ledger)
+        kind = Watch.FREEZE if watch else Watch.NOT
+        return Block(self, drift, noise, kind).through(first, carry, ledger)
 
 
 def kicked(carry_momentum, gradient, drive, bath: Coefficients, half):
