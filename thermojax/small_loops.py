@@ -40,6 +40,10 @@ def compile_small_loops() -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {EXTRA}={OPTION}={SIZE}".strip()
 
 
+def small_loops_are_compiled() -> bool:
+    return OPTION in os.environ.get("XLA_FLAGS", "")
+
+
 def jax_is_used() -> bool:
     """Whether JAX has begun to compute: it then refuses another number of devices."""
     before = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]

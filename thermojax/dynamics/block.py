@@ -15,8 +15,9 @@ from jaxtyping import Array, PyTree
 
 from .._tree import where_alive
 from ..ledger import Ledger
-from .carry import Carry, Entry, balance, flagged, frozen, nothing, posted
-from .layout import TINY, chunk_size, coordinates, is_narrow, tiled, tiles_of, written_out
+from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
+from .layout import chunk_size, is_narrow, is_paired, is_tiny, tiled, tiles_of, written_out
+from .packing import paired_scan
 from .terms import DriftTerm, NoiseTerm
 from .timetable import Coefficients
 
@@ -75,10 +76,11 @@ class Block(eqx.Module):
         **Returns:** carry, ledger, and, where the integrator records, (position, momentum, ledger)
         after each substep.
         """
-        # A while_loop is not for reverse mode, which comes by here only untold; and on a GPU,
-        # where freezing costs nothing, it would wait for the host.
+        # A while_loop is not for reverse mode, which comes by here only untold; on a GPU, where
+        # freezing costs nothing, it would wait for the host; in tiny batches it costs a third.
         told = self.integrator.told and not self.integrator.record
-        if self.watch is Watch.FREEZE and told and jax.default_backend() == "cpu":
+        cpu = jax.default_backend() == "cpu" and not is_tiny(carry.position)
+        if self.watch is Watch.FREEZE and told and cpu:
             new, total = self.hopefully(first, carry)
             path = None
         else:
@@ -89,10 +91,9 @@ class Block(eqx.Module):
         """The carry after the block without freezing on the way; if a path diverged, anew with.
 
         In every substep a choice between old and new makes all that leaves it depend on the energy
-        at its end, which XLA:CPU then computes once for each of them. Measured on one core, of the
-        time with freezing: 0.85 at 1024 x 1 and 65536 x 1, 0.95 at 1024 x 8 and 1024 x 64; 0.7 at
-        1024 x 1 where the loop is one function (`small_loops.py`). It takes 2.4 times as long where
-        a path diverges in every block.
+        at its end, which XLA:CPU then computes once for each of them. Measured on two cores, of
+        the time with freezing: 0.75 at 1024 x 1 and 65536 x 1, 0.9 at 1024 x 8, 0.95 at 1024 x 64.
+        It takes 2.4 times as long where a path diverges in every block.
         """
         flagging = dataclasses.replace(self, watch=Watch.FLAG)
         new, total, _ = flagging.substeps(first, carry)
@@ -189,22 +190,30 @@ class Block(eqx.Module):
         record = self.integrator.record
         narrow = record or is_narrow(len(start.energy))
         which, normals_of = jnp.arange(len(rows.now)), drawn.at
-        if len(start.energy) * coordinates(start.position) <= TINY:
+        if is_tiny(start.position):
             # Rows that the loop goes through, not an array that each step looks into.
             which, normals_of = jax.vmap(drawn.at)(which), lambda normals: normals
+
+        short = self.watch is Watch.FLAG and not self.drift.table.scheduled
+        scan = paired_scan if short and is_paired(start.position) else jax.lax.scan
+        mass = self.drift.table.bath.inverse_mass
 
         def step(state, x):
             carry, total = state
             which, at = x
+            carry = recalled(carry, mass) if short else carry
             carry, entry = self.move(carry, at, normals_of(which))
+            passed = (carry.position, carry.momentum, *balance(carry)) if record else None
+            carry = brief(carry) if short else carry
             if narrow:
-                passed = (carry.position, carry.momentum, *balance(carry)) if record else None
                 return (carry, total), (entry, passed)
             return (carry, jax.tree.map(jnp.add, total, entry)), None
 
         total: Any = None if narrow else nothing(start, self.drift.table)
         out: Any
-        (end, total), out = jax.lax.scan(again(step), (start, total), (which, rows))
+        begin: Any = brief(start) if short else start
+        (end, total), out = scan(again(step), (begin, total), (which, rows))
+        end = recalled(end, mass) if short else end
         if narrow:
             total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), out[0])
         return end, total, out

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from .._tree import batch_of
+from ..small_loops import small_loops_are_compiled
 from .noise import GridBrownianPath
 from .terms import NoiseTerm
 
@@ -42,6 +43,22 @@ def chunk_size(block: int, path) -> int:
 TINY = 4
 # So many coordinates in the whole batch: XLA:CPU compiles a loop that touches less than 1024 bytes
 # as one function, which a look into an array would prevent.
+
+
+def is_tiny(position: PyTree[Array]) -> bool:
+    return batch_of(position) * coordinates(position) <= TINY
+
+
+PAIRED = 256
+# Up to so many paths of one coordinate, a loop carries its numbers as complex ones (`packing.py`):
+# fewer operations, 0.5 to 0.9 of the time at 16 to 256 paths; the same at 512. Not where the loop
+# becomes one function (`small_loops.py`): 1.35 times as long.
+
+
+def is_paired(position: PyTree[Array]) -> bool:
+    few = batch_of(position) <= PAIRED and coordinates(position) == 1
+    return few and jax.default_backend() == "cpu" and not small_loops_are_compiled()
+
 
 TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # In narrow batches on a CPU the paths are taken through a chunk of substeps at most so many numbers
