@@ -23,6 +23,13 @@ if not OPTIMIZED:
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for other processes
 jax.config.update("jax_enable_x64", True)
 
+# Runs of a config raise this limit by themselves, where JAX has not been used yet: here, where it may
+# have been, and in other processes, whose runs are continued here, it stays XLA's own.
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = (
+        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1024"
+    )
+
 # A shell starts what runs in its background with Ctrl-C ignored, and children would inherit that,
 # those too that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -41,7 +41,7 @@ def compile_small_loops() -> None:
 
 
 def small_loops_are_compiled() -> bool:
-    return OPTION in os.environ.get("XLA_FLAGS", "")
+    return f"{OPTION}={SIZE}" in os.environ.get("XLA_FLAGS", "")
 
 
 def jax_is_used() -> bool:
