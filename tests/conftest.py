@@ -23,8 +23,8 @@ if not OPTIMIZED:
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for other processes
 jax.config.update("jax_enable_x64", True)
 
-# Runs of a config raise this limit by themselves, where JAX has not been used yet: here, where it may
-# have been, and in other processes, whose runs are continued here, it stays XLA's own.
+# Runs of a config raise this limit by themselves where JAX has not been used yet. Here it may have
+# been, and runs that other processes began are continued: everywhere, the limit stays XLA's own.
 if "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = (
         "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1024"
