@@ -22,8 +22,8 @@ def compile_small_loops() -> None:
     step, which for a small batch is most of the time; only a loop that touches less than 1 KiB
     becomes one function. This raises the limit to 256 KiB, for the whole process, by the option
     `xla_cpu_small_while_loop_byte_threshold` in `XLA_FLAGS`. Measured (stiffness ramp, batch x
-    dimension, two cores): forward 0.15 of the time at 4 x 1, 0.2 at 4 x 10, 0.55 at 64 x 1, 0.9 at
-    1024 x 1; gradients 0.2, 0.3, 0.3 and 0.75; forces that are matrix products as before.
+    dimension, two cores): forward 0.15 of the time at 4 x 1, 0.2 at 4 x 10, 0.3 at 16 x 4, 0.65 at
+    1024 x 1; gradients 0.2, 0.3, 0.35 and 0.75; forces that are matrix products as before.
 
     Call it once, before JAX is used: `thermojax run` does so by itself. Where `XLA_FLAGS` has extra
     options already, they stay as they are. GPUs have no use for it, and take no harm.
