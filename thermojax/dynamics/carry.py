@@ -71,38 +71,16 @@ def posted(ledger: Ledger, total: Entry, table: Timetable, energy, kinetic, aliv
     )
 
 
-def finite(new: Carry, old: Carry):
-    """Which paths are alive after a step: were so before, and have an energy below the limit.
+def flagged(new: Carry, old: Carry) -> Carry:
+    """`new`, its flag fallen for good where the path is no longer finite.
 
     The limit is the fourth root of the largest number: far below overflow, so that not only the
     frozen values but also the derivatives of the discarded step are finite, and a diverged path
     cannot put NaN into the gradient of the others.
     """
     limit = float(jnp.finfo(new.energy.dtype).max) ** 0.25
-    return (old.alive > 0) & (jnp.abs(new.energy) < limit)  # False for NaN
-
-
-def flagged(new: Carry, old: Carry) -> Carry:
-    """`new`, its flag fallen for good where the path is no longer finite."""
-    return dataclasses.replace(new, alive=jnp.where(finite(new, old), old.alive, 0.0))
-
-
-def brief(carry: Carry):
-    """What determines a carry that is not frozen; a fallen flag is an infinite potential energy.
-
-    Where a path has one coordinate, this is a loop of eight operations instead of ten, and up to
-    eight XLA:CPU runs one after the other, without asking which could run side by side.
-    """
-    potential_energy = jnp.where(carry.alive > 0, carry.potential_energy, jnp.inf)
-    return carry.position, carry.momentum, carry.gradient, potential_energy, carry.drive
-
-
-def recalled(short, inverse_mass) -> Carry:
-    """The carry again."""
-    position, momentum, gradient, potential_energy, drive = short
-    energy = potential_energy + kinetic(momentum, inverse_mass)
-    alive = jnp.isfinite(potential_energy).astype(energy.dtype)
-    return Carry(position, momentum, gradient, potential_energy, drive, energy, alive)
+    alive = (old.alive > 0) & (jnp.abs(new.energy) < limit)  # False for NaN
+    return dataclasses.replace(new, alive=jnp.where(alive, old.alive, 0.0))
 
 
 def frozen(new: Carry, entry: Entry, old: Carry) -> tuple[Carry, Entry]:
@@ -121,3 +99,21 @@ def kinetic(momentum, inverse_mass):
 
     rows = jax.tree.leaves(jax.tree.map(one, momentum, inverse_mass))
     return 0.5 * functools.reduce(jnp.add, rows)
+
+
+def brief(carry: Carry):
+    """What determines a carry that is not frozen; a fallen flag is an infinite potential energy.
+
+    Where a path has one coordinate, this is a loop of eight operations instead of ten, and up to
+    eight XLA:CPU runs one after the other, without asking which could run side by side.
+    """
+    potential_energy = jnp.where(carry.alive > 0, carry.potential_energy, jnp.inf)
+    return carry.position, carry.momentum, carry.gradient, potential_energy, carry.drive
+
+
+def recalled(short, inverse_mass) -> Carry:
+    """The carry again."""
+    position, momentum, gradient, potential_energy, drive = short
+    energy = potential_energy + kinetic(momentum, inverse_mass)
+    alive = jnp.isfinite(potential_energy).astype(energy.dtype)
+    return Carry(position, momentum, gradient, potential_energy, drive, energy, alive)

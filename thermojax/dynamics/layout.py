@@ -51,7 +51,7 @@ def is_tiny(position: PyTree[Array]) -> bool:
 
 PAIRED = 256
 # Up to so many paths of one coordinate, a loop carries its numbers as complex ones (`packing.py`):
-# fewer operations, 0.5 to 0.9 of the time at 16 to 256 paths; the same at 512. Not where the loop
+# fewer operations, 0.45 to 0.95 of the time at 16 to 256 paths; the same at 512. Not where the loop
 # becomes one function (`small_loops.py`): 1.35 times as long.
 
 

@@ -19,6 +19,7 @@ from .._tree import like_position
 from ..potential import batched_energy
 from ..protocol import require_no_jumps, value_at
 from ..system import AbstractSystem, Overdamped
+from .block import Watch
 from .carry import Carry, Entry, kinetic
 from .noise import GridBrownianPath, Pairs, Rows
 from .splitting import AbstractSplitting, drive_work
@@ -89,7 +90,7 @@ class QUICSORT(AbstractSplitting):
         energy = batched_energy(drift.system.potential, position, drift.table.switch[first + 1])
         return None, energy, None
 
-    def advanced(self, drift, noise, y0, solver_state, watch=True):
+    def advanced(self, drift, noise, y0, solver_state, watch=Watch.FREEZE):
         *state, prepared = solver_state
         ready = dataclasses.replace(self, prepared=prepared)
         y1, path, state = AbstractSplitting.advanced(ready, drift, noise, y0, tuple(state), watch)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ..ledger import Ledger
+from .block import Watch
 from .devices import BATCH, as_copy, by_device
 
 
@@ -94,7 +95,7 @@ def pulled(integrator, perturbed, drift, noise, y0, solver_state, cotangents):
 
     def moved(trained):
         drift, *states = eqx.combine(trained, rest)
-        y1, _, state = integrator.advanced(drift, noise, *states, watch=False)
+        y1, _, state = integrator.advanced(drift, noise, *states, watch=Watch.NOT)
         return eqx.filter((y1, state), wanted)
 
     _, pull = jax.vjp(moved, trained)

@@ -108,7 +108,9 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         out_axes = BATCH, LATER_BATCH, axes
         return by_device(self.advanced, drift, noise, (y0, solver_state), (BATCH, axes), out_axes)
 
-    def advanced(self, drift: DriftTerm, noise: NoiseTerm, y0, solver_state, watch: bool = True):
+    def advanced(
+        self, drift: DriftTerm, noise: NoiseTerm, y0, solver_state, watch: Watch = Watch.FREEZE
+    ):
         """One block: y1, the states on the way where they are recorded, the next solver state."""
         first, gradient, potential_energy, drive = solver_state
         position, momentum, ledger = y0
@@ -119,10 +121,9 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         state = (first + self.block, carry.gradient, carry.potential_energy, carry.drive)
         return (carry.position, carry.momentum, ledger), path, state
 
-    def run_block(self, drift, noise, first, carry: Carry, ledger: Ledger, watch: bool):
+    def run_block(self, drift, noise, first, carry: Carry, ledger: Ledger, watch: Watch):
         """`block` substeps from local step `first`: carry, ledger, what was passed on the way."""
-        kind = Watch.FREEZE if watch else Watch.NOT
-        return Block(self, drift, noise, kind).through(first, carry, ledger)
+        return Block(self, drift, noise, watch).through(first, carry, ledger)
 
 
 def kicked(carry_momentum, gradient, drive, bath: Coefficients, half):

@@ -17,6 +17,7 @@ import equinox as eqx
 import jax
 
 from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm, tiles_of
+from ..dynamics.block import Watch
 from ..dynamics.devices import shares_of
 
 STATES = 5
@@ -121,7 +122,8 @@ def footprint(drift, noise, y0, integrator, told: bool) -> Footprint:
         moved = dataclasses.replace(integrator, block=block).advanced
 
         def pulled(drift, y0, state):
-            run = lambda d, y, s: moved(d, noise, y, s, watch=not told)
+            watch = Watch.NOT if told else Watch.FREEZE
+            run = lambda d, y, s: moved(d, noise, y, s, watch=watch)
             return eqx.filter_vjp(run, drift, y0, state)[1]
 
         return size_of(eqx.filter_eval_shape(pulled, drift, y0, state))
