@@ -14,7 +14,7 @@ import thermojax as tj
 
 from . import forward, gradient, growth, summary
 from .cases import forward_cases, gradient_cases
-from .report import SMALL_LOOPS, cores, header, header_text, table
+from .report import SET_UP_CPU, cores, header, header_text, table
 
 PARTS = ("forward", "gradient", "growth")
 
@@ -33,10 +33,10 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the growth of cost there")
     parser.add_argument("--case", default="", help='cases whose name has this in it: "1024 x"')
     parser.add_argument("--devices", type=int, default=cores(), help="of a CPU: one for each core")
-    parser.add_argument("--small-loops", action="store_true", help=SMALL_LOOPS)
+    parser.add_argument("--set-up-cpu", action="store_true", help=SET_UP_CPU)
     options = parser.parse_args()
-    if options.small_loops:
-        tj.compile_small_loops()
+    if options.set_up_cpu:
+        tj.set_up_cpu()
     jax.config.update("jax_num_cpu_devices", options.devices)
     rounds = options.rounds or (3 if options.quick else 5)
     if rounds < 1:

@@ -23,7 +23,7 @@ import thermojax as tj
 
 from .cases import posterior_ramp
 from .race import Program
-from .report import SMALL_LOOPS, header, header_text, table
+from .report import SET_UP_CPU, header, header_text, table
 
 GATE = 0.05  # no variance may be off by more
 SMALLEST, LARGEST = 2**-8, 4  # steps of proposals, in units of the step that tj.tune has found
@@ -310,10 +310,10 @@ def main() -> None:
     parser.add_argument("--adaptation", type=int, default=3072, help="steps of tj.tune")
     parser.add_argument("--warmup", type=int, default=1000, help="NUTS: draws of its adaptation")
     parser.add_argument("--draws", type=int, default=1000, help="NUTS: draws per chain after it")
-    parser.add_argument("--small-loops", action="store_true", help=SMALL_LOOPS)
+    parser.add_argument("--set-up-cpu", action="store_true", help=SET_UP_CPU)
     options = parser.parse_args()
-    if options.small_loops:
-        tj.compile_small_loops()
+    if options.set_up_cpu:
+        tj.set_up_cpu()
     makers = {
         "Gaussian, rotated": lambda: gaussian(True),
         "Gaussian, aligned": lambda: gaussian(False),

@@ -23,11 +23,12 @@ if not OPTIMIZED:
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for other processes
 jax.config.update("jax_enable_x64", True)
 
-# Runs of a config raise this limit by themselves where JAX has not been used yet. Here it may have
-# been, and runs that other processes began are continued: everywhere, the limit stays XLA's own.
+# Runs of a config set these flags by themselves where JAX has not been used yet. Here it may have
+# been, and runs that other processes began are continued: everywhere, they stay XLA's own.
 if "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = (
-        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1024"
+        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1024 "
+        "--xla_cpu_prefer_vector_width=256"
     )
 
 # A shell starts what runs in its background with Ctrl-C ignored, and children would inherit that,

@@ -9,6 +9,7 @@ from .check import check as check
 from .checkpoint import AbstractCheckpoint as AbstractCheckpoint
 from .checkpoint import Checkpoint as Checkpoint
 from .checkpoint import CheckpointError as CheckpointError
+from .cpu import set_up_cpu as set_up_cpu
 from .distribution import Densities as Densities
 from .distribution import EnsembleLedger as EnsembleLedger
 from .distribution import FokkerPlanck as FokkerPlanck
@@ -95,7 +96,6 @@ from .sampling import batch_sharding as batch_sharding
 from .sampling import simulate as simulate
 from .sampling import start as start
 from .sampling import switch as switch
-from .small_loops import compile_small_loops as compile_small_loops
 from .system import Bath as Bath
 from .system import Overdamped as Overdamped
 from .system import Underdamped as Underdamped

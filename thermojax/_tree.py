@@ -7,16 +7,22 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from .cpu import small_loops_are_compiled
+
 SHORT = range(4, 17)
 # Lengths of rows that are summed as a product with ones on a CPU. XLA's CPU backend hands sums of
 # rows to a library that is slow for short ones. Measured at 1024 paths, the time of a forward run
 # as a share of that with a sum: 1.05 to 1.15 at 2 and 3 coordinates, 0.9 at 5, 0.73 at 8, 0.85 at
 # 10, 1 at 12, 0.87 at 16, 1.08 at 31.
+LONG = range(64, 129)
+# The same where loops become functions (`cpu.py`), which have sums of their own: 0.7 of the time at
+# 64 coordinates, 0.75 at 128, but 2.2 at 5, 1.2 at 8, 1.05 at 16, 1.1 at 31.
 
 
 def total(x):
     """The sum of the numbers of one sample."""
-    if x.size in SHORT and jax.default_backend() == "cpu":
+    lengths = LONG if small_loops_are_compiled() else SHORT
+    if x.size in lengths and jax.default_backend() == "cpu":
         return jnp.dot(x.reshape(-1), jnp.ones(x.size, x.dtype))
     return jnp.sum(x)
 

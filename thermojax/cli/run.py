@@ -47,10 +47,10 @@ def run(arguments: list[str]) -> int:
     overrides = [*options.overrides, *overrides_of(options)]
     config = read_config(options.config, overrides)
     plan(config, RUNNER_KEYS, STUDY)
-    from ..experiment.device import on_device, set_up_cpu
+    from ..experiment.device import on_device, prepare_cpu
     from ..experiment.runner import run as run_study
 
-    set_up_cpu(config.values.get("devices"))  # before `place_of_work` counts JAX's devices
+    prepare_cpu(config.values.get("devices"))  # before `place_of_work` counts JAX's devices
     with variables(options), on_device(options.device):
         if options.verbose:
             print(f"{config.text}\n{place_of_work()}", file=sys.stderr)

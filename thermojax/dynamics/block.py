@@ -177,7 +177,7 @@ class Block(eqx.Module):
         """What `substeps` returns, after `size` of them from local step `start`."""
         path = self.noise.path
         record = self.integrator.record
-        tiles = 1 if record else tiles_of(carry.position, path)
+        tiles = 1 if record else tiles_of(carry.position, self.noise)
         if tiles > 1 and len(carry.energy) % tiles == 0:
             drawn = lambda i: path.share(i, tiles).drawn(start, size)
             return *tiled(lambda c, i: self.loop(drawn(i), c, rows)[:2], tiles, carry), None

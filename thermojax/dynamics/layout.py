@@ -11,10 +11,11 @@ import os
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import subjaxprs
 from jaxtyping import Array, PyTree
 
 from .._tree import batch_of
-from ..small_loops import small_loops_are_compiled
+from ..cpu import small_loops_are_compiled
 from .noise import GridBrownianPath
 from .terms import NoiseTerm
 
@@ -70,14 +71,55 @@ TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # 0.75 of processor time), the posterior ramp at 1024 x 31 takes 1.04 forward and 0.63 in reverse;
 # tiles of 2^10 and 2^11 numbers are slower than none.
 
+FUNCTION_TILE, SHORT_ROW = 2**10, 4
+# Where loops become functions (`cpu.py`) a part must be small enough to become one, and may be as
+# small as that: a step of it has no overhead. So many numbers, twice as many for rows up to
+# `SHORT_ROW`; as above where the force is a product with a matrix, which is no part of a function.
+# Measured on one core, forward: 0.4 of the time at 1024 x 5, 0.45 at 1024 x 8, 0.85 at 1024 x 16,
+# 0.9 at 1024 x 31, 0.7 at 1024 x 64; gradients 0.9 at 1024 x 8, 1 at 1024 x 64, and 1.5 at
+# 1024 x 3 without the exception. Twice as many numbers take 1.7 of that at 1024 x 8 on two devices.
 
-def tiles_of(position: PyTree[Array], path) -> int:
+
+def tiles_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     """Into how many parts a batch is best cut; 1 for none."""
-    batch, size = batch_of(position), coordinates(position)
-    tile = TILE if size == 1 else 2 ** int(math.log2(max(WIDE_TILE / size, 1)))
+    batch, path = batch_of(position), noise.path
     ours = isinstance(path, GridBrownianPath) and path.sharding is None
-    cut = ours and tile >= LEAST and 1.5 * tile <= batch and is_narrow(batch)
-    return math.ceil(batch / tile) if cut and jax.default_backend() == "cpu" else 1
+    if not ours or not is_narrow(batch) or jax.default_backend() != "cpu":
+        return 1
+    tile = tile_of(position, noise)
+    return math.ceil(batch / tile) if 1.5 * tile <= batch else 1
+
+
+def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
+    """Paths of one part; where nothing is cut, more than there are."""
+    size = coordinates(position)
+    if size == 1:
+        return TILE
+    most = lambda numbers: 2 ** int(math.log2(max(numbers / size, 1)))
+    if small_loops_are_compiled() and not has_matrix_products(position, noise):
+        return most(FUNCTION_TILE * (2 if size <= SHORT_ROW else 1))
+    tile = most(WIDE_TILE)
+    return tile if tile >= LEAST else batch_of(position)
+
+
+def has_matrix_products(position: PyTree[Array], noise: NoiseTerm) -> bool:
+    """Whether the energy or the drive of one sample multiplies by a matrix, or convolves."""
+    system, control = noise.system, noise.table.kick[0]
+    sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), position)
+
+    def motion(x):
+        driven = None if system.drive is None else system.drive(x, control)
+        return system.potential.energy(x, control), driven
+
+    def multiplies(equation) -> bool:
+        sizes = [x.aval.ndim for x in equation.invars]
+        name = equation.primitive.name
+        return name == "conv_general_dilated" or (name == "dot_general" and max(sizes) > 1)
+
+    def found(jaxpr) -> bool:
+        return any(map(multiplies, jaxpr.eqns)) or any(map(found, subjaxprs(jaxpr)))
+
+    return found(jax.make_jaxpr(motion)(sample).jaxpr)
 
 
 def coordinates(position: PyTree[Array]) -> int:
@@ -107,7 +149,7 @@ def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
     so that further paths change nothing.
     """
     batch, path = batch_of(y0[0]), noise.path
-    parts = tiles_of(y0[0], path) if is_narrow(batch) else os.cpu_count() or 1
+    parts = tiles_of(y0[0], noise) if is_narrow(batch) else os.cpu_count() or 1
     more = -batch % parts
     cpu = jax.default_backend() == "cpu" and path.sharding is None
     if parts == 1 or more == 0 or not cpu:

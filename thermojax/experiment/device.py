@@ -43,13 +43,13 @@ def on_device(name: str | None) -> Iterator[None]:
             jax.config.update(key, value)
 
 
-def set_up_cpu(devices: object) -> None:
+def prepare_cpu(devices: object) -> None:
     """What makes a CPU fast and has to be said before JAX is used; later, this changes nothing."""
-    from ..small_loops import compile_small_loops
+    from ..cpu import set_up_cpu
 
     divide_cpu(devices)
     with suppress(RuntimeError):
-        compile_small_loops()
+        set_up_cpu()
 
 
 def divide_cpu(devices: object) -> None:

@@ -14,7 +14,7 @@ from .._calls import Computation, alone
 from .build import build
 from .cache import cache_settings, mended
 from .config import Config, read_config
-from .device import set_up_cpu
+from .device import prepare_cpu
 from .errors import UserError, nearest, one_line
 from .folder import (
     CONFIG,
@@ -82,7 +82,7 @@ def beginning(
 
 def built(config: Config) -> Any:
     """The study of a config."""
-    set_up_cpu(config.values.get("devices"))
+    prepare_cpu(config.values.get("devices"))
     study = build(config, RUNNER_KEYS)
     check_study(config, study)
     return study

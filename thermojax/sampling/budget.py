@@ -113,7 +113,7 @@ def footprint(drift, noise, y0, integrator, told: bool) -> Footprint:
     whole = size_of((y0, begin))
     _, gradient, _, drive, *_ = begin
     read = size_of((*y0[:2], gradient, drive)) if told else whole
-    if (tiles := tiles_of(y0[0], noise.path)) > 1:
+    if (tiles := tiles_of(y0[0], noise)) > 1:
         noise, y0 = share(tiles, noise, y0)
     state = eqx.filter_eval_shape(begun, y0)
 

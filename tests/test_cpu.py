@@ -1,4 +1,4 @@
-"""The option for small batches, in processes of its own, for JAX reads its flags once."""
+"""The flags for a CPU, in processes of their own, for JAX reads them once."""
 
 import json
 import os
@@ -16,21 +16,27 @@ PROGRAM = """
 import json, os, sys
 import jax, jax.numpy as jnp
 import thermojax as tj
-from thermojax.experiment.device import set_up_cpu
+from thermojax.experiment.device import prepare_cpu
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 2)
-{"own": tj.compile_small_loops, "config": lambda: set_up_cpu(None), "none": int}[sys.argv[1]]()
+{"own": tj.set_up_cpu, "config": lambda: prepare_cpu(None), "none": int}[sys.argv[1]]()
 assert jax.config.jax_num_cpu_devices == 2  # as it was
 
 well = tj.Harmonic(1.0, jnp.zeros(3), control="stiffness")
 system = tj.Underdamped(well, tj.Linear(0.5, 2.0, duration=2.0), tj.Bath())
 run = jax.jit(lambda key: tj.simulate(system, key, time_steps=40, batch=16))
 compiled = run.lower(jax.random.key(0)).compile()
+well = tj.Harmonic(1.0, jnp.zeros(64), control="stiffness")
+cut = tj.simulate(
+    tj.Underdamped(well, tj.Linear(0.5, 2.0, duration=2.0), tj.Bath()),
+    jax.random.key(1), time_steps=8, batch=50,
+)
 print(json.dumps({
     "flags": os.environ.get("XLA_FLAGS", ""),
     "functions": compiled.as_text().count("xla_cpu_small_call"),
     "work": compiled(jax.random.key(0)).ledger.work.tolist(),
+    "parts": cut.ledger.work.tolist(),
 }))
 """
 
@@ -47,7 +53,8 @@ def answer(how, **variables):
 def test_loops_of_small_batches_become_functions_and_numbers_stay():
     plain, own = answer("none"), answer("own")
     assert plain["flags"] == "" and own["functions"] > plain["functions"]
-    np.testing.assert_allclose(own["work"], plain["work"], rtol=1e-11, atol=1e-13)
+    for name in ("work", "parts"):
+        np.testing.assert_allclose(own[name], plain[name], rtol=1e-11, atol=1e-13)
     # The runs of a config do so by themselves, with the flags that the user has set besides.
     given = "--xla_cpu_enable_fast_min_max=false"
     config = answer("config", XLA_FLAGS=given)
@@ -55,14 +62,17 @@ def test_loops_of_small_batches_become_functions_and_numbers_stay():
     assert config["functions"] == own["functions"]
 
 
-def test_extra_options_of_the_user_stay():
+def test_flags_of_the_user_stay():
     given = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1"
-    assert answer("own", XLA_FLAGS=given)["flags"] == given
+    assert answer("own", XLA_FLAGS=given)["flags"] == f"{given} --xla_cpu_prefer_vector_width=512"
+    given = "--xla_cpu_prefer_vector_width=128"
+    flags = answer("own", XLA_FLAGS=given)["flags"]
+    assert flags.startswith(f"{given} --xla_backend_extra_options") and flags.count("width") == 1
 
 
 def test_too_late_is_named():
     jax.block_until_ready(jax.numpy.zeros(1))
     before = os.environ.get("XLA_FLAGS")
-    with pytest.raises(RuntimeError, match=r"call tj\.compile_small_loops\(\) right after"):
-        tj.compile_small_loops()
+    with pytest.raises(RuntimeError, match=r"call tj\.set_up_cpu\(\) right after"):
+        tj.set_up_cpu()
     assert os.environ.get("XLA_FLAGS") == before

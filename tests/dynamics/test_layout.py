@@ -1,0 +1,66 @@
+"""Into how many parts a batch is cut, and that the parts do what the whole does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thermojax as tj
+from thermojax.dynamics import layout
+
+KEY = jax.random.key(3)
+MATRIX = jnp.eye(16) + 0.1
+
+
+def quadratic(x):
+    return -0.5 * x @ (MATRIX @ x)
+
+
+def convolved(x):
+    return -jnp.sum(jnp.convolve(x, jnp.ones(3), mode="valid") ** 2)
+
+
+def system_of(potential, drive=None):
+    return tj.Underdamped(potential, tj.Linear(0.5, 2.0, duration=2.0), tj.Bath(), drive=drive)
+
+
+WELL = tj.Harmonic(1.0, jnp.zeros(16), control="stiffness")
+SYSTEMS = {  # the system, and whether the force of a path is a product with a matrix
+    "sums": (system_of(WELL), False),
+    "vector by vector": (system_of(tj.LogDensity(lambda x: -0.5 * x @ x)), False),
+    "matrix": (system_of(tj.LogDensity(quadratic)), True),
+    "matrix in an inner function": (system_of(tj.LogDensity(jax.jit(quadratic))), True),
+    "convolution": (system_of(tj.LogDensity(convolved)), True),
+    "drive": (system_of(WELL, drive=lambda x, control: MATRIX @ x), True),
+}
+
+
+def run(system, block):
+    state = tj.State(*jax.random.normal(KEY, (2, 300, 16)))
+    return tj.simulate(system, KEY, time_steps=16, initial=state, integrator=tj.BAOAB(block))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_paths_are_cut_small_where_loops_become_functions(name, monkeypatch):
+    system, products = SYSTEMS[name]
+    parts = []
+
+    def asked(position, noise):
+        parts.append(tiles_of(position, noise))
+        return parts[-1]
+
+    tiles_of = layout.tiles_of
+    monkeypatch.setattr("thermojax.dynamics.block.tiles_of", asked)
+    whole = run(system, 4)
+    assert set(parts) == {1}
+    parts.clear()
+    monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
+    cut = run(system, 8)  # another block, so that it is compiled anew
+    assert set(parts) == ({1} if products else {5})  # 64 paths each, the last ones filled up
+    for a, b in zip(
+        jax.tree.leaves((whole.position, whole.ledger)),
+        jax.tree.leaves((cut.position, cut.ledger)),
+        strict=True,
+    ):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
