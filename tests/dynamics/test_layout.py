@@ -1,12 +1,16 @@
 """Into how many parts a batch is cut, and that the parts do what the whole does."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import thermojax as tj
-from thermojax.dynamics import layout
+from thermojax.dynamics import GridBrownianPath, NoiseTerm, layout
+from thermojax.dynamics.random import key_words
 
 KEY = jax.random.key(3)
 MATRIX = jnp.eye(16) + 0.1
@@ -64,3 +68,17 @@ def test_paths_are_cut_small_where_loops_become_functions(name, monkeypatch):
     ):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("cores, shares, parts", [(2, 1, 5), (16, 1, 1), (16, 4, 1), (16, 8, 5)])
+def test_wide_batches_are_cut_where_a_device_has_few_cores(cores, shares, parts, monkeypatch):
+    """One function has one thread, and would leave others idle."""
+    monkeypatch.setattr(layout, "NARROW", 100)
+    monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
+    monkeypatch.setattr(layout.os, "cpu_count", lambda: cores)
+    system, _ = SYSTEMS["sums"]
+    shape = jax.ShapeDtypeStruct((300, 16), jnp.float32)
+    path = GridBrownianPath(key_words(KEY), shape, jnp.asarray(0.1), shares=shares)
+    table: Any = SimpleNamespace(kick=jnp.ones(2))
+    noise = NoiseTerm(system, table, path)
+    assert layout.tiles_of(jnp.zeros((300, 16)), noise) == parts

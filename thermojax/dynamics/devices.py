@@ -58,8 +58,9 @@ def as_copy(own: DriftTerm, like: DriftTerm) -> DriftTerm:
 def own_path(path: GridBrownianPath) -> GridBrownianPath:
     """The noise of the paths of the device at hand, inside of shard_map."""
     assert path.sharding is not None
-    share = path.share(jax.lax.axis_index(axes_of(path.sharding)), shares_of(path.sharding))
-    return dataclasses.replace(share, sharding=None)
+    shares = shares_of(path.sharding)
+    share = path.share(jax.lax.axis_index(axes_of(path.sharding)), shares)
+    return dataclasses.replace(share, sharding=None, shares=shares)
 
 
 def by_device(function, drift: DriftTerm, noise: NoiseTerm, arguments: tuple, axes, out_axes):

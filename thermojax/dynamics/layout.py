@@ -53,7 +53,7 @@ def is_tiny(position: PyTree[Array]) -> bool:
 PAIRED = 256
 # Up to so many paths of one coordinate, a loop carries its numbers as complex ones (`packing.py`):
 # fewer operations, 0.45 to 0.95 of the time at 16 to 256 paths; the same at 512. Not where the loop
-# becomes one function (`small_loops.py`): 1.35 times as long.
+# becomes one function (`cpu.py`): 1.35 times as long.
 
 
 def is_paired(position: PyTree[Array]) -> bool:
@@ -71,20 +71,23 @@ TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # 0.75 of processor time), the posterior ramp at 1024 x 31 takes 1.04 forward and 0.63 in reverse;
 # tiles of 2^10 and 2^11 numbers are slower than none.
 
-FUNCTION_TILE, SHORT_ROW = 2**10, 4
+FUNCTION_TILE, SHORT_ROW, FEW = 2**10, 4, 2
 # Where loops become functions (`cpu.py`) a part must be small enough to become one, and may be as
 # small as that: a step of it has no overhead. So many numbers, twice as many for rows up to
 # `SHORT_ROW`; as above where the force is a product with a matrix, which is no part of a function.
 # Measured on one core, forward: 0.4 of the time at 1024 x 5, 0.45 at 1024 x 8, 0.85 at 1024 x 16,
 # 0.9 at 1024 x 31, 0.7 at 1024 x 64; gradients 0.9 at 1024 x 8, 1 at 1024 x 64, and 1.5 at
 # 1024 x 3 without the exception. Twice as many numbers take 1.7 of that at 1024 x 8 on two devices.
+# Wide batches as well, where a device has no more than `FEW` cores, which a function leaves idle.
 
 
 def tiles_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     """Into how many parts a batch is best cut; 1 for none."""
     batch, path = batch_of(position), noise.path
     ours = isinstance(path, GridBrownianPath) and path.sharding is None
-    if not ours or not is_narrow(batch) or jax.default_backend() != "cpu":
+    if not ours or jax.default_backend() != "cpu":
+        return 1
+    if not is_narrow(batch) and not runs_in_functions(position, noise, FEW):
         return 1
     tile = tile_of(position, noise)
     return math.ceil(batch / tile) if 1.5 * tile <= batch else 1
@@ -96,10 +99,16 @@ def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     if size == 1:
         return TILE
     most = lambda numbers: 2 ** int(math.log2(max(numbers / size, 1)))
-    if small_loops_are_compiled() and not has_matrix_products(position, noise):
+    if runs_in_functions(position, noise):
         return most(FUNCTION_TILE * (2 if size <= SHORT_ROW else 1))
     tile = most(WIDE_TILE)
     return tile if tile >= LEAST else batch_of(position)
+
+
+def runs_in_functions(position: PyTree[Array], noise: NoiseTerm, cores: float = math.inf) -> bool:
+    """Whether loops become functions, of one thread each, where a device has at most so many."""
+    few = (os.cpu_count() or 1) <= cores * noise.path.shares
+    return few and small_loops_are_compiled() and not has_matrix_products(position, noise)
 
 
 def has_matrix_products(position: PyTree[Array], noise: NoiseTerm) -> bool:
@@ -149,7 +158,9 @@ def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
     so that further paths change nothing.
     """
     batch, path = batch_of(y0[0]), noise.path
-    parts = tiles_of(y0[0], noise) if is_narrow(batch) else os.cpu_count() or 1
+    parts = tiles_of(y0[0], noise)
+    if parts == 1 and not is_narrow(batch):
+        parts = os.cpu_count() or 1
     more = -batch % parts
     cpu = jax.default_backend() == "cpu" and path.sharding is None
     if parts == 1 or more == 0 or not cpu:

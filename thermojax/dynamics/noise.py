@@ -76,6 +76,7 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
     antithetic: bool = eqx.field(static=True, default=False)  # whether neighbors are opposite
     even: bool = eqx.field(static=True, default=False)  # whether blocks start at even steps
     particles: Array | None = None  # (batch,), whose noise each path takes; None for its own
+    shares: int = eqx.field(static=True, default=1)  # into how many the batch was, one a device
     levy_area: ClassVar[type] = dfx.BrownianIncrement
 
     @property
