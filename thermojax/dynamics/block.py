@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 import operator
 from typing import Any
 
@@ -16,17 +15,22 @@ from jaxtyping import Array, PyTree
 from .._tree import where_alive
 from ..ledger import Ledger
 from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
-from .layout import chunk_size, is_narrow, is_paired, is_tiny, tiled, tiles_of, written_out
+from .layout import (
+    chunk_size,
+    has_few_controls,
+    is_narrow,
+    is_paired,
+    is_tiny,
+    order_of,
+    tiled,
+    tiles_of,
+    written_out,
+)
+from .order import Order
 from .packing import paired_scan
+from .residuals import again, all_again
 from .terms import DriftTerm, NoiseTerm
 from .timetable import Coefficients
-
-# In reverse mode a substep is computed again, but for its matrix products: only what it starts from
-# is kept. Measured on two cores, a gradient then takes .94 of the time at 1024 x 1, .9 at 1024 x 8
-# and 256 x 64, .54 for the posterior ramp at 1024 x 31.
-again = functools.partial(
-    jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False
-)
 
 
 class Substep(eqx.Module):
@@ -166,7 +170,7 @@ class Block(eqx.Module):
                 state = carry, jax.tree.map(jnp.add, total, entry)
             return state, None
 
-        group = again(lambda state, x: jax.lax.scan(pair, state, x, unroll=True))
+        group = all_again(lambda state, x: jax.lax.scan(pair, state, x, unroll=True))
         state = carry, nothing(carry, self.drift.table)
         (carry, total), _ = jax.lax.scan(group, state, (starts, rows))
         return carry, total
@@ -175,13 +179,19 @@ class Block(eqx.Module):
 
     def chunk(self, size: int, start, carry: Carry, rows: Substep, ledger: Ledger | None):
         """What `substeps` returns, after `size` of them from local step `start`."""
-        path = self.noise.path
         record = self.integrator.record
         tiles = 1 if record else tiles_of(carry.position, self.noise)
-        if tiles > 1 and len(carry.energy) % tiles == 0:
+        if len(carry.energy) % tiles:
+            tiles = 1
+        paths = len(carry.energy) // tiles
+        order = Order.FREE if record else order_of(carry.position, self.noise, paths)
+        block, path = self.ordered(order), self.noise.path
+        if order is not Order.FREE:
+            path = dataclasses.replace(path, order=order)
+        if tiles > 1:
             drawn = lambda i: path.share(i, tiles).drawn(start, size)
-            return *tiled(lambda c, i: self.loop(drawn(i), c, rows)[:2], tiles, carry), None
-        carry, total, out = self.loop(path.drawn(start, size), carry, rows)
+            return *tiled(lambda c, i: block.loop(drawn(i), c, rows)[:2], tiles, carry), None
+        carry, total, out = block.loop(path.drawn(start, size), carry, rows)
         passed: Any = None
         if record:
             assert ledger is not None
@@ -190,9 +200,16 @@ class Block(eqx.Module):
             passed = (x, p, posted(ledger, sums, self.drift.table, *now))
         return carry, total, passed
 
+    def ordered(self, order: Order) -> Block:
+        """The same with the arrays of its loop in this order."""
+        few = self.watch is Watch.NOT and has_few_controls(order, self.drift.table.kick)
+        return dataclasses.replace(
+            self, drift=dataclasses.replace(self.drift, order=order, few=few)
+        )
+
     def loop(self, drawn, start: Carry, rows: Substep):
         """The carry after a chunk, the sum of its entries, and what it passed if recorded."""
-        record = self.integrator.record
+        record, order = self.integrator.record, self.drift.order
         narrow = record or is_narrow(len(start.energy))
         which, normals_of = jnp.arange(len(rows.now)), drawn.at
         if is_tiny(start.position):
@@ -206,17 +223,17 @@ class Block(eqx.Module):
         def step(state, x):
             carry, total = state
             which, at = x
-            carry = recalled(carry, mass) if short else carry
+            carry = order.placed(recalled(carry, mass) if short else carry)
             carry, entry = self.move(carry, at, normals_of(which))
             passed = (carry.position, carry.momentum, *balance(carry)) if record else None
-            carry = brief(carry) if short else carry
+            carry = order.placed(brief(carry) if short else carry)
             if narrow:
                 return (carry, total), (entry, passed)
             return (carry, jax.tree.map(jnp.add, total, entry)), None
 
         total: Any = None if narrow else nothing(start, self.drift.table)
         out: Any
-        begin: Any = brief(start) if short else start
+        begin: Any = order.placed(brief(start) if short else start)
         (end, total), out = scan(again(step), (begin, total), (which, rows))
         end = recalled(end, mass) if short else end
         if narrow:

@@ -17,6 +17,7 @@ from jaxtyping import Array, PyTree
 from .._tree import batch_of
 from ..cpu import small_loops_are_compiled
 from .noise import GridBrownianPath
+from .order import Order
 from .terms import NoiseTerm
 
 NARROW = 4096
@@ -71,10 +72,10 @@ TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # 0.75 of processor time), the posterior ramp at 1024 x 31 takes 1.04 forward and 0.63 in reverse;
 # tiles of 2^10 and 2^11 numbers are slower than none.
 
-FUNCTION_TILE, SHORT_ROW, FEW = 2**10, 4, 2
+FUNCTION_TILE, FEW = 2**10, 2
 # Where loops become functions (`cpu.py`) a part must be small enough to become one, and may be as
-# small as that: a step of it has no overhead. So many numbers, twice as many for rows up to
-# `SHORT_ROW`; as above where the force is a product with a matrix, which is no part of a function.
+# small as that: a step of it has no overhead. So many numbers, or `SIDE_BY_SIDE` paths in columns;
+# as above where the force is a product with a matrix, which is no part of a function.
 # Measured on one core, forward: 0.4 of the time at 1024 x 5, 0.45 at 1024 x 8, 0.85 at 1024 x 16,
 # 0.9 at 1024 x 31, 0.7 at 1024 x 64; gradients 0.9 at 1024 x 8, 1 at 1024 x 64, and 1.5 at
 # 1024 x 3 without the exception. Twice as many numbers take 1.7 of that at 1024 x 8 on two devices.
@@ -83,14 +84,20 @@ FUNCTION_TILE, SHORT_ROW, FEW = 2**10, 4, 2
 
 def tiles_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     """Into how many parts a batch is best cut; 1 for none."""
-    batch, path = batch_of(position), noise.path
-    ours = isinstance(path, GridBrownianPath) and path.sharding is None
-    if not ours or jax.default_backend() != "cpu":
+    batch = batch_of(position)
+    if not is_arranged(noise):
         return 1
     if not is_narrow(batch) and not runs_in_functions(position, noise, FEW):
         return 1
     tile = tile_of(position, noise)
     return math.ceil(batch / tile) if 1.5 * tile <= batch else 1
+
+
+def is_arranged(noise: NoiseTerm) -> bool:
+    """Whether parts and orders are for this run: on a CPU, with the noise of our own grid."""
+    path = noise.path
+    ours = isinstance(path, GridBrownianPath) and path.sharding is None
+    return ours and jax.default_backend() == "cpu"
 
 
 def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
@@ -100,7 +107,8 @@ def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
         return TILE
     most = lambda numbers: 2 ** int(math.log2(max(numbers / size, 1)))
     if runs_in_functions(position, noise):
-        return most(FUNCTION_TILE * (2 if size <= SHORT_ROW else 1))
+        least = SIDE_BY_SIDE if size <= longest_column() else 1
+        return max(most(FUNCTION_TILE), least)
     tile = most(WIDE_TILE)
     return tile if tile >= LEAST else batch_of(position)
 
@@ -109,6 +117,26 @@ def runs_in_functions(position: PyTree[Array], noise: NoiseTerm, cores: float = 
     """Whether loops become functions, of one thread each, where a device has at most so many."""
     few = (os.cpu_count() or 1) <= cores * noise.path.shares
     return few and small_loops_are_compiled() and not has_matrix_products(position, noise)
+
+
+SIDE_BY_SIDE, LONGEST, LONGEST_IN_FUNCTIONS, FEW_CONTROLS = 64, 16, 32, 4
+
+
+def longest_column() -> int:
+    return LONGEST_IN_FUNCTIONS if small_loops_are_compiled() else LONGEST
+
+
+def order_of(position: PyTree[Array], noise: NoiseTerm, paths: int) -> Order:
+    """How so many paths of a batch lie in memory while a loop goes over them."""
+    if not is_arranged(noise) or has_matrix_products(position, noise):
+        return Order.FREE
+    columns = coordinates(position) <= longest_column() and paths >= SIDE_BY_SIDE
+    return Order.COLUMNS if columns else Order.ROWS
+
+
+def has_few_controls(order: Order, controls: Array) -> bool:
+    """Whether derivatives by the controls are taken forward (`grid_point.py`)."""
+    return order is not Order.FREE and controls[0].size <= FEW_CONTROLS
 
 
 def has_matrix_products(position: PyTree[Array], noise: NoiseTerm) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, PyTree
 
+from .order import Order
 from .random import normal_pair
 
 
@@ -33,7 +34,7 @@ class Rows(eqx.Module):
 
 
 class Pairs(eqx.Module):
-    """Normals of some steps, two by two as complex numbers, each leaf `(pairs, numbers)`.
+    """Normals of some steps, two by two as complex numbers, each leaf `(pairs, ...)` in an order.
 
     Drawn for many steps at once and picked inside of the loop over them, because a loop is the only
     place where XLA's CPU backend is sure to keep them instead of computing them again for
@@ -44,6 +45,7 @@ class Pairs(eqx.Module):
     odd: Array  # 1 where the first number is the second of its pair
     draws: int = eqx.field(static=True)
     shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
+    order: Order = eqx.field(static=True, default=Order.FREE)
 
     def at(self, i):
         """The `draws` normals of step i, as many pytrees."""
@@ -52,10 +54,12 @@ class Pairs(eqx.Module):
     def number(self, counter):
         def one(values, leaf):
             pair = jax.lax.dynamic_index_in_dim(values, counter >> 1, keepdims=False)
-            half = jnp.where(counter & 1, pair.imag, pair.real)
-            return half.astype(leaf.dtype).reshape(leaf.shape)
+            half = jnp.where(counter & 1, pair.imag, pair.real).astype(leaf.dtype)
+            batch, *sample = leaf.shape
+            shape = (*sample, batch) if self.order is Order.COLUMNS else leaf.shape
+            return self.order.restored(half.reshape(shape))
 
-        return jax.tree.map(one, self.values, self.shape)
+        return self.order.placed(jax.tree.map(one, self.values, self.shape))
 
 
 class GridBrownianPath(dfx.AbstractBrownianPath):
@@ -76,6 +80,7 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
     antithetic: bool = eqx.field(static=True, default=False)  # whether neighbors are opposite
     even: bool = eqx.field(static=True, default=False)  # whether blocks start at even steps
     particles: Array | None = None  # (batch,), whose noise each path takes; None for its own
+    order: Order = eqx.field(static=True, default=Order.FREE)  # of what is drawn for a loop
     shares: int = eqx.field(static=True, default=1)  # into how many the batch was, one a device
     levy_area: ClassVar[type] = dfx.BrownianIncrement
 
@@ -104,9 +109,9 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         pairs = numbers // 2 if self.starts_even(count) else numbers // 2 + 1
         rows = (counter >> np.uint32(1)) + jax.lax.iota(jnp.uint32, pairs)
         leaves, structure = jax.tree.flatten(self.shape)
-        values = [self.leaf(place, leaf, rows) for place, leaf in enumerate(leaves)]
+        values = [self.leaf(place, leaf, rows, self.order) for place, leaf in enumerate(leaves)]
         odd = (counter & np.uint32(1)).astype(jnp.int32)
-        return Pairs(structure.unflatten(values), odd, self.draws, self.shape)
+        return Pairs(structure.unflatten(values), odd, self.draws, self.shape, self.order)
 
     def few(self, first, count: int) -> list[tuple]:
         """The normals of `count` steps from local step `first`: for each a tuple of pytrees.
@@ -129,25 +134,31 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
             halves = [jax.tree.map(later, a, b) for a, b in itertools.pairwise(halves)]
         return [tuple(halves[self.draws * i :][: self.draws]) for i in range(count)]
 
-    def leaf(self, place: int, leaf, rows):
-        """Pairs `(*rows.shape, leaf.size)` for every particle and coordinate of one leaf.
+    def leaf(self, place: int, leaf, rows, order: Order = Order.FREE):
+        """Pairs `(*rows.shape, ...)` for every particle and coordinate of one leaf.
 
-        Flat, since a CPU's vectors take what is left of a row of coordinates one by one.
+        `(leaf.size,)`, since a CPU's vectors take what is left of a row of coordinates one by one;
+        in columns `(coordinates, particles)`.
         """
         batch, size = leaf.shape[0], math.prod(leaf.shape[1:])
-        if self.particles is None:
-            start = jnp.asarray(self.first_particle, jnp.uint32) * np.uint32(size)
-            index = start + jax.lax.iota(jnp.uint32, batch * size)
+        columns = order is Order.COLUMNS
+        coordinate = jax.lax.iota(jnp.uint32, size)
+        first = jnp.asarray(self.first_particle, jnp.uint32)
+        if self.particles is None and not columns:
+            index = first * np.uint32(size) + jax.lax.iota(jnp.uint32, batch * size)
         else:
-            coordinate = jax.lax.iota(jnp.uint32, size)
-            index = (self.particles[:, None] * np.uint32(size) + coordinate).reshape(-1)
+            own = self.particles
+            particles = first + jax.lax.iota(jnp.uint32, batch) if own is None else own
+            index = particles[:, None] * np.uint32(size) + coordinate
+            index = index.T if columns else index.reshape(-1)
         path = None
         if self.antithetic:  # the paths 2j and 2j + 1 take the normals of path j
             path = index // np.uint32(size)
             index = (path >> np.uint32(1)) * np.uint32(size) + index % np.uint32(size)
         # Leaves get streams of their own through the key, which leaves the counters whole.
         words = (self.words[0], self.words[1] + np.uint32(place))
-        values = normal_pair(words, index, rows[..., None], self.noise_dtype)
+        rows = rows.reshape(rows.shape + (1,) * index.ndim)
+        values = normal_pair(words, index, rows, self.noise_dtype)
         if path is None:
             return values
         return jnp.where(path & np.uint32(1), -values, values)

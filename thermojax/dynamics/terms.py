@@ -14,10 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from .._tree import like_position
-from ..potential import batched_energy, batched_gradient
+from ..potential import batched_gradient
 from ..protocol import AbstractProtocol, values_at
 from ..system import AbstractSystem, Overdamped
+from .grid_point import met, met_few
 from .noise import GridBrownianPath
+from .order import Order
+from .residuals import kept
 from .timetable import Coefficients, Timetable, safe_sqrt
 
 
@@ -60,6 +63,8 @@ class DriftTerm(dfx.AbstractTerm):
     table: Timetable
     # Whether every array has a leading axis, with a copy for each device (`devices.py`).
     copies: bool = eqx.field(static=True, default=False)
+    order: Order = eqx.field(static=True, default=Order.FREE)
+    few: bool = eqx.field(static=True, default=False)  # which derivative (`grid_point.py`)
 
     def own(self) -> DriftTerm:
         """The first copy; on each device it is the only one."""
@@ -68,14 +73,14 @@ class DriftTerm(dfx.AbstractTerm):
         return dataclasses.replace(on_arrays(lambda leaf: leaf[0], self), copies=False)
 
     def meet(self, position, old, new, kick):
-        """U(x, old), U(x, new) and grad U(x, kick): all that a grid point needs.
+        """U(x, old), U(x, new) and grad U(x, kick): all that a grid point needs."""
+        point = self.system.potential, position, old, new, kick
+        before, after, gradient = met_few(point) if self.few else met(point)
+        return before, after, self.order.placed(gradient)
 
-        Asked for together, since the compiler shares the potential's work at one x.
-        """
-        potential = self.system.potential
-        before = batched_energy(potential, position, old)
-        after = batched_energy(potential, position, new)
-        return before, after, batched_gradient(potential, position, kick)
+    def kept(self, tree):
+        """Positions and momenta of a substep as they are, for reverse mode to begin from."""
+        return kept(tree, self.order)
 
     def driven(self, position, control):
         """The non-conservative force on the whole batch, None where there is none."""
