@@ -34,6 +34,7 @@ SYSTEMS = {  # the system, and whether the force of a path is a product with a m
     "vector by vector": (system_of(tj.LogDensity(lambda x: -0.5 * x @ x)), False),
     "matrix": (system_of(tj.LogDensity(quadratic)), True),
     "matrix in an inner function": (system_of(tj.LogDensity(jax.jit(quadratic))), True),
+    "triangular matrix": (system_of(tj.Gaussian(jnp.zeros(16), MATRIX)), True),
     "convolution": (system_of(tj.LogDensity(convolved)), True),
     "drive": (system_of(WELL, drive=lambda x, control: MATRIX @ x), True),
 }

@@ -17,7 +17,6 @@ from ..ledger import Ledger
 from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
 from .layout import (
     chunk_size,
-    has_few_controls,
     is_narrow,
     is_paired,
     is_tiny,
@@ -202,10 +201,10 @@ class Block(eqx.Module):
 
     def ordered(self, order: Order) -> Block:
         """The same with the arrays of its loop in this order."""
-        few = self.watch is Watch.NOT and has_few_controls(order, self.drift.table.kick)
-        return dataclasses.replace(
-            self, drift=dataclasses.replace(self.drift, order=order, few=few)
-        )
+        told = self.watch is Watch.NOT
+        one = told and order is not Order.FREE and self.drift.table.kick[0].size == 1
+        drift = dataclasses.replace(self.drift, order=order, by_one=one)
+        return dataclasses.replace(self, drift=drift)
 
     def loop(self, drawn, start: Carry, rows: Substep):
         """The carry after a chunk, the sum of its entries, and what it passed if recorded."""

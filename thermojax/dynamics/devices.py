@@ -55,12 +55,16 @@ def as_copy(own: DriftTerm, like: DriftTerm) -> DriftTerm:
     return dataclasses.replace(on_arrays(lambda leaf: leaf[None], own), copies=True)
 
 
+def path_of(device, path: GridBrownianPath) -> GridBrownianPath:
+    """The noise of the paths of one device, which knows of no other."""
+    shares = shares_of(path.sharding)
+    return dataclasses.replace(path.share(device, shares), sharding=None, shares=shares)
+
+
 def own_path(path: GridBrownianPath) -> GridBrownianPath:
     """The noise of the paths of the device at hand, inside of shard_map."""
     assert path.sharding is not None
-    shares = shares_of(path.sharding)
-    share = path.share(jax.lax.axis_index(axes_of(path.sharding)), shares)
-    return dataclasses.replace(share, sharding=None, shares=shares)
+    return path_of(jax.lax.axis_index(axes_of(path.sharding)), path)
 
 
 def by_device(function, drift: DriftTerm, noise: NoiseTerm, arguments: tuple, axes, out_axes):

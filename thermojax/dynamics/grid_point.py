@@ -21,29 +21,29 @@ def met(point: tuple):
 
 
 @eqx.filter_custom_vjp
-def met_few(point: tuple):
-    """`met` for controls of few numbers, in reverse mode.
+def met_by_one(point: tuple):
+    """`met` for controls of one number each, in reverse mode.
 
-    Reverse mode ends with a sum over all coordinates of all paths for each of the controls, which
-    XLA:CPU takes one number at a time. Forward mode along a control gives one number per path, its
-    sum over the coordinates the potential's own.
+    Reverse mode ends with a sum over the coordinates of all paths for every control, which XLA:CPU
+    takes one number at a time. Forward mode along the control ends with one number per path, its
+    sum over the coordinates that of the potential itself.
     """
     return met(point)
 
 
-@met_few.def_fwd
+@met_by_one.def_fwd
 def _forward(perturbed, point):
     del perturbed
     return met(point), None
 
 
-@met_few.def_bwd
+@met_by_one.def_bwd
 def _reverse(residuals, cotangents, perturbed, point):
     del residuals
     potential, position, *controls = point
     moved, rest = eqx.partition(point[:2], perturbed[:2])
     _, pull = jax.vjp(lambda moved: met((*eqx.combine(moved, rest), *controls)), moved)
-    (found,) = pull(cotangents)
+    (of_moved,) = pull(cotangents)
 
     def times_energy(x, factor, control):
         return factor * potential.energy(x, control)
@@ -51,21 +51,11 @@ def _reverse(residuals, cotangents, perturbed, point):
     def slope(x, direction, control):
         return jax.jvp(lambda x: potential.energy(x, control), (x,), (direction,))[1]
 
+    def along(function, cotangent, control):
+        """The derivative of the sum of `function` over all paths."""
+        of_paths = jax.vmap(function, in_axes=(0, 0, None))
+        at = lambda control: of_paths(position, cotangent, control)
+        return jnp.sum(jax.jvp(at, (control,), (jnp.ones_like(control),))[1]).reshape(control.shape)
+
     functions = times_energy, times_energy, slope
-    of_controls = [
-        along(jax.vmap(function, in_axes=(0, 0, None)), position, cotangent, control)
-        for function, cotangent, control in zip(functions, cotangents, controls, strict=True)
-    ]
-    return *found, *of_controls
-
-
-def along(function, position, cotangent, control):
-    """The derivative of the sum of `function` by each number of the control."""
-
-    def one(direction):
-        at = lambda control: function(position, cotangent, control)
-        return jnp.sum(jax.jvp(at, (control,), (direction,))[1])
-
-    basis = jnp.eye(control.size, dtype=control.dtype).reshape(-1, *control.shape)
-    each = one(basis[0]) if control.size == 1 else jax.vmap(one)(basis)
-    return each.reshape(control.shape)
+    return *of_moved, *map(along, functions, cotangents, controls)

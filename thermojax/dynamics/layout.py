@@ -119,7 +119,13 @@ def runs_in_functions(position: PyTree[Array], noise: NoiseTerm, cores: float = 
     return few and small_loops_are_compiled() and not has_matrix_products(position, noise)
 
 
-SIDE_BY_SIDE, LONGEST, LONGEST_IN_FUNCTIONS, FEW_CONTROLS = 64, 16, 32, 4
+SIDE_BY_SIDE, LONGEST, LONGEST_IN_FUNCTIONS = 64, 16, 32
+# So many paths lie side by side, of rows up to so many coordinates. Measured on one core with
+# `set_up_cpu`, the time of that without any order, forward and gradient (which begins from what is
+# kept, `residuals.py`): 0.8 and 0.65 at 1024 x 3, 0.65 and 0.5 at 1024 x 8, 0.35 and 0.45 at
+# 1024 x 16, 0.6 and 0.65 at 1024 x 31. With XLA's own flags 0.95 and 0.9, 0.75 and 0.75, 0.65 and
+# 0.65 at 3, 8, 16, but 1.3 and 0.85 at 31. 16 or 32 paths side by side take 0.7 to 2 times as long
+# as rows. Rows that are kept in order take 0.9 and 0.9 at 64, 0.95 and 0.75 at 128 coordinates.
 
 
 def longest_column() -> int:
@@ -134,13 +140,11 @@ def order_of(position: PyTree[Array], noise: NoiseTerm, paths: int) -> Order:
     return Order.COLUMNS if columns else Order.ROWS
 
 
-def has_few_controls(order: Order, controls: Array) -> bool:
-    """Whether derivatives by the controls are taken forward (`grid_point.py`)."""
-    return order is not Order.FREE and controls[0].size <= FEW_CONTROLS
+LIBRARY = ("conv_general_dilated", "triangular_solve", "fft")  # calls of one, path after path
 
 
 def has_matrix_products(position: PyTree[Array], noise: NoiseTerm) -> bool:
-    """Whether the energy or the drive of one sample multiplies by a matrix, or convolves."""
+    """Whether the energy or the drive of one sample multiplies by a matrix, or the like."""
     system, control = noise.system, noise.table.kick[0]
     sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), position)
 
@@ -151,7 +155,7 @@ def has_matrix_products(position: PyTree[Array], noise: NoiseTerm) -> bool:
     def multiplies(equation) -> bool:
         sizes = [x.aval.ndim for x in equation.invars]
         name = equation.primitive.name
-        return name == "conv_general_dilated" or (name == "dot_general" and max(sizes) > 1)
+        return name in LIBRARY or (name == "dot_general" and max(sizes) > 1)
 
     def found(jaxpr) -> bool:
         return any(map(multiplies, jaxpr.eqns)) or any(map(found, subjaxprs(jaxpr)))

@@ -43,4 +43,3 @@ class Order(enum.Enum):
     def restored(self, leaf: Array) -> Array:
         """The inverse of `stored`."""
         return jnp.moveaxis(leaf, -1, 0) if self is Order.COLUMNS else leaf
-

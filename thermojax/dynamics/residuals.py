@@ -24,10 +24,10 @@ def kept(tree: PyTree[Array], order: Order) -> PyTree[Array]:
     return jax.tree.map(one, order.placed(tree))
 
 
-# Matrix products are kept too. Measured on two cores, before `kept` the start of each substep was
-# kept and its noise read again: gradients took .94 of the time of those without any recomputation
-# at 1024 x 1, .9 at 1024 x 8 and 256 x 64, .54 for the posterior ramp at 1024 x 31; with it again
-# .8 at 256 x 64, .95 at 1024 x 8.
+# Matrix products are kept too. Measured on two cores, the time of a gradient without any of this:
+# .94 at 1024 x 1, .9 at 1024 x 8 and 256 x 64, .54 for the posterior ramp at 1024 x 31, where only
+# the start of each substep is kept, and its noise read again. With `kept` .8 to .95 of that, and
+# as much memory.
 again = functools.partial(
     jax.checkpoint,
     policy=POLICIES.save_from_both_policies(

@@ -17,7 +17,7 @@ from .._tree import like_position
 from ..potential import batched_gradient
 from ..protocol import AbstractProtocol, values_at
 from ..system import AbstractSystem, Overdamped
-from .grid_point import met, met_few
+from .grid_point import met, met_by_one
 from .noise import GridBrownianPath
 from .order import Order
 from .residuals import kept
@@ -64,7 +64,7 @@ class DriftTerm(dfx.AbstractTerm):
     # Whether every array has a leading axis, with a copy for each device (`devices.py`).
     copies: bool = eqx.field(static=True, default=False)
     order: Order = eqx.field(static=True, default=Order.FREE)
-    few: bool = eqx.field(static=True, default=False)  # which derivative (`grid_point.py`)
+    by_one: bool = eqx.field(static=True, default=False)  # which derivative `meet` has
 
     def own(self) -> DriftTerm:
         """The first copy; on each device it is the only one."""
@@ -75,7 +75,7 @@ class DriftTerm(dfx.AbstractTerm):
     def meet(self, position, old, new, kick):
         """U(x, old), U(x, new) and grad U(x, kick): all that a grid point needs."""
         point = self.system.potential, position, old, new, kick
-        before, after, gradient = met_few(point) if self.few else met(point)
+        before, after, gradient = met_by_one(point) if self.by_one else met(point)
         return before, after, self.order.placed(gradient)
 
     def kept(self, tree):

@@ -18,7 +18,7 @@ import jax
 
 from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm, tiles_of
 from ..dynamics.block import Watch
-from ..dynamics.devices import shares_of
+from ..dynamics.devices import path_of, shares_of
 
 STATES = 5
 # States, and tables of controls, that are there besides the checkpoints: the one at hand, its
@@ -44,7 +44,8 @@ def fitting(
     **Raises:** ValueError where no choice fits, with the least that does.
     """
     shares = shares_of(noise.path.sharding)
-    need = footprint(drift, *share(shares, noise, y0), integrator, told).times(shares)
+    own = dataclasses.replace(noise, path=path_of(0, noise.path))
+    need = footprint(drift, own, first(shares, y0), integrator, told).times(shares)
     fits = []
     for block in blocks:
         count = math.ceil(steps / block)
@@ -96,11 +97,9 @@ class Footprint(NamedTuple):
         return self.fixed + (STATES + checkpoints) * self.state + block * self.residual
 
 
-def share(parts: int, noise: NoiseTerm, y0) -> tuple[NoiseTerm, Any]:
-    """The noise and the start of the first of equal parts of the batch, on one device."""
-    path = dataclasses.replace(noise.path.share(0, parts), sharding=None)
-    y0 = jax.tree.map(lambda leaf: leaf[: len(leaf) // parts], y0)
-    return dataclasses.replace(noise, path=path), y0
+def first(parts: int, y0):
+    """The first of equal parts of a batch."""
+    return jax.tree.map(lambda leaf: leaf[: len(leaf) // parts], y0)
 
 
 def footprint(drift, noise, y0, integrator, told: bool) -> Footprint:
@@ -114,7 +113,8 @@ def footprint(drift, noise, y0, integrator, told: bool) -> Footprint:
     _, gradient, _, drive, *_ = begin
     read = size_of((*y0[:2], gradient, drive)) if told else whole
     if (tiles := tiles_of(y0[0], noise)) > 1:
-        noise, y0 = share(tiles, noise, y0)
+        noise = dataclasses.replace(noise, path=noise.path.share(0, tiles))
+        y0 = first(tiles, y0)
     state = eqx.filter_eval_shape(begun, y0)
 
     def kept(block: int) -> int:
