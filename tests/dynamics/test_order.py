@@ -140,6 +140,35 @@ def test_reverse_mode_keeps_positions_and_momenta_instead_of_noise():
     assert f"name={KEPT}" in names
 
 
+@jax.custom_vjp
+def squared(x):
+    return x**2
+
+
+squared.defvjp(lambda x: (x**2, x), lambda x, g: (2 * x * g,))
+
+
+class OnlyInReverse(tj.AbstractPotential):
+    """A well whose derivative refuses forward mode."""
+
+    def energy(self, x, control):
+        return jnp.sum(squared(x - control))
+
+
+def test_a_potential_with_a_derivative_for_reverse_mode_only_trains():
+    state = tj.State(*jax.random.normal(KEY, (2, BATCH, 3)))
+
+    def work(values, potential):
+        protocol = dataclasses.replace(PROTOCOL, values=values)
+        system = tj.Underdamped(potential, protocol, tj.Bath())
+        return jnp.mean(tj.simulate(system, KEY, time_steps=STEPS, initial=state).ledger.total_work)
+
+    found = jax.grad(work)(PROTOCOL.values, OnlyInReverse())
+    step = 1e-5 * jnp.eye(len(found))[2]
+    ends = [work(PROTOCOL.values + sign * step, OnlyInReverse()) for sign in (1, -1)]
+    np.testing.assert_allclose(found[2], (ends[0] - ends[1]) / 2e-5, rtol=1e-7)
+
+
 POTENTIALS = {
     "stiffness": (WELL, jnp.array([0.7, 0.9, 1.1])),
     "tilt": (tj.DoubleWell(2.0), jnp.array([0.1, 0.3, 0.2])),

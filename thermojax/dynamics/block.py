@@ -17,6 +17,7 @@ from ..ledger import Ledger
 from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
 from .layout import (
     chunk_size,
+    goes_forward,
     is_narrow,
     is_paired,
     is_tiny,
@@ -184,7 +185,7 @@ class Block(eqx.Module):
             tiles = 1
         paths = len(carry.energy) // tiles
         order = Order.FREE if record else order_of(carry.position, self.noise, paths)
-        block, path = self.ordered(order), self.noise.path
+        block, path = self.ordered(order, carry.position), self.noise.path
         if order is not Order.FREE:
             path = dataclasses.replace(path, order=order)
         if tiles > 1:
@@ -199,10 +200,10 @@ class Block(eqx.Module):
             passed = (x, p, posted(ledger, sums, self.drift.table, *now))
         return carry, total, passed
 
-    def ordered(self, order: Order) -> Block:
+    def ordered(self, order: Order, position: PyTree[Array]) -> Block:
         """The same with the arrays of its loop in this order."""
-        told = self.watch is Watch.NOT
-        one = told and order is not Order.FREE and self.drift.table.kick[0].size == 1
+        one = self.drift.table.kick[0].size == 1 and order is not Order.FREE
+        one = one and self.watch is Watch.NOT and goes_forward(position, self.noise)
         drift = dataclasses.replace(self.drift, order=order, by_one=one)
         return dataclasses.replace(self, drift=drift)
 

@@ -26,7 +26,9 @@ def met_by_one(point: tuple):
 
     Reverse mode ends with a sum over the coordinates of all paths for every control, which XLA:CPU
     takes one number at a time. Forward mode along the control ends with one number per path, its
-    sum over the coordinates that of the potential itself.
+    sum over the coordinates that of the potential itself. Measured, the time of a gradient: 0.85 at
+    1024 x 8, 0.65 at 1024 x 16, 0.75 at 256 x 64 of a harmonic well; 0.95 to 1.1 for wells whose
+    force has to be differentiated twice. With two or three numbers it can take twice as long.
     """
     return met(point)
 
