@@ -9,11 +9,14 @@ much again, but with both of them jaxlib 0.10.2 computes a wrong gradient of tj.
 """
 
 import atexit
+import gc
 import os
+import pathlib
 import shutil
 import signal
 import tempfile
 
+import equinox as eqx
 import jax
 import pytest
 
@@ -40,6 +43,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if "THERMOJAX_CACHE" not in os.environ:
     os.environ["THERMOJAX_CACHE"] = tempfile.mkdtemp(prefix="thermojax-tests-")
     atexit.register(shutil.rmtree, os.environ["THERMOJAX_CACHE"], ignore_errors=True)
+
+
+PROGRAMS = 20_000
+# Pieces of memory that a process holds before it forgets the programs it has compiled. Each takes
+# some, Linux allows 65530, and XLA aborts where there are no more.
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    yield
+    pieces = pathlib.Path("/proc/self/maps")
+    if pieces.exists() and pieces.read_text().count("\n") > PROGRAMS:
+        eqx.clear_caches()
+        jax.clear_caches()
+        gc.collect()
 
 
 def pytest_collection_modifyitems(items):

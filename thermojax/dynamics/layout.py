@@ -78,8 +78,8 @@ FUNCTION_TILE, FEW = 2**10, 2
 # small as that: a step of it has no overhead. So many numbers, or `SIDE_BY_SIDE` paths in columns;
 # as above where the force is a product with a matrix, which is no part of a function.
 # Measured on one core, forward: 0.4 of the time at 1024 x 5, 0.45 at 1024 x 8, 0.85 at 1024 x 16,
-# 0.9 at 1024 x 31, 0.7 at 1024 x 64; gradients 0.9 at 1024 x 8, 1 at 1024 x 64, and 1.5 at
-# 1024 x 3 without the exception. Twice as many numbers take 1.7 of that at 1024 x 8 on two devices.
+# 0.9 at 1024 x 31, 0.7 at 1024 x 64; gradients 0.9 at 1024 x 8, 1 at 1024 x 64; in
+# columns, twice as many numbers take 1.2 times as long at 3 and 8 coordinates, the same at 16.
 # Wide batches as well, where a device has no more than `FEW` cores, which a function leaves idle.
 
 

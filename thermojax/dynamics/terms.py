@@ -63,7 +63,7 @@ class DriftTerm(dfx.AbstractTerm):
     table: Timetable
     # Whether every array has a leading axis, with a copy for each device (`devices.py`).
     copies: bool = eqx.field(static=True, default=False)
-    order: Order = eqx.field(static=True, default=Order.FREE)
+    order: Order = eqx.field(static=True, default=Order.FREE)  # of the arrays of a loop
     by_one: bool = eqx.field(static=True, default=False)  # which derivative `meet` has
 
     def own(self) -> DriftTerm:
