@@ -55,7 +55,7 @@ def test_paths_are_cut_small_where_loops_become_functions(name, monkeypatch):
         return parts[-1]
 
     tiles_of = layout.tiles_of
-    monkeypatch.setattr("thermojax.dynamics.block.tiles_of", asked)
+    monkeypatch.setattr("thermojax.dynamics.block.parts_of", asked)
     whole = run(system, 4)
     assert set(parts) == {1}
     parts.clear()

@@ -2,7 +2,8 @@
 
 from .carry import kinetic as kinetic
 from .layout import evened as evened
-from .layout import tiles_of as tiles_of
+from .layout import long_block as long_block
+from .layout import parts_of as parts_of
 from .noise import GridBrownianPath as GridBrownianPath
 from .ornstein_uhlenbeck import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .quicsort import QUICSORT as QUICSORT

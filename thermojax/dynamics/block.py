@@ -18,12 +18,12 @@ from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, poste
 from .layout import (
     chunk_size,
     goes_forward,
-    is_narrow,
     is_paired,
+    is_summed,
     is_tiny,
     order_of,
+    parts_of,
     tiled,
-    tiles_of,
     written_out,
 )
 from .order import Order
@@ -123,7 +123,8 @@ class Block(eqx.Module):
         rows = rows_of(self.drift, first, k)
         if not self.integrator.record and (written := written_out(k, carry.position)) > 1:
             return *self.kernels(written, first, carry, rows), None
-        size = chunk_size(k, self.noise.path)
+        tiles = self.tiles(carry)
+        size = chunk_size(k, self.noise.path, tiles)
         if size == k:
             return self.chunk(size, first, carry, rows, ledger)
         rows = jax.tree.map(lambda leaf: leaf.reshape(k // size, size, *leaf.shape[1:]), rows)
@@ -179,10 +180,7 @@ class Block(eqx.Module):
 
     def chunk(self, size: int, start, carry: Carry, rows: Substep, ledger: Ledger | None):
         """What `substeps` returns, after `size` of them from local step `start`."""
-        record = self.integrator.record
-        tiles = 1 if record else tiles_of(carry.position, self.noise)
-        if len(carry.energy) % tiles:
-            tiles = 1
+        record, tiles = self.integrator.record, self.tiles(carry)
         paths = len(carry.energy) // tiles
         order = Order.FREE if record else order_of(carry.position, self.noise, paths)
         block, path = self.ordered(order, carry.position), self.noise.path
@@ -200,6 +198,10 @@ class Block(eqx.Module):
             passed = (x, p, posted(ledger, sums, self.drift.table, *now))
         return carry, total, passed
 
+    def tiles(self, carry: Carry) -> int:
+        """Into how many parts the batch is cut."""
+        return 1 if self.integrator.record else parts_of(carry.position, self.noise)
+
     def ordered(self, order: Order, position: PyTree[Array]) -> Block:
         """The same with the arrays of its loop in this order."""
         one = self.drift.table.kick[0].size == 1 and order is not Order.FREE
@@ -210,7 +212,7 @@ class Block(eqx.Module):
     def loop(self, drawn, start: Carry, rows: Substep):
         """The carry after a chunk, the sum of its entries, and what it passed if recorded."""
         record, order = self.integrator.record, self.drift.order
-        narrow = record or is_narrow(len(start.energy))
+        narrow = record or not is_summed(start.position, self.noise)
         which, normals_of = jnp.arange(len(rows.now)), drawn.at
         if is_tiny(start.position):
             # Rows that the loop goes through, not an array that each step looks into.

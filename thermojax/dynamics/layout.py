@@ -22,21 +22,30 @@ from .order import Order
 from .terms import NoiseTerm
 
 NARROW = 4096
-# Up to this batch the entries leave the inner loop and are summed after it, beyond they are summed
-# on the way. XLA:CPU shares every carried number of a substep out to all threads, which costs a few
-# microseconds each, and writes what leaves a loop with one. Measured on two cores, the narrow way
-# takes 0.7 of the time at 1024 x 1 (and 0.75 in reverse mode), 2.5 times as long at 65536 x 1.
 
 
 def is_narrow(batch: int) -> bool:
     return batch <= NARROW
 
 
+def is_summed(position: PyTree[Array], noise: NoiseTerm) -> bool:
+    """Whether the entries are summed on the way through a loop; else they leave it, for one sum.
+
+    With XLA's own flags XLA:CPU shares every carried number of a substep out to all threads, which
+    costs a few microseconds each, and writes what leaves a loop with one. Measured on two cores,
+    leaving takes 0.7 of the time at 1024 x 1 (and 0.75 in reverse mode), 2.5 times as long at
+    65536 x 1. In a function summing takes 0.7 of the time at 1024 x 1, 0.6 at 128 x 1, 0.95 to 1 at
+    8 coordinates and more.
+    """
+    return not is_narrow(batch_of(position)) or runs_in_functions(position, noise)
+
+
 NOISE_BYTES = 2**24  # of noise drawn at once
 
 
-def chunk_size(block: int, path) -> int:
+def chunk_size(block: int, path: GridBrownianPath, tiles: int = 1) -> int:
     """Steps whose noise is drawn at once: the largest divisor of the block within the budget."""
+    path = path.share(0, tiles)
     one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(path.shape)) * path.draws
     fits = [k for k in range(1, block + 1) if block % k == 0 and k * one <= NOISE_BYTES]
     # A loop of one step is no loop to XLA, and the noise would be computed again per output.
@@ -45,11 +54,13 @@ def chunk_size(block: int, path) -> int:
 
 TINY = 4
 # So many coordinates in the whole batch: XLA:CPU compiles a loop that touches less than 1024 bytes
-# as one function, which a look into an array would prevent.
+# as one function, which a look into an array would prevent. Where larger loops become functions as
+# well (`cpu.py`), tiny batches are as any other: 0.65 to 0.75 of the time at 1 x 1 and 4 x 1.
 
 
 def is_tiny(position: PyTree[Array]) -> bool:
-    return batch_of(position) * coordinates(position) <= TINY
+    tiny = batch_of(position) * coordinates(position) <= TINY
+    return tiny and not small_loops_are_compiled()
 
 
 PAIRED = 256
@@ -62,6 +73,8 @@ def is_paired(position: PyTree[Array]) -> bool:
     few = batch_of(position) <= PAIRED and coordinates(position) == 1
     return few and jax.default_backend() == "cpu" and not small_loops_are_compiled()
 
+
+VECTOR = 16  # numbers of single precision in the widest
 
 TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # In narrow batches on a CPU the paths are taken through a chunk of substeps at most so many numbers
@@ -92,6 +105,33 @@ def tiles_of(position: PyTree[Array], noise: NoiseTerm) -> int:
         return 1
     tile = tile_of(position, noise)
     return math.ceil(batch / tile) if 1.5 * tile <= batch else 1
+
+
+def parts_of(position: PyTree[Array], noise: NoiseTerm) -> int:
+    """The same, of equal size: rather a multiple of a vector's, and none where there are no such.
+
+    A batch that `evened` has not filled up, since it lies on several devices, may have no better.
+    """
+    batch, tiles = batch_of(position), tiles_of(position, noise)
+    equal = [n for n in range(tiles, 2 * tiles) if batch % n == 0]
+    return min(equal, key=lambda n: (batch // n % VECTOR, n), default=1)
+
+
+LONG = 2**16
+
+
+def long_block(position: PyTree[Array], noise: NoiseTerm, steps: int) -> float:
+    """How many substeps a block of such a run best has.
+
+    sqrt(n), so that reverse mode keeps as many states as residuals. But of a batch in parts it has
+    the residuals of two at a time, and each part has to be taken up and put down in every block:
+    longer then, up to so many numbers of one part. Measured on two devices with `set_up_cpu`, the
+    time of that with sqrt(n), forward and gradient: 0.7 and 0.75 at 65536 x 1, 0.9 and 1 at
+    1024 x 8, 0.95 and 0.95 at 1024 x 64. Twice as long, gradients take 1.05 to 1.25 times that.
+    """
+    root, parts = math.sqrt(steps), parts_of(position, noise)
+    most = LONG / (batch_of(position) // parts * coordinates(position))
+    return max(root, min(root * math.sqrt(parts / 2), most))
 
 
 def is_arranged(noise: NoiseTerm) -> bool:

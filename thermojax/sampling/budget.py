@@ -16,7 +16,7 @@ import diffrax as dfx
 import equinox as eqx
 import jax
 
-from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm, tiles_of
+from ..dynamics import AbstractSplitting, DriftTerm, NoiseTerm, parts_of
 from ..dynamics.block import Watch
 from ..dynamics.devices import path_of, shares_of
 
@@ -44,8 +44,7 @@ def fitting(
     **Raises:** ValueError where no choice fits, with the least that does.
     """
     shares = shares_of(noise.path.sharding)
-    own = dataclasses.replace(noise, path=path_of(0, noise.path))
-    need = footprint(drift, own, first(shares, y0), integrator, told).times(shares)
+    need = footprint(drift, *of_one_device(noise, y0), integrator, told).times(shares)
     fits = []
     for block in blocks:
         count = math.ceil(steps / block)
@@ -97,9 +96,16 @@ class Footprint(NamedTuple):
         return self.fixed + (STATES + checkpoints) * self.state + block * self.residual
 
 
+def of_one_device(noise: NoiseTerm, y0):
+    """The noise of one share of a batch, and the shapes of its state."""
+    share = dataclasses.replace(noise, path=path_of(0, noise.path))
+    return share, first(shares_of(noise.path.sharding), y0)
+
+
 def first(parts: int, y0):
-    """The first of equal parts of a batch."""
-    return jax.tree.map(lambda leaf: leaf[: len(leaf) // parts], y0)
+    """The shapes of one of equal parts of a batch."""
+    part = lambda leaf: jax.ShapeDtypeStruct((leaf.shape[0] // parts, *leaf.shape[1:]), leaf.dtype)
+    return jax.tree.map(part, y0)
 
 
 def footprint(drift, noise, y0, integrator, told: bool) -> Footprint:
@@ -112,7 +118,7 @@ def footprint(drift, noise, y0, integrator, told: bool) -> Footprint:
     whole = size_of((y0, begin))
     _, gradient, _, drive, *_ = begin
     read = size_of((*y0[:2], gradient, drive)) if told else whole
-    if (tiles := tiles_of(y0[0], noise)) > 1:
+    if (tiles := parts_of(y0[0], noise)) > 1:
         noise = dataclasses.replace(noise, path=noise.path.share(0, tiles))
         y0 = first(tiles, y0)
     state = eqx.filter_eval_shape(begun, y0)

@@ -45,15 +45,15 @@ def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
     return nearest if abs(ratio - nearest) < 1e-6 * max(1.0, ratio) else math.ceil(ratio)
 
 
-def block_size(steps: int, stride: int | None = None) -> int:
-    """Substeps per block: near sqrt(n), so that reverse mode keeps sqrt(n) states and as many
-    residuals. A divisor of `stride` where snapshots ask for it, of n where one is near; rather an
-    even one, since normals come in pairs."""
-    root = math.sqrt(steps)
+def block_size(steps: int, stride: int | None = None, best: float | None = None) -> int:
+    """Substeps per block: near `best`, or else sqrt(n), so that reverse mode keeps sqrt(n) states
+    and as many residuals. A divisor of `stride` where snapshots ask for it, of n where one is near;
+    rather an even one, since normals come in pairs."""
+    best = math.sqrt(steps) if best is None else min(best, steps)
     if stride is not None and stride != steps:
-        return min(divisors(stride), key=lambda k: abs(k - root))
-    near = [k for k in range(1, steps + 1) if root / 1.6 <= k <= root * 1.6]
-    return min(near, key=lambda k: (steps % k != 0, k % 2, abs(k - root)))
+        return min(divisors(stride), key=lambda k: abs(k - best))
+    near = [k for k in range(1, steps + 1) if best / 1.6 <= k <= best * 1.6]
+    return min(near, key=lambda k: (steps % k != 0, k % 2, abs(k - best)))
 
 
 def divisors(n: int) -> list[int]:

@@ -12,10 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._tree import batch_of
-from ..dynamics import QUICSORT, AbstractSplitting, DriftTerm, GridBrownianPath, NoiseTerm, evened
+from ..dynamics import (
+    QUICSORT,
+    AbstractSplitting,
+    DriftTerm,
+    GridBrownianPath,
+    NoiseTerm,
+    evened,
+    long_block,
+)
 from ..dynamics.devices import copied
 from ..dynamics.reverse import announced, silent
-from .budget import fitting
+from .budget import fitting, of_one_device
 from .grid import block_size, divisors
 
 ADJOINTS = (dfx.RecursiveCheckpointAdjoint, dfx.DirectAdjoint, dfx.ForwardMode)
@@ -67,7 +75,12 @@ def solve(
             f"{steps} steps cannot be counted in {dtype}: advance a chain in shorter pieces"
         )
     stride = None if save_steps is None else even_stride(save_steps, steps)
-    block, checkpoints = min(integrator.block or block_size(steps, stride or steps), steps), steps
+    best = None
+    if save_steps is None or stride is not None:  # else all substeps of a block are kept at once
+        share, (position, *_) = of_one_device(noise, y0)
+        best = long_block(position, share, steps)
+    block = min(integrator.block or block_size(steps, stride or steps, best), steps)
+    checkpoints = steps
     if memory is not None and adjoint is None:
         sizes = [block] if integrator.block else [block, *divisors(stride or steps)]
         unwatched = told and (save_steps is None or stride is not None)
