@@ -77,9 +77,37 @@ def test_wide_batches_are_cut_where_a_device_has_few_cores(cores, shares, parts,
     monkeypatch.setattr(layout, "NARROW", 100)
     monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
     monkeypatch.setattr(layout.os, "cpu_count", lambda: cores)
-    system, _ = SYSTEMS["sums"]
-    shape = jax.ShapeDtypeStruct((300, 16), jnp.float32)
-    path = GridBrownianPath(key_words(KEY), shape, jnp.asarray(0.1), shares=shares)
+    assert layout.tiles_of(*position_and_noise(300, shares)) == parts
+
+
+def position_and_noise(batch, shares=1):
+    """Those of a run of so many paths in 16 coordinates."""
+    position = jax.ShapeDtypeStruct((batch, 16), jnp.float32)
+    path = GridBrownianPath(key_words(KEY), position, jnp.asarray(0.1), shares=shares)
     table: Any = SimpleNamespace(kick=jnp.ones(2))
-    noise = NoiseTerm(system, table, path)
-    assert layout.tiles_of(jnp.zeros((300, 16)), noise) == parts
+    return position, NoiseTerm(SYSTEMS["sums"][0], table, path)
+
+
+@pytest.mark.parametrize(
+    "batch, parts", [(320, 5), (1000, 20), (1250, 25), (1009, 1)]
+)  # 64, 50, 50 paths, and a prime
+def test_parts_are_equal(batch, parts, monkeypatch):
+    """A batch on several devices is not filled up until its parts are equal."""
+    monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
+    assert layout.parts_of(*position_and_noise(batch)) == parts
+
+
+@pytest.mark.parametrize("parts, length", [(1, 10), (4, 14.14), (16, 28.28), (128, 64)])
+def test_blocks_are_longer_where_a_batch_runs_in_parts(parts, length, monkeypatch):
+    """sqrt(100 parts / 2) substeps, up to 2^16 numbers of a part of 64 x 16."""
+    monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
+    found = layout.long_block(*position_and_noise(64 * parts), 100)
+    assert found == pytest.approx(length, abs=0.01)
+
+
+def test_noise_of_one_part_counts(monkeypatch):
+    """A wide batch in parts draws the noise of a whole block, since only one part's is there."""
+    monkeypatch.setattr(layout, "NOISE_BYTES", 100 * 16 * 4 * 8)
+    _, noise = position_and_noise(1000)
+    assert layout.chunk_size(8, noise.path, tiles=1) == 2
+    assert layout.chunk_size(8, noise.path, tiles=10) == 8
