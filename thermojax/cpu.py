@@ -9,7 +9,7 @@ import jax
 SIZE = 2**20
 # Bytes that one turn of a loop reads and writes, up to which the loop becomes one function; XLA's
 # own limit is 2**10. Measured on two cores, of the time with 2**18: 2**20 takes 0.85 at 1024 x 1,
-# 1024 x 8 and 1024 x 64 and 0.7 for the gradient of one path, with a device for each core 0.95 to 1;
+# 1024 x 8, 1024 x 64, 0.7 for the gradient of one path, with a device for each core 0.95 to 1;
 # 2**22 the same, and 0.75 for gradients on one device; but a function has one thread, and the next
 # larger batches would leave the other cores of a larger machine idle.
 OPTION = "xla_cpu_small_while_loop_byte_threshold"
