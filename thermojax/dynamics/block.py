@@ -15,9 +15,9 @@ from jaxtyping import Array, PyTree
 from .._tree import where_alive
 from ..ledger import Ledger
 from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
+from .equations import goes_forward
 from .layout import (
     chunk_size,
-    goes_forward,
     is_paired,
     is_summed,
     is_tiny,

@@ -8,15 +8,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import JaxprEqn, subjaxprs
 from jaxtyping import Array, PyTree
 
 from .._tree import batch_of
 from ..cpu import small_loops_are_compiled
+from .equations import has_matrix_products
 from .noise import GridBrownianPath
 from .order import Order
 from .terms import NoiseTerm
@@ -114,7 +113,7 @@ def parts_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     """
     batch, tiles = batch_of(position), tiles_of(position, noise)
     equal = [n for n in range(tiles, 2 * tiles) if batch % n == 0]
-    return min(equal, key=lambda n: (batch // n % VECTOR, n), default=1)
+    return min(equal, key=lambda n: (batch // n % VECTOR != 0, n), default=1)
 
 
 LONG = 2**16
@@ -180,43 +179,6 @@ def order_of(position: PyTree[Array], noise: NoiseTerm, paths: int) -> Order:
         return Order.FREE
     columns = coordinates(position) <= longest_column() and paths >= SIDE_BY_SIDE
     return Order.COLUMNS if columns else Order.ROWS
-
-
-LIBRARY = ("conv_general_dilated", "triangular_solve", "fft")  # calls of one, path after path
-
-
-def has_matrix_products(position: PyTree[Array], noise: NoiseTerm) -> bool:
-    """Whether the energy or the drive of one sample multiplies by a matrix, or the like."""
-
-    def multiplies(equation) -> bool:
-        sizes = [x.aval.ndim for x in equation.invars]
-        name = equation.primitive.name
-        return name in LIBRARY or (name == "dot_general" and max(sizes) > 1)
-
-    return any(map(multiplies, equations(position, noise)))
-
-
-def goes_forward(position: PyTree[Array], noise: NoiseTerm) -> bool:
-    """Whether nothing in the energy has a derivative of its own for reverse mode only."""
-    names = (equation.primitive.name for equation in equations(position, noise))
-    return not any(name.startswith("custom_vjp") for name in names)
-
-
-def equations(position: PyTree[Array], noise: NoiseTerm) -> Iterator[JaxprEqn]:
-    """All that the energy and the drive of one sample compute."""
-    system, control = noise.system, noise.table.kick[0]
-    sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), position)
-
-    def motion(x):
-        driven = None if system.drive is None else system.drive(x, control)
-        return system.potential.energy(x, control), driven
-
-    def within(jaxpr):
-        yield from jaxpr.eqns
-        for inner in subjaxprs(jaxpr):
-            yield from within(inner)
-
-    yield from within(jax.make_jaxpr(motion)(sample).jaxpr)
 
 
 def coordinates(position: PyTree[Array]) -> int:
