@@ -42,9 +42,9 @@ def is_summed(position: PyTree[Array], noise: NoiseTerm) -> bool:
 NOISE_BYTES = 2**24  # of noise drawn at once
 
 
-def chunk_size(block: int, path: GridBrownianPath, tiles: int = 1) -> int:
+def chunk_size(block: int, path, tiles: int = 1) -> int:
     """Steps whose noise is drawn at once: the largest divisor of the block within the budget."""
-    path = path.share(0, tiles)
+    path = path.share(0, tiles) if tiles > 1 else path
     one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(path.shape)) * path.draws
     fits = [k for k in range(1, block + 1) if block % k == 0 and k * one <= NOISE_BYTES]
     # A loop of one step is no loop to XLA, and the noise would be computed again per output.

@@ -76,7 +76,8 @@ def solve(
         )
     stride = None if save_steps is None else even_stride(save_steps, steps)
     best = None
-    if save_steps is None or stride is not None:  # else all substeps of a block are kept at once
+    # QUICSORT runs the batch as a whole, and uneven snapshots keep all substeps of a block at once.
+    if not isinstance(integrator, QUICSORT) and (save_steps is None or stride is not None):
         share, (position, *_) = of_one_device(noise, y0)
         best = long_block(position, share, steps)
     block = min(integrator.block or block_size(steps, stride or steps, best), steps)
