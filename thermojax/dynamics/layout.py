@@ -100,7 +100,7 @@ def tiles_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     batch = batch_of(position)
     if not is_arranged(noise):
         return 1
-    if not is_narrow(batch) and not runs_in_functions(position, noise, FEW):
+    if not is_narrow(batch) and not (has_few_cores(noise) and runs_in_functions(position, noise)):
         return 1
     tile = tile_of(position, noise)
     return math.ceil(batch / tile) if 1.5 * tile <= batch else 1
@@ -153,10 +153,13 @@ def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     return tile if tile >= LEAST else batch_of(position)
 
 
-def runs_in_functions(position: PyTree[Array], noise: NoiseTerm, cores: float = math.inf) -> bool:
-    """Whether loops become functions, of one thread each, where a device has at most so many."""
-    few = (os.cpu_count() or 1) <= cores * noise.path.shares
-    return few and small_loops_are_compiled() and not has_matrix_products(position, noise)
+def runs_in_functions(position: PyTree[Array], noise: NoiseTerm) -> bool:
+    """Whether loops become functions, of one thread each."""
+    return small_loops_are_compiled() and not has_matrix_products(position, noise)
+
+
+def has_few_cores(noise: NoiseTerm) -> bool:
+    return (os.cpu_count() or 1) <= FEW * noise.path.shares
 
 
 SIDE_BY_SIDE, LONGEST, LONGEST_IN_FUNCTIONS = 64, 16, 32
