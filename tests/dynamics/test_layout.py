@@ -51,10 +51,10 @@ def test_paths_are_cut_small_where_loops_become_functions(name, monkeypatch):
     parts = []
 
     def asked(position, noise):
-        parts.append(tiles_of(position, noise))
+        parts.append(parts_of(position, noise))
         return parts[-1]
 
-    tiles_of = layout.tiles_of
+    parts_of = layout.parts_of
     monkeypatch.setattr("thermojax.dynamics.block.parts_of", asked)
     whole = run(system, 4)
     assert set(parts) == {1}
@@ -88,11 +88,9 @@ def position_and_noise(batch, shares=1):
     return position, NoiseTerm(SYSTEMS["sums"][0], table, path)
 
 
-@pytest.mark.parametrize(
-    "batch, parts", [(320, 5), (1000, 20), (1250, 25), (1009, 1)]
-)  # 64, 50, 50 paths, and a prime
+@pytest.mark.parametrize("batch, parts", [(320, 5), (1000, 20), (1250, 25), (1009, 1)])
 def test_parts_are_equal(batch, parts, monkeypatch):
-    """A batch on several devices is not filled up until its parts are equal."""
+    """Of 64, 50 and 50 paths, and none of a prime number: on several devices nothing is filled up."""
     monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
     assert layout.parts_of(*position_and_noise(batch)) == parts
 
