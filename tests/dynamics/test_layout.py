@@ -90,7 +90,7 @@ def position_and_noise(batch, shares=1):
 
 @pytest.mark.parametrize("batch, parts", [(320, 5), (1000, 20), (1250, 25), (1009, 1)])
 def test_parts_are_equal(batch, parts, monkeypatch):
-    """Of 64, 50 and 50 paths, and none of a prime number: on several devices nothing is filled up."""
+    """64, 50 and 50 paths; none of a prime number, since several devices fill up nothing."""
     monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
     assert layout.parts_of(*position_and_noise(batch)) == parts
 
