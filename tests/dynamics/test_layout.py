@@ -107,5 +107,5 @@ def test_noise_of_one_part_counts(monkeypatch):
     """A wide batch in parts draws the noise of a whole block, since only one part's is there."""
     monkeypatch.setattr(layout, "NOISE_BYTES", 100 * 16 * 4 * 8)
     _, noise = position_and_noise(1000)
-    assert layout.chunk_size(8, noise.path, tiles=1) == 2
-    assert layout.chunk_size(8, noise.path, tiles=10) == 8
+    assert layout.chunk_size(8, noise.path, parts=1) == 2
+    assert layout.chunk_size(8, noise.path, parts=10) == 8

@@ -42,10 +42,13 @@ def is_summed(position: PyTree[Array], noise: NoiseTerm) -> bool:
 NOISE_BYTES = 2**24  # of noise drawn at once
 
 
-def chunk_size(block: int, path, tiles: int = 1) -> int:
-    """Steps whose noise is drawn at once: the largest divisor of the block within the budget."""
-    path = path.share(0, tiles) if tiles > 1 else path
-    one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(path.shape)) * path.draws
+def chunk_size(block: int, path, parts: int = 1) -> int:
+    """Steps whose noise is drawn at once: the largest divisor of the block within the budget.
+
+    Of a batch in parts, it is the noise of one of them.
+    """
+    normals = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(path.shape))
+    one = normals * path.draws // parts
     fits = [k for k in range(1, block + 1) if block % k == 0 and k * one <= NOISE_BYTES]
     # A loop of one step is no loop to XLA, and the noise would be computed again per output.
     return max(fits + [min((k for k in range(2, block + 1) if block % k == 0), default=1)])
@@ -159,6 +162,7 @@ def runs_in_functions(position: PyTree[Array], noise: NoiseTerm) -> bool:
 
 
 def has_few_cores(noise: NoiseTerm) -> bool:
+    """Whether a device has no more of them than its functions may leave idle."""
     return (os.cpu_count() or 1) <= FEW * noise.path.shares
 
 

@@ -75,16 +75,16 @@ def solve(
             f"{steps} steps cannot be counted in {dtype}: advance a chain in shorter pieces"
         )
     stride = None if save_steps is None else even_stride(save_steps, steps)
-    best = None
+    best, at_ends = None, save_steps is None or stride is not None  # of blocks all that is kept
     # QUICSORT runs the batch as a whole, and uneven snapshots keep all substeps of a block at once.
-    if not isinstance(integrator, QUICSORT) and (save_steps is None or stride is not None):
+    if at_ends and not isinstance(integrator, QUICSORT):
         share, (position, *_) = of_one_device(noise, y0)
         best = long_block(position, share, steps)
     block = min(integrator.block or block_size(steps, stride or steps, best), steps)
     checkpoints = steps
     if memory is not None and adjoint is None:
         sizes = [block] if integrator.block else [block, *divisors(stride or steps)]
-        unwatched = told and (save_steps is None or stride is not None)
+        unwatched = told and at_ends
         block, checkpoints = fitting(memory, steps, drift, noise, integrator, y0, sizes, unwatched)
     drift = copied(drift, noise.path.sharding)
     if stride is not None and stride % block:  # a block size that the caller insists on
