@@ -11,6 +11,7 @@ import pytest
 
 import thermojax as tj
 from thermojax.dynamics import GridBrownianPath, NoiseTerm, layout
+from thermojax.dynamics.equations import traits_of
 from thermojax.dynamics.grid_point import met, met_by_one
 from thermojax.dynamics.order import Order
 from thermojax.dynamics.random import key_words
@@ -70,7 +71,8 @@ def test_which_order():
         position = jnp.zeros((paths, dim))
         path = path_of(jax.eval_shape(lambda: position), **more)
         table = tj.dynamics.timetable(system, position, jnp.ones(()), 1, ou_fraction=1.0)
-        return layout.order_of(position, NoiseTerm(system, table, path), paths)
+        noise = NoiseTerm(system, table, path, traits_of(system, table.kick[0], position))
+        return layout.order_of(position, noise, paths)
 
     assert {order(1, 64), order(8, 64), order(16, 1000)} == {Order.COLUMNS}
     assert {order(8, 63), order(17, 64), order(300, 64)} == {Order.ROWS}

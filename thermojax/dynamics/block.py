@@ -15,7 +15,6 @@ from jaxtyping import Array, PyTree
 from .._tree import where_alive
 from ..ledger import Ledger
 from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
-from .equations import goes_forward
 from .layout import (
     chunk_size,
     is_paired,
@@ -183,7 +182,7 @@ class Block(eqx.Module):
         record, tiles = self.integrator.record, self.tiles(carry)
         paths = len(carry.energy) // tiles
         order = Order.FREE if record else order_of(carry.position, self.noise, paths)
-        block, path = self.ordered(order, carry.position), self.noise.path
+        block, path = self.ordered(order), self.noise.path
         if order is not Order.FREE:
             path = dataclasses.replace(path, order=order)
         if tiles > 1:
@@ -202,10 +201,10 @@ class Block(eqx.Module):
         """Into how many parts the batch is cut."""
         return 1 if self.integrator.record else parts_of(carry.position, self.noise)
 
-    def ordered(self, order: Order, position: PyTree[Array]) -> Block:
+    def ordered(self, order: Order) -> Block:
         """The same with the arrays of its loop in this order."""
         one = self.drift.table.kick[0].size == 1 and order is not Order.FREE
-        one = one and self.watch is Watch.NOT and goes_forward(position, self.noise)
+        one = one and self.watch is Watch.NOT and self.noise.traits.forward
         drift = dataclasses.replace(self.drift, order=order, by_one=one)
         return dataclasses.replace(self, drift=drift)
 

@@ -86,8 +86,8 @@ def by_device(function, drift: DriftTerm, noise: NoiseTerm, arguments: tuple, ax
     def on_device(dynamic):
         drift, path, arguments = eqx.combine(dynamic, static)
         drift = drift.own()
-        noise = NoiseTerm(drift.system, drift.table, own_path(path))
-        return function(drift, noise, *arguments)
+        own = NoiseTerm(drift.system, drift.table, own_path(path), noise.traits)
+        return function(drift, own, *arguments)
 
     run: Any = jax.shard_map(
         on_device,

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 from jax.extend.core import JaxprEqn, subjaxprs
 from jaxtyping import Array, PyTree
 
-from .terms import NoiseTerm
+from ..system import AbstractSystem
 
 LIBRARY = ("conv_general_dilated", "triangular_solve", "fft")  # calls of one, path after path
 
 
-def has_matrix_products(position: PyTree[Array], noise: NoiseTerm) -> bool:
-    """Whether the energy or the drive of one sample multiplies by a matrix, or the like."""
+class Traits(NamedTuple):
+    """`products`: it multiplies by a matrix, or the like. `forward`: it has forward mode, too."""
 
-    def multiplies(equation) -> bool:
-        sizes = [x.aval.ndim for x in equation.invars]
-        name = equation.primitive.name
-        return name in LIBRARY or (name == "dot_general" and max(sizes) > 1)
-
-    return any(map(multiplies, equations(position, noise)))
+    products: bool = False
+    forward: bool = False
 
 
-def goes_forward(position: PyTree[Array], noise: NoiseTerm) -> bool:
-    """Whether nothing in the energy has a derivative of its own for reverse mode only."""
-    names = (equation.primitive.name for equation in equations(position, noise))
-    return not any(name.startswith("custom_vjp") for name in names)
+def traits_of(system: AbstractSystem, control, position: PyTree[Array]) -> Traits:
+    """Found by tracing both once; the position is that of a whole batch."""
+    found = list(equations(system, control, position))
+    # A derivative of its own for reverse mode only refuses forward mode.
+    forward = not any(equation.primitive.name.startswith("custom_vjp") for equation in found)
+    return Traits(any(map(multiplies, found)), forward)
 
 
-def equations(position: PyTree[Array], noise: NoiseTerm) -> Iterator[JaxprEqn]:
+def multiplies(equation: Any) -> bool:
+    name = equation.primitive.name
+    vectors = all(x.aval.ndim <= 1 for x in equation.invars)
+    return name in LIBRARY or (name == "dot_general" and not vectors)
+
+
+def equations(system: AbstractSystem, control, position: PyTree[Array]) -> Iterator[JaxprEqn]:
     """All that the energy and the drive of one sample compute."""
-    system, control = noise.system, noise.table.kick[0]
     sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), position)
 
     def motion(x):

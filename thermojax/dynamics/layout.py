@@ -15,7 +15,6 @@ from jaxtyping import Array, PyTree
 
 from .._tree import batch_of
 from ..cpu import small_loops_are_compiled
-from .equations import has_matrix_products
 from .noise import GridBrownianPath
 from .order import Order
 from .terms import NoiseTerm
@@ -36,7 +35,7 @@ def is_summed(position: PyTree[Array], noise: NoiseTerm) -> bool:
     65536 x 1. In a function summing takes 0.7 of the time at 1024 x 1, 0.6 at 128 x 1, 0.95 to 1 at
     8 coordinates and more.
     """
-    return not is_narrow(batch_of(position)) or runs_in_functions(position, noise)
+    return not is_narrow(batch_of(position)) or runs_in_functions(noise)
 
 
 NOISE_BYTES = 2**24  # of noise drawn at once
@@ -103,7 +102,7 @@ def tiles_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     batch = batch_of(position)
     if not is_arranged(noise):
         return 1
-    if not is_narrow(batch) and not (has_few_cores(noise) and runs_in_functions(position, noise)):
+    if not is_narrow(batch) and not (has_few_cores(noise) and runs_in_functions(noise)):
         return 1
     tile = tile_of(position, noise)
     return math.ceil(batch / tile) if 1.5 * tile <= batch else 1
@@ -149,16 +148,16 @@ def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     if size == 1:
         return TILE
     most = lambda numbers: 2 ** int(math.log2(max(numbers / size, 1)))
-    if runs_in_functions(position, noise):
+    if runs_in_functions(noise):
         least = SIDE_BY_SIDE if size <= longest_column() else 1
         return max(most(FUNCTION_TILE), least)
     tile = most(WIDE_TILE)
     return tile if tile >= LEAST else batch_of(position)
 
 
-def runs_in_functions(position: PyTree[Array], noise: NoiseTerm) -> bool:
+def runs_in_functions(noise: NoiseTerm) -> bool:
     """Whether loops become functions, of one thread each."""
-    return small_loops_are_compiled() and not has_matrix_products(position, noise)
+    return small_loops_are_compiled() and not noise.traits.products
 
 
 def has_few_cores(noise: NoiseTerm) -> bool:
@@ -182,7 +181,7 @@ def longest_column() -> int:
 
 def order_of(position: PyTree[Array], noise: NoiseTerm, paths: int) -> Order:
     """How so many paths of a batch lie in memory while a loop goes over them."""
-    if not is_arranged(noise) or has_matrix_products(position, noise):
+    if not is_arranged(noise) or noise.traits.products:
         return Order.FREE
     columns = coordinates(position) <= longest_column() and paths >= SIDE_BY_SIDE
     return Order.COLUMNS if columns else Order.ROWS

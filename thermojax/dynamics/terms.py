@@ -17,6 +17,7 @@ from .._tree import like_position
 from ..potential import batched_gradient
 from ..protocol import AbstractProtocol, values_at
 from ..system import AbstractSystem, Overdamped
+from .equations import Traits
 from .grid_point import met, met_by_one
 from .noise import GridBrownianPath
 from .order import Order
@@ -125,6 +126,7 @@ class NoiseTerm(dfx.AbstractTerm):
     system: AbstractSystem
     table: Timetable
     path: GridBrownianPath
+    traits: Traits = eqx.field(static=True, default=Traits())  # of the motion that it drives
 
     def vf(self, t, y, args):
         position, momentum, ledger = y

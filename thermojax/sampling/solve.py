@@ -22,6 +22,7 @@ from ..dynamics import (
     long_block,
 )
 from ..dynamics.devices import copied
+from ..dynamics.equations import traits_of
 from ..dynamics.reverse import announced, silent
 from .budget import fitting, of_one_device
 from .grid import block_size, divisors
@@ -68,6 +69,8 @@ def solve(
     reverse = adjoint is None or isinstance(adjoint, dfx.RecursiveCheckpointAdjoint)
     told = reverse and not isinstance(integrator, QUICSORT)
     position, momentum, ledger = y0
+    traits = traits_of(noise.system, noise.table.kick[0], position)
+    noise = dataclasses.replace(noise, traits=traits)
     y0, noise = evened((position, momentum, silent(ledger)), noise)
     given = lambda tree: jax.tree.map(lambda leaf: leaf[:batch], tree)
     if steps >= 1 / float(jnp.finfo(dtype).eps):
