@@ -13,19 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from thermojax.dynamics.random import circle, key_words, polar
+from thermojax.dynamics.random import both_normals, key_words
 
 from .cases import STEP, Case
-
-
-def both_normals(words, index, pair):
-    """The normals of the steps 2 pair and 2 pair + 1, as `thermojax.dynamics.normal` draws them.
-
-    In one kernel both outputs of a Threefry call are at hand: half of the calls.
-    """
-    radius, angle = polar(words, index, pair, jnp.float32)
-    cosine, sine = circle(angle)
-    return radius * cosine, radius * sine
 
 
 def unrolled(case: Case, unroll: int):

@@ -14,6 +14,7 @@ from jaxtyping import Array, PyTree
 
 from .._tree import where_alive
 from ..ledger import Ledger
+from . import lanes
 from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
 from .layout import (
     chunk_size,
@@ -120,6 +121,8 @@ class Block(eqx.Module):
         k = self.integrator.block
         assert k is not None  # `solve` has chosen one
         rows = rows_of(self.drift, first, k)
+        if (moved := self.in_lanes(first, carry, rows)) is not None:
+            return *moved, None
         if not self.integrator.record and (written := written_out(k, carry.position)) > 1:
             return *self.kernels(written, first, carry, rows), None
         tiles = self.tiles(carry)
@@ -153,7 +156,27 @@ class Block(eqx.Module):
             return frozen(new, entry, carry)
         return (new if self.watch is Watch.NOT else flagged(new, carry)), entry
 
-    # On a GPU: noise and several substeps written out, for the compiler to put into few kernels.
+    # On a GPU: one kernel for all substeps where there can be one.
+
+    def in_lanes(self, first, carry: Carry, rows: Substep) -> tuple[Carry, Entry] | None:
+        """The carry after the block, and the sum of its entries; None where that is no kernel.
+
+        Nothing differentiates a kernel: reverse mode by checkpoints takes a block anew, and watches
+        no paths.
+        """
+        forward = self.integrator.told and self.watch is Watch.FREEZE
+        if self.integrator.record or not forward or not lanes.are_compiled():
+            return None
+
+        def substep(state, at, normals):
+            carry, total = state
+            carry, entry = self.move(carry, at, normals)
+            return carry, jax.tree.map(jnp.add, total, entry)
+
+        state = carry, nothing(carry, self.drift.table)
+        return lanes.advanced(substep, self.noise.path, first, state, rows)
+
+    # Else noise and several substeps written out, for the compiler to put into few kernels.
 
     def kernels(self, written: int, first, carry: Carry, rows: Substep) -> tuple[Carry, Entry]:
         """The carry after the block, and the sum of its entries."""

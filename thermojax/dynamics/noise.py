@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, PyTree
 
 from .order import Order
-from .random import normal_pair
+from .random import both_normals, normal_pair
 
 
 class Rows(eqx.Module):
@@ -162,6 +162,17 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         if path is None:
             return values
         return jnp.where(path & np.uint32(1), -values, values)
+
+    def lane(self, place: int, size: int, particles, coordinate, pair):
+        """Both normals of a pair for one coordinate of some particles, in one leaf of this size."""
+        words = (self.words[0], self.words[1] + np.uint32(place))
+        own = particles >> np.uint32(1) if self.antithetic else particles
+        index = own * np.uint32(size) + jnp.asarray(coordinate).astype(jnp.uint32)
+        values = both_normals(words, index, pair, self.noise_dtype)
+        if not self.antithetic:
+            return values
+        second = (particles & np.uint32(1)) == 1
+        return tuple(jnp.where(second, -value, value) for value in values)
 
     def share(self, part, parts: int) -> GridBrownianPath:
         """The noise of one of so many equal shares of the batch."""
