@@ -15,28 +15,25 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, PyTree
 
 from .noise import GridBrownianPath
-from .scalars import (
-    Numbers,
-    Program,
-    Unknown,
-    alike,
-    entries,
-    numbers,
-    prepared,
-)
+from .scalars import Numbers, Program, Unknown, alike, entries, prepared
 
-THREADS = 128  # of one program of the grid: four warps
-ROW, FEW, MOST, OPERATIONS = 8, 8, 64, 2048
+THREADS, EACH = 128, 4  # of one program of the grid: four warps; numbers of rows a thread
+ROW, FEW, MOST, OPERATIONS = 8, 8, 64, 4096
 # Rows of 8, 16, 32, ... coordinates stay whole and lie across the threads. Else each coordinate is
-# a number by itself, few of them, for the sake of the compiler. `MOST` numbers or rows may be those
-# of a path, which are kept in registers, and those that all paths read.
+# a number by itself, few of them, for the sake of the compiler: 8 take 10 s to compile, in a row
+# 2 s, and 0.95 of the time. `MOST` numbers or rows may be those of a path, which are kept in
+# registers, and those that all paths read. Measured on an H200: 32 to 256 threads are the same; 1,
+# 2, 4, 8 numbers of a row a thread take 1.3, 1.1, 1, 1 times as long at 8 coordinates, 1.6, 1.1, 1,
+# 1 at 64.
 
 
 @functools.cache
@@ -48,40 +45,16 @@ def are_compiled() -> bool:
         from jax.experimental.pallas import triton
     except ImportError:
         return False
-    # Later versions of JAX look the card up in a list, and warn that Mosaic is to take over.
-    warnings.filterwarnings("ignore", "The Pallas Triton backend", DeprecationWarning)
     try:
+        # Later versions of JAX look the card up in a list.
         return getattr(triton, "get_gpu_info", bool)() is not None
     except ValueError:
         return False
 
 
-def advanced(
-    substep: Callable, path: GridBrownianPath, first, state: PyTree[Array], rows: PyTree[Array]
-) -> Any:
-    """The state after a block; None where that is no kernel.
-
-    **Arguments:** `substep`: (state, row, normals) -> state, of a batch; `path`: the noise, whose
-    step `first` is that of the first row; `state`, `rows`: arrays `(batch, ...)`, `(steps, ...)`.
-    """
-    leaves, structure = jax.tree.flatten(state)
-    program = of_one_path(substep, path, state, rows)
-    for row in dict.fromkeys((row_of(path), None)):
-        kernel = Kernel(program, path, leaves, jax.tree.leaves(rows), row)
-        try:
-            return structure.unflatten(kernel(first))
-        except Unknown:
-            continue
-    return None
-
-
-def of_one_path(substep: Callable, path: GridBrownianPath, state, rows) -> Program:
-    """The program of a substep of a batch of one."""
-    one = lambda leaf: jax.ShapeDtypeStruct(sample(leaf), leaf.dtype)
-    row = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
-    normals = (jax.tree.map(one, path.shape),) * path.draws
-    given = jax.tree.map(one, state), jax.tree.map(row, rows), normals
-    return prepared(jax.make_jaxpr(substep)(*given))
+def are_interpreted() -> bool:
+    """Whether they run as JAX's own operations, slowly: to test them where there is no GPU."""
+    return jax.devices()[0].platform == "cpu"
 
 
 def sample(leaf) -> tuple[int, ...]:
@@ -100,41 +73,66 @@ def row_of(path: GridBrownianPath) -> int | None:
     return max((n for n in lengths if n >= ROW and n & (n - 1) == 0), default=None)
 
 
-@dataclasses.dataclass(frozen=True)
-class Kernel:
-    """The program of one path, for a batch.
+def turn_of(path: GridBrownianPath, steps: int) -> int:
+    """Substeps of one turn of a kernel's loop: two where they share the normals of a pair."""
+    return 2 if path.draws % 2 and steps % 2 == 0 and path.starts_even(steps) else 1
 
-    `leaves`: of the state; `table`: of which each substep reads a row; `row`: the length of rows
+
+def of_one_path(substep: Callable, path: GridBrownianPath, state, rows) -> ClosedJaxpr:
+    """The program of a turn of a batch of one: (state, rows, normals) -> state."""
+    turn = turn_of(path, jax.tree.leaves(rows)[0].shape[0])
+
+    def turned(state, rows, normals):
+        for row, own in zip(rows, normals, strict=True):
+            state = substep(state, row, own)
+        return state
+
+    one = lambda leaf: jax.ShapeDtypeStruct(sample(leaf), leaf.dtype)
+    row = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+    normals = ((jax.tree.map(one, path.shape),) * path.draws,) * turn
+    return jax.make_jaxpr(turned)(
+        jax.tree.map(one, state), (jax.tree.map(row, rows),) * turn, normals
+    )
+
+
+class Lanes(eqx.Module):
+    """A batch of paths, what moves them, and how it is laid out in kernels.
+
+    **Arguments:** `program`: of a turn of one path; `leaves`: of the state, `(batch, ...)`;
+    `table`: of which each substep reads a row, `(steps, ...)`; `row`: the length of rows of numbers
     that stay whole.
     """
 
-    program: Program
     path: GridBrownianPath
-    leaves: list
-    table: list
-    row: int | None
+    first: Array  # the number of the first normal
+    program: Program = eqx.field(static=True)
+    leaves: tuple[jax.ShapeDtypeStruct, ...] = eqx.field(static=True)
+    table: tuple[jax.ShapeDtypeStruct, ...] = eqx.field(static=True)
+    row: int | None = eqx.field(static=True)
+
+    @property
+    def batch(self) -> int:
+        return self.leaves[0].shape[0]
 
     @property
     def paths(self) -> int:
-        """Of one program of the grid: one or two numbers a thread."""
-        return THREADS if self.row is None else max(2 * THREADS // self.row, 1)
+        """Of one program of the grid."""
+        return THREADS if self.row is None else max(EACH * THREADS // self.row, 1)
+
+    @property
+    def grid(self) -> int:
+        return math.ceil(self.batch / self.paths)
+
+    @property
+    def turn(self) -> int:
+        return turn_of(self.path, self.steps)
 
     @property
     def steps(self) -> int:
         return self.table[0].shape[0]
 
-    @property
-    def turn(self) -> int:
-        """Substeps of one turn of the loop: two where they share the normals of a pair."""
-        whole = self.steps % 2 == 0 and self.path.starts_even(self.steps)
-        return 2 if self.path.draws % 2 and whole else 1
-
     def is_whole(self, shape) -> bool:
-        return self.row is not None and shape[-1:] == (self.row,)
-
-    def is_read(self, constant) -> bool:
-        """Whether a constant is read from memory; else it is known to the compiler."""
-        return isinstance(constant, Tracer) or self.is_whole(constant.shape)
+        return is_whole(shape, self.row)
 
     def check(self, read: list) -> None:
         """**Raises:** Unknown, where there is too much of it."""
@@ -145,120 +143,191 @@ class Kernel:
             raise Unknown("too many numbers")
         if not all(jnp.issubdtype(x.dtype, jnp.number) for x in read):
             raise Unknown("keys, or flags")
+        if max(leaf.size for leaf in self.leaves) >= 2**31:
+            raise Unknown("more numbers than places")
 
-    def __call__(self, first) -> list[Array]:
-        """The leaves of the state after all rows of the table."""
+    def called(self, body: Callable, inputs: list, outputs: list) -> list[Array]:
+        """A kernel of so many programs: `body` of `Here`, and of references to all."""
         # Imported where it is needed: it takes half a second.
         from jax.experimental import pallas as pl
         from jax.experimental.pallas import triton
 
-        path, leaves, table = self.path, self.leaves, self.table
-        read = [jnp.asarray(x) for x in self.program.constants.values() if self.is_read(x)]
-        self.check(read)
+        # Pallas has warned since JAX 0.11 that Mosaic is to take over from Triton.
+        warnings.filterwarnings("ignore", "The Pallas Triton backend", DeprecationWarning)
+        path = self.path
         particle = jnp.asarray(path.first_particle).astype(jnp.uint32)
-        counters = jnp.stack([*path.words, particle, path.counter(first)])
+        counters = [jnp.stack([*path.words, particle, self.first])]
+        if path.particles is not None:
+            counters.append(path.particles)
 
         def block(*refs):
-            rest = iter(refs)
-            take = lambda some: [next(rest) for _ in some]
-            (counters,), constants, rows, begin, end = map(take, ([0], read, table, leaves, leaves))
+            own, refs = refs[: len(counters)], list(refs[len(counters) :])
             number = pl.program_id(0) * self.paths + jnp.arange(self.paths, dtype=jnp.int32)
-            real = number < leaves[0].shape[0]
-            noise = dataclasses.replace(path, words=(counters[0], counters[1]))
-            particles = counters[2] + number.astype(jnp.uint32)
-            mask = lambda at: alike(real, at)[0]
-            load = lambda ref: lambda at: triton.load(ref.at[at], mask=mask(at), other=0)
-            later = iter(constants)
-            consts = [
-                self.taken(x.shape, next(later).__getitem__) if self.is_read(x) else numbers(x)
-                for x in self.program.constants.values()
-            ]
+            body(Here(self, pl.program_id(0), number, own), refs)
 
-            def turned(i, values):
-                state = self.arrays(values)
-                counter = counters[3] + i.astype(jnp.uint32) * np.uint32(self.turn * path.draws)
-                for n, normals in enumerate(self.drawn(noise, particles, counter)):
-                    at = i * self.turn + n
-                    row = [
-                        self.taken(x.shape[1:], ref.__getitem__, at * size_of(x))
-                        for ref, x in zip(rows, table, strict=True)
-                    ]
-                    known = Numbers(OPERATIONS, self.row)
-                    state = known.evaluated(self.program, consts, [*state, *row, *normals])
-                return [alike(x, old)[0] for x, old in zip(flat(state), values, strict=True)]
-
-            state = [
-                self.taken(sample(leaf), load(ref), number * size_of(leaf))
-                for ref, leaf in zip(begin, leaves, strict=True)
-            ]
-            turns = np.int32(self.steps // self.turn)
-            state = self.arrays(jax.lax.fori_loop(np.int32(0), turns, turned, flat(state)))
-            for ref, leaf, values in zip(end, leaves, state, strict=True):
-                places = self.places(sample(leaf), number * size_of(leaf))
-                for at, value in zip(places.flat, values.flat, strict=True):
-                    triton.store(ref.at[at], value, mask=mask(at))
-
-        inputs = [x.reshape(-1) for x in (counters, *read, *table, *leaves)]
-        done = pl.pallas_call(
+        inputs = [*counters, *inputs]
+        return pl.pallas_call(
             block,
-            out_shape=[jax.ShapeDtypeStruct((leaf.size,), leaf.dtype) for leaf in leaves],
-            grid=(math.ceil(leaves[0].shape[0] / self.paths),),
+            out_shape=[jax.ShapeDtypeStruct((math.prod(x.shape),), x.dtype) for x in outputs],
+            grid=(self.grid,),
             compiler_params=triton.CompilerParams(num_warps=THREADS // 32, num_stages=1),
-            # By JAX's own operations, slowly: to test the kernel where there is no GPU.
-            interpret=jax.devices()[0].platform == "cpu",
+            interpret=are_interpreted(),
             name="block",
-        )(*inputs)
-        return [x.reshape(leaf.shape) for x, leaf in zip(done, leaves, strict=True)]
+        )(*(x.reshape(-1) for x in inputs))
 
     def places(self, shape, start: Any = 0) -> np.ndarray:
-        """Where in memory the objects of an array are that lies there from `start` on."""
+        """Where the objects of an array are that lies in memory from `start` on."""
         if not self.is_whole(shape):
             return entries(shape, lambda at: start + np.int32(at))
         row, start = self.row, start[:, None] if np.ndim(start) else start
         along = jax.lax.broadcasted_iota(jnp.int32, (1, row), 1)
         return entries(shape[:-1], lambda at: start + np.int32(at * row) + along)
 
-    def taken(self, shape, load: Callable, start: Any = 0) -> np.ndarray:
-        places = self.places(shape, start)
-        return entries(places.shape, lambda at: load(places.flat[at]))
-
-    def arrays(self, values) -> list[np.ndarray]:
-        """The objects of a state, from a list of all."""
+    def arrays(self, values: list, shapes: list) -> list[np.ndarray]:
+        """Arrays of these shapes, from a list of all objects."""
         rest = iter(values)
-        shapes = [sample(leaf) for leaf in self.leaves]
+        shapes = [shape[:-1] if self.is_whole(shape) else shape for shape in shapes]
+        return [entries(shape, lambda _: next(rest)) for shape in shapes]
+
+
+class Here:
+    """Within one program of the grid: the numbers of its paths, and how they come and go."""
+
+    def __init__(self, lanes: Lanes, program, number, counters):
+        counted, *particles = counters
+        self.lanes, self.program, self.number = lanes, program, number
+        self.real = number < lanes.batch
+        self.path = dataclasses.replace(lanes.path, words=(counted[0], counted[1]))
+        self.first = counted[3]
+        self.particles = counted[2] + number.astype(jnp.uint32)
+        if particles:
+            self.particles = self.loaded(particles[0], number)
+
+    def mask(self, at):
+        return alike(self.real, at)[0]
+
+    def loaded(self, ref, at):
+        from jax.experimental.pallas import triton
+
+        return triton.load(ref.at[at], mask=self.mask(at), other=0)
+
+    def of_paths(self, ref, leaf, start: Any = 0) -> np.ndarray:
+        """The numbers of a leaf of all paths."""
+        places = self.lanes.places(sample(leaf), start + self.number * size_of(leaf))
+        return entries(places.shape, lambda n: self.loaded(ref, places.flat[n]))
+
+    def left(self, ref, leaf, values: np.ndarray, start: Any = 0) -> None:
+        """They are stored."""
+        from jax.experimental.pallas import triton
+
+        places = self.lanes.places(sample(leaf), start + self.number * size_of(leaf))
+        for at, value in zip(places.flat, values.flat, strict=True):
+            triton.store(ref.at[at], alike(value, at)[0], mask=self.mask(at))
+
+    def of_all(self, ref, shape, start: Any = 0) -> np.ndarray:
+        """What all paths read."""
+        places = self.lanes.places(shape, start)
+        return entries(places.shape, lambda n: ref[places.flat[n]])
+
+    def rows(self, refs: list, turn) -> list[np.ndarray]:
+        """Those of the steps of a turn."""
         return [
-            entries(shape[:-1] if self.is_whole(shape) else shape, lambda _: next(rest))
-            for shape in shapes
+            self.of_all(ref, x.shape[1:], (turn * self.lanes.turn + n) * size_of(x))
+            for n in range(self.lanes.turn)
+            for ref, x in zip(refs, self.lanes.table, strict=True)
         ]
 
-    def drawn(self, path: GridBrownianPath, particles, counter) -> list[list]:
-        """The normals of a turn, from the number `counter` on: for each step, all its arrays."""
-        leaves, count = jax.tree.leaves(path.shape), self.turn * path.draws
+    def normals(self, turn) -> list[np.ndarray]:
+        """Those of the steps of a turn, for each `draws` times all leaves."""
+        leaves, count = jax.tree.leaves(self.path.shape), self.lanes.turn * self.path.draws
+        first = self.first + turn.astype(jnp.uint32) * np.uint32(count)
 
         def both(number):
             """The arrays of all leaves, of this number, which is even, and of the next."""
-            pair = (counter + np.uint32(number)) >> np.uint32(1)
+            pair = (first + np.uint32(number)) >> np.uint32(1)
             halves: tuple[list, list] = [], []
             for place, leaf in enumerate(leaves):
-                places, values = self.places(sample(leaf)), []
+                places, values = self.lanes.places(sample(leaf)), []
                 for at in places.flat:
-                    own = particles.reshape(-1, *[1] * (np.ndim(at) - 1))
-                    values.append(path.lane(place, size_of(leaf), own, at, pair))
+                    own = self.particles.reshape(-1, *[1] * (np.ndim(at) - 1))
+                    values.append(self.path.lane(place, size_of(leaf), own, at, pair))
                 for half, found in zip(halves, zip(*values, strict=True), strict=True):
-                    one = lambda at, found=found, leaf=leaf: found[at].astype(leaf.dtype)
+                    one = lambda n, found=found, leaf=leaf: found[n].astype(leaf.dtype)
                     half.append(entries(places.shape, one))
             return halves
 
         arrays = [half for number in range(0, count, 2) for half in both(number)]
         if count == 1:  # whichever of the two it is
-            second, both_halves = (counter & np.uint32(1)) == 1, zip(*arrays, strict=True)
-            later = lambda a, b: entries(
-                a.shape, lambda at: jnp.where(second, b.flat[at], a.flat[at])
-            )
-            arrays = [[later(*halves) for halves in both_halves]]
-        steps = [arrays[path.draws * n :][: path.draws] for n in range(self.turn)]
-        return [list(itertools.chain(*step)) for step in steps]
+            odd = (first & np.uint32(1)) == 1
+            either = lambda a, b: entries(a.shape, lambda n: jnp.where(odd, b.flat[n], a.flat[n]))
+            arrays = [list(map(either, *arrays))]
+        return list(itertools.chain(*arrays))
 
 
-def flat(state: list[np.ndarray]) -> list:
-    return [x for array in state for x in array.flat]
+def is_whole(shape, row: int | None) -> bool:
+    return row is not None and shape[-1:] == (row,)
+
+
+def flat(arrays: list[np.ndarray]) -> list:
+    return [x for array in arrays for x in array.flat]
+
+
+def split(refs: list, *counts: int) -> list[list]:
+    rest = iter(refs)
+    return [[next(rest) for _ in range(count)] for count in counts]
+
+
+def looped(turns: int, step: Callable, values: list) -> list:
+    return jax.lax.fori_loop(np.int32(0), np.int32(turns), step, values)
+
+
+def moved(given: tuple, lanes: Lanes) -> list[Array]:
+    """The leaves of the state after all rows of the table.
+
+    **Arguments:** `given`: constants, leaves, table.
+    """
+    constants, leaves, table = given
+    shapes = [sample(leaf) for leaf in leaves]
+
+    def block(here: Here, refs):
+        read, begin, rows, end = split(refs, len(constants), len(leaves), len(table), len(leaves))
+        known = [here.of_all(ref, x.shape) for ref, x in zip(read, constants, strict=True)]
+
+        def turned(i, values):
+            arguments = [*lanes.arrays(values, shapes), *here.rows(rows, i), *here.normals(i)]
+            numbers = Numbers(OPERATIONS, lanes.row)
+            state = numbers.evaluated(lanes.program, known, arguments)
+            return [alike(x, old)[0] for x, old in zip(flat(state), values, strict=True)]
+
+        state = flat([here.of_paths(ref, x) for ref, x in zip(begin, leaves, strict=True)])
+        state = lanes.arrays(looped(lanes.steps // lanes.turn, turned, state), shapes)
+        for ref, leaf, values in zip(end, leaves, state, strict=True):
+            here.left(ref, leaf, values)
+
+    done = lanes.called(block, [*constants, *leaves, *table], list(leaves))
+    return [x.reshape(leaf.shape) for x, leaf in zip(done, leaves, strict=True)]
+
+
+def advanced(
+    substep: Callable, path: GridBrownianPath, first, state: PyTree[Array], rows: PyTree[Array]
+) -> Any:
+    """The state after a block; None where that is no kernel.
+
+    **Arguments:** `substep`: (state, row, normals) -> state, of a batch; `path`: the noise, whose
+    step `first` is that of the first row; `state`, `rows`: arrays `(batch, ...)`, `(steps, ...)`.
+    """
+    leaves, structure = jax.tree.flatten(state)
+    table, number = jax.tree.leaves(rows), path.counter(first)
+    closed = of_one_path(substep, path, state, rows)
+    like = lambda leaves: tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves)
+    for row in dict.fromkeys((row_of(path), None)):
+        is_read = lambda x, row=row: isinstance(x, Tracer) or is_whole(np.shape(x), row)
+        program, constants = prepared(closed, is_read)
+        constants = [jnp.asarray(x) for x in constants]
+        lanes = Lanes(path, number, program, like(leaves), like(table), row)
+        try:
+            lanes.check(constants)
+            return structure.unflatten(moved((constants, leaves, table), lanes))
+        except Unknown:
+            continue
+    return None
