@@ -14,7 +14,7 @@ from jaxtyping import Array, PyTree
 
 from .._tree import where_alive
 from ..ledger import Ledger
-from . import lanes
+from . import lanes, reverse_lanes
 from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
 from .layout import (
     chunk_size,
@@ -161,11 +161,9 @@ class Block(eqx.Module):
     def in_lanes(self, first, carry: Carry, rows: Substep) -> tuple[Carry, Entry] | None:
         """The carry after the block, and the sum of its entries; None where that is no kernel.
 
-        Nothing differentiates a kernel: reverse mode by checkpoints takes a block anew, and watches
-        no paths.
+        Of reverse mode by checkpoints alone: it takes a block anew, and watches no paths.
         """
-        forward = self.integrator.told and self.watch is Watch.FREEZE
-        if self.integrator.record or not forward or not lanes.are_compiled():
+        if self.integrator.record or not self.integrator.told or not lanes.are_compiled():
             return None
 
         def substep(state, at, normals):
@@ -174,7 +172,8 @@ class Block(eqx.Module):
             return carry, jax.tree.map(jnp.add, total, entry)
 
         state = carry, nothing(carry, self.drift.table)
-        return lanes.advanced(substep, self.noise.path, first, state, rows)
+        again = self.watch is Watch.NOT
+        return reverse_lanes.advanced(substep, self.noise.path, first, state, rows, again)
 
     # Else noise and several substeps written out, for the compiler to put into few kernels.
 

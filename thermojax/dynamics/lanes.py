@@ -19,12 +19,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from .noise import GridBrownianPath
-from .scalars import Numbers, Program, Unknown, alike, entries, prepared
+from .scalars import Numbers, Program, Unknown, alike, entries
 
 THREADS, EACH = 128, 4  # of one program of the grid: four warps; numbers of rows a thread
 ROW, FEW, MOST, OPERATIONS = 8, 8, 64, 4096
@@ -229,6 +228,31 @@ class Here:
         places = self.lanes.places(shape, start)
         return entries(places.shape, lambda n: ref[places.flat[n]])
 
+    def sums(self, ref, shape, values: np.ndarray, at) -> None:
+        """The sums over paths of such an array are stored, in place `at` of a row of arrays."""
+        from jax.experimental.pallas import triton
+
+        for place, value in zip(
+            self.lanes.places(shape, at * math.prod(shape)).flat, values.flat, strict=True
+        ):
+            whole = np.ndim(place) == 2
+            value = alike(value, self.number[:, None] + place if whole else self.number)[0]
+            value = jnp.where(self.mask(value), value, 0)
+            triton.store(ref.at[place], jnp.sum(value, axis=0, keepdims=whole))
+
+    def nothing(self, shape, dtype) -> np.ndarray:
+        """An array of zeros for each path."""
+        paths, row = self.lanes.paths, self.lanes.row
+        zero = jnp.zeros((paths, row) if self.lanes.is_whole(shape) else paths, dtype)
+        return entries(self.lanes.places(shape).shape, lambda _: zero)
+
+    def wait(self) -> None:
+        """For what other threads have stored."""
+        from jax.experimental.pallas import triton
+
+        if not are_interpreted():
+            triton.debug_barrier()
+
     def rows(self, refs: list, turn) -> list[np.ndarray]:
         """Those of the steps of a turn."""
         return [
@@ -277,7 +301,7 @@ def split(refs: list, *counts: int) -> list[list]:
     return [[next(rest) for _ in range(count)] for count in counts]
 
 
-def looped(turns: int, step: Callable, values: list) -> list:
+def looped(turns: int, step: Callable, values: Any) -> Any:
     return jax.lax.fori_loop(np.int32(0), np.int32(turns), step, values)
 
 
@@ -306,28 +330,3 @@ def moved(given: tuple, lanes: Lanes) -> list[Array]:
 
     done = lanes.called(block, [*constants, *leaves, *table], list(leaves))
     return [x.reshape(leaf.shape) for x, leaf in zip(done, leaves, strict=True)]
-
-
-def advanced(
-    substep: Callable, path: GridBrownianPath, first, state: PyTree[Array], rows: PyTree[Array]
-) -> Any:
-    """The state after a block; None where that is no kernel.
-
-    **Arguments:** `substep`: (state, row, normals) -> state, of a batch; `path`: the noise, whose
-    step `first` is that of the first row; `state`, `rows`: arrays `(batch, ...)`, `(steps, ...)`.
-    """
-    leaves, structure = jax.tree.flatten(state)
-    table, number = jax.tree.leaves(rows), path.counter(first)
-    closed = of_one_path(substep, path, state, rows)
-    like = lambda leaves: tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves)
-    for row in dict.fromkeys((row_of(path), None)):
-        is_read = lambda x, row=row: isinstance(x, Tracer) or is_whole(np.shape(x), row)
-        program, constants = prepared(closed, is_read)
-        constants = [jnp.asarray(x) for x in constants]
-        lanes = Lanes(path, number, program, like(leaves), like(table), row)
-        try:
-            lanes.check(constants)
-            return structure.unflatten(moved((constants, leaves, table), lanes))
-        except Unknown:
-            continue
-    return None
