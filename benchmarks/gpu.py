@@ -9,6 +9,7 @@ Needs jax, diffrax, equinox, optax, numpy, h5py, matplotlib, tqdm and jaxtyping,
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import time
@@ -17,7 +18,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from thermojax.dynamics.layout import written_out
+from thermojax.dynamics.lanes import are_compiled
+from thermojax.dynamics.layout import kernel_block, written_out
 from thermojax.dynamics.random import key_words, normal_pair
 from thermojax.sampling.grid import block_size
 
@@ -40,7 +42,7 @@ Forward, stiffness ramp, float32. "engine": `tj.simulate`, the whole ledger. "un
 written out, the work booked and nothing else (benchmarks/unrolled.py). "of normals": normals per
 second over the ceiling of our generator, summed. "of bandwidth": bytes that have to move over the
 copy's rate, 24 d for each u steps: x, p and force (or, unrolled, work) read and written; of the
-engine, u is `thermojax.dynamics.layout.written_out`."""
+engine, u is the block that is one kernel."""
 GRADIENT_NOTE = """\
 Gradient of the mean total work with respect to 64 schedule values; temporary memory as the compiler
 counts it."""
@@ -105,12 +107,23 @@ def sized(batch: int, dim: int, work: float) -> Case:
     return stiffness_ramp(batch, dim, steps)
 
 
-def line(case: Case, name: str, unroll: int, took: float, copy: float, normals: float) -> dict:
-    rate = case.particle_steps / took
+def together(case: Case, position) -> int:
+    """Substeps of the engine in one kernel."""
+    if are_compiled():
+        return block_size(case.steps, best=kernel_block(position, case.steps))
+    return written_out(block_size(case.steps), position)
+
+
+def line(
+    case: Case, name: str, unroll: int, program: Program, rounds: int, copy: float, normals: float
+) -> dict:
+    rate = case.particle_steps / seconds(program, rounds)
     return {
         "case": f"{case.batch:.0e} x {case.dim}",
         "program": name,
         "steps": case.steps,
+        "a kernel": unroll,
+        "compile s": program.compile_seconds,
         "particle-steps/s": rate,
         "of normals": rate * case.dim / normals,
         "of bandwidth": rate * case.dim * 24 / unroll / copy,
@@ -127,15 +140,16 @@ def forward_rows(batches, dims, unrolls, work, rounds, copy, normals) -> list[di
         for batch in [middle] + [batch for batch in fits if batch != middle]:
             case = sized(batch, dim, work)
             values, state, key = case.inputs(jax.random.key(0))
-            engine = seconds(Program.build(ours(case), (values, state, key)), rounds)
-            together = written_out(block_size(case.steps), state.position)
-            found[batch] = [line(case, "engine", together, engine, copy, normals)]
+            measured = functools.partial(line, rounds=rounds, copy=copy, normals=normals)
+            engine = Program.build(ours(case), (values, state, key))
+            block = together(case, state.position)
+            found[batch] = [measured(case, "engine", block, engine)]
             tried = {}
             for unroll in unrolls if batch == middle else (best,):
-                tried[unroll] = seconds(Program.build(unrolled(case, unroll), (state, key)), rounds)
-                name = f"unrolled {unroll}"
-                found[batch].append(line(case, name, unroll, tried[unroll], copy, normals))
-            best = min(tried, key=lambda unroll: tried[unroll])
+                program = Program.build(unrolled(case, unroll), (state, key))
+                tried[unroll] = measured(case, f"unrolled {unroll}", unroll, program)
+            found[batch] += tried.values()
+            best = max(tried, key=lambda unroll: tried[unroll]["particle-steps/s"])
         rows += [row for batch in fits for row in found[batch]]
     return rows
 
