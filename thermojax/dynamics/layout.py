@@ -144,11 +144,12 @@ def kernel_block(position: PyTree[Array], steps: int) -> float:
     """The same on a GPU, where a block is a kernel (`lanes.py`), and 30 us until the next begins.
 
     Measured on an H200, us per step in blocks of 64, 256 and 1024: 0.67, 0.33, 0.25 at 1000 paths
-    of one coordinate, 0.65, 0.36, 0.24 at 10,000; of 64 and 256 6.2 and 5.4 at a million. Reverse
-    mode leaves the states of a block in memory: so many numbers at most, twice or three times.
+    of one coordinate, 0.65, 0.36, 0.24 at 10,000; of 64 and 256 6.2 and 5.4 at a million. Of each
+    block reverse mode keeps a state and the ledger, some ten numbers a path, and of one at a time
+    every second state, three: least memory where a block is about 2 sqrt(n).
     """
     numbers = batch_of(position) * coordinates(position)
-    return max(math.sqrt(steps), min(KERNEL_STEPS, KERNEL_NUMBERS / numbers))
+    return max(2 * math.sqrt(steps), min(KERNEL_STEPS, KERNEL_NUMBERS / numbers))
 
 
 def is_arranged(noise: NoiseTerm) -> bool:
