@@ -22,6 +22,9 @@ ORDERED = Order.ROWS, Order.COLUMNS
 BATCH, STEPS = 96, 24
 
 
+of_a_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="orders are for a CPU")
+
+
 def close(a, b, tolerance=1e-10):
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert x.shape == y.shape
@@ -41,6 +44,7 @@ def test_what_is_placed_and_stored_keeps_its_numbers(order):
     np.testing.assert_array_equal(each, jnp.stack([batch, 2 * batch]))
 
 
+@of_a_cpu
 def test_paths_lie_side_by_side_where_they_are_placed():
     def moved(x):
         return jax.lax.fori_loop(0, 9, lambda i, x: Order.COLUMNS.placed(jnp.sin(x) + i), x)
@@ -64,6 +68,7 @@ def test_the_noise_is_the_same_in_any_order(antithetic, chosen):
         jax.tree.map(np.testing.assert_array_equal, ordered, free)
 
 
+@of_a_cpu
 def test_which_order():
     def order(dim, paths, potential=None, **more):
         potential = potential or tj.Harmonic(1.0, jnp.zeros(dim))

@@ -18,6 +18,7 @@ from . import lanes, reverse_lanes
 from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
 from .layout import (
     chunk_size,
+    has_counted_noise,
     is_paired,
     is_summed,
     is_tiny,
@@ -121,10 +122,11 @@ class Block(eqx.Module):
         k = self.integrator.block
         assert k is not None  # `solve` has chosen one
         rows = rows_of(self.drift, first, k)
-        if (moved := self.in_lanes(first, carry, rows)) is not None:
-            return *moved, None
-        if not self.integrator.record and (written := written_out(k, carry.position)) > 1:
-            return *self.kernels(written, first, carry, rows), None
+        if not self.integrator.record and has_counted_noise(self.noise):
+            if (moved := self.in_lanes(first, carry, rows)) is not None:
+                return *moved, None
+            if (written := written_out(k, carry.position)) > 1:
+                return *self.kernels(written, first, carry, rows), None
         tiles = self.tiles(carry)
         size = chunk_size(k, self.noise.path, tiles)
         if size == k:
@@ -163,7 +165,7 @@ class Block(eqx.Module):
 
         Of reverse mode by checkpoints alone: it takes a block anew, and watches no paths.
         """
-        if self.integrator.record or not self.integrator.told or not lanes.are_compiled():
+        if not self.integrator.told or not lanes.are_compiled():
             return None
 
         def substep(state, at, normals):

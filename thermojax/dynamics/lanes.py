@@ -264,7 +264,7 @@ class Here:
     def normals(self, turn) -> list[np.ndarray]:
         """Those of the steps of a turn, for each `draws` times all leaves."""
         leaves, count = jax.tree.leaves(self.path.shape), self.lanes.turn * self.path.draws
-        first = self.first + turn.astype(jnp.uint32) * np.uint32(count)
+        first = self.first + jnp.asarray(turn).astype(jnp.uint32) * np.uint32(count)
 
         def both(number):
             """The arrays of all leaves, of this number, which is even, and of the next."""

@@ -75,6 +75,11 @@ def is_paired(position: PyTree[Array]) -> bool:
     return few and jax.default_backend() == "cpu" and not small_loops_are_compiled()
 
 
+def has_counted_noise(noise: NoiseTerm) -> bool:
+    """Whether any normal can be drawn by itself; other paths are asked for those of whole steps."""
+    return type(noise.path) is GridBrownianPath
+
+
 VECTOR = 16  # numbers of single precision in the widest
 
 TILE, WIDE_TILE, LEAST = 512, 2**14, 256
@@ -247,8 +252,9 @@ def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
 
 
 SINGLE_KERNEL, KERNEL = 8, 2
-# On a GPU so many substeps are written out one after the other, their noise with them, for the
-# compiler to put into as few kernels as it can: the first where a path has one coordinate.
+# Where a GPU has no kernel for a block (`lanes.py`), so many substeps are written out one after the
+# other, their noise with them, for the compiler to put into as few kernels as it can: the first
+# where a path has one coordinate.
 
 
 def written_out(block: int, position: PyTree[Array]) -> int:

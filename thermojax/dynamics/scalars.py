@@ -288,7 +288,7 @@ class Numbers:
         rows = a.transpose(*first, *kept[0], *left).reshape(many, -1, 1, length)
         columns = b.transpose(*second, *kept[1], *right).reshape(many, 1, -1, length)
         found = self.folded(lax.add, self.each(lax.mul, [rows, columns]), (3,))
-        return found.reshape(*batch, *shape)
+        return found.reshape((*batch, *shape))
 
     def substituted(
         self, a, b, *, left_side, lower, transpose_a, conjugate_a, unit_diagonal
@@ -322,13 +322,7 @@ class Numbers:
             folded = self.each(one, [folded])
             return self.folded(of_numbers, folded, others) if others else folded
         if name == "dot_general":
-            (left, right), batch = params["dimension_numbers"]
-            a, b = (x.aval for x in equation.invars)
-            along = self.in_rows(a) and self.in_rows(b) and not whole
-            if not along or (left, right) != ((a.ndim - 1,), (b.ndim - 1,)):
-                raise Unknown("products of rows")
-            found = self.products(inputs[0], inputs[1], (((), ()), batch))
-            return self.each(lambda x: jnp.sum(x, axis=-1), [found])
+            return self.products_of_rows(equation, inputs)
         if name in ROWS_MOVED and whole and self.in_rows(equation.invars[0].aval):
             return inputs[0].reshape(self.shape(aval))
         if name == "broadcast_in_dim" and whole:
@@ -349,6 +343,19 @@ class Numbers:
             raise Unknown(f"{name} of rows")
         rows = [self.as_rows(x.aval, y) for x, y in zip(equation.invars, inputs, strict=True)]
         return self.each(self.known_to_kernels(name, bind), rows)
+
+    def products_of_rows(self, equation, inputs: list[np.ndarray]) -> np.ndarray:
+        """Along rows, or of rows with numbers."""
+        (left, right), batch = equation.params["dimension_numbers"]
+        a, b = (x.aval for x in equation.invars)
+        whole, rows = self.in_rows(equation.outvars[0].aval), (self.in_rows(a), self.in_rows(b))
+        if all(rows) and not whole and (left, right) == ((a.ndim - 1,), (b.ndim - 1,)):
+            found = self.products(inputs[0], inputs[1], (((), ()), batch))
+            return self.each(lambda x: jnp.sum(x, axis=-1), [found])
+        last = rows[1] or b.ndim == len(batch[1])  # of what comes out: the row
+        if left or all(rows) or not (whole and last):
+            raise Unknown("products of rows")
+        return self.products(inputs[0], inputs[1], (((), ()), batch))
 
     def as_rows(self, aval, array: np.ndarray) -> np.ndarray:
         """An operand beside rows: it has rows, or one number for each."""
