@@ -34,7 +34,16 @@ NAMES = """
 """
 EACH = frozenset(NAMES.split())
 SAME = frozenset(
-    {"copy", "copy_p", "layout_constraint", "name", "optimization_barrier", "stop_gradient"}
+    {
+        "copy",
+        "copy_p",
+        "layout_constraint",
+        "name",
+        "optimization_barrier",
+        "reshard",
+        "sharding_constraint",
+        "stop_gradient",
+    }
 )
 # Numbers moved about, and how many of the first operands hold them (-1: all). What else there is
 # says where from, and must be known.
