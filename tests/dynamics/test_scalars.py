@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from thermojax.dynamics.scalars import Numbers, Unknown, entries, numbers, prepared
+from thermojax.dynamics.program import prepared
+from thermojax.dynamics.scalars import Numbers, Unknown, entries, has_rule, numbers
 
 KEY = jax.random.key(1)
 MATRIX = jnp.array([[2.0, 0.5, 0.1], [0.5, 1.5, -0.2], [0.1, -0.2, 1.0]])
@@ -16,7 +17,7 @@ MATRIX = jnp.array([[2.0, 0.5, 0.1], [0.5, 1.5, -0.2], [0.1, -0.2, 1.0]])
 def by_numbers(function, x, row=None, most=10_000):
     """`function` of every sample of x, (batch, n), by its numbers: a vector for each path."""
     program = jax.make_jaxpr(function)(x[0])
-    program, read = prepared(program, lambda constant: row in np.shape(constant)[-1:])
+    program, read = prepared(program, lambda constant: row in np.shape(constant)[-1:], has_rule)
     given = entries((), lambda _: x) if row else entries(x.shape[1:], lambda at: x[:, at])
     known = [entries((), lambda _, c=c: c[None]) for c in read]
     (found,) = Numbers(most, row).evaluated(program, known, [given])

@@ -23,7 +23,8 @@ from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array
 
 from .noise import GridBrownianPath
-from .scalars import Numbers, Program, Unknown, alike, entries
+from .program import Program
+from .scalars import Numbers, Unknown, alike, entries
 
 THREADS, EACH = 128, 4  # of one program of the grid: four warps; numbers of rows a thread
 ROW, FEW, MOST, OPERATIONS = 8, 8, 64, 4096

@@ -32,7 +32,8 @@ from .lanes import (
     split,
 )
 from .noise import GridBrownianPath
-from .scalars import Numbers, Program, Unknown, alike, entries, prepared
+from .program import Program, prepared
+from .scalars import Numbers, Unknown, alike, entries, has_rule
 
 
 def shapes_of(arrays) -> list[jax.ShapeDtypeStruct]:
@@ -82,7 +83,8 @@ def pull_of(lanes: Lanes, constants: list, of_constants: list[bool], of_rows: li
     arguments = shapes_of(avals)
     derivatives = arguments[:count]
     closed = jax.make_jaxpr(pulled)(shapes_of(constants), arguments, derivatives)
-    pull, read = prepared(closed, lambda x: isinstance(x, Tracer) or is_whole(x.shape, lanes.row))
+    is_read = lambda x: isinstance(x, Tracer) or is_whole(x.shape, lanes.row)
+    pull, read = prepared(closed, is_read, has_rule)
     if read:
         raise Unknown("constants of a derivative")
     used, names = pull.uses(), pull.arguments[len(constants) :][:count]
@@ -244,7 +246,7 @@ def advanced(
     closed = of_one_path(substep, path, state, rows)
     for row in dict.fromkeys((row_of(path), None)):
         is_read = lambda x, row=row: isinstance(x, Tracer) or is_whole(np.shape(x), row)
-        program, constants = prepared(closed, is_read)
+        program, constants = prepared(closed, is_read, has_rule)
         constants = [jnp.asarray(x) for x in constants]
         like = tuple(shapes_of(leaves)), tuple(shapes_of(table))
         lanes = Lanes(path, number, program, *like, row)
