@@ -247,13 +247,6 @@ class Here:
         zero = jnp.zeros((paths, row) if self.lanes.is_whole(shape) else paths, dtype)
         return entries(self.lanes.places(shape).shape, lambda _: zero)
 
-    def wait(self) -> None:
-        """For what other threads have stored."""
-        from jax.experimental.pallas import triton
-
-        if not are_interpreted():
-            triton.debug_barrier()
-
     def rows(self, refs: list, turn) -> list[np.ndarray]:
         """Those of the steps of a turn."""
         return [

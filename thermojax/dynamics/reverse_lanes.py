@@ -1,13 +1,15 @@
 """The derivative of a block as one kernel of a GPU, a path a lane.
 
-Forward again from the start of the block, the state at each turn left in memory; then backward,
-with the noise drawn anew. What all paths have in common (the rows of the table, constants) gets the
-sum of their derivatives: over the lanes of one program here, over the programs by XLA.
+Two, in fact: one goes forward from the start of the block and leaves the state at each turn in
+memory, one goes backward, the noise drawn anew. What all paths have in common (the rows of the
+table, constants) gets the sum of their derivatives: over the lanes of a program here, over the
+programs by XLA.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +42,7 @@ def shapes_of(arrays) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]
 
 
-def chosen(tree: list, which: list[bool]) -> list:
+def chosen(tree: list, which) -> list:
     return [x for x, one in zip(tree, which, strict=True) if one]
 
 
@@ -55,13 +57,24 @@ class Pull:
 
     program: Program
     steps: Program
-    needed: list[bool]
+    needed: tuple[bool, ...]
+
+    def whole(self, state: list) -> list:
+        """A state of which only what is needed is there."""
+        rest = iter(state)
+        return [next(rest) if one else None for one in self.needed]
 
 
-def pull_of(lanes: Lanes, constants: list, of_constants: list[bool], of_rows: list[bool]) -> Pull:
-    """**Raises:** Unknown."""
-    count, program = len(lanes.leaves), lanes.program
-    every = of_rows * lanes.turn
+@functools.lru_cache(maxsize=8)
+def pull_of(
+    program: Program, turn: int, row: int | None, constants: tuple, asked: tuple, rows: tuple
+) -> Pull:
+    """That of a program with constants of such shapes, by those that are `asked` for, and by
+    some of the `rows`.
+
+    **Raises:** Unknown.
+    """
+    count, every = len(program.results), rows * turn
 
     def pulled(constants, arguments, derivatives):
         state, others = arguments[:count], arguments[count:]
@@ -70,20 +83,18 @@ def pull_of(lanes: Lanes, constants: list, of_constants: list[bool], of_rows: li
         def after(trained):
             own_constants, state, own_rows = map(iter, trained)
             merged = [
-                next(own_constants) if one else x
-                for x, one in zip(constants, of_constants, strict=True)
+                next(own_constants) if one else x for x, one in zip(constants, asked, strict=True)
             ]
             own = [next(own_rows) if one else x for x, one in zip(rows, every, strict=True)]
             return program(merged, [*state, *own, *normals])
 
-        trained = chosen(constants, of_constants), state, chosen(rows, every)
+        trained = chosen(constants, asked), state, chosen(rows, every)
         return jax.vjp(after, trained)[1](derivatives)
 
     avals: list[Any] = [x.aval for x in program.arguments]
     arguments = shapes_of(avals)
-    derivatives = arguments[:count]
-    closed = jax.make_jaxpr(pulled)(shapes_of(constants), arguments, derivatives)
-    is_read = lambda x: isinstance(x, Tracer) or is_whole(x.shape, lanes.row)
+    closed = jax.make_jaxpr(pulled)(list(constants), arguments, arguments[:count])
+    is_read = lambda x: isinstance(x, Tracer) or is_whole(x.shape, row)
     pull, read = prepared(closed, is_read, has_rule)
     if read:
         raise Unknown("constants of a derivative")
@@ -94,16 +105,22 @@ def pull_of(lanes: Lanes, constants: list, of_constants: list[bool], of_rows: li
         used = steps.uses()
         more = [one or x in used for one, x in zip(needed, program.arguments[:count], strict=True)]
         if more == needed:
-            return Pull(pull, steps, needed)
+            return Pull(pull, steps, tuple(needed))
         needed = more
 
 
-def check(lanes: Lanes, constants: list, of_constants: list[bool], of_rows: list[bool]) -> None:
-    """Whether there is such a kernel.
+def pull_for(lanes: Lanes, constants: list, asked: list[bool], rows: list[bool]) -> Pull:
+    shapes = tuple(shapes_of(constants))
+    return pull_of(lanes.program, lanes.turn, lanes.row, shapes, tuple(asked), tuple(rows))
+
+
+def check(lanes: Lanes, constants: list, table: list) -> None:
+    """Whether there are such kernels, for the derivative by all.
 
     **Raises:** Unknown.
     """
-    pull = pull_of(lanes, constants, of_constants, of_rows)
+    real = lambda arrays: [jnp.issubdtype(x.dtype, jnp.floating) for x in arrays]
+    pull = pull_for(lanes, constants, real(constants), real(table))
 
     def one(shape, dtype):
         whole = is_whole(shape, lanes.row)
@@ -116,8 +133,8 @@ def check(lanes: Lanes, constants: list, of_constants: list[bool], of_rows: list
         return flat(Numbers(OPERATIONS, lanes.row).evaluated(pull.program, [], given))
 
     jax.eval_shape(evaluated)
-    room = max(leaf.size for leaf in chosen(list(lanes.leaves), pull.needed))
-    if room * (lanes.steps // lanes.turn) >= 2**31:
+    room = max(leaf.size for leaf in lanes.leaves) * (lanes.steps // lanes.turn)
+    if room >= 2**31:
         raise Unknown("more numbers than places")
 
 
@@ -129,102 +146,104 @@ def moved(given: tuple, lanes: Lanes) -> list[Array]:
 
 @moved.def_fwd
 def _forward(perturbed, given, lanes):
-    del perturbed
-    return forward.moved(given, lanes), None
+    # Nobody asks for the state after a block while it is differentiated, and XLA drops that kernel.
+    pull = pull_for(lanes, given[0], perturbed[0], perturbed[2])
+    return forward.moved(given, lanes), passed(given, pull, lanes)
 
 
 @moved.def_bwd
 def _backward(residuals, derivatives, perturbed, given, lanes):
-    del residuals
-    _, leaves, _ = given
-    of_constants, _, of_rows = perturbed
+    constants, leaves, table = given
+    asked, _, of_rows = perturbed
+    pull = pull_for(lanes, constants, asked, of_rows)
     derivatives = [
         jnp.zeros_like(x) if one is None else one
         for one, x in zip(derivatives, leaves, strict=True)
     ]
-    by_constants, by_leaves, by_table = pulled(given, derivatives, of_constants, of_rows, lanes)
+    some = chosen(constants, asked), chosen(table, of_rows)
+    by_constants, by_leaves, by_table = pulled(given, residuals, derivatives, some, pull, lanes)
     spread = lambda found, which: [next(found) if one else None for one in which]
-    return spread(iter(by_constants), of_constants), by_leaves, spread(iter(by_table), of_rows)
+    return spread(iter(by_constants), asked), by_leaves, spread(iter(by_table), of_rows)
 
 
-def pulled(given, derivatives: list, of_constants, of_rows, lanes: Lanes) -> tuple:
-    """The derivatives by constants and table, where these ask for it, and by the state."""
+def passed(given, pull: Pull, lanes: Lanes) -> list[Array]:
+    """What is needed of the state at the start of each turn, a leading axis on every leaf."""
     constants, leaves, table = given
-    pull = pull_of(lanes, constants, of_constants, of_rows)
-    needed, turns, turn = pull.needed, lanes.steps // lanes.turn, lanes.turn
-    stored, shapes = chosen(leaves, needed), [sample(leaf) for leaf in leaves]
-    kept_shapes = chosen(shapes, needed)
-    of_one = chosen(constants, of_constants), chosen(table, of_rows)
-    rows = [x.shape[1:] for x in of_one[1]]
+    leaves, turns = chosen(leaves, pull.needed), lanes.steps // lanes.turn
+    shapes = [sample(leaf) for leaf in leaves]
 
     def block(here: Here, refs):
-        counts = [len(constants), len(leaves), len(table), len(leaves)]
-        outputs = [len(of_one[0]), len(leaves), len(of_one[1]), len(stored)]
-        read, begin, table_refs, after, by_constants, before, by_rows, memory = split(
-            refs, *counts, *outputs
+        read, begin, rows, memory = split(
+            refs, len(constants), len(leaves), len(table), len(leaves)
         )
         known = [here.of_all(ref, x.shape) for ref, x in zip(read, constants, strict=True)]
-        size = lambda leaf: np.int32(leaf.size)
 
-        def onward(i, values):
-            state = lanes.arrays(values, kept_shapes)
-            for ref, leaf, own in zip(memory, stored, state, strict=True):
-                here.left(ref, leaf, own, i * size(leaf))
-            own = iter(state)
-            state = [next(own) if one else None for one in needed]
-            arguments = [*state, *here.rows(table_refs, i), *here.normals(i)]
+        def turned(i, values):
+            state = lanes.arrays(values, shapes)
+            for ref, leaf, own in zip(memory, leaves, state, strict=True):
+                here.left(ref, leaf, own, i * np.int32(leaf.size))
+            arguments = [*pull.whole(state), *here.rows(rows, i), *here.normals(i)]
             state = Numbers(OPERATIONS, lanes.row).evaluated(pull.steps, known, arguments)
             return [alike(x, old)[0] for x, old in zip(flat(state), values, strict=True)]
 
-        def backward(j, values):
-            i = np.int32(turns - 1) - j
-            sums, derivatives = values
-            own = iter(
-                [
-                    here.of_paths(ref, leaf, i * size(leaf))
-                    for ref, leaf in zip(memory, stored, strict=True)
-                ]
-            )
-            state = [next(own) if one else None for one in needed]
-            arguments = [*known, *state, *here.rows(table_refs, i), *here.normals(i)]
+        state = [here.of_paths(ref, x) for ref, x in zip(begin, leaves, strict=True)]
+        looped(turns, turned, flat(state))
+
+    left = [jax.ShapeDtypeStruct((turns, *x.shape), x.dtype) for x in leaves]
+    done = lanes.called(block, [*constants, *leaves, *table], left)
+    return [x.reshape(like.shape) for x, like in zip(done, left, strict=True)]
+
+
+def pulled(
+    given, left: list[Array], derivatives: list, some: tuple[list, list], pull: Pull, lanes: Lanes
+) -> tuple[list, list, list]:
+    """The derivatives by `some` constants, by the state, and by some of the table.
+
+    **Arguments:** `left`: what `passed` returns; `derivatives`: by the state after the block.
+    """
+    constants, leaves, table = given
+    turns, shapes = lanes.steps // lanes.turn, [sample(leaf) for leaf in leaves]
+    memory, (of_constants, of_table) = chosen(leaves, pull.needed), some
+    counts = len(of_constants), len(leaves), len(of_table)
+
+    def block(here: Here, refs):
+        inputs = len(constants), len(memory), len(table), len(leaves)
+        read, kept, rows, after, by_constants, before, by_rows = split(refs, *inputs, *counts)
+        known = [here.of_all(ref, x.shape) for ref, x in zip(read, constants, strict=True)]
+
+        def turned(j, values):
+            i, (sums, derivatives) = np.int32(turns - 1) - j, values
+            state = [
+                here.of_paths(ref, leaf, i * np.int32(leaf.size))
+                for ref, leaf in zip(kept, memory, strict=True)
+            ]
+            arguments = [*known, *pull.whole(state), *here.rows(rows, i), *here.normals(i)]
             arguments += lanes.arrays(derivatives, shapes)
             found = Numbers(OPERATIONS, lanes.row).evaluated(pull.program, [], arguments)
-            constant, before, row = split(found, len(of_one[0]), len(leaves), len(rows) * turn)
-            for at, values in enumerate(row):
-                n, which = divmod(at, len(rows))
-                step = here.program * lanes.steps + i * turn + n
-                here.sums(by_rows[which], rows[which], values, step)
-            before = [alike(x, y)[0] for x, y in zip(flat(before), derivatives, strict=True)]
-            return [x + y for x, y in zip(sums, flat(constant), strict=True)], before
+            constant, state, row = split(found, *counts[:2], counts[2] * lanes.turn)
+            for at, own in enumerate(row):
+                n, which = divmod(at, len(of_table))
+                step = here.program * lanes.steps + i * lanes.turn + n
+                here.sums(by_rows[which], of_table[which].shape[1:], own, step)
+            state = [alike(x, y)[0] for x, y in zip(flat(state), derivatives, strict=True)]
+            return [x + y for x, y in zip(sums, flat(constant), strict=True)], state
 
-        begun = flat(
-            [here.of_paths(ref, x) for ref, x in zip(chosen(begin, needed), stored, strict=True)]
-        )
-        looped(turns, onward, begun)
-        here.wait()
-        derivatives = flat([here.of_paths(ref, x) for ref, x in zip(after, leaves, strict=True)])
-        sums = [here.nothing(shape.shape, shape.dtype) for shape in of_one[0]]
-        sums, derivatives = looped(turns, backward, (flat(sums), derivatives))
-        for ref, leaf, values in zip(
-            before, leaves, lanes.arrays(derivatives, shapes), strict=True
-        ):
-            here.left(ref, leaf, values)
-        sums = lanes.arrays(sums, [x.shape for x in of_one[0]])
-        for ref, x, values in zip(by_constants, of_one[0], sums, strict=True):
-            here.sums(ref, x.shape, values, here.program)
+        begun = [here.of_paths(ref, x) for ref, x in zip(after, leaves, strict=True)]
+        nothing = [here.nothing(x.shape, x.dtype) for x in of_constants]
+        sums, state = looped(turns, turned, (flat(nothing), flat(begun)))
+        for ref, leaf, own in zip(before, leaves, lanes.arrays(state, shapes), strict=True):
+            here.left(ref, leaf, own)
+        sums = lanes.arrays(sums, [x.shape for x in of_constants])
+        for ref, x, own in zip(by_constants, of_constants, sums, strict=True):
+            here.sums(ref, x.shape, own, here.program)
 
-    each = lambda x, shape: jax.ShapeDtypeStruct((lanes.grid, *shape), x.dtype)
-    outputs = [
-        *(each(x, x.shape) for x in of_one[0]),
-        *leaves,
-        *(each(x, x.shape) for x in of_one[1]),
-        *(jax.ShapeDtypeStruct((turns, *x.shape), x.dtype) for x in stored),
-    ]
-    done = lanes.called(block, [*constants, *leaves, *table, *derivatives], outputs)
+    each = lambda x: jax.ShapeDtypeStruct((lanes.grid, *x.shape), x.dtype)
+    outputs = [*map(each, of_constants), *leaves, *map(each, of_table)]
+    done = lanes.called(block, [*constants, *left, *table, *derivatives], outputs)
     done = [x.reshape(like.shape) for x, like in zip(done, outputs, strict=True)]
-    by_constants, before, by_rows = split(done, len(of_one[0]), len(leaves), len(of_one[1]))
+    by_constants, before, by_table = split(done, *counts)
     total = lambda arrays: [jnp.sum(x, axis=0) for x in arrays]
-    return total(by_constants), before, total(by_rows)
+    return total(by_constants), before, total(by_table)
 
 
 def advanced(
@@ -253,8 +272,7 @@ def advanced(
         try:
             lanes.check(constants)
             if differentiated:
-                real = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
-                check(lanes, constants, list(map(real, constants)), list(map(real, table)))
+                check(lanes, constants, table)
             return structure.unflatten(moved((constants, leaves, table), lanes))
         except Unknown:
             continue
