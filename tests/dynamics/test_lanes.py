@@ -8,6 +8,7 @@ import pytest
 
 import thermojax as tj
 from tests.components import INTEGRATORS, POTENTIALS
+from thermojax._platform import platform
 from thermojax.dynamics import GridBrownianPath, key_words, lanes, reverse_lanes
 
 KEY = jax.random.key(4)
@@ -171,6 +172,14 @@ def test_a_lane_draws_the_same_normals(antithetic):
     for place, (name, size) in enumerate({"a": 2, "b": 3}.items()):
         found = path.lane(place, size, particles, jnp.arange(size), np.uint32(1))
         np.testing.assert_array_equal(jnp.stack(found), normals[name])
+
+
+def test_where_jax_computes(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cuda")
+    assert platform() == "gpu"
+    for device in ("cpu", jax.devices("cpu")[0]):
+        with jax.default_device(device):
+            assert platform() == "cpu" and not lanes.are_compiled()
 
 
 class Stack(tj.AbstractPotential):

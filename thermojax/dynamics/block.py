@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from .._platform import platform
 from .._tree import where_alive
 from ..ledger import Ledger
 from . import lanes, reverse_lanes
@@ -94,7 +95,7 @@ class Block(eqx.Module):
         GPU, where freezing costs nothing, it would wait for the host; tiny batches lose a third.
         """
         told = self.integrator.told and not self.integrator.record
-        return told and jax.default_backend() == "cpu" and not is_tiny(carry.position)
+        return told and platform() == "cpu" and not is_tiny(carry.position)
 
     def hopefully(self, first, carry: Carry) -> tuple[Carry, Entry]:
         """The carry after the block without freezing on the way; if a path diverged, anew with.

@@ -1,17 +1,14 @@
 """A block of substeps as one kernel of a GPU, a path a lane.
 
 XLA computes a substep in several kernels, which hand its numbers from one to the next through
-memory. Here a path stays in registers for the whole block, noise and ledger included. Written for
-Pallas, which compiles it through Triton.
+memory. Here a path stays in registers for the whole block, noise and ledger included.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +19,13 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array
 
+from .._platform import platform
+from .kernel import THREADS, kernel, there_is_triton
 from .noise import GridBrownianPath
 from .program import Program
 from .scalars import Numbers, Unknown, alike, entries
 
-THREADS, EACH = 128, 4  # of one program of the grid: four warps; numbers of rows a thread
+EACH = 4  # numbers of rows a thread
 ROW, FEW, MOST, OPERATIONS = 8, 8, 64, 4096
 # Rows of 8, 16, 32, ... coordinates stay whole and lie across the threads. Else each coordinate is
 # a number by itself, few of them, for the sake of the compiler: 8 take 10 s to compile, in a row
@@ -36,25 +35,9 @@ ROW, FEW, MOST, OPERATIONS = 8, 8, 64, 4096
 # 1 at 64.
 
 
-@functools.cache
 def are_compiled() -> bool:
     """Whether there is a compiler for such kernels: on a GPU that it knows."""
-    if jax.default_backend() != "gpu":
-        return False
-    try:
-        from jax.experimental.pallas import triton
-    except ImportError:
-        return False
-    try:
-        # Later versions of JAX look the card up in a list.
-        return getattr(triton, "get_gpu_info", bool)() is not None
-    except ValueError:
-        return False
-
-
-def are_interpreted() -> bool:
-    """Whether they run as JAX's own operations, slowly: to test them where there is no GPU."""
-    return jax.devices()[0].platform == "cpu"
+    return platform() == "gpu" and there_is_triton()
 
 
 def sample(leaf) -> tuple[int, ...]:
@@ -148,32 +131,20 @@ class Lanes(eqx.Module):
 
     def called(self, body: Callable, inputs: list, outputs: list) -> list[Array]:
         """A kernel of so many programs: `body` of `Here`, and of references to all."""
-        # Imported where it is needed: it takes half a second.
-        from jax.experimental import pallas as pl
-        from jax.experimental.pallas import triton
-
-        # Pallas has warned since JAX 0.11 that Mosaic is to take over from Triton.
-        warnings.filterwarnings("ignore", "The Pallas Triton backend", DeprecationWarning)
         path = self.path
         particle = jnp.asarray(path.first_particle).astype(jnp.uint32)
         counters = [jnp.stack([*path.words, particle, self.first])]
         if path.particles is not None:
             counters.append(path.particles)
+        count = len(counters)
 
-        def block(*refs):
-            own, refs = refs[: len(counters)], list(refs[len(counters) :])
-            number = pl.program_id(0) * self.paths + jnp.arange(self.paths, dtype=jnp.int32)
-            body(Here(self, pl.program_id(0), number, own), refs)
+        def block(program, *refs):
+            number = program * self.paths + jnp.arange(self.paths, dtype=jnp.int32)
+            body(Here(self, program, number, refs[:count]), list(refs[count:]))
 
-        inputs = [*counters, *inputs]
-        return pl.pallas_call(
-            block,
-            out_shape=[jax.ShapeDtypeStruct((math.prod(x.shape),), x.dtype) for x in outputs],
-            grid=(self.grid,),
-            compiler_params=triton.CompilerParams(num_warps=THREADS // 32, num_stages=1),
-            interpret=are_interpreted(),
-            name="block",
-        )(*(x.reshape(-1) for x in inputs))
+        shapes = tuple(jax.ShapeDtypeStruct((math.prod(x.shape),), x.dtype) for x in outputs)
+        inputs = [x.reshape(-1) for x in (*counters, *inputs)]
+        return kernel(block, self.grid, shapes, inputs)
 
     def places(self, shape, start: Any = 0) -> np.ndarray:
         """Where the objects of an array are that lies in memory from `start` on."""

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from .._platform import platform
 from .._tree import batch_of
 from ..cpu import small_loops_are_compiled
 from .noise import GridBrownianPath
@@ -72,7 +73,7 @@ PAIRED = 256
 
 def is_paired(position: PyTree[Array]) -> bool:
     few = batch_of(position) <= PAIRED and coordinates(position) == 1
-    return few and jax.default_backend() == "cpu" and not small_loops_are_compiled()
+    return few and platform() == "cpu" and not small_loops_are_compiled()
 
 
 def has_counted_noise(noise: NoiseTerm) -> bool:
@@ -135,7 +136,7 @@ def long_block(position: PyTree[Array], noise: NoiseTerm, steps: int) -> float:
     time of that with sqrt(n), forward and gradient: 0.7 and 0.75 at 65536 x 1, 0.9 and 1 at
     1024 x 8, 0.95 and 0.95 at 1024 x 64. Twice as long, gradients take 1.05 to 1.25 times that.
     """
-    if jax.default_backend() == "gpu":
+    if platform() == "gpu":
         return kernel_block(position, steps)
     root, parts = math.sqrt(steps), parts_of(position, noise)
     most = LONG / (batch_of(position) // parts * coordinates(position))
@@ -161,7 +162,7 @@ def is_arranged(noise: NoiseTerm) -> bool:
     """Whether parts and orders are for this run: on a CPU, with the noise of our own grid."""
     path = noise.path
     ours = isinstance(path, GridBrownianPath) and path.sharding is None
-    return ours and jax.default_backend() == "cpu"
+    return ours and platform() == "cpu"
 
 
 def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
@@ -240,7 +241,7 @@ def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
     if parts == 1 and not is_narrow(batch):
         parts = os.cpu_count() or 1
     more = -batch % parts
-    cpu = jax.default_backend() == "cpu" and path.sharding is None
+    cpu = platform() == "cpu" and path.sharding is None
     if parts == 1 or more == 0 or not cpu:
         return y0, noise
     longer = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], more, axis=0)])
@@ -259,6 +260,6 @@ SINGLE_KERNEL, KERNEL = 8, 2
 
 def written_out(block: int, position: PyTree[Array]) -> int:
     """How many substeps are written out, a power of two that divides the block; 1 for none."""
-    if jax.default_backend() == "cpu":
+    if platform() == "cpu":
         return 1
     return math.gcd(block, SINGLE_KERNEL if coordinates(position) == 1 else KERNEL)

@@ -35,7 +35,7 @@ from .lanes import (
 )
 from .noise import GridBrownianPath
 from .program import Program, prepared
-from .scalars import Numbers, Unknown, alike, entries, has_rule
+from .scalars import Dry, Numbers, Unknown, alike, has_rule
 
 
 def shapes_of(arrays) -> list[jax.ShapeDtypeStruct]:
@@ -122,17 +122,7 @@ def check(lanes: Lanes, constants: list, table: list) -> None:
     real = lambda arrays: [jnp.issubdtype(x.dtype, jnp.floating) for x in arrays]
     pull = pull_for(lanes, constants, real(constants), real(table))
 
-    def one(shape, dtype):
-        whole = is_whole(shape, lanes.row)
-        number = jnp.zeros((1, lanes.row) if whole else (), dtype)
-        return entries(shape[:-1] if whole else shape, lambda _: number)
-
-    def evaluated():
-        avals: list[Any] = [x.aval for x in pull.program.arguments]
-        given = [one(x.shape, x.dtype) for x in avals]
-        return flat(Numbers(OPERATIONS, lanes.row).evaluated(pull.program, [], given))
-
-    jax.eval_shape(evaluated)
+    Dry(OPERATIONS, lanes.row).check(pull.program)
     room = max(leaf.size for leaf in lanes.leaves) * (lanes.steps // lanes.turn)
     if room >= 2**31:
         raise Unknown("more numbers than places")
@@ -271,6 +261,7 @@ def advanced(
         lanes = Lanes(path, number, program, *like, row)
         try:
             lanes.check(constants)
+            Dry(OPERATIONS, row).check(program)
             if differentiated:
                 check(lanes, constants, table)
             return structure.unflatten(moved((constants, leaves, table), lanes))

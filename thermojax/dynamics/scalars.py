@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -184,7 +185,10 @@ class Numbers:
         shape = np.broadcast_shapes(*(x.shape for x in inputs))
         self.spend(math.prod(shape))
         flat = [np.broadcast_to(x, shape).reshape(-1) for x in inputs]
-        return entries(shape, lambda at: function(*alike(*(x[at] for x in flat))))
+        return entries(shape, lambda at: self.applied(function, *(x[at] for x in flat)))
+
+    def applied(self, function: Callable, *values):
+        return function(*alike(*values))
 
     def folded(self, function: Callable, array: np.ndarray, axes) -> np.ndarray:
         """The numbers along some axes, one after the other."""
@@ -194,7 +198,7 @@ class Numbers:
             raise Unknown("a sum of nothing")
         rows = array.transpose(*kept, *axes).reshape(math.prod(shape), -1)
         self.spend(array.size)
-        both = lambda a, b: function(*alike(a, b))
+        both = functools.partial(self.applied, function)
         return entries(shape, lambda at: functools.reduce(both, rows[at]))
 
     def products(self, a: np.ndarray, b: np.ndarray, dimensions) -> np.ndarray:
@@ -288,6 +292,21 @@ class Numbers:
         if aval.shape[-1] != 1:
             raise Unknown("rows beside others")
         return array.reshape(array.shape[:-1])
+
+
+class Dry(Numbers):
+    """The same, and nothing is computed: to see whether there are rules for all."""
+
+    def applied(self, function: Callable, *values):
+        return None
+
+    def check(self, program: Program) -> None:
+        """**Raises:** Unknown."""
+        names = (*program.constants, *program.arguments)
+        avals: list[Any] = [x.aval for x in names]
+        given = [entries(self.shape(aval), lambda _: None) for aval in avals]
+        count = len(program.constants)
+        self.evaluated(program, given[:count], given[count:])
 
 
 def is_known(array: np.ndarray) -> bool:

@@ -125,7 +125,7 @@ def footprint(drift, noise, y0, integrator, told: bool) -> Footprint:
 
     def kept(block: int) -> int:
         """Bytes that the derivative of a block keeps."""
-        moved = dataclasses.replace(integrator, block=block).advanced
+        moved = dataclasses.replace(integrator, block=block, told=told).advanced
 
         def pulled(drift, y0, state):
             watch = Watch.NOT if told else Watch.FREEZE
