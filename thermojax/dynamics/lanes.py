@@ -45,6 +45,10 @@ def sample(leaf) -> tuple[int, ...]:
     return (1, *leaf.shape[1:])
 
 
+def shapes_of(arrays) -> list[jax.ShapeDtypeStruct]:
+    return [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]
+
+
 def size_of(leaf) -> int:
     """Numbers of one path, or of one row of a table."""
     return math.prod(leaf.shape[1:])
@@ -114,6 +118,11 @@ class Lanes(eqx.Module):
     def steps(self) -> int:
         return self.table[0].shape[0]
 
+    @property
+    def layout(self) -> Lanes:
+        """The same without its arrays, for a kernel, which is written when they are gone."""
+        return eqx.filter(self, eqx.is_array, inverse=True)
+
     def is_whole(self, shape) -> bool:
         return is_whole(shape, self.row)
 
@@ -136,13 +145,13 @@ class Lanes(eqx.Module):
         counters = [jnp.stack([*path.words, particle, self.first])]
         if path.particles is not None:
             counters.append(path.particles)
-        count = len(counters)
+        count, layout = len(counters), self.layout
 
         def block(program, *refs):
-            number = program * self.paths + jnp.arange(self.paths, dtype=jnp.int32)
-            body(Here(self, program, number, refs[:count]), list(refs[count:]))
+            number = program * layout.paths + jnp.arange(layout.paths, dtype=jnp.int32)
+            body(Here(layout, program, number, refs[:count]), list(refs[count:]))
 
-        shapes = tuple(jax.ShapeDtypeStruct((math.prod(x.shape),), x.dtype) for x in outputs)
+        shapes = tuple(jax.ShapeDtypeStruct((x.size,), x.dtype) for x in outputs)
         inputs = [x.reshape(-1) for x in (*counters, *inputs)]
         return kernel(block, self.grid, shapes, inputs)
 
@@ -275,23 +284,23 @@ def moved(given: tuple, lanes: Lanes) -> list[Array]:
 
     **Arguments:** `given`: constants, leaves, table.
     """
-    constants, leaves, table = given
-    shapes = [sample(leaf) for leaf in leaves]
+    constants, leaves, table = map(shapes_of, given)
+    shapes, layout = [sample(leaf) for leaf in leaves], lanes.layout
 
     def block(here: Here, refs):
         read, begin, rows, end = split(refs, len(constants), len(leaves), len(table), len(leaves))
         known = [here.of_all(ref, x.shape) for ref, x in zip(read, constants, strict=True)]
 
         def turned(i, values):
-            arguments = [*lanes.arrays(values, shapes), *here.rows(rows, i), *here.normals(i)]
-            numbers = Numbers(OPERATIONS, lanes.row)
-            state = numbers.evaluated(lanes.program, known, arguments)
+            arguments = [*layout.arrays(values, shapes), *here.rows(rows, i), *here.normals(i)]
+            numbers = Numbers(OPERATIONS, layout.row)
+            state = numbers.evaluated(layout.program, known, arguments)
             return [alike(x, old)[0] for x, old in zip(flat(state), values, strict=True)]
 
         state = flat([here.of_paths(ref, x) for ref, x in zip(begin, leaves, strict=True)])
-        state = lanes.arrays(looped(lanes.steps // lanes.turn, turned, state), shapes)
+        state = layout.arrays(looped(layout.steps // layout.turn, turned, state), shapes)
         for ref, leaf, values in zip(end, leaves, state, strict=True):
             here.left(ref, leaf, values)
 
-    done = lanes.called(block, [*constants, *leaves, *table], list(leaves))
+    done = lanes.called(block, list(itertools.chain(*given)), leaves)
     return [x.reshape(leaf.shape) for x, leaf in zip(done, leaves, strict=True)]

@@ -1,6 +1,6 @@
-"""The derivative of a block as one kernel of a GPU, a path a lane.
+"""The derivative of a block as two kernels of a GPU, a path a lane.
 
-Two, in fact: one goes forward from the start of the block and leaves the state at each turn in
+One goes forward from the start of the block and leaves the state at each turn in
 memory, one goes backward, the noise drawn anew. What all paths have in common (the rows of the
 table, constants) gets the sum of their derivatives: over the lanes of a program here, over the
 programs by XLA.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,15 +32,12 @@ from .lanes import (
     of_one_path,
     row_of,
     sample,
+    shapes_of,
     split,
 )
 from .noise import GridBrownianPath
 from .program import Program, prepared
 from .scalars import Dry, Numbers, Unknown, alike, has_rule
-
-
-def shapes_of(arrays) -> list[jax.ShapeDtypeStruct]:
-    return [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]
 
 
 def chosen(tree: list, which) -> list:
@@ -158,8 +156,9 @@ def _backward(residuals, derivatives, perturbed, given, lanes):
 
 def passed(given, pull: Pull, lanes: Lanes) -> list[Array]:
     """What is needed of the state at the start of each turn, a leading axis on every leaf."""
-    constants, leaves, table = given
-    leaves, turns = chosen(leaves, pull.needed), lanes.steps // lanes.turn
+    given = given[0], chosen(given[1], pull.needed), given[2]
+    constants, leaves, table = map(shapes_of, given)
+    layout, turns = lanes.layout, lanes.steps // lanes.turn
     shapes = [sample(leaf) for leaf in leaves]
 
     def block(here: Here, refs):
@@ -169,18 +168,18 @@ def passed(given, pull: Pull, lanes: Lanes) -> list[Array]:
         known = [here.of_all(ref, x.shape) for ref, x in zip(read, constants, strict=True)]
 
         def turned(i, values):
-            state = lanes.arrays(values, shapes)
+            state = layout.arrays(values, shapes)
             for ref, leaf, own in zip(memory, leaves, state, strict=True):
                 here.left(ref, leaf, own, i * np.int32(leaf.size))
             arguments = [*pull.whole(state), *here.rows(rows, i), *here.normals(i)]
-            state = Numbers(OPERATIONS, lanes.row).evaluated(pull.steps, known, arguments)
+            state = Numbers(OPERATIONS, layout.row).evaluated(pull.steps, known, arguments)
             return [alike(x, old)[0] for x, old in zip(flat(state), values, strict=True)]
 
         state = [here.of_paths(ref, x) for ref, x in zip(begin, leaves, strict=True)]
         looped(turns, turned, flat(state))
 
     left = [jax.ShapeDtypeStruct((turns, *x.shape), x.dtype) for x in leaves]
-    done = lanes.called(block, [*constants, *leaves, *table], left)
+    done = lanes.called(block, list(itertools.chain(*given)), left)
     return [x.reshape(like.shape) for x, like in zip(done, left, strict=True)]
 
 
@@ -191,9 +190,10 @@ def pulled(
 
     **Arguments:** `left`: what `passed` returns; `derivatives`: by the state after the block.
     """
-    constants, leaves, table = given
-    turns, shapes = lanes.steps // lanes.turn, [sample(leaf) for leaf in leaves]
-    memory, (of_constants, of_table) = chosen(leaves, pull.needed), some
+    constants, leaves, table = map(shapes_of, given)
+    layout, turns = lanes.layout, lanes.steps // lanes.turn
+    shapes, memory = [sample(leaf) for leaf in leaves], chosen(leaves, pull.needed)
+    of_constants, of_table = map(shapes_of, some)
     counts = len(of_constants), len(leaves), len(of_table)
 
     def block(here: Here, refs):
@@ -208,12 +208,12 @@ def pulled(
                 for ref, leaf in zip(kept, memory, strict=True)
             ]
             arguments = [*known, *pull.whole(state), *here.rows(rows, i), *here.normals(i)]
-            arguments += lanes.arrays(derivatives, shapes)
-            found = Numbers(OPERATIONS, lanes.row).evaluated(pull.program, [], arguments)
-            constant, state, row = split(found, *counts[:2], counts[2] * lanes.turn)
+            arguments += layout.arrays(derivatives, shapes)
+            found = Numbers(OPERATIONS, layout.row).evaluated(pull.program, [], arguments)
+            constant, state, row = split(found, *counts[:2], counts[2] * layout.turn)
             for at, own in enumerate(row):
                 n, which = divmod(at, len(of_table))
-                step = here.program * lanes.steps + i * lanes.turn + n
+                step = here.program * layout.steps + i * layout.turn + n
                 here.sums(by_rows[which], of_table[which].shape[1:], own, step)
             state = [alike(x, y)[0] for x, y in zip(flat(state), derivatives, strict=True)]
             return [x + y for x, y in zip(sums, flat(constant), strict=True)], state
@@ -221,15 +221,15 @@ def pulled(
         begun = [here.of_paths(ref, x) for ref, x in zip(after, leaves, strict=True)]
         nothing = [here.nothing(x.shape, x.dtype) for x in of_constants]
         sums, state = looped(turns, turned, (flat(nothing), flat(begun)))
-        for ref, leaf, own in zip(before, leaves, lanes.arrays(state, shapes), strict=True):
+        for ref, leaf, own in zip(before, leaves, layout.arrays(state, shapes), strict=True):
             here.left(ref, leaf, own)
-        sums = lanes.arrays(sums, [x.shape for x in of_constants])
+        sums = layout.arrays(sums, [x.shape for x in of_constants])
         for ref, x, own in zip(by_constants, of_constants, sums, strict=True):
             here.sums(ref, x.shape, own, here.program)
 
     each = lambda x: jax.ShapeDtypeStruct((lanes.grid, *x.shape), x.dtype)
     outputs = [*map(each, of_constants), *leaves, *map(each, of_table)]
-    done = lanes.called(block, [*constants, *left, *table, *derivatives], outputs)
+    done = lanes.called(block, [*given[0], *left, *given[2], *derivatives], outputs)
     done = [x.reshape(like.shape) for x, like in zip(done, outputs, strict=True)]
     by_constants, before, by_table = split(done, *counts)
     total = lambda arrays: [jnp.sum(x, axis=0) for x in arrays]
