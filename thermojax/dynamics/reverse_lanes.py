@@ -119,7 +119,6 @@ def check(lanes: Lanes, constants: list, table: list) -> None:
     """
     real = lambda arrays: [jnp.issubdtype(x.dtype, jnp.floating) for x in arrays]
     pull = pull_for(lanes, constants, real(constants), real(table))
-
     Dry(OPERATIONS, lanes.row).check(pull.program)
     room = max(leaf.size for leaf in lanes.leaves) * (lanes.steps // lanes.turn)
     if room >= 2**31:
