@@ -88,6 +88,7 @@ from .protocol import PiecewiseLinear as PiecewiseLinear
 from .sampling import BurnInReport as BurnInReport
 from .sampling import Chain as Chain
 from .sampling import Equilibrium as Equilibrium
+from .sampling import LocalStep as LocalStep
 from .sampling import Result as Result
 from .sampling import Snapshots as Snapshots
 from .sampling import State as State

@@ -158,6 +158,18 @@ def test_a_chain_that_goes_on_at_an_odd_step_under_vmap(calls, monkeypatch):
     compared(run, calls, monkeypatch)
 
 
+@pytest.mark.parametrize("name", ["gaussian", "rows"])
+def test_a_step_of_every_paths_own(name, calls, monkeypatch):
+    system = tj.Underdamped(CASES[name][0], tj.Constant(0.3), tj.Bath(0.7, 1.3, 1.5))
+
+    def run(key):
+        chain = tj.start(system, key, initial=start_of(name))
+        chain = tj.advance(system, chain, dt=0.3, steps=7, adjusted=tj.LocalStep())
+        return chain.position, chain.ledger
+
+    compared(run, calls, monkeypatch)
+
+
 @pytest.mark.parametrize("antithetic", [False, True])
 def test_a_lane_draws_the_same_normals(antithetic):
     shape = {

@@ -127,6 +127,11 @@ if len(sys.argv) == 2:
     chain = tj.advance(system(values), chain, dt=0.1, steps=3, sharding=sharding)
     assert len(chain.position.sharding.device_set) == devices
     report["chain"] = np.asarray(chain.position).tolist()
+    held = system(values).replace(protocol=tj.Constant(0.5))
+    local: Any = dict(adjusted=tj.LocalStep(), sharding=sharding)
+    chain = tj.advance(held, tj.switch(chain, system(values), held), dt=0.5, steps=9, **local)
+    assert len(chain.position.sharding.device_set) == devices
+    report["proposed"] = np.asarray(chain.position).tolist()
     for lost in (0, 3, 11):  # all paths of a device, of several
         graded = jax.jit(jax.value_and_grad(survivors, has_aux=True), static_argnums=(1, 2))
         (work, diverged), slope = graded(jnp.asarray(1.0), lost, sharding)

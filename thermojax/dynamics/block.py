@@ -152,6 +152,9 @@ class Block(eqx.Module):
         table = self.drift.table
         if not table.scheduled:
             at = dataclasses.replace(at, bath=table.bath)
+        if carry.pace is not None:
+            bath = at.bath.at_pace(carry.pace, carry.position)
+            at = dataclasses.replace(at, bath=bath)
         new, entry = self.integrator.substep(self.drift, carry, at, normals)
         if table.scheduled:
             entry = dataclasses.replace(entry, bath_entropy=at.bath.beta * entry.heat)

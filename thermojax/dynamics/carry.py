@@ -25,6 +25,7 @@ class Carry(eqx.Module):
     drive: PyTree[Array] | None
     energy: Array  # (batch,), H: the potential energy and the kinetic
     alive: Array
+    pace: Array | None = None  # (batch,), steps of its own in steps of the run; None: 1 for all
 
     @property
     def kinetic_energy(self):
@@ -108,12 +109,13 @@ def brief(carry: Carry):
     eight XLA:CPU runs one after the other, without asking which could run side by side.
     """
     potential_energy = jnp.where(carry.alive > 0, carry.potential_energy, jnp.inf)
-    return carry.position, carry.momentum, carry.gradient, potential_energy, carry.drive
+    changed = carry.position, carry.momentum, carry.gradient, potential_energy, carry.drive
+    return *changed, carry.pace
 
 
 def recalled(short, inverse_mass) -> Carry:
     """The carry again."""
-    position, momentum, gradient, potential_energy, drive = short
+    position, momentum, gradient, potential_energy, drive, pace = short
     energy = potential_energy + kinetic(momentum, inverse_mass)
     alive = jnp.isfinite(potential_energy).astype(energy.dtype)
-    return Carry(position, momentum, gradient, potential_energy, drive, energy, alive)
+    return Carry(position, momentum, gradient, potential_energy, drive, energy, alive, pace)

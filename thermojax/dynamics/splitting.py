@@ -71,11 +71,14 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         return drift.vf(t0, y0, args)
 
     def init(self, terms, t0, t1, y0, args):
-        """(step, gradient, potential energy, drive) at the first grid point."""
+        """(step, gradient, potential energy, drive, pace) at the first grid point.
+
+        `args`: the pace of each path, or None.
+        """
         drift, noise = unwrapped(terms)
         first = jnp.round(t0).astype(int)
         begun = by_device(self.begun, drift, noise, (first, y0[0]), (WHOLE, BATCH), BATCH)
-        return first, *begun
+        return first, *begun, args
 
     def begun(self, drift: DriftTerm, noise: NoiseTerm, first, position):
         """The gradient, the potential energy and the drive at grid point `first`."""
@@ -99,8 +102,8 @@ class AbstractSplitting(dfx.AbstractItoSolver):
 
     def axes(self, solver_state) -> tuple:
         """Which axis of a solver state is the batch's: none of the number of the step."""
-        more = len(solver_state) - 4  # a subclass's own, the same for every path
-        return WHOLE, *(BATCH,) * 3, *(WHOLE,) * more
+        more = len(solver_state) - 5  # a subclass's own, the same for every path
+        return WHOLE, *(BATCH,) * 4, *(WHOLE,) * more
 
     def shared_out(self, drift: DriftTerm, noise: NoiseTerm, y0, solver_state):
         """`advanced`, each device with its share of the batch."""
@@ -112,13 +115,20 @@ class AbstractSplitting(dfx.AbstractItoSolver):
         self, drift: DriftTerm, noise: NoiseTerm, y0, solver_state, watch: Watch = Watch.FREEZE
     ):
         """One block: y1, the states on the way where they are recorded, the next solver state."""
-        first, gradient, potential_energy, drive = solver_state
+        first, gradient, potential_energy, drive, pace = solver_state
         position, momentum, ledger = y0
         carry = Carry(
-            position, momentum, gradient, potential_energy, drive, ledger.energy, ledger.alive
+            position,
+            momentum,
+            gradient,
+            potential_energy,
+            drive,
+            ledger.energy,
+            ledger.alive,
+            pace,
         )
         carry, ledger, path = self.run_block(drift, noise, first, carry, ledger, watch)
-        state = (first + self.block, carry.gradient, carry.potential_energy, carry.drive)
+        state = (first + self.block, carry.gradient, carry.potential_energy, carry.drive, pace)
         return (carry.position, carry.momentum, ledger), path, state
 
     def run_block(self, drift, noise, first, carry: Carry, ledger: Ledger, watch: Watch):
@@ -170,7 +180,9 @@ def booked(drift: DriftTerm, carry: Carry, at: Substep, x, p, half, heat, before
     if driven is not None:
         shadow = shadow - driven
     entry = Entry(energy_next - energy_end, heat, shadow, driven)
-    return Carry(x, p, gradient, energy_next, drive, energy_next + kinetic_end, carry.alive), entry
+    energy = energy_next + kinetic_end
+    new = Carry(x, p, gradient, energy_next, drive, energy, carry.alive, carry.pace)
+    return new, entry
 
 
 def mass_switched(carry: Carry, entry: Entry, at: Substep) -> tuple[Carry, Entry]:

@@ -6,6 +6,8 @@ while the step lasts, and switches at the grid points; kicks use the control at 
 
 from __future__ import annotations
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -31,6 +33,16 @@ class Coefficients(eqx.Module):
     damping: PyTree[Array]  # p <- damping p + noise z, the exact OU step
     noise: PyTree[Array]
     beta: Array
+
+    def at_pace(self, pace: Array, position: PyTree[Array]) -> Coefficients:
+        """Those of steps that are `pace` (batch,) times as long, of a batch like `position`.
+
+        Damping and noise stay: the momentum forgets as much in a step of any length, as it does
+        with friction / pace.
+        """
+        along = lambda a, x: pace.reshape(pace.shape + (1,) * (x.ndim - 1)) * a
+        drift, kick = (jax.tree.map(along, one, position) for one in (self.drift, self.kick))
+        return dataclasses.replace(self, drift=drift, kick=kick)
 
 
 class Timetable(eqx.Module):

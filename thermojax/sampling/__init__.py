@@ -8,6 +8,7 @@ from .devices import batch_sharding as batch_sharding
 from .initial import Equilibrium as Equilibrium
 from .initial import equilibrium_positions as equilibrium_positions
 from .initial import template_of as template_of
+from .metropolis import LocalStep as LocalStep
 from .simulate import simulate as simulate
 from .state import Chain as Chain
 from .state import Result as Result

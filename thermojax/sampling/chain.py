@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
-from .._tree import cast, dtype_of, where_alive
+from .._tree import cast, dtype_of
 from ..dynamics import (
     BAOAB,
     QUICSORT,
     AbstractSplitting,
-    DriftTerm,
-    GridBrownianPath,
-    NoiseTerm,
     coefficients,
     key_words,
     kinetic,
-    timetable,
 )
-from ..dynamics.random import threefry
 from ..dynamics.terms import bath_at
 from ..ledger import Ledger
 from ..potential import batched_energy
@@ -33,8 +27,10 @@ from ..protocol import Constant, value_at
 from ..system import AbstractSystem
 from .devices import check_sharding, spread
 from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
+from .metropolis import LocalStep, propose
+from .piece import Settings, move
 from .simulate import check_key
-from .solve import check_adjoint, solve
+from .solve import check_adjoint
 from .state import Chain
 
 
@@ -98,7 +94,7 @@ def advance(
     memory: int | None = None,
     noise_dtype: type = jnp.float32,
     sharding: NamedSharding | None = None,
-    adjusted: bool = False,
+    adjusted: bool | LocalStep = False,
 ) -> Chain:
     """Move a chain on by `steps` steps of `dt`; time, noise and ledger continue.
 
@@ -112,8 +108,9 @@ def advance(
     probability min(1, exp(-beta shadow work)), else it stays where it was and turns its momentum,
     its ledger as if nothing had happened. The equilibrium is then exact at any `dt`, and a path
     that diverges is only one more that is refused. Also where `dt` is drawn anew for every call,
-    whatever its law, if it does not depend on the paths: large steps for wide places, small ones
-    for narrow. At fixed control; a choice breaks the gradient.
+    whatever its law, if it does not depend on the paths. With a `tj.LocalStep` each path takes
+    steps as long as suits where it is, and `dt` is the longest. At fixed control; a choice breaks
+    the gradient.
     **Raises:** ValueError for steps below one, a `dt` that is not positive, or `adjusted` for a
     system that has no equilibrium to be exact for.
     **Source:** of `adjusted`: A. M. Horowitz, Phys. Lett. B 268, 247 (1991).
@@ -125,7 +122,7 @@ def advance(
     check_adjoint(adjoint, memory)
     check_sharding(sharding, len(chain.ledger.work))
     how = Settings(integrator, adjoint, memory, noise_dtype, sharding)
-    if not adjusted:
+    if not isinstance(adjusted, LocalStep) and not adjusted:
         return move(system, chain, jnp.asarray(dt), steps, how)
     steady = isinstance(system.protocol, Constant) and not system.bath.scheduled
     if not steady or system.drive is not None or isinstance(integrator, QUICSORT):
@@ -133,89 +130,8 @@ def advance(
             "adjusted=True corrects towards one equilibrium: expected a tj.Constant protocol, a "
             "bath constant in time, no drive, and tj.BAOAB() or tj.OBABO()"
         )
-    return propose(system, chain, jnp.asarray(dt), steps, how)
-
-
-class Settings(NamedTuple):
-    """How a piece of a chain is computed."""
-
-    integrator: AbstractSplitting
-    adjoint: Any
-    memory: int | None
-    noise_dtype: type
-    sharding: NamedSharding | None
-
-
-@eqx.filter_jit
-def move(system, chain: Chain, dt, steps: int, how: Settings) -> Chain:
-    dtype = dtype_of(chain.position)
-    system, h = cast(system, dtype), dt.astype(dtype)
-    table = timetable(
-        system,
-        chain.position,
-        h,
-        steps,
-        start=chain.time,
-        held=chain.control,
-        ou_fraction=how.integrator.ou_fraction,
-    )
-    table = cast(table, dtype)
-    shape = jax.eval_shape(lambda: chain.position)
-    draws, sharding = how.integrator.draws, how.sharding
-    path = GridBrownianPath(chain.words, shape, h, chain.step, 0, draws, how.noise_dtype, sharding)
-    drift = DriftTerm(system, table)
-    held = batched_energy(system.potential, chain.position, table.switch[0])
-    work = batched_energy(system.potential, chain.position, table.switch[1]) - held
-    book, moving = chain.ledger, chain.ledger.kinetic
-    if table.inverse_masses is not None:  # from the mass of the last middle to that of the next
-        moving = kinetic(chain.momentum, jax.tree.map(lambda w: w[1], table.inverse_masses))
-        work = work + (moving - book.kinetic)
-    ledger = dataclasses.replace(
-        book, work=book.work + work, energy=book.energy + work, kinetic=moving
-    )
-    (position, momentum, ledger), _ = solve(
-        drift,
-        NoiseTerm(system, table, path),
-        how.integrator,
-        spread((chain.position, chain.momentum, ledger), sharding),
-        adjoint=how.adjoint,
-        memory=how.memory,
-    )
-    return dataclasses.replace(
-        chain,
-        position=position,
-        momentum=momentum,
-        ledger=ledger,
-        control=table.switch[-1],
-        time=chain.time + steps * h,
-        step=chain.step + steps,
-    )
-
-
-@eqx.filter_jit
-def propose(system, chain: Chain, dt, steps: int, how: Settings) -> Chain:
-    """One accepted or refused piece of a chain. Paths that diverged before stay frozen."""
-    # The shadow work of the piece alone: a difference of long sums would lose it to rounding.
-    book = dataclasses.replace(chain.ledger, shadow_work=jnp.zeros_like(chain.ledger.shadow_work))
-    begun = dataclasses.replace(chain, ledger=book)
-    moved = move(system, begun, dt, steps, how)
-    shadow = moved.ledger.shadow_work
-    whole = chain.ledger.shadow_work + shadow
-    ledger = dataclasses.replace(moved.ledger, shadow_work=whole)
-    paths = jax.lax.iota(jnp.uint32, len(shadow))
-    # Another key than that of the noise, the same counters.
-    words = (chain.words[0] ^ np.uint32(0x9E3779B9), chain.words[1])
-    bits, _ = threefry(words, (paths, jnp.full_like(paths, chain.step.astype(jnp.uint32))))
-    uniform = (bits.astype(shadow.dtype) + 0.5) * 2.0**-32
-    # float32 rounds the largest words up to 1, which refuses nothing that should be taken.
-    kept = (moved.ledger.alive > 0) & (jnp.log(uniform) < -shadow / system.bath.temperature)
-    turned = jax.tree.map(jnp.negative, chain.momentum)
-    position, momentum, ledger = where_alive(
-        kept,
-        (moved.position, moved.momentum, ledger),
-        (chain.position, turned, chain.ledger),
-    )
-    return dataclasses.replace(moved, position=position, momentum=momentum, ledger=ledger)
+    local = adjusted if isinstance(adjusted, LocalStep) else None
+    return propose(system, chain, jnp.asarray(dt), steps, how, local)
 
 
 def switch(chain: Chain, old: AbstractSystem, new: AbstractSystem) -> Chain:

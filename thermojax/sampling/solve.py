@@ -10,6 +10,7 @@ import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from .._tree import batch_of
 from ..dynamics import (
@@ -55,11 +56,13 @@ def solve(
     observe: Callable | None = None,
     adjoint: Any = None,
     memory: int | None = None,
+    pace: Array | None = None,
 ) -> tuple[tuple, Any]:
     """y at the end, and the observations at the local steps `save_steps` (or None).
 
     Full blocks first, then what is left over as one shorter block: the number of steps never
     depends on the block size. With `memory` in bytes, block and checkpoints are chosen to fit.
+    `pace`, (batch,): how long the steps of each path are, in those of the timetable.
     """
     steps = drift.table.steps
     dtype = drift.table.h.dtype
@@ -71,7 +74,10 @@ def solve(
     position, momentum, ledger = y0
     traits = traits_of(noise.system, noise.table.kick[0], position)
     noise = dataclasses.replace(noise, traits=traits)
-    y0, noise = evened((position, momentum, silent(ledger)), noise)
+    (position, momentum, ledger, pace), noise = evened(
+        (position, momentum, silent(ledger), pace), noise
+    )
+    y0 = position, momentum, ledger
     given = lambda tree: jax.tree.map(lambda leaf: leaf[:batch], tree)
     if steps >= 1 / float(jnp.finfo(dtype).eps):
         raise ValueError(
@@ -123,6 +129,7 @@ def solve(
             time(last),
             time(size),
             y0,
+            args=pace,
             saveat=dfx.SaveAt(subs=subs, solver_state=True),
             adjoint=adjoint or dfx.RecursiveCheckpointAdjoint(checkpoints=min(count, checkpoints)),
             max_steps=count,

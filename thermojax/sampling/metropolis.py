@@ -1,0 +1,99 @@
+"""Pieces of a chain as proposals of Metropolis: the equilibrium exact at any step."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._component import AbstractComponent, Positive, floating, positive, require
+from .._tree import cast, dtype_of, per_sample_sum, where_alive
+from ..dynamics import bath_at, coefficients, normal
+from ..dynamics.random import threefry
+from ..potential import batched_gradient
+from ..system import AbstractSystem
+from .piece import Settings, move
+from .state import Chain
+
+CHOICE, STEP = np.uint32(0x9E3779B9), np.uint32(0x7F4A7C15)  # other keys than that of the noise
+
+
+class LocalStep(AbstractComponent):
+    r"""A step of its own for every path: `tj.advance(..., adjusted=tj.LocalStep())`.
+
+    Where wide and narrow places want steps that differ by a hundred, as the mouth and the neck of a
+    hierarchical posterior do. Before each proposal a path draws
+
+        dt_path = exp(spread z) / sqrt(1 / dt^2 + (omega / angle)^2),  z ~ N(0, 1),
+        omega^2 = sum_i (dU/dx_i)^2 / m_i / (kT dim),
+
+    where it stands; over the equilibrium omega^2 is the mean square of the frequencies. `dt` is the
+    step of the widest places. At the other end the same step would be drawn with another density;
+    the proposal is accepted with probability min(1, exp(-beta shadow work) p(dt_path | end) /
+    p(dt_path | start)), which leaves the equilibrium exact whatever the potential. Friction goes
+    with 1 / dt_path: momenta forget as much in each step.
+
+    **Arguments:** numbers: `angle`, of the mean frequency in a step, radians, half of it for twice
+    as many steps; `spread`, of ln dt_path: wider where the force tells little of the curvature.
+    **Raises:** ValueError for one that is not positive. **Cost:** two more gradients a proposal.
+    **Source:** N. Bou-Rabee, B. Carpenter, M. Marsden, arXiv:2404.15253 (2024) (Gibbs self-tuning).
+    """
+
+    angle: Float[Array, ""]
+    spread: Float[Array, ""]
+
+    def __init__(self, angle: Positive = 0.5, spread: Positive = 1.0):
+        for name, value in ("angle", angle), ("spread", spread):
+            require(name, value, positive, "a positive number")
+        self.angle, self.spread = floating(angle), floating(spread)
+
+    def log_median(self, system: AbstractSystem, chain: Chain, dt) -> Float[Array, " batch"]:
+        """ln of the median of dt_path / dt of every path."""
+        x = chain.position
+        temperature, friction, mass = bath_at(system, chain.time, x)
+        bath = coefficients(system, x, dt, temperature, friction, mass)
+        gradient = batched_gradient(system.potential, x, chain.control)
+        squares = jax.tree.map(lambda g, a, b: a * b * g**2, gradient, bath.drift, bath.kick)
+        dim = sum(leaf[0].size for leaf in jax.tree.leaves(x))
+        turned = (dt / self.angle) ** 2 * per_sample_sum(squares) / (temperature * dim)
+        return -0.5 * jnp.log1p(turned)
+
+
+@eqx.filter_jit
+def propose(system, chain: Chain, dt, steps: int, how: Settings, local: LocalStep | None) -> Chain:
+    """One accepted or refused piece of a chain. Paths that diverged before stay frozen."""
+    dtype = dtype_of(chain.position)
+    system, local, dt = cast(system, dtype), cast(local, dtype), dt.astype(dtype)
+    first, second = chain.words
+    paths = jax.lax.iota(jnp.uint32, len(chain.ledger.work))
+    now = jnp.full_like(paths, chain.step.astype(jnp.uint32))
+    # The shadow work of the piece alone: a difference of long sums would lose it to rounding.
+    book = dataclasses.replace(chain.ledger, shadow_work=jnp.zeros_like(chain.ledger.shadow_work))
+    begun = dataclasses.replace(chain, ledger=book)
+    if local is None:
+        moved = move(system, begun, dt, steps, how)
+        gain = 0.0
+    else:
+        drawn = normal((first, second ^ STEP), paths, now).astype(dtype)
+        log_pace = local.log_median(system, chain, dt) + local.spread * drawn
+        moved = move(system, begun, dt, steps, how, jnp.exp(log_pace))
+        there = (log_pace - local.log_median(system, moved, dt)) / local.spread
+        gain = 0.5 * (drawn**2 - there**2)
+    shadow = moved.ledger.shadow_work
+    ledger = dataclasses.replace(moved.ledger, shadow_work=chain.ledger.shadow_work + shadow)
+    bits, _ = threefry((first ^ CHOICE, second), (paths, now))
+    uniform = (bits.astype(dtype) + 0.5) * 2.0**-32
+    # float32 rounds the largest words up to 1, which refuses nothing that should be taken.
+    likely = jnp.log(uniform) < gain - shadow / system.bath.temperature
+    kept = (moved.ledger.alive > 0) & likely
+    turned = jax.tree.map(jnp.negative, chain.momentum)
+    position, momentum, ledger = where_alive(
+        kept,
+        (moved.position, moved.momentum, ledger),
+        (chain.position, turned, chain.ledger),
+    )
+    return dataclasses.replace(moved, position=position, momentum=momentum, ledger=ledger)
