@@ -26,16 +26,16 @@ from .race import Program
 from .report import SET_UP_CPU, header, header_text, table
 
 GATE = 0.05  # no variance may be off by more
-SMALLEST, LARGEST = 2**-8, 4  # steps of proposals, in units of the step that tj.tune has found
 
 
 @dataclass(frozen=True)
 class Target:
     """A log density and the variances it has; `judged`: how many of its coordinates count.
 
-    `keep`: steps of ours between two positions that are kept; `adjusted`: that many steps are a
-    proposal of Metropolis, of a size drawn anew for each. `steps`: of a chain where there are 64;
-    fewer chains take more, `most` times as many.
+    `keep`: steps of ours between two positions that are kept; `local`: that many steps are a
+    proposal of Metropolis, every path's of a size of its own. `steps`, and times as many of
+    adaptation as the others take: of a chain where there are 64; fewer chains take more, `most`
+    times as many.
     """
 
     name: str
@@ -45,11 +45,12 @@ class Target:
     judged: int
     keep: int
     steps: int
-    adjusted: bool = False
+    local: tj.LocalStep | None = None
+    adaptation: int = 1
     most: int = 1
 
-    def steps_of(self, chains: int) -> int:
-        return self.steps * min(self.most, max(1, 64 // chains))
+    def times(self, chains: int) -> int:
+        return min(self.most, max(1, 64 // chains))
 
 
 def gaussian(rotated: bool) -> Target:
@@ -68,16 +69,16 @@ def gaussian(rotated: bool) -> Target:
 def funnel() -> Target:
     """Neal's funnel, v ~ N(0, 9) and nine x ~ N(0, exp(v)); v alone is judged.
 
-    The variance of x^2 is 2e8: no run of any sampler would know that of x. Ours is
-    Metropolis-adjusted here: plain chains are thrown out of the neck. Its neck and its mouth want
-    steps that differ by a hundred.
+    The variance of x^2 is 2e8: no run of any sampler would know that of x. Its neck and its mouth
+    want steps that differ by a hundred: every path of ours has its own here.
     """
 
     def log_density(x):
         v, rest = x[0], x[1:]
         return -(v**2) / 18 - 0.5 * rest.size * v - 0.5 * jnp.sum(rest**2) * jnp.exp(-v)
 
-    return Target("funnel", log_density, 10, np.array([9.0]), 1, 32, 2**22, True, 4)
+    variances = np.array([9.0])
+    return Target("funnel", log_density, 10, variances, 1, 32, 2**21, tj.LocalStep(), 16, 4)
 
 
 def logistic() -> Target:
@@ -138,13 +139,14 @@ def ours(target: Target, adaptation_steps: int):
 
     def adapt(key, positions):
         system = tj.Underdamped(potential, tj.Constant(), tj.Bath())
-        tuned = tj.tune(system, key, initial=positions, steps=adaptation_steps)
+        steps = adaptation_steps * target.adaptation * target.times(len(positions))
+        tuned = tj.tune(system, key, initial=positions, steps=steps, adjusted=target.local)
         return tuned.system.bath, tuned.dt, tuned.chain
 
     def sample(key, bath, dt, chain):
-        steps = target.steps_of(len(chain.ledger.work))
-        if target.adjusted:
-            return proposed(key, tj.Underdamped(potential, tj.Constant(), bath), dt, chain, steps)
+        steps = target.steps * target.times(len(chain.ledger.work))
+        if target.local is not None:
+            return proposed(tj.Underdamped(potential, tj.Constant(), bath), dt, chain, steps)
         protocol = tj.Constant(duration=steps * dt)
         out = tj.simulate(
             tj.Underdamped(potential, protocol, bath),
@@ -158,18 +160,17 @@ def ours(target: Target, adaptation_steps: int):
         assert out.saved is not None
         return out.saved.values[1:], jnp.asarray(steps, jnp.float32)
 
-    def proposed(key, system, dt, chain, steps):
-        """Every proposal has a size of its own, which leaves the equilibrium exact."""
+    def proposed(system, dt, chain, steps):
+        options = dict(dt=dt, steps=target.keep, adjusted=target.local)
 
-        def piece(chain, share):
-            size = dt * SMALLEST * (LARGEST / SMALLEST) ** share
-            chain = tj.advance(system, chain, dt=size, steps=target.keep, adjusted=True)
+        def piece(chain, _):
+            chain = tj.advance(system, chain, **options)
             return chain, chain.position
 
-        shares = jax.random.uniform(key, (steps // target.keep,))
-        _, values = jax.lax.scan(piece, chain, shares)
-        # Each piece computes the gradient at its start again.
-        return values, jnp.asarray(steps + shares.size, jnp.float32)
+        pieces = steps // target.keep
+        _, values = jax.lax.scan(piece, chain, None, length=pieces)
+        # Each piece computes the gradient at its start again, and twice for its step.
+        return values, jnp.asarray(steps + 3 * pieces, jnp.float32)
 
     return adapt, sample
 

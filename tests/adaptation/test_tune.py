@@ -89,6 +89,37 @@ def test_tuning_runs_under_jit_and_keeps_the_dtype():
 
 
 @pytest.mark.slow
+def test_tuning_with_steps_of_every_paths_own_finds_the_same_wells():
+    """And the longest step: half a radian of frequencies that are all 1 with these masses."""
+    tuned = tj.tune(WELLS, KEY, initial=starts(64), adjusted=tj.LocalStep())
+    for name, k in STIFFNESS.items():
+        np.testing.assert_allclose(tuned.system.bath.mass[name], k, rtol=0.05)
+    assert tuned.report.concerns() == [] and tuned.report.rejected < 0.6
+    assert 0.5 < tuned.dt < 1.0  # omega of three coordinates varies: <ln omega> < 0
+
+
+class Funnel(tj.AbstractPotential):
+    """v ~ N(0, 2), w given v ~ N(0, exp(2 v)): the curvature of w varies by exp(10)."""
+
+    def energy(self, x, control):
+        return 0.25 * x["v"] ** 2 + x["v"] + 0.5 * (x["w"] * jnp.exp(-x["v"])) ** 2
+
+
+@pytest.mark.slow
+def test_the_masses_of_a_funnel_are_those_of_a_typical_place():
+    """<ln |dU/dw|> - <ln |w|> = -2 <v> = 0; free chains, thrown out of the neck, find far less."""
+    system = tj.Underdamped(Funnel(), tj.Constant(), tj.Bath())
+    initial = {"v": jnp.zeros(64), "w": jax.random.normal(KEY, (64,))}
+    tuned = tj.tune(system, KEY, initial=initial, steps=393216, adjusted=tj.LocalStep())
+    assert tuned.report.concerns() == []
+    error = 2 * 2**0.5 / float(tuned.report.effective_samples) ** 0.5
+    assert error < 0.1 and abs(np.log(float(tuned.system.bath.mass["w"]))) < 4.5 * error
+    with pytest.warns(UserWarning, match=r"biased: pass adjusted=tj.LocalStep\(\)"):
+        free = tj.tune(system, KEY, initial=initial, steps=24576)
+    assert float(free.system.bath.mass["w"]) < 0.1
+
+
+@pytest.mark.slow
 def test_chains_in_different_wells_are_reported():
     """A barrier of 40 kT is never crossed."""
     system = tj.Underdamped(tj.DoubleWell(40.0), tj.Constant(), tj.Bath())
@@ -119,6 +150,7 @@ def test_systems_without_one_equilibrium_are_refused(change, words):
     [
         ({"steps": 100}, "steps = 100"),
         ({"accuracy": 2.0}, "accuracy = 2"),
+        ({"adjusted": True}, r"expected a tj.LocalStep\(\), or None"),
         ({"initial": jnp.ones((1, 1))}, "batch = 1"),
     ],
 )

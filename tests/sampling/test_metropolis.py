@@ -150,3 +150,10 @@ def test_bad_options_are_refused_in_words(options):
     (name,) = options
     with pytest.raises(ValueError, match=f"{name} = .*: expected a positive number"):
         tj.LocalStep(**options)
+
+
+def test_a_class_in_place_of_a_step_is_refused():
+    chain = tj.start(WELL, KEY, initial=jnp.ones((4, 1)))
+    step: Any = tj.LocalStep  # the parentheses were forgotten
+    with pytest.raises(ValueError, match=r"expected True, False, or a tj.LocalStep\(\)"):
+        tj.advance(WELL, chain, dt=0.1, steps=2, adjusted=step)

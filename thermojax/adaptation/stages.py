@@ -1,12 +1,15 @@
 """The stages of `tj.tune`: chains move, and what they show sets mass, friction and step.
 
 Everything is counted in steps: `damping` is friction / mass times the step, so that a new mass,
-which is a new unit of time, leaves it alone.
+which is a new unit of time, leaves it alone. How chains move, and what is made of it, is a `Way`:
+free (`free.py`), or in proposals with steps of their own (`local.py`).
 """
 
 from __future__ import annotations
 
+import abc
 import dataclasses
+import math
 
 import equinox as eqx
 import jax
@@ -14,21 +17,14 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from .._tree import batch_of, cast, where_alive
-from ..dynamics import BAOAB
+from .._tree import cast
 from ..estimators.ergodic import integrated, split
 from ..potential import batched_gradient
 from ..protocol import Constant
-from ..sampling import State, simulate
+from ..sampling import State
 from ..system import Bath, Underdamped
 
 CHUNK = 32  # steps between two adjustments of the step size
-STRIDE = 8  # steps between two positions that are kept
-FASTEST = 1.6  # largest frequency times step; BAOAB is stable below 2
-NET = 30.0  # largest energy error of a chunk, in kT times the root of the dimension
-POWER_ITERATIONS = 16
-FIRST_DAMPING = 0.1  # per step: far from equilibrium the energy must leave
-LEAST_DAMPING, MOST_DAMPING = 1e-3, 3.0
 
 
 class Setting(eqx.Module):
@@ -46,9 +42,9 @@ class Record(eqx.Module):
     tau_square: Float[Array, " dim"]  # and of (x - mean)^2
     r_hat: Float[Array, " dim"]
     virial: Float[Array, " dim"]  # <(x - mean) dU/dx> / kT, which is 1
-    curvature: Float[Array, " dim"]  # sqrt(Var(dU/dx) / Var(x))
+    curvature: Float[Array, " dim"]  # what the masses should be
     energy_error: Float[Array, ""]  # <shadow work of a step ^2> / (kT^2 dim)
-    rejected: Float[Array, ""]  # share of paths and chunks that were taken back
+    rejected: Float[Array, ""]  # share of paths and chunks that were taken back, or refused
     step: Float[Array, ""]
 
 
@@ -67,43 +63,35 @@ def flat(position: PyTree[Array]) -> Float[Array, "batch dim"]:
     return jax.vmap(lambda x: ravel_pytree(x)[0])(position)
 
 
-def chunk(system: Underdamped, setting: Setting, unravel, control, state: State, key):
-    """CHUNK steps: the state after, positions on the way, the step error, which paths went on.
+class AbstractWay(eqx.Module):
+    """How chains move while they are tuned, and what is made of it."""
 
-    A path that diverges, or whose energy error no step in the bulk makes, has run into a place too
-    narrow for the step: it is taken back, and goes the other way.
-    """
-    ready = system_of(system, setting, unravel, control)
-    protocol = Constant(control, duration=CHUNK * setting.step)
-    out = simulate(
-        ready.replace(protocol=protocol),
-        key,
-        time_steps=CHUNK,
-        initial=state,
-        integrator=BAOAB(block=CHUNK),
-        save=CHUNK + 1,
-        observe=lambda t, state, ledger: (state.position, ledger.shadow_work),
-    )
-    assert out.saved is not None
-    positions, shadow = out.saved.values
-    positions = jax.tree.map(lambda x: x[STRIDE::STRIDE], positions)
-    dim, kt = setting.mass.size, system.bath.temperature
-    taken = (out.ledger.alive > 0) & (jnp.max(jnp.abs(shadow), axis=0) < NET * kt * dim**0.5)
-    back = State(state.position, jax.tree.map(jnp.negative, state.momentum))
-    positions = jax.vmap(lambda p: where_alive(taken, p, state.position))(positions)
-    # One path that has run into a narrow place must not rule the step of all: it counts as 1.
-    error = jnp.minimum(jnp.diff(shadow, axis=0) ** 2 / (dim * kt**2), 1.0)
-    error = jnp.mean(jnp.where(taken, jnp.mean(error, axis=0), 1.0))
-    return where_alive(taken, out.state, back), positions, error, taken
+    stride: eqx.AbstractClassVar[int]  # steps between two positions that are kept
+
+    @abc.abstractmethod
+    def begun(self, system, mass, unravel, control, state: State) -> Setting:
+        """With what the first stage begins, of a first guess of the masses."""
+
+    @abc.abstractmethod
+    def chunk(self, system, setting: Setting, unravel, control, state: State, key) -> tuple:
+        """CHUNK steps: the state after, positions on the way, the step's error, who went on."""
+
+    @abc.abstractmethod
+    def followed(self, step, error, share, place) -> Float[Array, ""]:
+        """The step of the next chunk, `place` chunks into a stage; `share` of paths went on."""
+
+    @abc.abstractmethod
+    def curvature(self, gradient, values) -> Float[Array, " dim"]:
+        """What the masses should be; both `(times, batch, dim)`, less their means."""
+
+    @abc.abstractmethod
+    def settled(
+        self, system, setting: Setting, mass, record, unravel, control, state, kept
+    ) -> Setting:
+        """The setting of the next stage, whose masses are `mass`."""
 
 
-def corrected(step, error, goal, gain):
-    """The step that should give the error its goal: it goes with the sixth power of the step."""
-    ratio = jnp.clip((goal / jnp.maximum(error, 1e-30)) ** (gain / 6), 0.5, 1.5)
-    return step * ratio
-
-
-def stage(system: Underdamped, unravel, control, goal, chunks: int, carry, key):
+def stage(way: AbstractWay, system: Underdamped, unravel, control, chunks: int, carry, key):
     """One stage: the chains move under one mass and friction, then all three are set anew."""
     setting, state = carry
 
@@ -111,12 +99,9 @@ def stage(system: Underdamped, unravel, control, goal, chunks: int, carry, key):
         step, state = inner
         key, place = x
         now = Setting(setting.mass, step, setting.damping)
-        state, positions, error, taken = chunk(system, now, unravel, control, state, key)
-        # Large corrections at first, then smaller: the mean over a stage is what counts.
-        follow = corrected(step, error, goal, 1 / jnp.sqrt(1 + place))
+        state, positions, error, taken = way.chunk(system, now, unravel, control, state, key)
         share = jnp.mean(taken.astype(step.dtype))
-        follow = jnp.where(share < 0.5, 0.5 * step, follow)
-        return (follow, state), (positions, error, share, step)
+        return (way.followed(step, error, share, place), state), (positions, error, share, step)
 
     keys = jax.random.split(key, chunks)
     places = jnp.arange(chunks, dtype=setting.step.dtype)
@@ -125,82 +110,38 @@ def stage(system: Underdamped, unravel, control, goal, chunks: int, carry, key):
     )
     late = slice(chunks // 2, None)
     kept = jax.tree.map(lambda x: x[late].reshape(-1, *x.shape[2:]), positions)
-    values = jax.vmap(flat)(kept)
-    record = look(system, control, kept, values, errors[late], taken[late], steps[late])
+    record = look(way, system, control, kept, errors[late], taken[late], steps[late])
     record = cast(record, setting.step.dtype)  # counts are float64 where that is the default
-    new = settled(system, setting, record, unravel, control, state, goal, values)
+    mass = trusted(setting.mass, record, way.stride, math.prod(jax.tree.leaves(kept)[0].shape[:2]))
+    new = way.settled(system, setting, mass, record, unravel, control, state, kept)
     # Momenta of the old masses become momenta of the new ones at the same temperature.
     factor = unravel(jnp.sqrt(new.mass / setting.mass))
     momentum = jax.tree.map(jnp.multiply, state.momentum, factor)
     return (new, State(state.position, momentum)), record
 
 
-def look(system, control, kept, values, errors, taken, steps) -> Record:
+def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Record:
     """What the second half of a stage has shown."""
-    mean = jnp.mean(values, axis=(0, 1))
-    centered = values - mean
+    values = jax.vmap(flat)(kept)
     gradient = jax.vmap(lambda x: flat(batched_gradient(system.potential, x, control)))(kept)
-    spread = lambda x: jnp.maximum(jnp.var(x, axis=(0, 1)), 1e-30)
+    less_mean = lambda x: x - jnp.mean(x, axis=(0, 1))
+    centered = less_mean(values)
     # Errors of one step size are told as those of the mean one.
     step = jnp.exp(jnp.mean(jnp.log(steps)))
     return Record(
-        tau=STRIDE * jnp.asarray(integrated(values, 5.0).value),
-        tau_square=STRIDE * jnp.asarray(integrated(centered**2, 5.0).value),
+        tau=way.stride * jnp.asarray(integrated(values, 5.0).value),
+        tau_square=way.stride * jnp.asarray(integrated(centered**2, 5.0).value),
         r_hat=split(values, False),
         virial=jnp.mean(centered * gradient, axis=(0, 1)) / system.bath.temperature,
-        curvature=jnp.sqrt(spread(gradient) / spread(values)),
+        curvature=way.curvature(less_mean(gradient), centered),
         energy_error=jnp.mean(errors * (step / steps) ** 6),
         rejected=1 - jnp.mean(taken),
         step=step,
     )
 
 
-def settled(system, setting, record: Record, unravel, control, state, goal, values):
-    """Mass, step and friction after a stage."""
-    samples = values.shape[0] * values.shape[1]
-    # What few effective samples say moves the mass little.
-    effective = samples * STRIDE / jnp.maximum(record.tau, STRIDE)
+def trusted(mass, record: Record, stride: int, samples: int):
+    """The masses after a stage; what few effective samples say moves them little."""
+    effective = samples * stride / jnp.maximum(record.tau, stride)
     trust = effective / (effective + 5)
-    log_mass = jnp.log(setting.mass)
-    mass = jnp.exp(log_mass + trust * (jnp.log(record.curvature) - log_mass))
-    old = stiffness(system, setting.mass, unravel, control, state)
-    new = stiffness(system, mass, unravel, control, state)
-    same = record.step * jnp.sqrt(old / new)  # the same step in the new unit of time
-    step = corrected(same, record.energy_error, goal, 1.0)
-    step = jnp.minimum(step, FASTEST / jnp.sqrt(new))
-    # Found per step, the damping belongs to the step it was found at.
-    return Setting(mass, step, damping(setting.damping, record) * step / same)
-
-
-def damping(now, record: Record):
-    """The damping per step that makes the slowest mean and the slowest square equally fast.
-
-    A mode of frequency w has tau = 2 g / w^2 for x and 1/g + g/w^2 for x^2 (g: friction / mass):
-    equal, and the larger of the two least, at g = w = sqrt(2 g / tau).
-    """
-    slow = jnp.max(record.tau)
-    return jnp.clip(jnp.sqrt(2 * now / slow), LEAST_DAMPING, MOST_DAMPING)
-
-
-def stiffness(system, mass, unravel, control, state: State):
-    """The largest squared frequency: the top eigenvalue of Hessian / mass, the mean over chains."""
-    rows = jnp.broadcast_to(jnp.sqrt(mass), (batch_of(state.position), mass.size))
-    root = jax.vmap(unravel)(rows)
-    gradient = lambda x: batched_gradient(system.potential, x, control)
-
-    def apply(v, _):
-        tangent = jax.tree.map(jnp.divide, v, root)
-        _, product = jax.jvp(gradient, (state.position,), (tangent,))
-        return unit(jax.tree.map(jnp.divide, product, root))
-
-    # Momenta are a random direction, one for each chain.
-    begin, _ = unit(jax.tree.map(jnp.divide, state.momentum, root))
-    _, sizes = jax.lax.scan(apply, begin, None, length=POWER_ITERATIONS)
-    return jnp.maximum(jnp.mean(sizes[-1]), 1e-30)
-
-
-def unit(vectors: PyTree[Array]) -> tuple[PyTree[Array], Float[Array, " batch"]]:
-    """Vectors of length one in the direction of each, and the lengths."""
-    size = jnp.sqrt(jnp.sum(flat(vectors) ** 2, axis=1))
-    scaled = jax.vmap(lambda v, s: jax.tree.map(lambda x: x / s, v))
-    return scaled(vectors, jnp.maximum(size, 1e-30)), size
+    return jnp.exp(jnp.log(mass) + trust * (jnp.log(record.curvature) - jnp.log(mass)))

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import known
+from .._component import floating, known
 from .._tree import cast, like_position
-from ..sampling import Chain
+from ..sampling import Chain, LocalStep
 from ..sampling.chain import begin
 from ..sampling.initial import (
     Start,
@@ -26,7 +26,9 @@ from ..sampling.initial import (
 )
 from ..sampling.simulate import check_key
 from ..system import AbstractSystem, Underdamped
-from .stages import CHUNK, FIRST_DAMPING, Record, Setting, stage, stiffness, system_of
+from .free import Free
+from .local import Local
+from .stages import CHUNK, AbstractWay, Record, stage, system_of
 
 STAGES = 6
 SHORTEST = STAGES * 4 * CHUNK
@@ -39,10 +41,10 @@ class TuningReport(eqx.Module):
     - `r_hat`: split, over the second half of the stage.
     - `virial`: <(x - mean) dU/dx> / kT. It is 1 in equilibrium whatever the potential: how far it
       is from 1 tells the bias of the step size and of chains that have not arrived.
-    - `energy_error`: <shadow work of a step ^2> / (kT^2 dim), a scalar.
+    - `energy_error`: <shadow work of a step ^2> / (kT^2 dim), a scalar; 0 where it is corrected.
     - `rejected`: the share of paths, in pieces of 32 steps, that diverged and were
-      taken back; a scalar.
-    - `steps` in all, and how many `chains`.
+      taken back, or of proposals that were refused; a scalar.
+    - `steps` in all, how many `chains`, and whether they were `adjusted`.
     """
 
     autocorrelation_time: Float[Array, " dim"]
@@ -53,6 +55,7 @@ class TuningReport(eqx.Module):
     rejected: Float[Array, ""]
     steps: int = eqx.field(static=True)
     chains: int = eqx.field(static=True)
+    adjusted: bool = eqx.field(static=True, default=False)
 
     @property
     def effective_samples_per_step(self) -> Float[Array, ""]:
@@ -79,17 +82,24 @@ class TuningReport(eqx.Module):
                 f"R-hat is {worst:.2f}: the chains have not mixed (or sit in different modes); "
                 "tune for longer, or start them from tj.Equilibrium"
             )
-        if float(self.rejected) > 0:
+        if self.adjusted and not float(self.rejected) < 0.8:
+            found.append(
+                f"{float(self.rejected):.0%} of the last proposals were refused: pass a "
+                "tj.LocalStep of a smaller angle"
+            )
+        if not self.adjusted and float(self.rejected) > 0:
             found.append(
                 f"{float(self.rejected):.1%} of the last stage diverged and was taken back: this "
-                "potential has narrow places that the step cannot enter, and the chains are biased"
+                "potential has narrow places that the step cannot enter, and the chains are "
+                "biased: pass adjusted=tj.LocalStep()"
             )
         off = float(jnp.abs(jnp.mean(self.virial) - 1))
         error = (2 / (effective * self.virial.size)) ** 0.5
         if not off < 0.02 + 4 * error:
+            cure = "a larger steps=" if self.adjusted else "a smaller accuracy="
             found.append(
                 f"the mean of x dU/dx is {float(jnp.mean(self.virial)):.3f} kT and should be 1: "
-                "pass a smaller accuracy="
+                f"pass {cure}"
             )
         return found
 
@@ -127,6 +137,7 @@ def tune(
     initial: Any = None,
     steps: int = 3072,
     accuracy: float = 0.02,
+    adjusted: LocalStep | None = None,
 ) -> Tuned:
     r"""Choose mass, friction and time step for sampling exp(-U/kT), from the chains themselves.
 
@@ -143,15 +154,26 @@ def tune(
     that diverges within 32 steps is taken back and goes the other way. The chains are not
     Metropolis-adjusted: the error of the step remains in averages, and `report.virial` shows it.
 
+    With `adjusted` they are, each with steps of its own, for potentials whose wide and narrow
+    places want steps that differ much. Then
+
+    - mass_i = exp(<ln |dU/dx_i - mean|> - <ln |x_i - mean|>), of a typical place: the narrowest
+      that a chain has met would rule a variance;
+    - friction / mass = 1 / (32 dt): a proposal of 32 steps forgets its momentum;
+    - dt = angle / exp(<ln omega>), the longest step, omega as in `tj.LocalStep`.
+
+    Sample as it was tuned, by `tj.advance(..., dt=tuned.dt, steps=32, adjusted=tj.LocalStep())`.
+
     **Arguments:** `system`, underdamped, bath constant in time; its mass and friction are first
     guesses of the mass only. `key`, `batch`, `initial` as `tj.start`: positions near the bulk are
     enough, `tj.Equilibrium` is safer where there are several modes. `steps`, integration steps in
-    all; `accuracy`, a number: a larger one samples faster and with more bias.
+    all; `accuracy`, a number: a larger one samples faster and with more bias, where chains are not
+    `adjusted`; that is a `tj.LocalStep`.
 
     **Returns:** a `tj.Tuned`. Outside of jit it warns of what its report finds wrong. **Raises:**
-    ValueError for an overdamped or driven system, schedules in the bath, or too few steps or
-    chains. **Cost:** `steps` gradients per chain, and about a quarter more; no gradient flows
-    through.
+    ValueError for an overdamped or driven system, schedules in the bath, too few steps or chains,
+    or an `adjusted` that is no `tj.LocalStep`. **Cost:** `steps` gradients per chain, and about a
+    quarter more; no gradient flows through.
 
     **Source:** windows: B. Carpenter et al., J. Stat. Softw. 76 (2017); masses from gradients as
     in nutpie (A. Seyboldt and others); the energy error per dimension as a measure of the step:
@@ -168,6 +190,8 @@ def tune(
         )
     if not isinstance(steps, int) or steps < SHORTEST:
         raise ValueError(f"steps = {steps}: expected a whole number, {SHORTEST} or more")
+    if not isinstance(adjusted, LocalStep | None):
+        raise ValueError(f"adjusted = {adjusted!r}: expected a tj.LocalStep(), or None")
     if (value := known(accuracy)) is not None and not 0 < value < 1:
         raise ValueError(f"accuracy = {value:g}: expected a number between 0 and 1")
     ready = prepare_start(system, initial, batch)
@@ -175,7 +199,8 @@ def tune(
         raise ValueError("batch = 1: tj.tune compares chains, expected two or more")
     system = checked_start(system, ready)
     assert isinstance(system, Underdamped)
-    tuned, burn_in = tuned_chains(system, key, ready, steps // STAGES // CHUNK, accuracy)
+    way = Free(floating(accuracy)) if adjusted is None else Local(adjusted)
+    tuned, burn_in = tuned_chains(system, key, ready, steps // STAGES // CHUNK, way)
     warn_burn_in(burn_in, system.potential)
     if known(tuned.dt) is not None and (concerns := tuned.report.concerns()):
         warnings.warn("tj.tune: " + "; ".join(concerns), stacklevel=2)
@@ -183,7 +208,7 @@ def tune(
 
 
 @eqx.filter_jit
-def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, accuracy):
+def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, way: AbstractWay):
     """The compiled part of `tune`."""
     of_start, of_stages, of_chain = jax.random.split(key, 3)
     state, _, burn_in = draw_start(system, of_start, ready)
@@ -193,20 +218,19 @@ def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, accuracy):
     control = system.protocol.initial
     spread = lambda m, x: jnp.broadcast_to(jnp.asarray(m, x.dtype), x.shape)
     mass, _ = ravel_pytree(jax.tree.map(spread, like_position(system.bath.mass, sample), sample))
-    accuracy = jnp.asarray(accuracy, vector.dtype)
-    scale = stiffness(system, mass, unravel, control, state)
-    setting = Setting(mass, 0.5 / jnp.sqrt(scale), jnp.asarray(FIRST_DAMPING, vector.dtype))
-    run = partial(stage, system, unravel, control, accuracy, chunks)
+    way = cast(way, vector.dtype)
+    setting = way.begun(system, mass, unravel, control, state)
+    run = partial(stage, way, system, unravel, control, chunks)
     keys = jax.random.split(of_stages, STAGES)
     (setting, state), records = jax.lax.scan(run, (setting, state), keys)
     last = jax.tree.map(lambda x: x[-1], records)
     system = system_of(system, setting, unravel, control)
     chain, _ = begin(system, of_chain, Start(state=state, batch=ready.batch))
-    report = reported(last, STAGES * chunks * CHUNK, ready.batch)
+    report = reported(last, STAGES * chunks * CHUNK, ready.batch, isinstance(way, Local))
     return stopped(Tuned(system, setting.step, chain, report)), burn_in
 
 
-def reported(last: Record, steps: int, chains: int) -> TuningReport:
+def reported(last: Record, steps: int, chains: int, adjusted: bool) -> TuningReport:
     return TuningReport(
         last.tau,
         last.tau_square,
@@ -216,4 +240,5 @@ def reported(last: Record, steps: int, chains: int) -> TuningReport:
         last.rejected,
         steps,
         chains,
+        adjusted,
     )

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from .._tree import cast, dtype_of
 from ..dynamics import (
@@ -87,7 +87,7 @@ def advance(
     system: AbstractSystem,
     chain: Chain,
     *,
-    dt: float,
+    dt: float | Array,
     steps: int,
     integrator: AbstractSplitting = BAOAB(),
     adjoint: Any = None,
@@ -111,8 +111,8 @@ def advance(
     whatever its law, if it does not depend on the paths. With a `tj.LocalStep` each path takes
     steps as long as suits where it is, and `dt` is the longest. At fixed control; a choice breaks
     the gradient.
-    **Raises:** ValueError for steps below one, a `dt` that is not positive, or `adjusted` for a
-    system that has no equilibrium to be exact for.
+    **Raises:** ValueError for steps below one, a `dt` that is not positive, an `adjusted` that is
+    neither, or for a system that has no equilibrium to be exact for.
     **Source:** of `adjusted`: A. M. Horowitz, Phys. Lett. B 268, 247 (1991).
     """
     if not isinstance(steps, int) or steps < 1:
@@ -122,7 +122,9 @@ def advance(
     check_adjoint(adjoint, memory)
     check_sharding(sharding, len(chain.ledger.work))
     how = Settings(integrator, adjoint, memory, noise_dtype, sharding)
-    if not isinstance(adjusted, LocalStep) and not adjusted:
+    if not isinstance(adjusted, bool | LocalStep):
+        raise ValueError(f"adjusted = {adjusted!r}: expected True, False, or a tj.LocalStep()")
+    if adjusted is False:
         return move(system, chain, jnp.asarray(dt), steps, how)
     steady = isinstance(system.protocol, Constant) and not system.bath.scheduled
     if not steady or system.drive is not None or isinstance(integrator, QUICSORT):

@@ -53,14 +53,18 @@ class LocalStep(AbstractComponent):
 
     def log_median(self, system: AbstractSystem, chain: Chain, dt) -> Float[Array, " batch"]:
         """ln of the median of dt_path / dt of every path."""
-        x = chain.position
-        temperature, friction, mass = bath_at(system, chain.time, x)
-        bath = coefficients(system, x, dt, temperature, friction, mass)
-        gradient = batched_gradient(system.potential, x, chain.control)
-        squares = jax.tree.map(lambda g, a, b: a * b * g**2, gradient, bath.drift, bath.kick)
-        dim = sum(leaf[0].size for leaf in jax.tree.leaves(x))
-        turned = (dt / self.angle) ** 2 * per_sample_sum(squares) / (temperature * dim)
-        return -0.5 * jnp.log1p(turned)
+        turned = turn(system, chain.position, chain.control, chain.time, dt)
+        return -0.5 * jnp.log1p(turned / self.angle**2)
+
+
+def turn(system: AbstractSystem, x, control, time, dt) -> Float[Array, " batch"]:
+    """(omega dt)^2 of every path."""
+    temperature, friction, mass = bath_at(system, time, x)
+    bath = coefficients(system, x, dt, temperature, friction, mass)
+    gradient = batched_gradient(system.potential, x, control)
+    squares = jax.tree.map(lambda g, a, b: a * b * g**2, gradient, bath.drift, bath.kick)
+    dim = sum(leaf[0].size for leaf in jax.tree.leaves(x))
+    return dt**2 * per_sample_sum(squares) / (temperature * dim)
 
 
 @eqx.filter_jit
