@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +16,13 @@ SHORT = range(4, 17)
 # rows to a library that is slow for short ones. Measured at 1024 paths, the time of a forward run
 # as a share of that with a sum: 1.05 to 1.15 at 2 and 3 coordinates, 0.9 at 5, 0.73 at 8, 0.85 at
 # 10, 1 at 12, 0.87 at 16, 1.08 at 31.
-LONG, STRIP = range(33, 129), 16
-# The same where loops become functions (`cpu.py`), which have sums of their own: 0.8 of the time at
-# 48 coordinates, 0.7 at 64, 0.75 at 128, but 2.2 at 5, 1.2 at 8, 1.05 at 16, 1.1 at 31. Such a sum
-# is one number after the other; longer rows are added up strip by strip first: 0.65 of the time at
-# 130 and 316 coordinates, 0.85 at 1000 (gradients 1.05). With XLA's own flags strips take 1.25.
+HALVED, LONG, STRIP, STRIPS = range(33, 49), range(49, 129), 16, 32
+# The same where loops become functions (`cpu.py`), which have sums of their own: with products 0.7
+# of the time at 64 coordinates, 0.75 at 128, but 2.2 at 5, 1.2 at 8, 1.05 at 16, 1.1 at 31. Beyond
+# 32 numbers such a sum is one after the other. Up to 48, where the paths lie side by side, halves
+# of it take 0.6 to 0.7 of the time. Longer rows are added up strip by strip first: 0.65 of the time
+# at 130 and 316 coordinates. No more than 32 strips: 33 take 1.8 times as long as 32. With XLA's
+# own flags strips take 1.25.
 
 
 def total(x):
@@ -29,9 +32,13 @@ def total(x):
     functions, size = small_loops_are_compiled(), x.size
     if size in (LONG if functions else SHORT):
         return times_ones(x)
+    numbers = x.reshape(-1)
+    if functions and size in HALVED:
+        return jnp.sum(numbers[: size // 2]) + jnp.sum(numbers[size // 2 :])
     if functions and size >= LONG.stop:
-        numbers, whole = x.reshape(-1), size // STRIP * STRIP
-        strips = times_ones(jnp.sum(numbers[:whole].reshape(-1, STRIP), axis=0))
+        strip = STRIP * math.ceil(size / (STRIPS * STRIP))
+        whole = size // strip * strip
+        strips = times_ones(jnp.sum(numbers[:whole].reshape(-1, strip), axis=0))
         return strips + times_ones(numbers[whole:]) if whole < size else strips
     return jnp.sum(x)
 

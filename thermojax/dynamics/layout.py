@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from .._platform import platform
-from .._tree import batch_of
+from .._tree import HALVED, batch_of
 from ..cpu import small_loops_are_compiled
 from .noise import GridBrownianPath
 from .order import Order
@@ -93,7 +93,7 @@ TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # 0.75 of processor time), the posterior ramp at 1024 x 31 takes 1.04 forward and 0.63 in reverse;
 # tiles of 2^10 and 2^11 numbers are slower than none.
 
-FUNCTION_TILE, FEW = 2**10, 2
+FUNCTION_TILE, FEW, PAIR = 2**10, 2, 2
 # Where loops become functions (`cpu.py`) a part must be small enough to become one, and may be as
 # small as that: a step of it has no overhead. So many numbers, or `SIDE_BY_SIDE` paths in columns;
 # as above where the force is a product with a matrix, which is no part of a function.
@@ -101,6 +101,8 @@ FUNCTION_TILE, FEW = 2**10, 2
 # 0.9 at 1024 x 31, 0.7 at 1024 x 64; gradients 0.9 at 1024 x 8, 1 at 1024 x 64; in
 # columns, twice as many numbers take 1.2 times as long at 3 and 8 coordinates, the same at 16.
 # Wide batches as well, where a device has no more than `FEW` cores, which a function leaves idle.
+# Never a single path: its sums are one number after the other whatever is done (`_tree.total`). Two
+# take 0.6 of the time at 512 to 1400 coordinates, 0.7 at 2000 (gradients 1.1 at 1000).
 
 
 def tiles_of(position: PyTree[Array], noise: NoiseTerm) -> int:
@@ -172,7 +174,7 @@ def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
         return TILE
     most = lambda numbers: 2 ** int(math.log2(max(numbers / size, 1)))
     if runs_in_functions(noise):
-        least = SIDE_BY_SIDE if size <= longest_column() else 1
+        least = SIDE_BY_SIDE if size <= longest_column() else PAIR
         return max(most(FUNCTION_TILE), least)
     tile = most(WIDE_TILE)
     return tile if tile >= LEAST else batch_of(position)
@@ -188,14 +190,14 @@ def has_few_cores(noise: NoiseTerm) -> bool:
     return (os.cpu_count() or 1) <= FEW * noise.path.shares
 
 
-SIDE_BY_SIDE, LONGEST, LONGEST_IN_FUNCTIONS = 64, 16, 32
+SIDE_BY_SIDE, LONGEST, LONGEST_IN_FUNCTIONS = 64, 16, HALVED.stop - 1
 # So many paths lie side by side, of rows up to so many coordinates. Measured on one core with
 # `set_up_cpu`, the time of that without any order, forward and gradient (which begins from what is
 # kept, `residuals.py`): 0.8 and 0.65 at 1024 x 3, 0.65 and 0.5 at 1024 x 8, 0.35 and 0.45 at
-# 1024 x 16, 0.6 and 0.65 at 1024 x 31. With XLA's own flags 0.95 and 0.9, 0.75 and 0.75, 0.65 and
-# 0.65 at 3, 8, 16, but 1.3 and 0.85 at 31. 16 or 32 paths side by side take 0.7 to 2 times as long
-# as rows. Rows kept in order take 0.9 and 0.9 at 64, 0.95 and 0.75 at 128 coordinates; on two
-# devices 1.05 forward at 64.
+# 1024 x 16, 0.6 and 0.65 at 1024 x 31; of rows, 0.6 and 0.95 at 1024 x 40, 0.7 and 1.1 at 1024 x 48.
+# With XLA's own flags 0.95 and 0.9, 0.75 and 0.75, 0.65 and 0.65 at 3, 8, 16, but 1.3 and 0.85 at
+# 31. 16 or 32 paths side by side take 0.7 to 2 times as long as rows. Rows kept in order take 0.9
+# and 0.9 at 64, 0.95 and 0.75 at 128 coordinates; on two devices 1.05 forward at 64.
 
 
 def longest_column() -> int:

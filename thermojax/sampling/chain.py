@@ -102,7 +102,7 @@ def advance(
     `advance` of 3 and then 5 steps is `advance` of 8, up to rounding. Pure: jit it, scan it,
     differentiate it.
 
-    **Arguments:** `dt`, time, may be traced; `steps`, a whole number, integration steps;
+    **Arguments:** `dt`, time, a scalar, may be traced; `steps`, a whole number, integration steps;
     `integrator`, `adjoint`, `memory`, `noise_dtype`, `sharding` as in `tj.simulate`.
     `adjusted`: take the steps, together, as a proposal of Metropolis: each path keeps them with
     probability min(1, exp(-beta shadow work)), else it stays where it was and turns its momentum,

@@ -37,8 +37,9 @@ class LocalStep(AbstractComponent):
     p(dt_path | start)), which leaves the equilibrium exact whatever the potential. Friction goes
     with 1 / dt_path: momenta forget as much in each step.
 
-    **Arguments:** numbers: `angle`, of the mean frequency in a step, radians, half of it for twice
-    as many steps; `spread`, of ln dt_path: wider where the force tells little of the curvature.
+    **Arguments:** `angle`, of the mean frequency in a step, radians, a scalar; half of it for twice
+    as many steps. `spread`, a scalar, of ln dt_path: wider where the force tells little of the
+    curvature.
     **Raises:** ValueError for one that is not positive. **Cost:** two more gradients a proposal.
     **Source:** N. Bou-Rabee, B. Carpenter, M. Marsden, arXiv:2404.15253 (2024) (Gibbs self-tuning).
     """
