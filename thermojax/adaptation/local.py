@@ -1,4 +1,4 @@
-"""Tuning chains whose proposals have steps of their own: their masses, and the longest step."""
+"""Tuning chains whose proposals have steps of their own: masses, and that of the widest places."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def tune(
     - mass_i = exp(<ln |dU/dx_i - mean|> - <ln |x_i - mean|>), of a typical place: the narrowest
       that a chain has met would rule a variance;
     - friction / mass = 1 / (32 dt): a proposal of 32 steps forgets its momentum;
-    - dt = angle / exp(<ln omega>), the longest step, omega as in `tj.LocalStep`.
+    - dt = angle / exp(<ln omega>), the step of the widest places, omega as in `tj.LocalStep`.
 
     Sample as it was tuned, by `tj.advance(..., dt=tuned.dt, steps=32, adjusted=tj.LocalStep())`.
 

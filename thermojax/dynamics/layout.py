@@ -194,7 +194,7 @@ SIDE_BY_SIDE, LONGEST, LONGEST_IN_FUNCTIONS = 64, 16, HALVED.stop - 1
 # So many paths lie side by side, of rows up to so many coordinates. Measured on one core with
 # `set_up_cpu`, the time of that without any order, forward and gradient (which begins from what is
 # kept, `residuals.py`): 0.8 and 0.65 at 1024 x 3, 0.65 and 0.5 at 1024 x 8, 0.35 and 0.45 at
-# 1024 x 16, 0.6 and 0.65 at 1024 x 31; of rows, 0.6 and 0.95 at 1024 x 40, 0.7 and 1.1 at 1024 x 48.
+# 1024 x 16, 0.6 and 0.65 at 1024 x 31; of rows, 0.6 and 0.95 at 1024 x 40, 0.7 and 1.1 at 48.
 # With XLA's own flags 0.95 and 0.9, 0.75 and 0.75, 0.65 and 0.65 at 3, 8, 16, but 1.3 and 0.85 at
 # 31. 16 or 32 paths side by side take 0.7 to 2 times as long as rows. Rows kept in order take 0.9
 # and 0.9 at 64, 0.95 and 0.75 at 128 coordinates; on two devices 1.05 forward at 64.

@@ -109,8 +109,8 @@ def advance(
     its ledger as if nothing had happened. The equilibrium is then exact at any `dt`, and a path
     that diverges is only one more that is refused. Also where `dt` is drawn anew for every call,
     whatever its law, if it does not depend on the paths. With a `tj.LocalStep` each path takes
-    steps as long as suits where it is, and `dt` is the longest. At fixed control; a choice breaks
-    the gradient.
+    steps as long as suits where it is, about `dt` in the widest places. At fixed control; a choice
+    breaks the gradient.
     **Raises:** ValueError for steps below one, a `dt` that is not positive, an `adjusted` that is
     neither, or for a system that has no equilibrium to be exact for.
     **Source:** of `adjusted`: A. M. Horowitz, Phys. Lett. B 268, 247 (1991).
