@@ -20,7 +20,7 @@ NOTE = f"""\
 Cost growth of one forward run (stiffness ramp, float32). Fit: seconds = fixed + each * size, least
 squares of relative deviations; linear where no size deviates by more than {TOLERANCE:.0%} from it.
 Exponent: slope of log seconds over log size. Seconds are processor time over all threads (wall time
-on a GPU), the least of the rounds, in which all sizes take turns."""
+on a GPU), the least of the rounds, in which all sizes take turns, each for 20 ms at least."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from .._tree import batch_of
 from ..sampling import LocalStep, State, advance
 from ..sampling.chain import begin
 from ..sampling.initial import Start
@@ -32,7 +33,7 @@ class Local(AbstractWay):
 
     def chunk(self, system, setting, unravel, control, state, key):
         ready = system_of(system, setting, unravel, control)
-        chain, _ = begin(ready, key, Start(state=state, batch=len(jax.tree.leaves(state)[0])))
+        chain, _ = begin(ready, key, Start(state=state, batch=batch_of(state.position)))
         new = advance(ready, chain, dt=setting.step, steps=CHUNK, adjusted=self.local)
         moved = lambda a, b: jnp.any((a != b).reshape(len(a), -1), axis=1)
         moves = jax.tree.leaves(jax.tree.map(moved, new.position, chain.position))

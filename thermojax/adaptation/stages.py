@@ -1,8 +1,8 @@
 """The stages of `tj.tune`: chains move, and what they show sets mass, friction and step.
 
 Everything is counted in steps: `damping` is friction / mass times the step, so that a new mass,
-which is a new unit of time, leaves it alone. How chains move, and what is made of it, is a `Way`:
-free (`free.py`), or in proposals with steps of their own (`local.py`).
+which is a new unit of time, leaves it alone. How chains move, and what is made of it, is an
+`AbstractWay`: free (`free.py`), or in proposals with steps of their own (`local.py`).
 """
 
 from __future__ import annotations

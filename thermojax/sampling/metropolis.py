@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from .._component import AbstractComponent, Positive, floating, positive, require
 from .._tree import cast, dtype_of, per_sample_sum, where_alive
 from ..dynamics import bath_at, coefficients, normal
+from ..dynamics.layout import coordinates
 from ..dynamics.random import threefry
 from ..potential import batched_gradient
 from ..system import AbstractSystem
@@ -37,9 +38,9 @@ class LocalStep(AbstractComponent):
     p(dt_path | start)), which leaves the equilibrium exact whatever the potential. Friction goes
     with 1 / dt_path: momenta forget as much in each step.
 
-    **Arguments:** `angle`, of the mean frequency in a step, radians, a scalar; half of it for twice
-    as many steps. `spread`, a scalar, of ln dt_path: wider where the force tells little of the
-    curvature.
+    **Arguments:** `angle`, of the mean frequency in a step, radians, a scalar; smaller where too
+    many proposals are refused. `spread`, a scalar, of ln dt_path: wider where the force tells
+    little of the curvature.
     **Raises:** ValueError for one that is not positive. **Cost:** two more gradients a proposal.
     **Source:** N. Bou-Rabee, B. Carpenter, M. Marsden, arXiv:2404.15253 (2024) (Gibbs self-tuning).
     """
@@ -64,8 +65,7 @@ def turn(system: AbstractSystem, x, control, time, dt) -> Float[Array, " batch"]
     bath = coefficients(system, x, dt, temperature, friction, mass)
     gradient = batched_gradient(system.potential, x, control)
     squares = jax.tree.map(lambda g, a, b: a * b * g**2, gradient, bath.drift, bath.kick)
-    dim = sum(leaf[0].size for leaf in jax.tree.leaves(x))
-    return dt**2 * per_sample_sum(squares) / (temperature * dim)
+    return dt**2 * per_sample_sum(squares) / (temperature * coordinates(x))
 
 
 @eqx.filter_jit
