@@ -57,6 +57,7 @@ def test_paths_are_cut_small_where_loops_become_functions(name, monkeypatch):
     assert set(parts) == {1}
     parts.clear()
     monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
+    monkeypatch.setattr(layout, "NOISE_IN_FUNCTIONS", 4 * 64 * 16 * 8)  # of four steps
     cut = run(system, 8)  # another block, so that it is compiled anew
     assert set(parts) == ({1} if products else {5})  # 64 paths each, the last ones filled up
     for a, b in zip(
@@ -91,17 +92,43 @@ def test_parts_are_equal(batch, parts, monkeypatch):
     assert layout.parts_of(*position_and_noise(batch)) == parts
 
 
-@pytest.mark.parametrize("parts, length", [(1, 10), (4, 14.14), (16, 28.28), (128, 64)])
-def test_blocks_are_longer_where_a_batch_runs_in_parts(parts, length, monkeypatch):
-    """sqrt(100 parts / 2) substeps, up to 2^16 numbers of a part of 64 x 16."""
+@pytest.mark.parametrize("batch, whole", [(300, 320), (1000, 1024), (1024, 1024), (1250, 1280)])
+def test_parts_are_filled_up_to_whole_vectors(batch, whole, monkeypatch):
+    """Of one device, with paths side by side."""
     monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
-    found = layout.long_block(*position_and_noise(64 * parts), 100)
+    _, noise = position_and_noise(batch)
+    (position, numbers), noise = layout.evened((jnp.ones((batch, 16)), jnp.arange(batch)), noise)
+    assert position.shape == noise.path.shape.shape == (whole, 16)
+    assert whole // layout.parts_of(position, noise) % 16 == 0
+    np.testing.assert_array_equal(numbers, np.minimum(np.arange(whole), batch - 1))
+
+
+@pytest.mark.parametrize(
+    "batch, steps, length",
+    [
+        (64, 900, 30),  # sqrt(steps)
+        (256, 900, 60),  # of four parts
+        (2048, 900, 96),  # 3 * 2^15 numbers of a part of 64 x 16
+        (64, 100, 24),  # 3 * 2^13
+        (1, 20000, 2500),  # twice as many numbers as steps
+    ],
+)
+def test_how_long_blocks_are(batch, steps, length, monkeypatch):
+    monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
+    found = layout.long_block(*position_and_noise(batch), steps)
     assert found == pytest.approx(length, abs=0.01)
 
 
-def test_noise_of_one_part_counts(monkeypatch):
-    """A wide batch in parts draws the noise of a whole block, since only one part's is there."""
-    monkeypatch.setattr(layout, "NOISE_BYTES", 100 * 16 * 4 * 8)
-    _, noise = position_and_noise(1000)
-    assert layout.chunk_size(8, noise.path, parts=1) == 2
-    assert layout.chunk_size(8, noise.path, parts=10) == 8
+@pytest.mark.parametrize("block, size", [(8, 2), (9, 3), (7, 7), (4, 2), (2, 2)])
+def test_noise_is_drawn_within_a_budget(block, size, monkeypatch):
+    """Of three steps; of even blocks an even number."""
+    monkeypatch.setattr(layout, "NOISE_BYTES", 100 * 16 * 4 * 3)
+    path = position_and_noise(100)[1].path
+    assert layout.chunk_size(block, path) == size
+
+
+@pytest.mark.parametrize("block, size", [(16, 16), (100, 20), (99, 11), (62, 62)])
+def test_noise_of_a_function_is_drawn_in_pieces_for_the_cache(block, size):
+    """About 16 steps: 2^17 bytes of 128 x 16."""
+    path = position_and_noise(128)[1].path
+    assert layout.chunk_size(block, path, short=True) == size

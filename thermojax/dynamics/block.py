@@ -25,6 +25,7 @@ from .layout import (
     is_tiny,
     order_of,
     parts_of,
+    runs_in_functions,
     tiled,
     written_out,
 )
@@ -128,24 +129,7 @@ class Block(eqx.Module):
                 return *moved, None
             if (written := written_out(k, carry.position)) > 1:
                 return *self.kernels(written, first, carry, rows), None
-        tiles = self.tiles(carry)
-        size = chunk_size(k, self.noise.path, tiles)
-        if size == k:
-            return self.chunk(size, first, carry, rows, ledger)
-        rows = jax.tree.map(lambda leaf: leaf.reshape(k // size, size, *leaf.shape[1:]), rows)
-        starts = first + size * jnp.arange(k // size)
-
-        def chunk(state, x):
-            carry, total, ledger = state
-            carry, more, path = self.chunk(size, x[0], carry, x[1], ledger)
-            if ledger is not None:
-                ledger = posted(ledger, more, self.drift.table, *balance(carry))
-            return (carry, jax.tree.map(jnp.add, total, more), ledger), path
-
-        state = carry, nothing(carry, self.drift.table), ledger
-        (carry, total, _), path = jax.lax.scan(chunk, state, (starts, rows))
-        path = jax.tree.map(lambda leaf: leaf.reshape(k, *leaf.shape[2:]), path)
-        return carry, total, path
+        return self.parts(first, carry, rows, ledger if self.integrator.record else None)
 
     def move(self, carry: Carry, at: Substep, normals) -> tuple[Carry, Entry]:
         """One substep."""
@@ -203,27 +187,54 @@ class Block(eqx.Module):
         (carry, total), _ = jax.lax.scan(group, state, (starts, rows))
         return carry, total
 
-    # On a CPU: the noise of a chunk of substeps drawn at once, then a loop over it.
+    # On a CPU: part after part of the batch, and the noise of a chunk of substeps drawn at once.
 
-    def chunk(self, size: int, start, carry: Carry, rows: Substep, ledger: Ledger | None):
-        """What `substeps` returns, after `size` of them from local step `start`."""
-        record, tiles = self.integrator.record, self.tiles(carry)
+    def parts(self, first, carry: Carry, rows: Substep, ledger: Ledger | None):
+        """What `substeps` returns."""
+        tiles = self.tiles(carry)
         paths = len(carry.energy) // tiles
-        order = Order.FREE if record else order_of(carry.position, self.noise, paths)
+        free = self.integrator.record
+        order = Order.FREE if free else order_of(carry.position, self.noise, paths)
         block, path = self.ordered(order), self.noise.path
         if order is not Order.FREE:
             path = dataclasses.replace(path, order=order)
-        if tiles > 1:
-            drawn = lambda i: path.share(i, tiles).drawn(start, size)
-            return *tiled(lambda c, i: block.loop(drawn(i), c, rows)[:2], tiles, carry), None
-        carry, total, out = block.loop(path.drawn(start, size), carry, rows)
-        passed: Any = None
-        if record:
-            assert ledger is not None
-            entries, (x, p, *now) = out
-            sums = jax.tree.map(lambda leaf: jnp.cumsum(leaf, axis=0), entries)
-            passed = (x, p, posted(ledger, sums, self.drift.table, *now))
+        if tiles == 1:
+            return block.chunks(path, first, carry, rows, ledger)
+        one = lambda c, i: block.chunks(path.share(i, tiles), first, c, rows, None)[:2]
+        return *tiled(one, tiles, carry), None
+
+    def chunks(self, path, first, carry: Carry, rows: Substep, ledger: Ledger | None):
+        """The same, of the paths that `path` is the noise of."""
+        k = len(rows.now)
+        size = chunk_size(
+            k, path, short=self.watch is not Watch.NOT and runs_in_functions(self.noise)
+        )
+        if size == k:
+            return self.chunk(path.drawn(first, k), carry, rows, ledger)
+        rows = jax.tree.map(lambda leaf: leaf.reshape(k // size, size, *leaf.shape[1:]), rows)
+        starts = first + size * jnp.arange(k // size)
+
+        def chunk(state, x):
+            carry, total, ledger = state
+            start, rows = x
+            carry, more, passed = self.chunk(path.drawn(start, size), carry, rows, ledger)
+            if ledger is not None:
+                ledger = posted(ledger, more, self.drift.table, *balance(carry))
+            return (carry, jax.tree.map(jnp.add, total, more), ledger), passed
+
+        state = carry, nothing(carry, self.drift.table), ledger
+        (carry, total, _), passed = jax.lax.scan(chunk, state, (starts, rows))
+        passed = jax.tree.map(lambda leaf: leaf.reshape(k, *leaf.shape[2:]), passed)
         return carry, total, passed
+
+    def chunk(self, drawn, carry: Carry, rows: Substep, ledger: Ledger | None):
+        """The same of some substeps whose noise is drawn."""
+        carry, total, out = self.loop(drawn, carry, rows)
+        if ledger is None:
+            return carry, total, None
+        entries, (x, p, *now) = out
+        sums = jax.tree.map(lambda leaf: jnp.cumsum(leaf, axis=0), entries)
+        return carry, total, (x, p, posted(ledger, sums, self.drift.table, *now))
 
     def tiles(self, carry: Carry) -> int:
         """Into how many parts the batch is cut."""

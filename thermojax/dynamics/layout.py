@@ -39,19 +39,26 @@ def is_summed(position: PyTree[Array], noise: NoiseTerm) -> bool:
     return not is_narrow(batch_of(position)) or runs_in_functions(noise)
 
 
-NOISE_BYTES = 2**24  # of noise drawn at once
+NOISE_BYTES, NOISE_IN_FUNCTIONS = 2**24, 2**17  # drawn at once
 
 
-def chunk_size(block: int, path, parts: int = 1) -> int:
-    """Steps whose noise is drawn at once: the largest divisor of the block within the budget.
+def chunk_size(block: int, path: GridBrownianPath, short: bool = False) -> int:
+    """Steps whose noise is drawn at once: a divisor of the block, even where the block is.
 
-    Of a batch in parts, it is the noise of one of them.
+    The largest within a budget of memory. `short`: the nearest to what leaves the drawing to the
+    function that the loop is (`cpu.py`); XLA shares more out to threads. Measured forward at
+    1024 x 1 in blocks of 100 steps, the time with 50 of them at once as a share of that with all:
+    0.85, of processor time 0.75. In reverse mode, which draws all at once, it would be 1.3.
     """
     normals = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(path.shape))
-    one = normals * path.draws // parts
-    fits = [k for k in range(1, block + 1) if block % k == 0 and k * one <= NOISE_BYTES]
+    most = (NOISE_IN_FUNCTIONS if short else NOISE_BYTES) / (normals * path.draws)
+    if block <= most:
+        return block
     # A loop of one step is no loop to XLA, and the noise would be computed again per output.
-    return max(fits + [min((k for k in range(2, block + 1) if block % k == 0), default=1)])
+    pieces = [k for k in range(2, block + 1) if block % k == 0 and (k - block) % 2 == 0] or [1]
+    if short:
+        return min(pieces, key=lambda k: abs(math.log(k / most)))
+    return max((k for k in pieces if k <= most), default=pieces[0])
 
 
 TINY = 4
@@ -126,23 +133,29 @@ def parts_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     return min(equal, key=lambda n: (batch // n % VECTOR != 0, n), default=1)
 
 
-LONG = 2**16
+LONG, SHORT, TABLES = 3 * 2**15, 3 * 2**13, 2
 
 
 def long_block(position: PyTree[Array], noise: NoiseTerm, steps: int) -> float:
     """How many substeps a block of such a run best has.
 
-    sqrt(n), so that reverse mode keeps as many states as residuals. But of a batch in parts it has
-    the residuals of two at a time, and each part has to be taken up and put down in every block:
-    longer then, up to so many numbers of one part. Measured on two devices with `set_up_cpu`, the
-    time of that with sqrt(n), forward and gradient: 0.7 and 0.75 at 65536 x 1, 0.9 and 1 at
-    1024 x 8, 0.95 and 0.95 at 1024 x 64. Twice as long, gradients take 1.05 to 1.25 times that.
+    sqrt(n), so that reverse mode keeps as many states as residuals. Longer for a batch in parts: it
+    has the residuals of two at a time, and each part is taken up and put down in every block. Up to
+    `LONG` numbers of a part: on one device a gradient takes 0.85 of the time with 100 steps of
+    128 x 8 or 16 x 64 as with 40, 1.05 with 160; on two all of these take the same.
+
+    At least `SHORT` numbers of a part: 3162 x 1 takes 0.8 of the time in blocks of 50 as in blocks
+    of 20. And as many numbers as the tables of controls have, which reverse mode adds up once for
+    each block: the gradient of one path through 100,000 steps takes 0.13 of the time in one block
+    as in 300, with residuals as large as the tables.
     """
     if platform() == "gpu":
         return kernel_block(position, steps)
     root, parts = math.sqrt(steps), parts_of(position, noise)
-    most = LONG / (batch_of(position) // parts * coordinates(position))
-    return max(root, min(root * math.sqrt(parts / 2), most))
+    numbers = batch_of(position) * coordinates(position)
+    part = numbers // parts
+    longer = min(root * math.sqrt(parts), LONG / part)
+    return max(root, longer, SHORT / part, TABLES * steps / numbers)
 
 
 KERNEL_STEPS, KERNEL_NUMBERS = 512, 2**26
@@ -235,23 +248,33 @@ def evened(y0: tuple, noise: NoiseTerm) -> tuple[tuple, NoiseTerm]:
 
     Narrow batches are cut into parts, wide ones shared out to the cores, and XLA's CPU backend
     computes unequal shares of a loop one number at a time: measured on two cores, 31623 paths of
-    one coordinate took 5 times as long as 31622. The noise of a path is a function of its number,
-    so that further paths change nothing.
+    one coordinate took 5 times as long as 31622. Parts whose paths lie side by side are filled up
+    to whole vectors: 62 of 512 paths take 0.9 of the time of as many of 511. The noise of a path is
+    a function of its number, so that further paths change nothing.
     """
-    batch, path = batch_of(y0[0]), noise.path
-    parts = tiles_of(y0[0], noise)
-    if parts == 1 and not is_narrow(batch):
-        parts = os.cpu_count() or 1
-    more = -batch % parts
+    path = noise.path
     cpu = platform() == "cpu" and path.sharding is None
-    if parts == 1 or more == 0 or not cpu:
+    more = missing(y0[0], noise) if cpu else 0
+    if more == 0:
         return y0, noise
     longer = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], more, axis=0)])
     shape = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((batch + more, *leaf.shape[1:]), leaf.dtype), path.shape
+        lambda leaf: jax.ShapeDtypeStruct((len(leaf) + more, *leaf.shape[1:]), leaf.dtype),
+        path.shape,
     )
     path = dataclasses.replace(path, shape=shape)
     return jax.tree.map(longer, y0), dataclasses.replace(noise, path=path)
+
+
+def missing(position: PyTree[Array], noise: NoiseTerm) -> int:
+    """How many paths until the parts are equal, and whole vectors where they are read as such."""
+    batch, tiles = batch_of(position), tiles_of(position, noise)
+    if tiles == 1:
+        return 0 if is_narrow(batch) else -batch % (os.cpu_count() or 1)
+    if coordinates(position) > longest_column():
+        return -batch % tiles
+    whole = any(batch % (n * VECTOR) == 0 for n in range(tiles, 2 * tiles))
+    return 0 if whole else -batch % (tiles * VECTOR)
 
 
 SINGLE_KERNEL, KERNEL = 8, 2

@@ -39,6 +39,7 @@ def fitting(
 ) -> tuple[int, int]:
     """The block, of `blocks`, and the number of checkpoints that cost least within `memory` bytes.
 
+    Of those that cost as many passes the one nearest to the first, which is that without a budget.
     `told`: whether reverse mode goes without a watch for paths that diverge.
 
     **Raises:** ValueError where no choice fits, with the least that does.
@@ -53,7 +54,7 @@ def fitting(
             left = memory - need.some_blocks(0, block)
             checkpoints = min(count - 1, int(left // need.state))
         if checkpoints >= 1:
-            cost = passes(count, checkpoints), abs(block - math.sqrt(steps))
+            cost = passes(count, checkpoints), abs(math.log(block / blocks[0]))
             fits.append((cost, block, checkpoints))
     if not fits:
         some = [need.some_blocks(1, block) for block in blocks]
