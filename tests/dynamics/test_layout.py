@@ -109,8 +109,8 @@ def test_parts_are_filled_up_to_whole_vectors(batch, whole, monkeypatch):
         (64, 900, 30),  # sqrt(steps)
         (256, 900, 60),  # of four parts
         (2048, 900, 96),  # 3 * 2^15 numbers of a part of 64 x 16
-        (64, 100, 24),  # 3 * 2^13
-        (1, 20000, 2500),  # twice as many numbers as steps
+        (128, 100, 24),  # 3 * 2^13
+        (1, 20000, 312.5),  # a quarter as many numbers as steps
     ],
 )
 def test_how_long_blocks_are(batch, steps, length, monkeypatch):

@@ -133,29 +133,29 @@ def parts_of(position: PyTree[Array], noise: NoiseTerm) -> int:
     return min(equal, key=lambda n: (batch // n % VECTOR != 0, n), default=1)
 
 
-LONG, SHORT, TABLES = 3 * 2**15, 3 * 2**13, 2
+LONG, SHORT, TABLES = 3 * 2**15, 3 * 2**13, 4
 
 
 def long_block(position: PyTree[Array], noise: NoiseTerm, steps: int) -> float:
     """How many substeps a block of such a run best has.
 
     sqrt(n), so that reverse mode keeps as many states as residuals. Longer for a batch in parts: it
-    has the residuals of two at a time, and each part is taken up and put down in every block. Up to
-    `LONG` numbers of a part: on one device a gradient takes 0.85 of the time with 100 steps of
-    128 x 8 or 16 x 64 as with 40, 1.05 with 160; on two all of these take the same.
+    has the residuals of two at a time, and each part is taken up and put down in every block. Then
+    from `SHORT` to `LONG` numbers of a part: 3162 x 1 takes 0.8 of the time in blocks of 50 steps
+    as in blocks of 20; a gradient on one device 0.85 with 100 steps of 128 x 8 or 16 x 64 as with
+    40, 1.05 with 160, on two devices the same with all of them.
 
-    At least `SHORT` numbers of a part: 3162 x 1 takes 0.8 of the time in blocks of 50 as in blocks
-    of 20. And as many numbers as the tables of controls have, which reverse mode adds up once for
-    each block: the gradient of one path through 100,000 steps takes 0.13 of the time in one block
-    as in 300, with residuals as large as the tables.
+    And not far fewer numbers than steps, since reverse mode adds up the tables of controls once for
+    each block: the gradient of one path through 100,000 steps takes 0.15 of the time with 5 blocks
+    as with 300, and keeps residuals of the size of these tables.
     """
     if platform() == "gpu":
         return kernel_block(position, steps)
     root, parts = math.sqrt(steps), parts_of(position, noise)
     numbers = batch_of(position) * coordinates(position)
     part = numbers // parts
-    longer = min(root * math.sqrt(parts), LONG / part)
-    return max(root, longer, SHORT / part, TABLES * steps / numbers)
+    least = max(root, steps / (TABLES * numbers), SHORT / part if parts > 1 else 0)
+    return max(least, min(root * math.sqrt(parts), LONG / part))
 
 
 KERNEL_STEPS, KERNEL_NUMBERS = 512, 2**26

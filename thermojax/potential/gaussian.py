@@ -56,8 +56,10 @@ class Harmonic(AbstractPotential):
     def energy(self, x, control):
         stiffness, center = self.parts(control)
         y = x - center
-        matrix = jnp.ndim(stiffness) == 2
-        return 0.5 * total(y * (product(stiffness, y) if matrix else stiffness * y))
+        if jnp.ndim(stiffness) == 2:
+            return 0.5 * total(y * product(stiffness, y))
+        # Its derivative is one product; that of y * (K y) would be a sum of two.
+        return total(0.5 * stiffness * y**2)
 
     def template(self, control):
         stiffness, center = self.parts(control)

@@ -133,9 +133,12 @@ def linear(values: Float[Array, "knots *control"], place) -> Float[Array, "*cont
     """Straight lines between values on evenly spaced knots; `place` from 0 to 1."""
     last = values.shape[0] - 1
     place = jnp.clip(place, 0, 1) * last
-    left = jnp.minimum(jnp.floor(place).astype(int), last - 1)
-    fraction = place - left
-    return values[left] * (1 - fraction) + values[left + 1] * fraction
+    left = jnp.minimum(place.astype(jnp.int32), last - 1)
+    fraction = place - left.astype(place.dtype)
+    # Not values[left], which asks for negative indices: a run of one path looks up two values a
+    # step, and takes 0.93 of the time so.
+    at = lambda i: jnp.take(values, i, axis=0, mode="clip")
+    return at(left) * (1 - fraction) + at(left + 1) * fraction
 
 
 def clipped(values, lower, upper):
