@@ -62,13 +62,14 @@ def per_sample_sum(tree):
     return functools.reduce(jnp.add, (jax.vmap(total)(leaf) for leaf in jax.tree.leaves(tree)))
 
 
+def one_each(values, leaf):
+    """Numbers `(batch,)` of the samples, for arithmetic with a leaf `(batch, ...)`."""
+    return values.reshape(values.shape + (1,) * (leaf.ndim - 1))
+
+
 def where_alive(alive, new, old):
     """`new` where `alive` (batch,), else `old`, leaf by leaf."""
-
-    def select(a, b):
-        return jnp.where(alive.reshape(alive.shape + (1,) * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(select, new, old)
+    return jax.tree.map(lambda a, b: jnp.where(one_each(alive, a), a, b), new, old)
 
 
 def cast(tree, dtype):

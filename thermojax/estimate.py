@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ._tree import one_each
+
 
 class Estimate(eqx.Module):
     """A value (scalar or array) with its standard error and the number of samples behind it.
@@ -34,8 +36,7 @@ def weighted_mean(values: Array, weights: Array, paired: bool = False) -> Estima
     the samples 2j and 2j + 1 depend on each other, and the error is that of the pairs.
     """
     count = jnp.sum(weights != 0)
-    w = weights / jnp.sum(weights)
-    w = w.reshape(w.shape + (1,) * (values.ndim - 1))
+    w = one_each(weights / jnp.sum(weights), values)
     # A sample of weight zero may hold anything, and must not reach the gradient either.
     values = jnp.where(w != 0, values, 0)
     mean = jnp.sum(w * values, axis=0)

@@ -195,7 +195,7 @@ def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
 
 def runs_in_functions(noise: NoiseTerm) -> bool:
     """Whether loops become functions, of one thread each."""
-    return small_loops_are_compiled() and not noise.traits.products
+    return platform() == "cpu" and small_loops_are_compiled() and not noise.traits.products
 
 
 def has_few_cores(noise: NoiseTerm) -> bool:

@@ -15,6 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._tree import one_each
 from ..ledger import Ledger
 from .block import Watch
 from .devices import BATCH, as_copy, by_device
@@ -81,11 +82,8 @@ def pulled(integrator, perturbed, drift, noise, y0, solver_state, cotangents):
     assert doomed is not None, "the end of the run was not announced"
     diverged, survivor = doomed != 0, jnp.argmin(doomed != 0)
 
-    def along(x):
-        return diverged.reshape(diverged.shape + (1,) * (x.ndim - 1))
-
     # What is no array of the batch is the number of the first step.
-    others = lambda x: jnp.where(along(x), x[survivor], x) if x.ndim else x
+    others = lambda x: jnp.where(one_each(diverged, x), x[survivor], x) if x.ndim else x
     states = jax.tree.map(others, (y0, solver_state))
     path, paths = noise.path, jnp.where(diverged, survivor, jnp.arange(len(diverged)))
     paths = (path.first_particle + paths).astype(jnp.uint32)
@@ -99,7 +97,7 @@ def pulled(integrator, perturbed, drift, noise, y0, solver_state, cotangents):
         return eqx.filter((y1, state), wanted)
 
     _, pull = jax.vjp(moved, trained)
-    (found,) = pull(jax.tree.map(lambda g: jnp.where(along(g), 0, g), cotangents))
+    (found,) = pull(jax.tree.map(lambda g: jnp.where(one_each(diverged, g), 0, g), cotangents))
     # Where nobody survives there is nobody to take the place of the others.
     lost = jnp.all(diverged)
     of_drift, of_y, of_state = jax.tree.map(lambda g: jnp.where(lost, 0, g), found)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._tree import like_position
+from .._tree import like_position, one_each
 from ..protocol import AbstractProtocol, value_at, values_at
 from ..system import AbstractSystem, Overdamped
 
@@ -40,7 +40,7 @@ class Coefficients(eqx.Module):
         Damping and noise stay: the momentum forgets as much in a step of any length, as it does
         with friction / pace.
         """
-        along = lambda a, x: pace.reshape(pace.shape + (1,) * (x.ndim - 1)) * a
+        along = lambda a, x: one_each(pace, x) * a
         drift, kick = (jax.tree.map(along, one, position) for one in (self.drift, self.kick))
         return dataclasses.replace(self, drift=drift, kick=kick)
 
