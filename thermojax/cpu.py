@@ -29,7 +29,7 @@ def set_up_cpu() -> None:
     `XLA_FLAGS`: `xla_cpu_small_while_loop_byte_threshold` and `xla_cpu_prefer_vector_width`.
 
     What that gains is listed in benchmarks/README.md: from 0.1 of the time at 4 x 1 (batch x
-    dimension) to 0.5 at 1024 x 8, 1024 x 64 and 65536 x 1; a gradient takes 0.25 of it at
+    dimension) to 0.5 at 1024 x 8, 1024 x 64 and 65536 x 1; a gradient takes 0.35 of it at
     65536 x 1. Forces that are matrix products stay as they are.
 
     Call it once, before JAX is used: `thermojax run` does so by itself. A flag that `XLA_FLAGS` has
