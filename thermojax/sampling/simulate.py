@@ -63,8 +63,8 @@ def simulate(
     - `save`: a number of snapshots, evenly spaced with both ends, or an array of times (snapped
       to the grid); `observe(time, state, ledger)` says what to keep of each, by default the last
       two.
-    - `adjoint`: a diffrax adjoint: RecursiveCheckpointAdjoint (default, memory O(sqrt(n))),
-      DirectAdjoint, or ForwardMode for `jax.jvp`.
+    - `adjoint`: a diffrax adjoint: RecursiveCheckpointAdjoint (default, memory O(sqrt(n)) besides
+      the controls of n steps), DirectAdjoint, or ForwardMode for `jax.jvp`.
     - `memory`: bytes that reverse mode may keep, of all devices together: block and checkpoints
       are chosen to fit, at the price of computing parts of the run more often. Snapshots and the
       start are not counted.
