@@ -193,8 +193,9 @@ class Block(eqx.Module):
         """What `substeps` returns."""
         tiles = self.tiles(carry)
         paths = len(carry.energy) // tiles
-        free = self.integrator.record
-        order = Order.FREE if free else order_of(carry.position, self.noise, paths)
+        order = order_of(carry.position, self.noise, paths)
+        if self.integrator.record:
+            order = Order.FREE
         block, path = self.ordered(order), self.noise.path
         if order is not Order.FREE:
             path = dataclasses.replace(path, order=order)

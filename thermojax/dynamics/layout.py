@@ -143,7 +143,7 @@ def long_block(position: PyTree[Array], noise: NoiseTerm, steps: int) -> float:
     has the residuals of two at a time, and each part is taken up and put down in every block. Then
     from `SHORT` to `LONG` numbers of a part: 3162 x 1 takes 0.8 of the time in blocks of 50 steps
     as in blocks of 20; a gradient on one device 0.85 with 100 steps of 128 x 8 or 16 x 64 as with
-    40, 1.05 with 160, on two devices the same with all of them.
+    40, and 0.9 and 1 with 160; on two devices the same with all of them.
 
     And not far fewer numbers than steps, since reverse mode adds up the tables of controls once for
     each block: the gradient of one path through 100,000 steps takes 0.15 of the time with 5 blocks
