@@ -27,9 +27,10 @@ from .layout import (
     parts_of,
     runs_in_functions,
     tiled,
+    turn_of,
     written_out,
 )
-from .order import Order
+from .order import Order, written
 from .packing import paired_scan
 from .residuals import again, all_again
 from .terms import DriftTerm, NoiseTerm
@@ -192,7 +193,7 @@ class Block(eqx.Module):
     def parts(self, first, carry: Carry, rows: Substep, ledger: Ledger | None):
         """What `substeps` returns."""
         tiles = self.tiles(carry)
-        paths = len(carry.energy) // tiles
+        paths = len(carry.potential_energy) // tiles
         order = order_of(carry.position, self.noise, paths)
         if self.integrator.record:
             order = Order.FREE
@@ -258,6 +259,7 @@ class Block(eqx.Module):
             which, normals_of = jax.vmap(drawn.at)(which), lambda normals: normals
 
         short = self.watch is Watch.FLAG and not self.drift.table.scheduled
+        turn = turn_of(start.position, self.noise)
         scan = paired_scan if short and is_paired(start.position) else jax.lax.scan
         mass = self.drift.table.bath.inverse_mass
 
@@ -268,6 +270,8 @@ class Block(eqx.Module):
             carry, entry = self.move(carry, at, normals_of(which))
             passed = (carry.position, carry.momentum, *balance(carry)) if record else None
             carry = order.placed(brief(carry) if short else carry)
+            if turn > 1:
+                carry = written(carry)
             if narrow:
                 return (carry, total), (entry, passed)
             return (carry, jax.tree.map(jnp.add, total, entry)), None
@@ -275,7 +279,7 @@ class Block(eqx.Module):
         total: Any = None if narrow else nothing(start, self.drift.table)
         out: Any
         begin: Any = order.placed(brief(start) if short else start)
-        (end, total), out = scan(again(step), (begin, total), (which, rows))
+        (end, total), out = scan(again(step), (begin, total), (which, rows), unroll=turn)
         end = recalled(end, mass) if short else end
         if narrow:
             total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), out[0])

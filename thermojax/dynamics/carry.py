@@ -23,13 +23,13 @@ class Carry(eqx.Module):
     gradient: PyTree[Array]  # of U at the control of the grid point
     potential_energy: Array  # (batch,), at the control of the coming substep
     drive: PyTree[Array] | None
-    energy: Array  # (batch,), H: the potential energy and the kinetic
+    kinetic_energy: Array  # (batch,)
     alive: Array
     pace: Array | None = None  # (batch,), steps of its own in steps of the run; None: 1 for all
 
     @property
-    def kinetic_energy(self):
-        return self.energy - self.potential_energy
+    def energy(self):
+        return self.potential_energy + self.kinetic_energy
 
 
 class Entry(eqx.Module):
@@ -43,7 +43,7 @@ class Entry(eqx.Module):
 
 
 def nothing(carry: Carry, table: Timetable) -> Entry:
-    zero = jnp.zeros_like(carry.energy)
+    zero = jnp.zeros_like(carry.potential_energy)
     driven = None if carry.drive is None else zero
     return Entry(zero, zero, zero, driven, zero if table.scheduled else None)
 
@@ -79,8 +79,9 @@ def flagged(new: Carry, old: Carry) -> Carry:
     frozen values but also the derivatives of the discarded step are finite, and a diverged path
     cannot put NaN into the gradient of the others.
     """
-    limit = float(jnp.finfo(new.energy.dtype).max) ** 0.25
-    alive = (old.alive > 0) & (jnp.abs(new.energy) < limit)  # False for NaN
+    energy = new.energy
+    limit = float(jnp.finfo(energy.dtype).max) ** 0.25
+    alive = (old.alive > 0) & (jnp.abs(energy) < limit)  # False for NaN
     return dataclasses.replace(new, alive=jnp.where(alive, old.alive, 0.0))
 
 
@@ -116,6 +117,6 @@ def brief(carry: Carry):
 def recalled(short, inverse_mass) -> Carry:
     """The carry again."""
     position, momentum, gradient, potential_energy, drive, pace = short
-    energy = potential_energy + kinetic(momentum, inverse_mass)
-    alive = jnp.isfinite(potential_energy).astype(energy.dtype)
-    return Carry(position, momentum, gradient, potential_energy, drive, energy, alive, pace)
+    moving = kinetic(momentum, inverse_mass)
+    alive = jnp.isfinite(potential_energy).astype(moving.dtype)
+    return Carry(position, momentum, gradient, potential_energy, drive, moving, alive, pace)

@@ -83,6 +83,15 @@ def is_paired(position: PyTree[Array]) -> bool:
     return few and platform() == "cpu" and not small_loops_are_compiled()
 
 
+SHORTEST, TURN = 64, 4
+
+
+def turn_of(position: PyTree[Array], noise: NoiseTerm) -> int:
+    """How many substeps a turn of a loop takes: several where a function has few numbers."""
+    few = batch_of(position) * coordinates(position) <= SHORTEST
+    return TURN if few and runs_in_functions(noise) else 1
+
+
 def has_counted_noise(noise: NoiseTerm) -> bool:
     """Whether any normal can be drawn by itself; other paths are asked for those of whole steps."""
     return type(noise.path) is GridBrownianPath

@@ -53,7 +53,9 @@ class Pairs(eqx.Module):
 
     def number(self, counter):
         def one(values, leaf):
-            pair = jax.lax.dynamic_index_in_dim(values, counter >> 1, keepdims=False)
+            pair = jax.lax.dynamic_index_in_dim(
+                values, counter >> 1, keepdims=False, allow_negative_indices=False
+            )
             half = jnp.where(counter & 1, pair.imag, pair.real).astype(leaf.dtype)
             batch, *sample = leaf.shape
             shape = (*sample, batch) if self.order is Order.COLUMNS else leaf.shape
@@ -111,6 +113,8 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         leaves, structure = jax.tree.flatten(self.shape)
         values = [self.leaf(place, leaf, rows, self.order) for place, leaf in enumerate(leaves)]
         odd = (counter & np.uint32(1)).astype(jnp.int32)
+        if self.starts_even(count):
+            odd = np.int32(0)
         return Pairs(structure.unflatten(values), odd, self.draws, self.shape, self.order)
 
     def few(self, first, count: int) -> list[tuple]:

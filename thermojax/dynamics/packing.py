@@ -52,7 +52,7 @@ def paired(tree: PyTree[Array]) -> tuple[list[Array], Callable[[list[Array]], Py
     return arrays, apart
 
 
-def paired_scan(body: Callable, carry: PyTree[Array], xs: PyTree[Array]):
+def paired_scan(body: Callable, carry: PyTree[Array], xs: PyTree[Array], unroll: int = 1):
     """`jax.lax.scan`, its carry and what leaves it paired."""
     start, apart = paired(carry)
     of_outputs = []
@@ -63,5 +63,5 @@ def paired_scan(body: Callable, carry: PyTree[Array], xs: PyTree[Array]):
         of_outputs[:] = [out_apart]
         return paired(new)[0], out
 
-    end, out = jax.lax.scan(step, start, xs)
+    end, out = jax.lax.scan(step, start, xs, unroll=unroll)
     return apart(end), of_outputs[0](out)

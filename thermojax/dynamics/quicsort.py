@@ -144,10 +144,9 @@ class QUICSORT(AbstractSplitting):
         energy = batched_energy(potential, x, at.next)
         work = opened + within + (energy - batched_energy(potential, x, closing))
         driven = drive_work(drift.driven(x0, opening), drift.driven(x, closing), x0, x)
-        total = energy + kinetic(p, at.bath.inverse_mass)
+        new = Carry(x, p, None, energy, None, kinetic(p, at.bath.inverse_mass), carry.alive)
         change = work if driven is None else work + driven
-        entry = Entry(work, change - (total - carry.energy), jnp.zeros_like(work), driven)
-        return Carry(x, p, None, energy, None, total, carry.alive), entry
+        return new, Entry(work, change - (new.energy - carry.energy), jnp.zeros_like(work), driven)
 
     def within(self, drift: DriftTerm, index):
         """The control as a function of the time s within step `index`, from 0 to h.

@@ -123,7 +123,7 @@ class AbstractSplitting(dfx.AbstractItoSolver):
             gradient,
             potential_energy,
             drive,
-            ledger.energy,
+            ledger.kinetic,
             ledger.alive,
             pace,
         )
@@ -180,8 +180,7 @@ def booked(drift: DriftTerm, carry: Carry, at: Substep, x, p, half, heat, before
     if driven is not None:
         shadow = shadow - driven
     entry = Entry(energy_next - energy_end, heat, shadow, driven)
-    energy = energy_next + kinetic_end
-    new = Carry(x, p, gradient, energy_next, drive, energy, carry.alive, carry.pace)
+    new = Carry(x, p, gradient, energy_next, drive, kinetic_end, carry.alive, carry.pace)
     return new, entry
 
 
@@ -189,9 +188,9 @@ def mass_switched(carry: Carry, entry: Entry, at: Substep) -> tuple[Carry, Entry
     """A mass that changes at the end of a substep does its work at fixed momentum."""
     if at.inverse_mass_next is None:
         return carry, entry
-    p = carry.momentum
-    work = kinetic(p, at.inverse_mass_next) - kinetic(p, at.bath.inverse_mass)
-    carry = dataclasses.replace(carry, energy=carry.energy + work)
+    after = kinetic(carry.momentum, at.inverse_mass_next)
+    work = after - kinetic(carry.momentum, at.bath.inverse_mass)
+    carry = dataclasses.replace(carry, kinetic_energy=after)
     return carry, dataclasses.replace(entry, work=entry.work + work)
 
 
@@ -253,7 +252,7 @@ class OBABO(AbstractSplitting):
         k0, k1, k2 = carry.kinetic_energy, *(kinetic(p, bath.inverse_mass) for p in (p1, p2))
         carry, entry = booked(drift, carry, at, x, p2, h / 2, heat=k0 - k1, before=k2 - k1)
         p4 = drift.kept(thermalized(carry.momentum, normals[1], bath))
-        released = kinetic(carry.momentum, bath.inverse_mass) - kinetic(p4, bath.inverse_mass)
-        carry = dataclasses.replace(carry, momentum=p4, energy=carry.energy - released)
-        entry = dataclasses.replace(entry, heat=entry.heat + released)
+        k4 = kinetic(p4, bath.inverse_mass)
+        entry = dataclasses.replace(entry, heat=entry.heat + carry.kinetic_energy - k4)
+        carry = dataclasses.replace(carry, momentum=p4, kinetic_energy=k4)
         return mass_switched(carry, entry, at)

@@ -18,6 +18,18 @@ from .base import AbstractPotential
 LOG_2PI = math.log(2 * math.pi)
 
 
+@jax.custom_jvp
+def half_square(y):
+    """y^2 / 2, with the derivative y: one product less in every force than 2 (y / 2)."""
+    return 0.5 * y**2
+
+
+@half_square.defjvp
+def _slope(primals, tangents):
+    (y,), (change,) = primals, tangents
+    return half_square(y), y * change
+
+
 class Harmonic(AbstractPotential):
     r"""The harmonic trap U = (x - c)^T K (x - c) / 2, whose equilibrium is N(c, kT K^-1).
 
@@ -58,8 +70,7 @@ class Harmonic(AbstractPotential):
         y = x - center
         if jnp.ndim(stiffness) == 2:
             return 0.5 * total(y * product(stiffness, y))
-        # Its derivative is one product; that of y * (K y) would be a sum of two.
-        return total(0.5 * stiffness * y**2)
+        return total(stiffness * half_square(y))
 
     def template(self, control):
         stiffness, center = self.parts(control)
