@@ -7,6 +7,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from ._platform import platform
 from .cpu import small_loops_are_compiled
@@ -112,3 +113,11 @@ def dtype_of(position):
         names = sorted(str(d) for d in dtypes)
         raise ValueError(f"positions have dtypes {names}: expected one floating dtype throughout")
     return dtypes.pop()
+
+
+def written(tree):
+    """The arrays, each written to memory: the compiler computes none again for its readers.
+
+    It would fuse what makes an array into everything that reads it.
+    """
+    return jax.tree.map(lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim)))), tree)

@@ -57,9 +57,9 @@ def test_paths_are_cut_small_where_loops_become_functions(name, monkeypatch):
     assert set(parts) == {1}
     parts.clear()
     monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
-    monkeypatch.setattr(layout, "NOISE_IN_FUNCTIONS", 4 * 64 * 16 * 8)  # of four steps
+    monkeypatch.setattr(layout, "NOISE_IN_FUNCTIONS", 4 * 112 * 16 * 8)  # of four steps
     cut = run(system, 8)  # another block, so that it is compiled anew
-    assert set(parts) == ({1} if products else {5})  # 64 paths each, the last ones filled up
+    assert set(parts) == ({1} if products else {3})  # 112 paths each, the last ones filled up
     for a, b in zip(
         jax.tree.leaves((whole.position, whole.ledger)),
         jax.tree.leaves((cut.position, cut.ledger)),
@@ -69,7 +69,7 @@ def test_paths_are_cut_small_where_loops_become_functions(name, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("cores, shares, parts", [(2, 1, 5), (16, 1, 1), (16, 4, 1), (16, 8, 5)])
+@pytest.mark.parametrize("cores, shares, parts", [(2, 1, 3), (16, 1, 1), (16, 4, 1), (16, 8, 3)])
 def test_wide_batches_are_cut_where_a_device_has_few_cores(cores, shares, parts, monkeypatch):
     """One function has one thread, and would leave others idle."""
     monkeypatch.setattr(layout, "NARROW", 100)
@@ -85,14 +85,14 @@ def position_and_noise(batch, shares=1):
     return position, NoiseTerm(SYSTEMS["sums"][0], None, path)  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("batch, parts", [(320, 5), (1000, 20), (1250, 25), (1009, 1)])
+@pytest.mark.parametrize("batch, parts", [(320, 4), (1000, 8), (1250, 10), (1009, 1)])
 def test_parts_are_equal(batch, parts, monkeypatch):
-    """64, 50 and 50 paths; none of a prime number, since several devices fill up nothing."""
+    """80, 125 and 125 paths; none of a prime number, since several devices fill up nothing."""
     monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
     assert layout.parts_of(*position_and_noise(batch)) == parts
 
 
-@pytest.mark.parametrize("batch, whole", [(300, 320), (1000, 1024), (1024, 1024), (1250, 1280)])
+@pytest.mark.parametrize("batch, whole", [(300, 336), (1000, 1024), (1024, 1024), (1250, 1280)])
 def test_parts_are_filled_up_to_whole_vectors(batch, whole, monkeypatch):
     """Of one device, with paths side by side."""
     monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
@@ -103,13 +103,41 @@ def test_parts_are_filled_up_to_whole_vectors(batch, whole, monkeypatch):
     np.testing.assert_array_equal(numbers, np.minimum(np.arange(whole), batch - 1))
 
 
+@pytest.mark.parametrize("potential", [WELL, tj.LogDensity(lambda x: -jnp.sum(x**4) / 4)])
+def test_few_numbers_take_several_substeps_in_a_turn(potential, monkeypatch):
+    """Of paths that diverge, too; 13 substeps are three turns and one more."""
+    size = 1 if potential is not WELL else 16
+    state = tj.State(*jax.random.normal(KEY, (2, 4, size)))
+    if potential is not WELL:
+        state = tj.State(state.position.at[1].set(1e3), state.momentum)  # beyond the stable steps
+    turns = []
+
+    def asked(position, noise):
+        turns.append(layout.turn_of(position, noise))
+        return turns[-1]
+
+    def ledger(block):
+        system = system_of(potential)
+        done = tj.simulate(system, KEY, time_steps=39, initial=state, integrator=tj.BAOAB(block))
+        return done.position, done.ledger
+
+    monkeypatch.setattr("thermojax.dynamics.block.turn_of", asked)
+    one = ledger(39)
+    monkeypatch.setattr(layout, "small_loops_are_compiled", lambda: True)
+    several = ledger(13)
+    assert set(turns) == {1, layout.TURN}
+    np.testing.assert_array_equal(one[1].alive, [1, potential is WELL, 1, 1])
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(several), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize(
     "batch, steps, length",
     [
         (64, 900, 30),  # sqrt(steps)
-        (256, 900, 60),  # of four parts
-        (2048, 900, 96),  # 3 * 2^15 numbers of a part of 64 x 16
-        (128, 100, 24),  # 3 * 2^13
+        (256, 900, 42.43),  # of two parts
+        (2048, 900, 48),  # 3 * 2^15 numbers of a part of 128 x 16
+        (256, 49, 12),  # 3 * 2^13
         (1, 20000, 312.5),  # a quarter as many numbers as steps
     ],
 )

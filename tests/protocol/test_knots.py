@@ -133,6 +133,21 @@ def test_a_gradient_at_a_bound_is_whole(kind):
     np.testing.assert_allclose(gradient, [1, 0, 0, 0], atol=1e-12)
 
 
+@pytest.mark.parametrize("lower", [0.0, -0.3, 1e3])
+@pytest.mark.parametrize("kind", [tj.CubicSpline, tj.Chebyshev])
+def test_rounding_at_a_bound_takes_no_gradient(kind, lower):
+    """A rounding error beyond the bound a control is on it, and moves with its values."""
+    protocol = kind.between(lower, lower + 1.0, 2.0, knots=7, lower=lower, upper=lower + 1.0)
+    times = jnp.stack([jnp.zeros(()), protocol.duration])
+    at = lambda values: jax.vmap(dataclasses.replace(protocol, values=values))(times)
+    assert np.all(at(protocol.values) >= lower) and np.all(at(protocol.values) <= lower + 1.0)
+    slopes = jax.jacobian(at)(protocol.values)
+    np.testing.assert_allclose(slopes, np.eye(7)[[0, 6]], atol=1e-11)
+    # Well beyond it the bound holds, and nothing moves.
+    beyond = jax.jacobian(at)(protocol.values.at[0].add(-1e-6))
+    np.testing.assert_array_equal(beyond[0], np.zeros(7))
+
+
 @pytest.mark.slow
 def test_the_work_of_pieces_in_both_pictures():
     """Exact moments book the jumps inside: a unit trap in three steps, by hand, and by paths."""

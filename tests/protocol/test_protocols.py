@@ -1,5 +1,6 @@
 """Laws that every protocol obeys, and the values of each."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import thermojax as tj
 from tests.components import PROTOCOLS
-from thermojax.protocol import value_at
+from thermojax.protocol import value_at, values_at
 
 CASES = pytest.mark.parametrize("name", PROTOCOLS)
 
@@ -37,6 +38,37 @@ def test_reversal_mirrors_and_is_its_own_inverse(name):
     np.testing.assert_array_equal(backward.initial, PROTOCOLS[name].final)
     again = tj.reverse(tj.reverse(forward)).protocol
     np.testing.assert_array_equal(again(jnp.asarray(0.7)), PROTOCOLS[name](jnp.asarray(0.7)))
+
+
+@CASES
+@pytest.mark.parametrize("count", [5, 40, 203])
+def test_a_table_has_the_values_of_single_calls_and_their_derivative(name, count):
+    """On grid points and in the middles of steps; every count of steps has another layout."""
+    protocol = PROTOCOLS[name]
+    arrays, rest = eqx.partition(protocol, eqx.is_inexact_array)
+    h = protocol.duration / count
+    for times in (h * jnp.arange(count + 1), h * (jnp.arange(count) + 0.5)):
+        weights = jax.random.normal(jax.random.key(count), (len(times), *protocol.initial.shape))
+
+        def total(arrays, table, weights=weights, times=times):
+            return jnp.sum(weights * table(eqx.combine(arrays, rest), times))
+
+        tables = (lambda protocol, times: protocol.tabulated(times)), values_at
+        np.testing.assert_allclose(*(one(protocol, times) for one in tables), atol=1e-14)
+        slopes = [jax.tree.leaves(jax.grad(total)(arrays, one)) for one in tables]
+        for a, b in zip(*slopes, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
+def test_tables_of_many_protocols_at_once():
+    values = jax.random.normal(jax.random.key(0), (3, 6, 2))
+    times = jnp.linspace(0, 2, 301)
+
+    def of(table):
+        return jax.vmap(lambda values: table(tj.PiecewiseLinear(values, 2.0), times))(values)
+
+    found = of(lambda protocol, times: protocol.tabulated(times))
+    np.testing.assert_allclose(found, of(values_at), atol=1e-14)
 
 
 def test_piecewise_linear_interpolates_its_knots():

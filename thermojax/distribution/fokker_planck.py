@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from .._component import AbstractComponent, Numbers, floating, known
 from .._tree import cast
-from ..protocol import AbstractProtocol, values_at
+from ..protocol import AbstractProtocol
 from ..sampling import Equilibrium
 from ..sampling.grid import count_steps, snap
 from ..system import Overdamped
@@ -227,7 +227,7 @@ def tabulate(protocol: AbstractProtocol, temperature, count: int):
         if not isinstance(schedule, AbstractProtocol):
             return jnp.broadcast_to(schedule, (count + 2,))
         outside = jnp.stack([ends(schedule, "initial"), ends(schedule, "final")])
-        return jnp.concatenate([outside, values_at(schedule, times)])
+        return jnp.concatenate([outside, schedule.tabulated(times)])
 
     return values(protocol), values(temperature)
 
@@ -294,7 +294,7 @@ def run(system: Overdamped, grid: Grid, density, steps: int, stops: tuple[int, .
 
     def inside(value):
         if isinstance(value, AbstractProtocol):
-            return values_at(value, middles)
+            return value.tabulated(middles)
         return jnp.broadcast_to(value, (steps, *jnp.shape(value)))
 
     def step(y: Account, slot):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from .._platform import platform
-from .._tree import where_alive
+from .._tree import where_alive, written
 from ..ledger import Ledger
 from . import lanes, reverse_lanes
 from .carry import Carry, Entry, balance, brief, flagged, frozen, nothing, posted, recalled
@@ -30,7 +30,7 @@ from .layout import (
     turn_of,
     written_out,
 )
-from .order import Order, written
+from .order import Order
 from .packing import paired_scan
 from .residuals import again, all_again
 from .terms import DriftTerm, NoiseTerm
@@ -259,7 +259,7 @@ class Block(eqx.Module):
             which, normals_of = jax.vmap(drawn.at)(which), lambda normals: normals
 
         short = self.watch is Watch.FLAG and not self.drift.table.scheduled
-        turn = turn_of(start.position, self.noise)
+        turn = 1 if self.watch is Watch.NOT else turn_of(start.position, self.noise)
         scan = paired_scan if short and is_paired(start.position) else jax.lax.scan
         mass = self.drift.table.bath.inverse_mass
 

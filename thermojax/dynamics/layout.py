@@ -83,12 +83,18 @@ def is_paired(position: PyTree[Array]) -> bool:
     return few and platform() == "cpu" and not small_loops_are_compiled()
 
 
-SHORTEST, TURN = 64, 4
+FEW_NUMBERS, TURN = 64, 4
+# Up to so many numbers in the whole batch, a forward loop that is a function takes so many substeps
+# in a turn, each of them written to memory before the next: what a turn costs by itself, its
+# counters and what it hands on through memory, is then most of the time. Measured with 1, 8, 16, 32
+# and 64 paths of one coordinate 0.74, 0.73, 0.65, 0.92 and 0.91 of the time with one (with two 0.83
+# to 0.99, with eight 0.67 to 0.93 and half as long again to compile); 0.9 at 1 x 8, 4 x 8, 1 x 64;
+# without being written 1.2 at 1 x 1. Gradients of 16 x 1 or 4 x 8 would take 1.3 to 1.4.
 
 
 def turn_of(position: PyTree[Array], noise: NoiseTerm) -> int:
-    """How many substeps a turn of a loop takes: several where a function has few numbers."""
-    few = batch_of(position) * coordinates(position) <= SHORTEST
+    """How many substeps a turn of a forward loop takes."""
+    few = batch_of(position) * coordinates(position) <= FEW_NUMBERS
     return TURN if few and runs_in_functions(noise) else 1
 
 
@@ -109,13 +115,15 @@ TILE, WIDE_TILE, LEAST = 512, 2**14, 256
 # 0.75 of processor time), the posterior ramp at 1024 x 31 takes 1.04 forward and 0.63 in reverse;
 # tiles of 2^10 and 2^11 numbers are slower than none.
 
-FUNCTION_TILE, FEW, PAIR = 2**10, 2, 2
+FUNCTION_TILE, COLUMN, FEW, PAIR = 2**10, 128, 2, 2
 # Where loops become functions (`cpu.py`) a part must be small enough to become one, and may be as
-# small as that: a step of it has no overhead. So many numbers, or `SIDE_BY_SIDE` paths in columns;
-# as above where the force is a product with a matrix, which is no part of a function.
-# Measured on one core, forward: 0.4 of the time at 1024 x 5, 0.45 at 1024 x 8, 0.85 at 1024 x 16,
-# 0.9 at 1024 x 31, 0.7 at 1024 x 64; gradients 0.9 at 1024 x 8, 1 at 1024 x 64; in
-# columns, twice as many numbers take 1.2 times as long at 3 and 8 coordinates, the same at 16.
+# small as that: a step of it has no overhead. So many numbers, in columns up to twice as many for
+# `COLUMN` paths, and `SIDE_BY_SIDE` paths at least; as above where the force is a product with a
+# matrix, which is no part of a function. Measured on one core, forward: 0.4 of the time at
+# 1024 x 5, 0.45 at 1024 x 8, 0.85 at 1024 x 16, 0.9 at 1024 x 31, 0.7 at 1024 x 64; gradients 0.9
+# at 1024 x 8, 1 at 1024 x 64. In columns twice as many numbers take 1.2 times as long at 3 and 8
+# coordinates; 128 paths instead of 64 take 0.87 at 10 and 16 (gradients 0.82), 256 at 16, and 128
+# at 32, 2.5.
 # Wide batches as well, where a device has no more than `FEW` cores, which a function leaves idle.
 # Never a single path: its sums are one number after the other whatever is done (`_tree.total`). Two
 # take 0.6 of the time at 512 to 1400 coordinates, 0.7 at 2000 (gradients 1.1 at 1000).
@@ -196,8 +204,9 @@ def tile_of(position: PyTree[Array], noise: NoiseTerm) -> int:
         return TILE
     most = lambda numbers: 2 ** int(math.log2(max(numbers / size, 1)))
     if runs_in_functions(noise):
-        least = SIDE_BY_SIDE if size <= longest_column() else PAIR
-        return max(most(FUNCTION_TILE), least)
+        if size > longest_column():
+            return max(most(FUNCTION_TILE), PAIR)
+        return max(most(FUNCTION_TILE), min(most(2 * FUNCTION_TILE), COLUMN), SIDE_BY_SIDE)
     tile = most(WIDE_TILE)
     return tile if tile >= LEAST else batch_of(position)
 

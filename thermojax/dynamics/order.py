@@ -43,8 +43,3 @@ class Order(enum.Enum):
     def restored(self, leaf: Array) -> Array:
         """The inverse of `stored`."""
         return jnp.moveaxis(leaf, -1, 0) if self is Order.COLUMNS else leaf
-
-
-def written(tree: PyTree[Array]) -> PyTree[Array]:
-    """The arrays, each written to memory: the compiler computes none again for its readers."""
-    return jax.tree.map(lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim)))), tree)

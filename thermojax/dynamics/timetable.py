@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._tree import like_position, one_each
-from ..protocol import AbstractProtocol, value_at, values_at
+from ..protocol import AbstractProtocol, value_at
 from ..system import AbstractSystem, Overdamped
 
 
@@ -99,7 +99,7 @@ def timetable(
 
     def read(schedule, times):
         if start is None:
-            return values_at(schedule, times)
+            return schedule.tabulated(times)
         return jax.vmap(lambda t: value_at(schedule, t))(times)
 
     def along(schedule, held_value=None):

@@ -28,6 +28,13 @@ class AbstractProtocol(AbstractComponent):
     def __call__(self, t: Float[Array, ""]) -> Float[Array, "*control"]:
         """The control at time t inside [0, duration]: 0+ at t = 0, duration- at the end."""
 
+    def tabulated(self, times: Float[Array, " n"]) -> Float[Array, "n *control"]:
+        """The control at ascending, evenly spaced times from one end of [0, duration] to the other.
+
+        For a protocol that knows a faster way than one call for each.
+        """
+        return values_at(self, times)
+
     def impulses(self) -> Float[Array, "2 *control"] | None:
         """Strengths kappa of delta functions in the control at the two ends, None for none.
 

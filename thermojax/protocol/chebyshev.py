@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .knots import AbstractKnots, clipped
+from .knots import AbstractKnots, clipped, rounding
 
 
 class Chebyshev(AbstractKnots):
@@ -45,4 +45,5 @@ class Chebyshev(AbstractKnots):
         b, before = jnp.zeros_like(first), jnp.zeros_like(first)
         for c in reversed(rest):  # Clenshaw's recurrence
             b, before = c + 2 * x * b - before, b
-        return clipped(first + x * b - before, self.lower, self.upper)
+        slack = rounding(self.values)
+        return clipped(first + x * b - before, self.lower, self.upper, slack)

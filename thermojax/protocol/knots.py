@@ -6,11 +6,13 @@ import abc
 from typing import Annotated, Self
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from .._component import Numbers, Positive, floating, known, positive, require
+from .._tree import written
 from .base import AbstractProtocol
 from .fixed import require_same_shape
 
@@ -131,24 +133,68 @@ def ramp(initial: Numbers, final: Numbers, positions: np.ndarray) -> Float[Array
 
 def linear(values: Float[Array, "knots *control"], place) -> Float[Array, "*control"]:
     """Straight lines between values on evenly spaced knots; `place` from 0 to 1."""
-    last = values.shape[0] - 1
-    place = jnp.clip(place, 0, 1) * last
-    left = jnp.minimum(place.astype(jnp.int32), last - 1)
-    fraction = place - left.astype(place.dtype)
-    # Not values[left], which asks for negative indices: a run of one path looks up two values a
-    # step, and takes 0.93 of the time so.
+    left, fraction = interval(len(values), place)
+    # Not values[left], which asks for negative indices, and takes longer.
     at = lambda i: jnp.take(values, i, axis=0, mode="clip")
     return at(left) * (1 - fraction) + at(left + 1) * fraction
 
 
-def clipped(values, lower, upper):
-    """The nearest values within the bounds."""
+def interval(knots: int, place):
+    """The number of the knot to the left of `place`, and how far beyond it that is, up to 1."""
+    place = jnp.clip(place, 0, 1) * (knots - 1)
+    left = jnp.minimum(place.astype(jnp.int32), knots - 2)
+    return left, place - left.astype(place.dtype)
+
+
+SHORTEST = 16
+
+
+def linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *control"]:
+    """`linear` at ascending, evenly spaced places from 0 to 1, or nearly so.
+
+    In pieces so short that each meets one knot at most, and three values will do for it: XLA's CPU
+    backend looks values up one number at a time, and adds up their derivatives so. Measured with 64
+    knots, at 20,000 and 200,000 places: 0.65 and 0.25 of the time, of a derivative 0.4 and 0.15.
+    """
+    count, knots = len(places), len(values)
+    size = count // (knots - 1) - 1  # short of an interval by more than a rounding error
+    if size < SHORTEST:
+        return jax.vmap(lambda place: linear(values, place))(places)
+    pieces = -(-count // size)
+    padded = written(jnp.pad(places, (0, pieces * size - count), mode="edge"))
+    padded = padded.reshape(pieces, size, *[1] * (values.ndim - 1))
+    left, _ = interval(knots, padded[:, :1])
+    first, second, third = (
+        written(jnp.take(values, left.reshape(-1) + k, axis=0, mode="clip"))[:, None]
+        for k in range(3)
+    )
+    beyond = jnp.clip(padded, 0, 1) * (knots - 1) - left.astype(padded.dtype)
+    later = (beyond >= 1) & (left < knots - 2)  # the end of the last interval lies in it
+    fraction = beyond - later
+    here, there = jnp.where(later, second, first), jnp.where(later, third, second)
+    table = written(here * (1 - fraction) + there * fraction)
+    return table.reshape(-1, *values.shape[1:])[:count]
+
+
+def clipped(values, lower, upper, slack=0.0):
+    """The nearest values within the bounds; up to `slack` beyond one, with the derivative inside.
+
+    A control computed from values on a bound lies a rounding error within or beyond it.
+    """
     # Not jnp.clip: at a bound its derivative is one half, where values that are kept need one.
     if lower is not None:
-        values = jnp.where(values < lower, lower, values)
+        near = values + jax.lax.stop_gradient(jnp.maximum(lower - values, 0))
+        values = jnp.where(values < lower - slack, lower, near)
     if upper is not None:
-        values = jnp.where(values > upper, upper, values)
+        near = values - jax.lax.stop_gradient(jnp.maximum(values - upper, 0))
+        values = jnp.where(values > upper + slack, upper, near)
     return values
+
+
+def rounding(values):
+    """What may be lost on the way from values on knots to those between them."""
+    size = jnp.max(jnp.abs(jax.lax.stop_gradient(values)))
+    return 8 * len(values) * jnp.finfo(values.dtype).eps * size
 
 
 def check_bounds(lower, upper, shape: tuple[int, ...], **controls) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from .._component import Numbers, Positive, floating, positive, require
 from .base import AbstractProtocol
 from .fixed import require_same_shape
-from .knots import checked_count, linear, optional
+from .knots import checked_count, linear, linear_tabulated, optional
 
 
 class Monotone(AbstractProtocol):
@@ -95,6 +95,9 @@ class Monotone(AbstractProtocol):
 
     def __call__(self, t):
         return linear(self.values, t / self.duration)
+
+    def tabulated(self, times):
+        return linear_tabulated(self.values, times / self.duration)
 
     def impulses(self):
         return self.kicks

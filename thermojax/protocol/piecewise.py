@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from .knots import AbstractKnots, linear
+from .knots import AbstractKnots, linear, linear_tabulated
 
 
 class PiecewiseLinear(AbstractKnots):
@@ -37,6 +37,9 @@ class PiecewiseLinear(AbstractKnots):
 
     def __call__(self, t):
         return linear(self.inside, t / self.duration)
+
+    def tabulated(self, times):
+        return linear_tabulated(self.inside, times / self.duration)
 
     def events(self):
         return self.knots[1:-1] if len(self.values) > 2 else None

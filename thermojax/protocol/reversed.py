@@ -33,6 +33,9 @@ class Reversed(AbstractProtocol):
     def __call__(self, t):
         return self.protocol(self.protocol.duration - t)
 
+    def tabulated(self, times):
+        return self.protocol.tabulated(self.duration - times[::-1])[::-1]
+
     def impulses(self):
         kicks = self.protocol.impulses()
         return None if kicks is None else kicks[::-1]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .knots import AbstractKnots, clipped
+from .knots import AbstractKnots, clipped, rounding
 
 
 class CubicSpline(AbstractKnots):
@@ -48,7 +48,8 @@ class CubicSpline(AbstractKnots):
         b = place - i
         a = 1 - b
         bend = ((a**3 - a) * m[i] + (b**3 - b) * m[i + 1]) / 6
-        return clipped(a * y[i] + b * y[i + 1] + bend, self.lower, self.upper)
+        slack = rounding(self.values)
+        return clipped(a * y[i] + b * y[i + 1] + bend, self.lower, self.upper, slack)
 
 
 def curvature_of_values(count: int) -> np.ndarray:
