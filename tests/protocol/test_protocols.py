@@ -54,7 +54,8 @@ def test_a_table_has_the_values_of_single_calls_and_their_derivative(name, count
             return jnp.sum(weights * table(eqx.combine(arrays, rest), times))
 
         tables = (lambda protocol, times: protocol.tabulated(times)), values_at
-        np.testing.assert_allclose(*(one(protocol, times) for one in tables), atol=1e-14)
+        found, expected = (one(protocol, times) for one in tables)
+        np.testing.assert_allclose(found, expected, atol=1e-14)
         slopes = [jax.tree.leaves(jax.grad(total)(arrays, one)) for one in tables]
         for a, b in zip(*slopes, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)

@@ -113,8 +113,6 @@ class GridBrownianPath(dfx.AbstractBrownianPath):
         leaves, structure = jax.tree.flatten(self.shape)
         values = [self.leaf(place, leaf, rows, self.order) for place, leaf in enumerate(leaves)]
         odd = (counter & np.uint32(1)).astype(jnp.int32)
-        if self.starts_even(count):
-            odd = np.int32(0)
         return Pairs(structure.unflatten(values), odd, self.draws, self.shape, self.order)
 
     def few(self, first, count: int) -> list[tuple]:

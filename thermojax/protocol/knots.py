@@ -176,7 +176,7 @@ def linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *con
     return table.reshape(-1, *values.shape[1:])[:count]
 
 
-def clipped(values, lower, upper, slack=0.0):
+def clipped(values, lower, upper, slack: Array | float = 0.0):
     """The nearest values within the bounds; up to `slack` beyond one, with the derivative inside.
 
     A control computed from values on a bound lies a rounding error within or beyond it.
