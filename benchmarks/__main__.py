@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--set-up-cpu", action="store_true", help=SET_UP_CPU)
     options = parser.parse_args()
     if options.set_up_cpu:
-        tj.set_up_cpu()
+        tj.set_up_cpu(keep_memory=True)
     jax.config.update("jax_num_cpu_devices", options.devices)
     rounds = options.rounds or (3 if options.quick else 5)
     if rounds < 1:

@@ -15,7 +15,7 @@ from thermojax.checkpoint import threads as cores
 
 LIBRARIES = ("jax", "jaxlib", "diffrax", "equinox")
 
-SET_UP_CPU = "tj.set_up_cpu() first: for all programs alike"
+SET_UP_CPU = "tj.set_up_cpu(keep_memory=True) first: for all programs alike"
 
 
 def cpu_model() -> str:

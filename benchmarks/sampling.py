@@ -314,7 +314,7 @@ def main() -> None:
     parser.add_argument("--set-up-cpu", action="store_true", help=SET_UP_CPU)
     options = parser.parse_args()
     if options.set_up_cpu:
-        tj.set_up_cpu()
+        tj.set_up_cpu(keep_memory=True)
     makers = {
         "Gaussian, rotated": lambda: gaussian(True),
         "Gaussian, aligned": lambda: gaussian(False),

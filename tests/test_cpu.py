@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,37 @@ def test_too_late_is_named():
     with pytest.raises(RuntimeError, match=r"call tj\.set_up_cpu\(\) right after"):
         tj.set_up_cpu()
     assert os.environ.get("XLA_FLAGS") == before
+
+
+FAULTS = """
+import resource, sys
+import jax, jax.numpy as jnp
+import thermojax as tj
+
+tj.set_up_cpu(keep_memory=sys.argv[1] == "keep")
+system = tj.Underdamped(tj.Harmonic(1.0), tj.Constant(0.0, duration=0.4), tj.Bath())
+state = tj.State(*jax.random.normal(jax.random.key(0), (2, 2_000_000, 1)))
+run = lambda: jax.block_until_ready(
+    tj.simulate(system, jax.random.key(1), time_steps=4, initial=state)
+)
+asked = []
+for _ in range(8):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    run()
+    asked.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(min(asked))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_memory_that_is_kept_has_its_pages():
+    """A run asks the system for some 100 MiB, in pages of 4 KiB, or for nothing."""
+
+    def faults(how):
+        environment = dict(os.environ, PYTHONPATH=str(Path(tj.__file__).parents[1]))
+        command = [sys.executable, "-c", FAULTS, how]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return int(done.stdout)
+
+    assert faults("keep") < 2**12 < faults("give back")

@@ -49,7 +49,7 @@ def prepare_cpu(devices: object) -> None:
 
     divide_cpu(devices)
     with suppress(RuntimeError):
-        set_up_cpu()
+        set_up_cpu(keep_memory=True)
 
 
 def divide_cpu(devices: object) -> None:
