@@ -86,7 +86,7 @@ import thermojax as tj
 
 tj.set_up_cpu(keep_memory=sys.argv[1] == "keep")
 system = tj.Underdamped(tj.Harmonic(1.0), tj.Constant(0.0, duration=0.4), tj.Bath())
-state = tj.State(*jax.random.normal(jax.random.key(0), (2, 2_000_000, 1)))
+state = tj.State(*jax.random.normal(jax.random.key(0), (2, 1_000_000, 1)))
 run = lambda: jax.block_until_ready(
     tj.simulate(system, jax.random.key(1), time_steps=4, initial=state)
 )
@@ -101,7 +101,7 @@ print(min(asked))
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_memory_that_is_kept_has_its_pages():
-    """A run asks the system for some 100 MiB, in pages of 4 KiB, or for nothing."""
+    """A run asks the system for some 50 MiB, in pages of 4 KiB, or for nothing."""
 
     def faults(how):
         environment = dict(os.environ, PYTHONPATH=str(Path(tj.__file__).parents[1]))

@@ -128,8 +128,8 @@ class Block(eqx.Module):
         if not self.integrator.record and has_counted_noise(self.noise):
             if (moved := self.in_lanes(first, carry, rows)) is not None:
                 return *moved, None
-            if (written := written_out(k, carry.position)) > 1:
-                return *self.kernels(written, first, carry, rows), None
+            if (several := written_out(k, carry.position)) > 1:
+                return *self.kernels(several, first, carry, rows), None
         return self.parts(first, carry, rows, ledger if self.integrator.record else None)
 
     def move(self, carry: Carry, at: Substep, normals) -> tuple[Carry, Entry]:
@@ -168,11 +168,11 @@ class Block(eqx.Module):
 
     # Else noise and several substeps written out, for the compiler to put into few kernels.
 
-    def kernels(self, written: int, first, carry: Carry, rows: Substep) -> tuple[Carry, Entry]:
+    def kernels(self, several: int, first, carry: Carry, rows: Substep) -> tuple[Carry, Entry]:
         """The carry after the block, and the sum of its entries."""
-        fold = lambda leaf: leaf.reshape(-1, written // 2, 2, *leaf.shape[1:])
+        fold = lambda leaf: leaf.reshape(-1, several // 2, 2, *leaf.shape[1:])
         rows = jax.tree.map(fold, rows)
-        starts = (first + 2 * jnp.arange(self.integrator.block // 2)).reshape(-1, written // 2)
+        starts = (first + 2 * jnp.arange(self.integrator.block // 2)).reshape(-1, several // 2)
 
         def pair(state, x):
             start, rows = x
