@@ -42,10 +42,10 @@ print(json.dumps({
 """
 
 
-def answer(how, **variables):
+def answer(how, program=PROGRAM, **variables):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_", "JAX_"))}
     environment |= {"PYTHONPATH": str(Path(tj.__file__).parents[1]), **variables}
-    command = [sys.executable, "-c", PROGRAM, how]
+    command = [sys.executable, "-c", program, how]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -102,12 +102,4 @@ print(min(asked))
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_memory_that_is_kept_has_its_pages():
     """A run asks the system for some 50 MiB, in pages of 4 KiB, or for nothing."""
-
-    def faults(how):
-        environment = dict(os.environ, PYTHONPATH=str(Path(tj.__file__).parents[1]))
-        command = [sys.executable, "-c", FAULTS, how]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return int(done.stdout)
-
-    assert faults("keep") < 2**12 < faults("give back")
+    assert answer("keep", FAULTS) < 2**12 < answer("give back", FAULTS)
