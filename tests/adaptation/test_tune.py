@@ -107,16 +107,22 @@ class Funnel(tj.AbstractPotential):
 
 @pytest.mark.slow
 def test_the_masses_of_a_funnel_are_those_of_a_typical_place():
-    """<ln |dU/dw|> - <ln |w|> = -2 <v> = 0; free chains, thrown out of the neck, find far less."""
+    """<ln |dU/dw|> - <ln |w|> = -2 <v> = 0; free chains, thrown out of the neck, find far less.
+
+    Which of them diverge is a matter of rounding: ln of what they find is -2.5 +- 0.6 over 24 keys.
+    """
     system = tj.Underdamped(Funnel(), tj.Constant(), tj.Bath())
     initial = {"v": jnp.zeros(64), "w": jax.random.normal(KEY, (64,))}
     tuned = tj.tune(system, KEY, initial=initial, steps=393216, adjusted=tj.LocalStep())
     assert tuned.report.concerns() == []
     error = 2 * 2**0.5 / float(tuned.report.effective_samples) ** 0.5
     assert error < 0.1 and abs(np.log(float(tuned.system.bath.mass["w"]))) < 4.5 * error
-    with pytest.warns(UserWarning, match=r"biased: pass adjusted=tj.LocalStep\(\)"):
-        free = tj.tune(system, KEY, initial=initial, steps=24576)
-    assert float(free.system.bath.mass["w"]) < 0.1
+    found = []
+    for key in jax.random.split(KEY, 6):
+        with pytest.warns(UserWarning, match=r"biased: pass adjusted=tj.LocalStep\(\)"):
+            free = tj.tune(system, key, initial=initial, steps=24576)
+        found.append(np.log(float(free.system.bath.mass["w"])))
+    assert np.mean(found) < -2.5 + 4.5 * 0.6 / len(found) ** 0.5
 
 
 @pytest.mark.slow

@@ -84,9 +84,9 @@ def is_paired(position: PyTree[Array]) -> bool:
 
 
 FEW_NUMBERS, TURN = 64, 4
-# Up to so many numbers in the whole batch, a forward loop that is a function takes so many substeps
-# in a turn, each of them written to memory before the next: what a turn costs by itself, its
-# counters and what it hands on through memory, is then most of the time. Measured with 1, 8, 16, 32
+# Up to so many numbers, a forward loop that is a function takes so many substeps in a turn, each of
+# them written to memory before the next: what a turn costs by itself, its counters and what it
+# hands on through memory, is then most of the time. Measured with 1, 8, 16, 32
 # and 64 paths of one coordinate 0.74, 0.73, 0.65, 0.92 and 0.91 of the time with one (with two 0.83
 # to 0.99, with eight 0.67 to 0.93 and half as long again to compile); 0.9 at 1 x 8, 4 x 8, 1 x 64;
 # without being written 1.2 at 1 x 1. Gradients of 16 x 1 or 4 x 8 would take 1.3 to 1.4.
