@@ -24,7 +24,10 @@ FILES = sorted(HOUSE.rglob("*.py"))
 
 # From the bottom to the top: a file may import from its own level and from those below.
 LEVELS = (
-    ("_lazy", "_calls", "_component", "_files", "_platform", "_tree", "cpu", "version"),
+    (
+        *("_lazy", "_arguments", "_calls", "_component", "_files", "_keys", "_platform", "_tree"),
+        *("cpu", "version"),
+    ),
     ("checkpoint",),
     ("potential",),
     ("protocol",),

@@ -45,11 +45,24 @@ def is_numeric(value) -> bool:
     return bool(leaves) and numbers and any(isinstance(x, float) for x in leaves)
 
 
-def floating(value) -> jax.Array:
-    """`value` as an array of floats: its own floating dtype, or the default one."""
+def floating(value, name: str = "value") -> jax.Array:
+    """`value` as an array of floats: its own floating dtype, or the default one.
+
+    **Raises:** ValueError, which names it, for what holds no real numbers.
+    """
     # A number stays a known number also where a component is built inside of jit.
     with jax.ensure_compile_time_eval():
-        array = jnp.asarray(value)
+        try:
+            array = jnp.asarray(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"{name} = {shown(value)}: expected real numbers, in one array or nested lists of "
+                "equal lengths"
+            ) from error
+        if not jnp.issubdtype(array.dtype, jnp.floating) and not jnp.issubdtype(
+            array.dtype, jnp.integer
+        ):
+            raise ValueError(f"{name} has dtype {array.dtype}: expected real numbers")
         if not jnp.issubdtype(array.dtype, jnp.floating):
             array = array.astype(jnp.result_type(float))
         # jnp.array drops the weak type, which would trace the same program twice.
@@ -64,12 +77,28 @@ def known(value) -> np.ndarray | None:
         return None
 
 
+def shown(value) -> str:
+    """A value in an error message: short, on one line, whatever it is."""
+    if isinstance(value, jax.core.Tracer):
+        return f"a traced array of shape {value.shape}"
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        array = known(value)
+        if array is None or array.dtype == object:
+            return f"an array of shape {value.shape} and dtype {value.dtype}"
+        return str(array.item()) if array.ndim == 0 else np.array2string(array, threshold=6)
+    text = repr(value) if isinstance(value, str | int | float | complex | None) else ""
+    if isinstance(value, list | tuple):
+        text = " ".join(repr(value).split())
+    if not text:
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def require(name: str, value, test, expected: str) -> None:
     """Raise a ValueError that names the field, the value and the cure; skips tracers."""
     array = known(value)
     if array is not None and not np.all(test(array)):
-        shown = array.item() if array.ndim == 0 else np.array2string(array, threshold=6)
-        raise ValueError(f"{name} = {shown}: expected {expected}")
+        raise ValueError(f"{name} = {shown(array)}: expected {expected}")
 
 
 def positive(array: np.ndarray) -> np.ndarray:

@@ -11,10 +11,10 @@ import pytest
 import thermojax as tj
 from tests.components import INTEGRATORS, POTENTIALS, SYSTEMS
 from tests.dynamics.problems import driven, energies
+from thermojax._keys import Purpose, purpose_key
 from thermojax.dynamics import DriftTerm, GridBrownianPath, NoiseTerm, key_words, timetable
 from thermojax.dynamics.noise import Rows
 from thermojax.sampling.ends import enter, leave
-from thermojax.sampling.initial import NOISE
 from thermojax.sampling.solve import solve
 
 KEY = jax.random.key(11)
@@ -283,7 +283,9 @@ def test_the_terms_are_diffrax_terms():
     system, x, _ = driven("double well", "overdamped", bath=tj.Bath(0.5, 2.0))
     h = jnp.asarray(0.05)
     table = timetable(system, x, h, 4)
-    path = GridBrownianPath(key_words(jax.random.fold_in(KEY, NOISE)), jax.eval_shape(lambda: x), h)
+    path = GridBrownianPath(
+        key_words(purpose_key(KEY, Purpose.NOISE)), jax.eval_shape(lambda: x), h
+    )
     terms = dfx.MultiTerm(DriftTerm(system, table), NoiseTerm(system, table, path))
     ledger = tj.Ledger.opened(jnp.zeros(5), jnp.zeros(5))
     y = (x, jnp.zeros_like(x), ledger)

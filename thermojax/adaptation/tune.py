@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import floating, known
+from .._keys import check_key
 from .._tree import cast, like_position
 from ..sampling import Chain, LocalStep
 from ..sampling.chain import begin
@@ -24,7 +25,6 @@ from ..sampling.initial import (
     stopped,
     warn_burn_in,
 )
-from ..sampling.simulate import check_key
 from ..system import AbstractSystem, Underdamped
 from .free import Free
 from .local import Local

@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
 from .._component import AbstractComponent
+from .._keys import check_key
 from ..distribution import Densities, FokkerPlanck, Moments, moments
 from ..distribution.linear import LinearLangevin
 from ..distribution.moments import find_template, starting_law
@@ -21,7 +22,7 @@ from ..sampling import Equilibrium, Result
 from ..sampling.devices import check_sharding
 from ..sampling.grid import count_steps
 from ..sampling.initial import Start, checked_start, prepare_start
-from ..sampling.simulate import check_key, run
+from ..sampling.simulate import run
 from ..sampling.solve import check_adjoint
 from ..system import AbstractSystem, reverse
 from .objectives import AbstractObjective

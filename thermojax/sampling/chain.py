@@ -6,11 +6,11 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jaxtyping import Array, PRNGKeyArray
 
+from .._keys import Purpose, check_key, purpose_key
 from .._tree import cast, dtype_of
 from ..dynamics import (
     BAOAB,
@@ -26,10 +26,9 @@ from ..potential import batched_energy
 from ..protocol import Constant, value_at
 from ..system import AbstractSystem
 from .devices import check_sharding, spread
-from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
+from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .metropolis import LocalStep, propose
 from .piece import Settings, move
-from .simulate import check_key
 from .solve import check_adjoint
 from .state import Chain
 
@@ -70,7 +69,7 @@ def begin(system: AbstractSystem, key, ready: Start, sharding: NamedSharding | N
         control,
         jnp.zeros((), ready.dtype),
         jnp.zeros((), jnp.int32),
-        key_words(jax.random.fold_in(key, NOISE)),
+        key_words(purpose_key(key, Purpose.NOISE)),
     )
     return chain, report
 

@@ -11,14 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._component import floating, known
+from .._keys import Purpose, purpose_key
 from .._tree import batch_of, cast, dtype_of, like_position
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
 from .burn_in import burn_in
 from .state import State, as_state
-
-POSITION, MOMENTUM, NOISE = 0, 1, 2  # what the user's key is split for
 
 
 class Equilibrium(eqx.Module):
@@ -107,7 +106,7 @@ def draw_start(
     """
     control, temperature = system.protocol.initial, outside(system.bath.temperature)
     report = None
-    position_key = jax.random.fold_in(key, POSITION)
+    position_key = purpose_key(key, Purpose.POSITION)
     if start.state is not None:
         position = start.state.position
     elif start.position is not None:
@@ -133,7 +132,7 @@ def draw_start(
     score = score_weight(system, position, start)
     if start.state is not None:
         return start.state, score, None
-    momentum_key = jax.random.fold_in(key, MOMENTUM)
+    momentum_key = purpose_key(key, Purpose.MOMENTUM)
     if antithetic:
         momentum = draw_momentum(system, momentum_key, jax.tree.map(lambda x: x[::2], position))
         momentum = alternating(momentum, jax.tree.map(jnp.negative, momentum))

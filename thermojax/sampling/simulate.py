@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
+from .._keys import Purpose, check_key, purpose_key
 from .._tree import cast
 from ..dynamics import (
     BAOAB,
@@ -27,7 +28,7 @@ from ..system import AbstractSystem
 from .devices import check_sharding, spread
 from .ends import enter, leave
 from .grid import count_steps, snap
-from .initial import NOISE, Start, checked_start, draw_start, prepare_start, warn_burn_in
+from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .solve import check_adjoint, solve
 from .state import Result, Snapshots, State
 
@@ -134,13 +135,6 @@ def arranged(
     return system, key, start, steps, integrator, frozen, observe, *how
 
 
-def check_key(key) -> None:
-    if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        raise ValueError(
-            "key must be a typed key: jax.random.key(seed), not an int and not jax.random.PRNGKey"
-        )
-
-
 def keep_all(time, state: State, ledger: Ledger):
     return state, ledger
 
@@ -168,7 +162,7 @@ def run(
     table = timetable(system, position, h, steps, ou_fraction=integrator.ou_fraction)
     table = cast(table, start.dtype)
     shape = jax.eval_shape(lambda: position)
-    words = key_words(jax.random.fold_in(key, NOISE))
+    words = key_words(purpose_key(key, Purpose.NOISE))
     path = GridBrownianPath(
         words, shape, h, 0, 0, integrator.draws, noise_dtype, sharding, antithetic
     )

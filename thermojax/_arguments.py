@@ -1,0 +1,82 @@
+"""Checks of what a caller passes: one sentence with the argument's name, what came, and the cure.
+
+Every public function checks its arguments with these, before anything is traced or computed. They
+raise ValueError, and TypeError never comes out of the depth of a library instead. A value that is
+being traced is not known, and passes.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._component import known, shown
+
+
+def whole(name: str, value: Any, least: int = 1, cure: str = "") -> int:
+    """A whole number from `least` on: an int, a NumPy integer, or an array that holds one.
+
+    **Raises:** ValueError for anything else, booleans and floats that happen to be whole included.
+    """
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer):
+        integer = value.shape == () and jnp.issubdtype(value.dtype, jnp.integer)
+    if not integer or int(value) < least:
+        kind = "a positive whole number" if least == 1 else f"a whole number of at least {least}"
+        raise ValueError(f"{name} = {shown(value)}: expected {kind}{cure and '; ' + cure}")
+    return int(value)
+
+
+def real(name: str, value: Any, expected: str, test=np.isfinite) -> Any:
+    """One real number: `value` itself, which may be traced, after the check.
+
+    **Arguments:** `expected`, words for what passes `test`, a function of a NumPy number.
+    **Raises:** ValueError for what is no real number, no scalar, or fails `test`.
+    """
+    if not is_real(value) or np.shape(value) != ():
+        raise ValueError(f"{name} = {shown(value)}: expected {expected}")
+    number = known(value)
+    if number is not None and not bool(np.all(test(number))):
+        raise ValueError(f"{name} = {shown(value)}: expected {expected}")
+    return value
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is a real number or an array of them (booleans and complex are not)."""
+    if isinstance(value, bool | np.bool_ | str | bytes) or value is None:
+        return False
+    if isinstance(value, numbers.Real):
+        return True
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and (
+        jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+    )
+
+
+def instance(name: str, value: Any, kinds: type | tuple[type, ...], expected: str) -> Any:
+    """`value`, an instance of one of the kinds.
+
+    **Raises:** ValueError for anything else; a class in place of an instance is named.
+    """
+    if isinstance(value, kinds):
+        return value
+    if isinstance(value, type):
+        got = f"the class {value.__name__} itself"
+    elif callable(value) and not hasattr(value, "__dict__"):
+        got = "a function"
+    else:
+        got = f"a {type(value).__name__}" if value is not None else "None"
+    raise ValueError(f"{name} is {got}: expected {expected}")
+
+
+def exceeds(value, bound) -> bool:
+    """Whether a number is above its bound, or is no number: NaN is doubt, and doubt is said.
+
+    Warnings and verdicts compare with this one. `value > bound` would be False for NaN, and read as
+    fine; so would every comparison of an estimate that could not be computed.
+    """
+    return not bool(np.all(np.asarray(value) <= np.asarray(bound)))

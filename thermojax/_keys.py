@@ -1,0 +1,51 @@
+"""What the user's key is used for: one tag a purpose, out of the user's own reach.
+
+`jax.random.split(key)[i]` is `jax.random.fold_in(key, i)`. A library that folds small numbers in
+would therefore draw, for one of its purposes, what its caller draws from the next key of a split.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+MARK = (0x7E52AC1D, 0x9B3F6A85, 0xD1C40F37, 0x46E8B25B)  # arbitrary words
+
+
+class Purpose(enum.IntEnum):
+    """Each is drawn from a stream of its own."""
+
+    POSITION = 0
+    MOMENTUM = 1
+    NOISE = 2
+
+
+def purpose_key(key: PRNGKeyArray, purpose: Purpose | int) -> PRNGKeyArray:
+    """The key of one purpose.
+
+    The words of the key are changed before the purpose is folded in, so that no `split` or
+    `fold_in` of the key itself, nor of any other key that the user has, arrives here but by an
+    accident of 64 bits.
+    """
+    words = jax.random.key_data(key)
+    mark = np.resize(np.asarray(MARK, np.uint32), words.shape[-1:])
+    marked = jax.random.wrap_key_data(words ^ mark, impl=jax.random.key_impl(key))
+    return jax.random.fold_in(marked, int(purpose))
+
+
+def check_key(key, name: str = "key") -> None:
+    """**Raises:** ValueError for what is not one typed key."""
+    if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        raise ValueError(
+            f"{name} must be a typed key: jax.random.key(seed), not an int and not "
+            "jax.random.PRNGKey"
+        )
+    if key.shape != ():
+        raise ValueError(
+            f"{name} has shape {key.shape}: expected one key; take one of them, key[0], or "
+            "jax.vmap over them"
+        )
