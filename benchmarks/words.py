@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from thermojax._keys import Purpose, purpose_key
 from thermojax.dynamics.random import key_words, threefry
-from thermojax.sampling.initial import NOISE
 
 PARTICLES = 2**16  # of a run, in the order `steps`
 PAIRS = 2**9  # of steps of a particle, in the order `particles`: paths of 1024 steps
@@ -32,7 +32,7 @@ ORDERS = ("steps", "particles")
 
 def noise_words(seed: int):
     """The two words that `tj.simulate` makes of `jax.random.key(seed)`."""
-    return key_words(jax.random.fold_in(jax.random.key(seed), NOISE))
+    return key_words(purpose_key(jax.random.key(seed), Purpose.NOISE))
 
 
 @partial(jax.jit, static_argnames=("order", "chunk"))

@@ -22,6 +22,18 @@ class Purpose(enum.IntEnum):
     POSITION = 0
     MOMENTUM = 1
     NOISE = 2
+    COMPONENT = 3  # which part of a mixture a position is from
+    REVERSE = 4  # the run of the reversed system, beside that of the system
+    TRAINING = 5  # the steps of a training
+    POOL = 6  # positions that a training draws once
+    COMPARISON = 7  # of the candidates that a training has found
+    STAGE = 8  # one training of several
+    EVALUATION = 9  # what measures the systems that were found
+    TUNING = 10  # the stages of `tj.tune`
+    CHAIN = 11  # the chains that it hands out
+    NODE = 12  # the equilibria of a quadrature
+    CHUNK = 13  # the parts of a batch
+    STUDY = 14  # what a study does one after the other
 
 
 def purpose_key(key: PRNGKeyArray, purpose: Purpose | int) -> PRNGKeyArray:
@@ -35,6 +47,11 @@ def purpose_key(key: PRNGKeyArray, purpose: Purpose | int) -> PRNGKeyArray:
     mark = np.resize(np.asarray(MARK, np.uint32), words.shape[-1:])
     marked = jax.random.wrap_key_data(words ^ mark, impl=jax.random.key_impl(key))
     return jax.random.fold_in(marked, int(purpose))
+
+
+def part_key(key: PRNGKeyArray | None, purpose: Purpose, index) -> PRNGKeyArray | None:
+    """The key of one of many parts of a purpose; None, of an exact picture, has none."""
+    return None if key is None else jax.random.fold_in(purpose_key(key, purpose), index)
 
 
 def check_key(key, name: str = "key") -> None:

@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import floating, known
-from .._keys import check_key
+from .._keys import Purpose, check_key, purpose_key
 from .._tree import cast, like_position
 from ..sampling import Chain, LocalStep
 from ..sampling.chain import begin
@@ -210,8 +210,7 @@ def tune(
 @eqx.filter_jit
 def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, way: AbstractWay):
     """The compiled part of `tune`."""
-    of_start, of_stages, of_chain = jax.random.split(key, 3)
-    state, _, burn_in = draw_start(system, of_start, ready)
+    state, _, burn_in = draw_start(system, key, ready)
     state = jax.lax.stop_gradient(cast(state, ready.dtype))
     sample = jax.tree.map(lambda x: x[0], state.position)
     vector, unravel = ravel_pytree(sample)
@@ -221,11 +220,11 @@ def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, way: Abstr
     way = cast(way, vector.dtype)
     setting = way.begun(system, mass, unravel, control, state)
     run = partial(stage, way, system, unravel, control, chunks)
-    keys = jax.random.split(of_stages, STAGES)
+    keys = jax.random.split(purpose_key(key, Purpose.TUNING), STAGES)
     (setting, state), records = jax.lax.scan(run, (setting, state), keys)
     last = jax.tree.map(lambda x: x[-1], records)
     system = system_of(system, setting, unravel, control)
-    chain, _ = begin(system, of_chain, Start(state=state, batch=ready.batch))
+    chain, _ = begin(system, purpose_key(key, Purpose.CHAIN), Start(state=state, batch=ready.batch))
     report = reported(last, STAGES * chunks * CHUNK, ready.batch, isinstance(way, Local))
     return stopped(Tuned(system, setting.step, chain, report)), burn_in
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import known
+from .._keys import Purpose, check_key, part_key
 from ..distribution import log_work_moment
 from ..estimate import Estimate, weighted_mean
 from ..protocol import AbstractProtocol, Constant
@@ -216,6 +217,7 @@ def thermodynamic_integration(
 
     **Source:** J. G. Kirkwood, J. Chem. Phys. 3, 300 (1935).
     """
+    check_key(key)
     if nodes < 4:
         raise ValueError(f"nodes = {nodes}: expected at least 4, to tell the quadrature's error")
     first, last = system.protocol.initial, system.protocol.final
@@ -228,7 +230,7 @@ def thermodynamic_integration(
     for i, s in enumerate(points):
         control = first + s * (last - first)
         here = system.replace(protocol=Constant(control))
-        x = equilibrium_positions(here, jax.random.fold_in(key, i), batch, initial)
+        x = equilibrium_positions(here, part_key(key, Purpose.NODE, i), batch, initial)
 
         def slope(x, control=control):
             return jax.jvp(lambda c: system.potential.energy(x, c), (control,), (last - first,))[1]

@@ -14,6 +14,7 @@ import optax
 from jax.sharding import NamedSharding
 
 from .._calls import Computation
+from .._keys import Purpose, purpose_key
 from ..optimize import Fit, MeanWork
 from ..optimize.fit import optimization
 from ..potential import AbstractPotential
@@ -129,7 +130,7 @@ class Driven(AbstractStudy):
         self.columns = (given,) if training is None else (given, "optimized")
 
     def run(self, key, progress: Progress) -> Computation[Record]:
-        train_key, *keys = jax.random.split(key, 3)
+        train_key, *keys = jax.random.split(purpose_key(key, Purpose.STUDY), 3)
         systems: dict[str, AbstractSystem] = {self.columns[0]: self.system}
         fit = None
         if self.training is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
 from .._calls import Call, Computation, alone
+from .._keys import Purpose, part_key
 from ..estimate import Estimate
 from ..estimators.exponential import FreeEnergy, exponential_average
 from ..protocol import AbstractProtocol, values_at
@@ -106,8 +106,8 @@ def measurement(
 ) -> Computation[Evaluation]:
     """Run `batch` paths in chunks of `chunk`, which must divide it: memory is that of a chunk.
 
-    Chunk i has the key fold_in(key, i), so that the numbers depend on the chunk size, and not on
-    the machine. A computation: points of a sweep can share its programs.
+    Each chunk has a key of its own, so that the numbers depend on the chunk size, and not on the
+    machine. A computation: points of a sweep can share its programs.
 
     **Raises:** ValueError where fewer than two paths survive.
     """
@@ -125,7 +125,7 @@ def measurement(
         for i in range(begin, batch // chunk):
             arguments = arranged(
                 system,
-                jax.random.fold_in(key, i),
+                part_key(key, Purpose.CHUNK, i),
                 dt=dt,
                 batch=chunk,
                 initial=initial,

@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
 from .._calls import Call, Computation, alone
+from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..distribution import FokkerPlanck
 from ..dynamics import BAOAB, AbstractSplitting
@@ -28,7 +29,7 @@ from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
 from .picture import ExactMoments, GridLaw, Particles, RunOptions, Runs, prepared
 from .trainable import inward, not_positive, projected, split
-from .training import Training, fingerprint, folded, resumed
+from .training import Training, fingerprint, resumed
 
 LARGEST_DIVERGED = 0.1  # share of a batch above which training stops
 COMPARISONS = 5  # fresh batches on which the final candidates are compared
@@ -96,8 +97,8 @@ def optimize(
 
     - `system`: its protocol is where training starts. `objective`: for example `tj.MeanWork()`.
     - `optimizer`: any optax transformation. `steps`: training steps.
-    - `dt` or `time_steps`, `batch`, `initial`, `integrator`: as in `tj.simulate`. Step i draws its
-      paths with `fold_in(key, i)`.
+    - `dt` or `time_steps`, `batch`, `initial`, `integrator`: as in `tj.simulate`. Each step
+      draws paths of its own.
     - `picture`: None for paths; `tj.ExactMoments()` for the exact law of a quadratic system, or a
       `tj.FokkerPlanck()` for the law on a grid (with `dt` or `time_steps`). These need no key and
       no batch, have no noise, and suit `optax.lbfgs()`.
@@ -188,7 +189,7 @@ def optimization(
             "the objective counts paths, and a count has no derivative along a path: pass "
             "gradient=tj.ScoreFunction() or tj.Smoothed(width), or train in an exact picture"
         )
-    draw = lambda i: folded(key, 1 if common_noise else i)
+    draw = lambda i: part_key(key, Purpose.TRAINING, 1 if common_noise else i)
     params, rest = split(system, trainable)
     task = Task(rest, gradient.picture(picture_of), objective, gradient)
     smoothing = 0.9 if noisy and not common_noise else 0.0
@@ -242,8 +243,7 @@ def optimization(
         zip(CANDIDATES, (now.average, now.params, now.best, params), strict=True)
     )
     draws = COMPARISONS if noisy else 1
-    after = folded(key, 0)
-    fresh = [None] if after is None else list(jax.random.split(after, 2 * draws))
+    fresh = [part_key(key, Purpose.COMPARISON, i) for i in range(2 * draws)]
     costs, second = {name: [] for name in trials}, itemgetter(1)
     for name, trial in trials.items():
         for k in fresh[:draws]:

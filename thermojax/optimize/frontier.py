@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import known
+from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
 from ..protocol import AbstractProtocol, Linear
@@ -25,7 +26,6 @@ from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective, MeanWork
 from .picture import RunOptions, measured
 from .stages import trained_in_turn
-from .training import folded
 
 
 class Frontier(eqx.Module):
@@ -124,10 +124,9 @@ def frontier(
         ),
         options=options,
     )
-    fresh = folded(key, len(durations))
 
     def work_of(runs) -> Estimate:
-        keys = [folded(fresh, i) for i in range(len(runs))]
+        keys = [part_key(key, Purpose.EVALUATION, i) for i in range(len(runs))]
         found = zip(runs, keys, strict=True)
         return stacked([measured(run, MeanWork(), k, evaluation, **options) for run, k in found])
 

@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import known
+from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
 from ..system import AbstractSystem
@@ -21,7 +22,6 @@ from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
 from .picture import RunOptions, measured
 from .stages import trained_in_turn
-from .training import folded
 
 
 class Pareto(eqx.Module):
@@ -77,7 +77,7 @@ def pareto(
         raise ValueError(
             f"weights = {weights}: expected numbers from 0 on, each once and in increasing order"
         )
-    fresh = folded(key, given.size)
+    fresh = part_key(key, Purpose.EVALUATION, 0)
     fits = trained_in_turn(
         [system] * given.size,
         [cost + weight * error for weight in given.tolist()],

@@ -6,13 +6,12 @@ from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
 from .._component import AbstractComponent
-from .._keys import check_key
+from .._keys import Purpose, check_key, purpose_key
 from ..distribution import Densities, FokkerPlanck, Moments, moments
 from ..distribution.linear import LinearLangevin
 from ..distribution.moments import find_template, starting_law
@@ -154,7 +153,7 @@ class Runs:
     @cached_property
     def reverse(self) -> Result | Moments | Densities:
         """The run of `tj.reverse(system)` from its own equilibrium, with noise of its own."""
-        key = None if self.key is None else jax.random.fold_in(self.key, 1)
+        key = None if self.key is None else purpose_key(self.key, Purpose.REVERSE)
         return self.picture(self.reversed_system, key, backward=True)
 
     @property

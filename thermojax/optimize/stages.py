@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint, CheckpointError
 from ..estimate import Estimate
 from ..system import AbstractSystem
 from .fit import CANDIDATES, Fit, optimize
 from .picture import prepared
 from .trainable import split
-from .training import Training, fingerprint, folded, history
+from .training import Training, fingerprint, history
 
 
 class Stage(eqx.Module):
@@ -108,7 +109,8 @@ def trained_in_turn(
     count, fits, stages, begun = len(systems), [], None, None
     if checkpoint is not None:
         params, _ = split(prepared(systems[0], key, **options)[0], trainable)
-        begun = Training.begin(params, optimizer.init(params), folded(key, 0), steps, 0.0)
+        first = part_key(key, Purpose.STAGE, 0)
+        begun = Training.begin(params, optimizer.init(params), first, steps, 0.0)
         empty = Stage(params, np.zeros((1 + len(CANDIDATES), 3)), np.zeros((steps, 4)))
         names = sorted(options)
         parts = (systems, objectives, [options[n] for n in names], names, sorted(training.items()))
@@ -131,7 +133,7 @@ def trained_in_turn(
             system,
             objective,
             optimizer,
-            folded(key, i),
+            part_key(key, Purpose.STAGE, i),
             steps=steps,
             trainable=trainable,
             checkpoint=within,

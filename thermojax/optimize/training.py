@@ -19,7 +19,8 @@ class Training(eqx.Module):
     """The state of a training run after `step` steps.
 
     - `params`, `average`, `best`: the last iterate, the averaged one, that of the `lowest` loss.
-    - `state`: the optimizer's. `key`: step i draws from `fold_in(key, i)`.
+    - `state`: the optimizer's. `key`: the one given, from which step i draws its
+      own.
     - `smooth`: the loss, smoothed by `smoothing`; `floor`, its lowest, reached `since` steps ago.
     - `record`: loss, its error, diverged paths and slope, `(steps, 4)`; zeros from `step` on.
     - `mark`: which training this is.
@@ -79,11 +80,6 @@ def history(record: np.ndarray) -> dict[str, np.ndarray]:
     """The columns of a record by their names."""
     loss, error, diverged, slope = record.T
     return {"loss": loss, "error": error, "diverged": diverged.astype(int), "slope": slope}
-
-
-def folded(key: PRNGKeyArray | None, index: int) -> PRNGKeyArray | None:
-    """The key of one part of a training; an exact picture has none."""
-    return None if key is None else jax.random.fold_in(key, index)
 
 
 def fingerprint(parts: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._component import Numbers, floating, known, positive, require
+from .._keys import Purpose, purpose_key
 from .base import AbstractPotential
 from .gaussian import require_definite
 
@@ -85,7 +86,8 @@ class GaussianMixture(AbstractPotential):
         return () if value is not None and np.all(value == 1) else None
 
     def sample(self, key, control, temperature, batch, template):
-        which, inside = jax.random.split(key)
+        which = purpose_key(key, Purpose.COMPONENT)
+        inside = purpose_key(key, Purpose.POSITION)
         component = jax.random.categorical(which, jnp.log(self.weights), shape=(batch,))
         z = jax.random.normal(inside, (batch, self.means.shape[1]), template.dtype)
         return self.means[component] + jnp.einsum("bij,bj->bi", self.roots()[component], z)
