@@ -117,7 +117,9 @@ def reverse(system: AbstractSystem) -> AbstractSystem:
     """The time-reversed system: protocol and bath schedules mirrored, outside values swapped.
 
     Run it from the equilibrium of the forward protocol's end (the default start). A path of the
-    forward system, replayed backward with its momenta flipped, does minus its total work.
+    forward system, replayed backward with its momenta flipped, does minus its total work. The
+    schedules of this package but `tj.Neural` are mirrored in their values, so that programs
+    compiled for the system run its reverse; others are read backward.
     """
     bath = system.bath
     mirrored = Bath(

@@ -1,5 +1,7 @@
 """Laws that every protocol obeys, and the values of each."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import pytest
 
 import thermojax as tj
 from tests.components import PROTOCOLS
-from thermojax.protocol import value_at, values_at
+from thermojax.protocol import Reversed, reversed_in_time, value_at, values_at
 
 CASES = pytest.mark.parametrize("name", PROTOCOLS)
 
@@ -34,10 +36,57 @@ def test_reversal_mirrors_and_is_its_own_inverse(name):
     forward = tj.Overdamped(tj.DoubleWell(), PROTOCOLS[name], tj.Bath())
     backward = tj.reverse(forward).protocol
     for t in (0.0, 0.7, 2.0):
-        np.testing.assert_allclose(backward(jnp.asarray(t)), PROTOCOLS[name](jnp.asarray(2.0 - t)))
+        there = PROTOCOLS[name](jnp.asarray(2.0 - t))
+        np.testing.assert_allclose(backward(jnp.asarray(t)), there, atol=1e-14)
     np.testing.assert_array_equal(backward.initial, PROTOCOLS[name].final)
     again = tj.reverse(tj.reverse(forward)).protocol
     np.testing.assert_array_equal(again(jnp.asarray(0.7)), PROTOCOLS[name](jnp.asarray(0.7)))
+
+
+VALUED = [name for name in PROTOCOLS if name.partition(" ")[0] not in ("neural", "reversed")]
+
+
+@pytest.mark.parametrize("name", VALUED)
+def test_a_schedule_of_values_is_mirrored_in_them(name):
+    """The same class and structure, and the numbers of one that is read backward."""
+    protocol = PROTOCOLS[name]
+    if "kicks" in vars(protocol):  # a vector of two, of different sizes
+        kicks = jnp.stack([protocol.initial + 0.3, protocol.initial - 0.1])
+        protocol = dataclasses.replace(protocol, kicks=kicks)
+    backward, mirrored = Reversed(protocol), reversed_in_time(protocol)
+    assert type(mirrored) is type(protocol)
+    assert jax.tree.structure(mirrored) == jax.tree.structure(protocol)
+    pairs = zip(jax.tree.leaves(mirrored), jax.tree.leaves(protocol), strict=True)
+    assert all(a.shape == b.shape and a.aval == b.aval for a, b in pairs)
+    for count in (7, 30):
+        h = 2.0 / count
+        for times in (h * jnp.arange(count + 1), h * (jnp.arange(count) + 0.5)):
+            found, expected = mirrored.tabulated(times), backward.tabulated(times)
+            np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+    for read in ("impulses", "events", "jumps"):
+        found, expected = getattr(mirrored, read)(), getattr(backward, read)()
+        assert (found is None) == (expected is None)
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+    ends = (mirrored.initial, mirrored.final), (protocol.final, protocol.initial)
+    np.testing.assert_array_equal(*ends)
+    again = reversed_in_time(mirrored)
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(protocol), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_edges_of_pieces_are_the_mean_of_both_sides_whatever_the_rounding():
+    """Every step that an edge can meet, on it and in its middle, in both precisions."""
+    for dtype in (jnp.float32, jnp.float64):
+        values = jnp.asarray([0.0, 1.0, 4.0], dtype)
+        for duration in (0.7, 1.0, 3.3):
+            protocol = tj.PiecewiseConstant(values, jnp.asarray(duration, dtype))
+            for steps in (3, 6, 21, 57):
+                h = protocol.duration / steps
+                table = np.asarray(protocol.tabulated(h * jnp.arange(steps + 1, dtype=dtype)))
+                third = steps // 3
+                np.testing.assert_array_equal(table[[0, third, 2 * third, -1]], [0, 0.5, 2.5, 4])
+                assert table[third + 1] in (1.0, 2.5) and table.shape == (steps + 1,)
 
 
 @CASES
@@ -55,6 +104,11 @@ def test_a_table_has_the_values_of_single_calls_and_their_derivative(name, count
 
         tables = (lambda protocol, times: protocol.tabulated(times)), values_at
         found, expected = (one(protocol, times) for one in tables)
+        if protocol.jumps() is not None:
+            edges = np.asarray(protocol.jumps()[0])[:, None]
+            away = ~np.any(abs(np.asarray(times) - edges) < 1e-9, axis=0)
+            np.testing.assert_allclose(found[away], expected[away], atol=1e-14)
+            continue
         np.testing.assert_allclose(found, expected, atol=1e-14)
         slopes = [jax.tree.leaves(jax.grad(total)(arrays, one)) for one in tables]
         for a, b in zip(*slopes, strict=True):

@@ -1,5 +1,7 @@
 """simulate: one noise however it is run, snapshots, divergence, and refusals."""
 
+import dataclasses
+
 import diffrax as dfx
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import pytest
 import thermojax as tj
 from thermojax._tree import cast
 from thermojax.dynamics import GridBrownianPath, key_words
+from thermojax.protocol import Reversed
 from thermojax.sampling.grid import block_size, count_steps, snap
 
 KEY = jax.random.key(4)
@@ -319,6 +322,30 @@ def test_one_program_per_configuration():
     run(3.0)
     # each call asks for the shape of the energy once more, outside of the program
     assert len(traces) - compiled <= 2
+
+
+def test_a_reversed_system_runs_the_same_program():
+    """Schedules of values in the control and in the bath; both runs are traced once."""
+    traces = []
+
+    class Counted(tj.AbstractPotential):
+        def energy(self, x, control):
+            traces.append(1)
+            return jnp.sum((x - control) ** 2)
+
+    knots = tj.PiecewiseLinear([0.1, 0.4, 0.8], 1.0, 0.0, 1.0, kicks=[0.1, 0.3], upper=2.0)
+    bath = tj.Bath(friction=tj.Linear(1.0, 2.0, 1.0))
+    system = tj.Underdamped(Counted(), knots, bath)
+    back = tj.reverse(system)
+    run = lambda system: tj.simulate(system, KEY, dt=0.1, initial=jnp.ones((8, 1)))
+    out, compiled = run(system), len(traces)
+    found = run(back)
+    assert len(traces) - compiled <= 1  # the shape of the energy, outside of the program
+    bath = dataclasses.replace(bath, friction=Reversed(bath.friction))
+    expected = run(back.replace(protocol=Reversed(knots), bath=bath))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    assert abs(float(jnp.mean(found.ledger.work - out.ledger.work))) > 0.1  # another process
 
 
 def test_narrow_tiled_and_wide_batches_do_the_same(monkeypatch):

@@ -31,7 +31,8 @@ class AbstractProtocol(AbstractComponent):
     def tabulated(self, times: Float[Array, " n"]) -> Float[Array, "n *control"]:
         """The control at ascending, evenly spaced times from one end of [0, duration] to the other.
 
-        For a protocol that knows a faster way than one call for each.
+        For a protocol that knows a faster way than one call for each, or that jumps at some of
+        these times: to the steps of a run the control at a jump is the mean of both sides.
         """
         return values_at(self, times)
 
@@ -52,6 +53,13 @@ class AbstractProtocol(AbstractComponent):
     def jumps(self) -> tuple[Float[Array, " n"], Array, Array] | None:
         """The times inside (0, duration) where the control itself jumps, and its values before and
         after, each `(n, *control)`; None for none. All of these times are `events`, too.
+        """
+        return None
+
+    def mirrored(self) -> "AbstractProtocol | None":
+        """The protocol run backward, control(duration - t), where one of its own class says so:
+        outside values swapped, values and kicks in reverse order. Programs that were compiled for
+        the one then run the other. None where none does.
         """
         return None
 

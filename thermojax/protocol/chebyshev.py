@@ -47,3 +47,6 @@ class Chebyshev(AbstractKnots):
             b, before = c + 2 * x * b - before, b
         slack = rounding(self.values)
         return clipped(first + x * b - before, self.lower, self.upper, slack)
+
+    def mirrored(self):
+        return self.in_reverse_order()

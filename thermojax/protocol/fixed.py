@@ -36,6 +36,9 @@ class Constant(AbstractProtocol):
     def __call__(self, t):
         return self.value
 
+    def mirrored(self):
+        return self
+
 
 class Linear(AbstractProtocol):
     """The straight ramp control(t) = start + (end - start) t / duration, without jumps.
@@ -64,6 +67,9 @@ class Linear(AbstractProtocol):
 
     def __call__(self, t):
         return self.start + (self.end - self.start) * (t / self.duration)
+
+    def mirrored(self):
+        return Linear(self.end, self.start, self.duration)
 
 
 def require_same_shape(**values) -> None:

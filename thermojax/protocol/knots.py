@@ -109,6 +109,19 @@ class AbstractKnots(AbstractProtocol):
     def impulses(self):
         return self.kicks
 
+    def in_reverse_order(self) -> Self:
+        """The `mirrored` one, where what lies between the knots looks alike from both sides."""
+        return type(self)(
+            self.values[::-1],
+            self.duration,
+            self.final,
+            self.initial,
+            self.lower,
+            self.upper,
+            None if self.kicks is None else self.kicks[::-1],
+            self.pinned,
+        )
+
     def project(self):
         values = clipped(self.inside, self.lower, self.upper)
         return eqx.tree_at(lambda protocol: protocol.values, self, values)

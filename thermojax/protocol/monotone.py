@@ -105,5 +105,10 @@ class Monotone(AbstractProtocol):
     def events(self):
         return self.knots[1:-1] if len(self.values) > 2 else None
 
+    def mirrored(self):
+        kicks = None if self.kicks is None else self.kicks[::-1]
+        logits = self.logits[::-1]
+        return Monotone(logits, self.duration, self.final, self.initial, kicks, self.pinned)
+
     def trainable(self):
         return ("logits",) if self.kicks is None else ("logits", "kicks")

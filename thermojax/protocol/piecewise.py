@@ -7,6 +7,8 @@ import numpy as np
 
 from .knots import AbstractKnots, linear, linear_tabulated
 
+ROUNDING = 8  # times the precision: how near to an edge a time is taken to be on it
+
 
 class PiecewiseLinear(AbstractKnots):
     r"""Straight lines between values on equally spaced knots, the first at 0+, the last at tau-.
@@ -44,13 +46,17 @@ class PiecewiseLinear(AbstractKnots):
     def events(self):
         return self.knots[1:-1] if len(self.values) > 2 else None
 
+    def mirrored(self):
+        return self.in_reverse_order()
+
 
 class PiecewiseConstant(AbstractKnots):
     r"""Equally long pieces on each of which the control stands still; it jumps between them.
 
     **Arguments:** those of `tj.PiecewiseLinear`, `values` `(pieces,)` or `(pieces, k)` being those
     of the pieces; with `pinned` the first and the last piece hold the outside values. In
-    `tj.simulate` pieces begin and end at steps: let their number divide that of the steps.
+    `tj.simulate` pieces begin and end at steps: let their number divide that of the steps. The
+    force of a step that ends on an edge is that of the mean of both sides.
 
     **Raises:** ValueError as `tj.PiecewiseLinear`.
     """
@@ -65,9 +71,21 @@ class PiecewiseConstant(AbstractKnots):
         # By comparison with `events`, so that a solver that stops there finds the right side.
         return self.inside[jnp.searchsorted(self.events(), t, side="right")]
 
+    def tabulated(self, times):
+        # A time on an edge, to rounding, belongs to both sides: a path run backward meets the same
+        # control there, and the two halves of a kick have that of either side.
+        count = len(self.values)
+        place, slack = times / self.duration * count, ROUNDING * count * jnp.finfo(times.dtype).eps
+        sides = (jnp.floor(place + s).astype(jnp.int32) for s in (-slack, slack))
+        before, after = (self.inside[jnp.clip(i, 0, count - 1)] for i in sides)
+        return 0.5 * (before + after)
+
     def events(self):
         edges = np.arange(1, len(self.values)) / len(self.values)
         return jnp.asarray(edges, self.values.dtype) * self.duration
 
     def jumps(self):
         return self.events(), self.inside[:-1], self.inside[1:]
+
+    def mirrored(self):
+        return self.in_reverse_order()

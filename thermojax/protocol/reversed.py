@@ -1,4 +1,4 @@
-"""A protocol run backward."""
+"""A protocol run backward, whatever it is."""
 
 import dataclasses
 
@@ -51,12 +51,16 @@ class Reversed(AbstractProtocol):
         times, before, after = jumps
         return self.duration - times[::-1], after[::-1], before[::-1]
 
+    def mirrored(self):
+        return self.protocol
+
     def project(self):
         return dataclasses.replace(self, protocol=self.protocol.project())
 
 
 def reversed_in_time(schedule):
     """The mirrored schedule; what is no protocol is constant, and its own mirror image."""
-    if isinstance(schedule, Reversed):
-        return schedule.protocol
-    return Reversed(schedule) if isinstance(schedule, AbstractProtocol) else schedule
+    if not isinstance(schedule, AbstractProtocol):
+        return schedule
+    mirrored = schedule.mirrored()
+    return Reversed(schedule) if mirrored is None else mirrored

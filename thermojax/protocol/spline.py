@@ -51,6 +51,9 @@ class CubicSpline(AbstractKnots):
         slack = rounding(self.values)
         return clipped(a * y[i] + b * y[i + 1] + bend, self.lower, self.upper, slack)
 
+    def mirrored(self):
+        return self.in_reverse_order()
+
 
 def curvature_of_values(count: int) -> np.ndarray:
     """The matrix `(count, count)` that takes values to M h^2.
