@@ -122,6 +122,7 @@ class Erasure(AbstractStudy):
                 steps=settings.steps,
                 initial=self.start,
                 callback=lambda seen: shown.reach(seen.step, f"cost {float(seen.loss.value):.4g}"),
+                compared=shown.compared,
                 checkpoint=shown.checkpoint,
             )
 

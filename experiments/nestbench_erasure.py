@@ -216,6 +216,7 @@ class ErasureBenchmark(AbstractStudy):
                     gradient=tj.Smoothed(width),
                     trainable=lambda system: system.protocol.schedule.values,
                     callback=lambda seen, shown=shown: shown.reach(seen.step, f"cost {seen.loss}"),
+                    compared=shown.compared,
                     checkpoint=shown.checkpoint,
                 )
             system = fit.system

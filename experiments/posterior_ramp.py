@@ -188,6 +188,7 @@ class PosteriorRamp(AbstractStudy):
                     batch=self.training.batch,
                     steps=steps,
                     callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+                    compared=shown.compared,
                     checkpoint=shown.checkpoint,
                     sharding=self.sharding,
                 )

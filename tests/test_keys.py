@@ -1,6 +1,8 @@
 """No two purposes of a key share a draw, and no `split` or `fold_in` of it reaches one of them."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +26,8 @@ POINT = tj.Equilibrium(jnp.zeros(1))
 # So short that positions are still those of the start, and an overdamped momentum is the noise.
 RAMP = tj.PiecewiseLinear.between(0.0, 1.0, 1e-4, knots=3)
 DRAGGED = tj.Overdamped(tj.Harmonic(1.0, control="center"), RAMP, tj.Bath())
-WELLS = tj.Overdamped(tj.DoubleWell(1.0), RAMP, tj.Bath())
+QUARTIC = tj.LogDensity(lambda x, c: -jnp.sum(x**4 / 4 - c * x), controlled=True)
+WELLS = tj.Overdamped(QUARTIC, RAMP, tj.Bath())
 QUIET = tj.Overdamped(tj.Harmonic(1.0), tj.Constant(), tj.Bath())
 ADAM = optax.adam(1e-6)
 STILL = tj.Underdamped(tj.Harmonic(1.0), tj.Constant(), tj.Bath())
@@ -33,6 +36,7 @@ STILL = tj.Underdamped(tj.Harmonic(1.0), tj.Constant(), tj.Bath())
 def ran(system, key):
     """Positions and momenta of the start, and of both steps."""
     out = tj.simulate(system, key, time_steps=2, batch=PATHS, initial=POINT, save=3)
+    assert out.saved is not None
     state, _ = out.saved.values
     return [state.position[0], *state.momentum]
 
@@ -60,7 +64,10 @@ class Watched(tj.AbstractObjective):
     def of(self, runs):
         there, back = runs.forward, runs.reverse
         draws = [there.position, there.momentum, back.position, back.momentum]
-        keep = lambda data, *draws: SEEN.setdefault(np.asarray(data).tobytes(), list(draws))
+
+        def keep(data, *draws) -> None:
+            SEEN.setdefault(np.asarray(data).tobytes(), list(draws))
+
         jax.debug.callback(keep, jax.random.key_data(runs.key), *jax.lax.stop_gradient(draws))
         return tj.MeanWork().of(runs)
 
@@ -70,7 +77,7 @@ class Watched(tj.AbstractObjective):
 
 def trained(key):
     SEEN.clear()
-    how = dict(time_steps=2, batch=PATHS, steps=2, initial=POINT)
+    how: Any = dict(time_steps=2, batch=PATHS, steps=2, initial=POINT)
     tj.optimize(DRAGGED, Watched(), ADAM, key, **how)
     jax.effects_barrier()
     assert len(SEEN) == 2 + 10  # the steps, and the comparison of candidates
@@ -88,13 +95,13 @@ def integrated(key, monkeypatch):
 
 
 def measured(key):
-    how = dict(dt=5e-5, batch=2 * PATHS, chunk=PATHS, initial=POINT, name="given")
+    how: Any = dict(dt=5e-5, batch=2 * PATHS, chunk=PATHS, initial=POINT, name="given")
     with open("/dev/null", "w") as nowhere:
         found = evaluate(DRAGGED, key, progress=Progress(nowhere), **how)
     return [*found.position.reshape(2, PATHS), *found.paths["heat"].reshape(2, PATHS)]
 
 
-def require_no_correlation(entries):
+def require_no_correlation(entries: dict[str, Callable]):
     """Of all pairs of draws: with one key, entries other than SEPARATE share their start."""
     names, rows = [], []
     for (entry, draws), (name, key) in itertools.product(entries.items(), KEYS.items()):
@@ -162,6 +169,7 @@ def test_purposes_are_apart_and_out_of_reach(kind):
     mine = [key, *children, *(jax.random.fold_in(c, i) for c in children for i in range(20))]
     ours = [purpose_key(k, p) for k in (key, *children) for p in Purpose]
     ours += [part_key(key, p, i) for p in Purpose for i in range(20)]
-    data = [np.asarray(jax.random.key_data(k)).tobytes() for k in (*mine, *ours)]
+    words: Any = jax.random.key_data
+    data = [np.asarray(words(k)).tobytes() for k in (*mine, *ours)]
     assert len(set(data)) == len(data)
     assert part_key(None, Purpose.STAGE, 1) is None

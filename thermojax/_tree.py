@@ -73,6 +73,20 @@ def where_alive(alive, new, old):
     return jax.tree.map(lambda a, b: jnp.where(one_each(alive, a), a, b), new, old)
 
 
+def depends(function, argument) -> bool:
+    """Whether what a function returns, as a program, uses the values in its argument."""
+
+    def arrays(x):
+        return [leaf for leaf in jax.tree.leaves(function(x)) if isinstance(leaf, jax.Array)]
+
+    jaxpr = jax.make_jaxpr(arrays)(argument).jaxpr
+    tainted = set(jaxpr.invars)
+    for equation in jaxpr.eqns:
+        if any(not hasattr(v, "val") and v in tainted for v in equation.invars):
+            tainted.update(equation.outvars)
+    return any(not hasattr(v, "val") and v in tainted for v in jaxpr.outvars)
+
+
 def cast(tree, dtype):
     """Every floating array leaf in `dtype`; keys, ints and everything else untouched."""
 

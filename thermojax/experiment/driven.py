@@ -208,6 +208,7 @@ def training(
                 steps=settings.steps,
                 initial=initial,
                 callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+                compared=shown.compared,
                 checkpoint=shown.checkpoint,
                 sharding=sharding,
             )

@@ -45,6 +45,17 @@ class Phase:
             self.bar.last_print_t = self.bar.start_t
             self.bar.set_description_str(self.bar.desc.replace(" (compiling)", ""))
 
+    def tell(self, note: str) -> None:
+        """Show a note behind the bar that is not what the phase has come to."""
+        if self.mirror is not None:
+            self.mirror.tell(note)
+        if self.bar is not None:
+            self.bar.set_postfix_str(note)
+
+    def compared(self, done: int, of: int) -> None:
+        """For `tj.optimize(..., compared=)`: which run of the comparison of candidates is done."""
+        self.tell(f"comparing candidates: {done} of {of} runs")
+
     def advance(self, count: int = 1, note: str = "") -> None:
         self.reach(self.done + count, note)
 

@@ -17,7 +17,9 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
+from .._arguments import instance, real, whole
 from .._calls import Call, Computation, alone
+from .._component import shown
 from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..distribution import FokkerPlanck
@@ -28,6 +30,7 @@ from .choose import choose, pooled
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
 from .picture import ExactMoments, GridLaw, Particles, RunOptions, Runs, prepared
+from .starts import drawn_once
 from .trainable import inward, not_positive, projected, split
 from .training import Training, fingerprint, resumed
 
@@ -83,6 +86,7 @@ def optimize(
     gradient: AbstractGradient = Pathwise(),
     trainable: Callable | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
+    compared: Callable[[int, int], Any] | None = None,
     patience: int | None = None,
     tolerance: float | None = None,
     checkpoint: AbstractCheckpoint | None = None,
@@ -97,8 +101,9 @@ def optimize(
 
     - `system`: its protocol is where training starts. `objective`: for example `tj.MeanWork()`.
     - `optimizer`: any optax transformation. `steps`: training steps.
-    - `dt` or `time_steps`, `batch`, `initial`, `integrator`: as in `tj.simulate`. Each step
-      draws paths of its own.
+    - `dt` or `time_steps`, `batch`, `initial`, `integrator`: as in `tj.simulate`. Each step draws
+      paths of its own. Where a start takes a burn-in, and nothing that trains moves its law, it is
+      drawn once for all steps, of which each moves it on; once more for each comparison.
     - `picture`: None for paths; `tj.ExactMoments()` for the exact law of a quadratic system, or a
       `tj.FokkerPlanck()` for the law on a grid (with `dt` or `time_steps`). These need no key and
       no batch, have no noise, and suit `optax.lbfgs()`.
@@ -107,6 +112,7 @@ def optimize(
     - `trainable`: picks what trains, leaves or whole parts; by default the protocol's values and
       kicks.
     - `callback(progress)`: called after each step with a `Progress`; True ends training.
+    - `compared(done, of)`: called after each of the runs that compare the candidates in the end.
     - `patience`: end when the smoothed loss has not fallen for so many steps.
     - `tolerance`: end when no entry of the gradient is larger (but where a bound is in the way).
     - `checkpoint`: a `tj.Checkpoint`, from where training goes on if it was killed, and which it
@@ -145,6 +151,7 @@ def optimize(
             gradient=gradient,
             trainable=trainable,
             callback=callback,
+            compared=compared,
             patience=patience,
             tolerance=tolerance,
             checkpoint=checkpoint,
@@ -166,6 +173,7 @@ def optimization(
     gradient: AbstractGradient = Pathwise(),
     trainable: Callable | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
+    compared: Callable[[int, int], Any] | None = None,
     patience: int | None = None,
     tolerance: float | None = None,
     checkpoint: AbstractCheckpoint | None = None,
@@ -176,11 +184,21 @@ def optimization(
 
     The optimizer must be the same object in all of them.
     """
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps = {steps}: expected a positive number of training steps")
-    if not isinstance(objective, AbstractObjective):
-        kind = type(objective).__name__
-        raise ValueError(f"objective is a {kind}: expected one such as tj.MeanWork()")
+    steps = whole("steps", steps, cure="so many steps are trained")
+    instance("system", system, AbstractSystem, "a tj.Underdamped or tj.Overdamped")
+    instance("objective", objective, AbstractObjective, "one such as tj.MeanWork()")
+    transformation = "an optax transformation such as optax.adam(0.1)"
+    instance("optimizer", optimizer, optax.GradientTransformation, transformation)
+    instance("gradient", gradient, AbstractGradient, "one such as tj.Pathwise()")
+    if checkpoint is not None:
+        instance("checkpoint", checkpoint, AbstractCheckpoint, "a tj.Checkpoint, or None")
+    patience = None if patience is None else whole("patience", patience)
+    if tolerance is not None:
+        least = "a number from 0 on, or None"
+        tolerance = float(real("tolerance", tolerance, least, lambda x: np.isfinite(x) & (x >= 0)))
+    for name, function in dict(trainable=trainable, callback=callback, compared=compared).items():
+        if function is not None and not callable(function):
+            raise ValueError(f"{name} = {shown(function)}: expected a function, or None")
     system, picture_of = prepared(system, key, **options)
     noisy = isinstance(picture_of, Particles)
     paths = picture_of.start.batch if noisy else 0
@@ -196,17 +214,22 @@ def optimization(
     now = Training.begin(params, optimizer.init(params), key, steps, smoothing)
     if checkpoint is not None:
         now = resumed(checkpoint, now.marked(fingerprint((system, task, common_noise))))
+    ways = dict(both_ways=objective.runs_reverse())
+    ready = task
+    if now.step < steps:
+        once = yield from drawn_once(task.picture, params, rest, key, **ways, warn=True)
+        ready = dataclasses.replace(task, picture=once)
     stopped = f"all {steps} steps done"
     for step in range(now.step + 1, steps + 1):
         before = now
         moved, state, average, (loss, diverged), slope = yield Call(
             update,
-            (task, optimizer, now.params, now.state, now.average, draw(step), jnp.float32(step)),
+            (ready, optimizer, now.params, now.state, now.average, draw(step), jnp.float32(step)),
             own=lambda arguments: arguments[2:5],
         )
         value, slope = float(loss.value), float(slope)
         if step == 1 and slope == 0:
-            require_dependence(task, shaken(params), draw(1))
+            require_dependence(ready, shaken(params), draw(1))
         if not np.isfinite(value) or not all_finite(moved):
             stopped = f"the loss was not finite at step {step}; the best before is kept"
             kept = average if all_finite(average) else before.params
@@ -245,14 +268,30 @@ def optimization(
     draws = COMPARISONS if noisy else 1
     fresh = [part_key(key, Purpose.COMPARISON, i) for i in range(2 * draws)]
     costs, second = {name: [] for name in trials}, itemgetter(1)
-    for name, trial in trials.items():
-        for k in fresh[:draws]:
-            costs[name].append((yield Call(evaluate, (task, trial, k), own=second)))
+    done, of = 0, draws * (len(trials) + 1)
+
+    def tell(run):
+        nonlocal done
+        done += 1
+        if compared is not None:
+            jax.block_until_ready(run)
+            compared(done, of)
+
+    for k in fresh[:draws]:
+        # Starts of their own, which training has not seen, and the same for all candidates.
+        once = yield from drawn_once(task.picture, params, rest, k, **ways)
+        there = dataclasses.replace(task, picture=once)
+        for name, trial in trials.items():
+            costs[name].append((yield Call(evaluate, (there, trial, k), own=second)))
+            tell(costs[name][-1])
     chosen = choose({name: [float(c.value) for c in runs] for name, runs in costs.items()})
     candidates = {name: pooled(runs) for name, runs in costs.items()}
     final = []
     for k in fresh[-draws:]:
-        final.append((yield Call(evaluate, (task, trials[chosen], k), own=second)))
+        once = yield from drawn_once(task.picture, params, rest, k, **ways)
+        there = dataclasses.replace(task, picture=once)
+        final.append((yield Call(evaluate, (there, trials[chosen], k), own=second)))
+        tell(final[-1])
     found = eqx.combine(trials[chosen], rest)
     if isinstance(picture_of, GridLaw):
         warn_of_domain(picture_of.solver, found)

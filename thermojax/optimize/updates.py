@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from .._arguments import real
+from .._component import positive
+
 
 def scale_by_value(floor: float) -> optax.GradientTransformation:
     """Multiply every update by |parameter| + floor: steps in the logarithm of a value.
@@ -16,8 +19,7 @@ def scale_by_value(floor: float) -> optax.GradientTransformation:
 
     **Raises:** ValueError for a floor that is not positive (a value of 0 would never move).
     """
-    if not floor > 0:
-        raise ValueError(f"floor = {floor}: expected a positive number, or values at 0 stay there")
+    real("floor", floor, "a positive number, or values at 0 stay there", positive)
     return optax.stateless(
         lambda updates, params: jax.tree.map(lambda u, p: u * (jnp.abs(p) + floor), updates, params)
     )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._arguments import whole
 from .._component import Numbers, Positive, floating, known, positive, require
 from .._tree import written
 from .base import AbstractProtocol
@@ -131,9 +132,7 @@ class AbstractKnots(AbstractProtocol):
 
 
 def checked_count(knots: int) -> int:
-    if knots < 2:
-        raise ValueError(f"knots = {knots}: expected at least two")
-    return knots
+    return whole("knots", knots, 2)
 
 
 def ramp(initial: Numbers, final: Numbers, positions: np.ndarray) -> Float[Array, "n *control"]:

@@ -17,6 +17,7 @@ from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
 from .burn_in import burn_in
+from .pool import Pool
 from .state import State, as_state
 
 
@@ -40,6 +41,12 @@ class Start(eqx.Module):
     template: PyTree[Array] | None = None  # to be drawn, in this shape
     sampler: tuple[str, ...] | None = eqx.field(static=True, default=None)
     batch: int = eqx.field(static=True, default=0)
+    pool: Pool | None = None  # draws of this very law, to take instead of a burn-in
+
+    @property
+    def burns_in(self) -> bool:
+        """Whether it takes a burn-in to draw it."""
+        return self.template is not None and self.sampler is None
 
     @property
     def dtype(self):
@@ -126,9 +133,11 @@ def draw_start(
         if not potential.reparametrized:
             position = jax.lax.stop_gradient(position)
     else:
-        frozen, c, kt = stopped((system.potential, control, temperature))
-        reduced = lambda x: frozen.energy(x, c) / kt
-        position, report = burn_in(position_key, reduced, start.template, start.batch)
+        reduced = reduced_energy(law_of_start(system))
+        if start.pool is not None:
+            position = start.pool.drawn(position_key, reduced, start.batch)
+        else:
+            position, report = burn_in(position_key, reduced, start.template, start.batch)
     score = score_weight(system, position, start)
     if start.state is not None:
         return start.state, score, None
@@ -139,6 +148,17 @@ def draw_start(
     else:
         momentum = draw_momentum(system, momentum_key, position)
     return State(position, momentum), score, report
+
+
+def law_of_start(system: AbstractSystem):
+    """What the law of positions at the start is made of: potential, control and temperature."""
+    return system.potential, system.protocol.initial, outside(system.bath.temperature)
+
+
+def reduced_energy(law):
+    """x -> U(x)/kT of such a law, without its gradient."""
+    potential, control, temperature = stopped(law)
+    return lambda x: potential.energy(x, control) / temperature
 
 
 def alternating(first, second):

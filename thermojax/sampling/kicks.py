@@ -9,6 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from .._tree import depends
 from ..dynamics import DriftTerm
 from ..potential import AbstractPotential
 from ..system import Overdamped
@@ -45,9 +46,4 @@ def kick(drift: DriftTerm, position, momentum, strength, control):
 
 def depends_on_control(potential: AbstractPotential, x, control, strength) -> bool:
     """Whether the impulse, as a program, uses the value of the control."""
-    jaxpr = jax.make_jaxpr(lambda c: impulse(potential, x, c, strength))(control).jaxpr
-    tainted = set(jaxpr.invars)
-    for equation in jaxpr.eqns:
-        if any(not hasattr(v, "val") and v in tainted for v in equation.invars):
-            tainted.update(equation.outvars)
-    return any(not hasattr(v, "val") and v in tainted for v in jaxpr.outvars)
+    return depends(lambda c: impulse(potential, x, c, strength), control)

@@ -39,6 +39,12 @@ class AbstractObjective(AbstractComponent):
         """Whether it counts paths, so that it has no derivative along them."""
         return False
 
+    def runs_reverse(self) -> bool:
+        """Whether it asks for reverse runs. What `of` asks for is made in any case: this says
+        whether their start is worth preparing.
+        """
+        return False
+
     def smoothed(self, width) -> AbstractObjective:
         """This cost with its steps smoothed over a length; itself where it has none."""
         return self
@@ -58,7 +64,7 @@ class AbstractObjective(AbstractComponent):
         return self + (-other) if isinstance(other, AbstractObjective) else NotImplemented
 
     def __truediv__(self, number) -> AbstractObjective:
-        return self * (1 / number)
+        return Scaled(self, 1 / floating(number, "number"))
 
     def __mul__(self, factor) -> AbstractObjective:
         if isinstance(factor, AbstractObjective):
@@ -85,6 +91,9 @@ class Sum(AbstractObjective):
     def counts(self):
         return any(term.counts() for term in self.terms)
 
+    def runs_reverse(self):
+        return any(term.runs_reverse() for term in self.terms)
+
     def smoothed(self, width):
         return Sum(tuple(term.smoothed(width) for term in self.terms))
 
@@ -96,7 +105,7 @@ class Scaled(AbstractObjective):
     factor: Float[Array, ""]
 
     def __init__(self, objective: AbstractObjective, factor: Numbers):
-        self.objective, self.factor = objective, floating(factor)
+        self.objective, self.factor = objective, floating(factor, "factor")
         if self.factor.shape != ():
             raise ValueError(f"factor has shape {self.factor.shape}: expected one number")
 
@@ -108,6 +117,9 @@ class Scaled(AbstractObjective):
 
     def counts(self):
         return self.objective.counts()
+
+    def runs_reverse(self):
+        return self.objective.runs_reverse()
 
     def smoothed(self, width):
         return Scaled(self.objective.smoothed(width), self.factor)

@@ -99,6 +99,9 @@ class FreeEnergyVariance(AbstractObjective):
         if direction not in ("forward", "reverse", "both"):
             raise ValueError(f"direction = {direction!r}: expected 'forward', 'reverse' or 'both'")
 
+    def runs_reverse(self):
+        return self.direction != "forward"
+
     def __call__(self, system, result):
         """Of one run, in its own direction."""
         if isinstance(result, Moments):
