@@ -57,6 +57,21 @@ def is_real(value: Any) -> bool:
     )
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False. **Raises:** ValueError for anything else, numbers included."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} = {shown(value)}: expected True or False")
+    return bool(value)
+
+
+def function(name: str, value: Any, expected: str) -> Any:
+    """`value`, which can be called and is no class. **Raises:** ValueError for anything else."""
+    if not callable(value) or isinstance(value, type):
+        got = f"the class {value.__name__} itself" if isinstance(value, type) else shown(value)
+        raise ValueError(f"{name} is {got}: expected {expected}")
+    return value
+
+
 def instance(name: str, value: Any, kinds: type | tuple[type, ...], expected: str) -> Any:
     """`value`, an instance of one of the kinds.
 

@@ -33,7 +33,45 @@ class AbstractComponent(eqx.Module):
                 continue
             numbers = isinstance(value, np.ndarray | list | tuple) and is_numeric(value)
             if isinstance(value, float) or numbers:
-                object.__setattr__(self, field.name, floating(value))
+                object.__setattr__(self, field.name, floating(value, field.name))
+
+
+def pytree_of_floats(value, name: str):
+    """Numbers, an array, or a pytree of arrays, every leaf in floats: a position, a mass.
+
+    Lists of numbers, nested ones too, are one array and not a pytree. Integers become floats where
+    there is nothing else; beside floats they mean something that does not move, and are refused.
+
+    **Raises:** ValueError, which names the leaf, for what holds no real numbers, for integers
+    beside floats, and for no leaf at all.
+    """
+    if isinstance(value, list | tuple) and are_numbers(value):
+        return floating(value, name)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(value)
+    if not leaves:
+        got = "None" if value is None else f"an empty {type(value).__name__}"
+        raise ValueError(f"{name} is {got}: expected numbers, an array, or a pytree of arrays")
+    whole = {name + jax.tree_util.keystr(path): is_whole(leaf) for path, leaf in leaves}
+    found = [floating(x, place) for place, (_, x) in zip(whole, leaves, strict=True)]
+    if any(whole.values()) and not all(whole.values()):
+        place = next(place for place, counts in whole.items() if counts)
+        raise ValueError(
+            f"{place} holds integers beside leaves of floats: every number of it would become a "
+            "float; make it floats, or leave it out and give it to the potential as a field"
+        )
+    return structure.unflatten(found)
+
+
+def is_whole(value) -> bool:
+    """Whether a leaf holds integers."""
+    dtype = getattr(value, "dtype", None)
+    return isinstance(value, int) if dtype is None else jnp.issubdtype(dtype, jnp.integer)
+
+
+def are_numbers(value: list | tuple) -> bool:
+    """Whether (nested) lists hold numbers of Python and nothing else."""
+    leaves = jax.tree.leaves(value, is_leaf=lambda x: not isinstance(x, list | tuple))
+    return bool(leaves) and all(isinstance(x, int | float | complex) for x in leaves)
 
 
 def is_numeric(value) -> bool:
@@ -103,3 +141,19 @@ def require(name: str, value, test, expected: str) -> None:
 
 def positive(array: np.ndarray) -> np.ndarray:
     return np.isfinite(array) & (array > 0)
+
+
+def positive_number(name: str, value, what: str = "number") -> jax.Array:
+    """One positive and finite number, as an array; what is traced passes."""
+    number = floating(value, name)
+    if number.shape != ():
+        raise ValueError(f"{name} has shape {number.shape}: expected one positive {what}")
+    require(name, number, positive, f"a positive {what}")
+    return number
+
+
+def finite(name: str, value) -> jax.Array:
+    """Finite numbers, as an array of floats; what is traced passes."""
+    array = floating(value, name)
+    require(name, array, np.isfinite, "finite numbers")
+    return array
