@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ._component import known, shown
 
@@ -23,7 +24,7 @@ def whole(name: str, value: Any, least: int = 1, cure: str = "") -> int:
     **Raises:** ValueError for anything else, booleans and floats that happen to be whole included.
     """
     integer = isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
-    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer):
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer):
         integer = value.shape == () and jnp.issubdtype(value.dtype, jnp.integer)
     if not integer or int(value) < least:
         kind = "a positive whole number" if least == 1 else f"a whole number of at least {least}"

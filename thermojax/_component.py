@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 # What a constructor takes for an array: `floating` makes it one. Lists may be nested.
@@ -117,7 +118,7 @@ def known(value) -> np.ndarray | None:
 
 def shown(value) -> str:
     """A value in an error message: short, on one line, whatever it is."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return f"a traced array of shape {value.shape}"
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         array = known(value)

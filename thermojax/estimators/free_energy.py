@@ -227,7 +227,7 @@ def thermodynamic_integration(
     values, errors = [], []
     for i, s in enumerate(points):
         control = first + s * (last - first)
-        here = system.replace(protocol=Constant(control))
+        here = system.replace(protocol=Constant(control, system.protocol.duration))
         x = equilibrium_positions(here, jax.random.fold_in(key, i), batch, initial)
 
         def slope(x, control=control):

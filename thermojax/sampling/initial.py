@@ -19,7 +19,7 @@ from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
 from .burn_in import burn_in
 from .devices import check_layout
-from .fit import check_fit, shapes
+from .shapes import check_shapes, leaf_shapes
 from .state import State, as_state
 
 
@@ -128,10 +128,10 @@ def checked_state(state: State) -> State:
     position = as_position("initial.position", state.position)
     batch_of(position, "initial.position")
     momentum = as_position("initial.momentum", state.momentum)
-    if shapes(position) != shapes(momentum):
+    if leaf_shapes(position) != leaf_shapes(momentum):
         raise ValueError(
-            f"initial.momentum has the shape {shapes(momentum)} and initial.position "
-            f"{shapes(position)}: expected one momentum for every coordinate"
+            f"initial.momentum has the shape {leaf_shapes(momentum)} and initial.position "
+            f"{leaf_shapes(position)}: expected one momentum for every coordinate"
         )
     return State(position, momentum)
 
@@ -252,7 +252,7 @@ def draw_momentum(system: AbstractSystem, key: PRNGKeyArray, position):
 def checked_start(system: AbstractSystem, start: Start) -> AbstractSystem:
     """The system in the dtype of the start, its parts having been tried on one sample.
 
-    **Raises:** ValueError for a system and a position that do not fit (`check_fit`).
+    **Raises:** ValueError for a system and a position that do not fit (`check_shapes`).
     """
     system = cast(system, start.dtype)
     if start.template is not None:
@@ -260,7 +260,7 @@ def checked_start(system: AbstractSystem, start: Start) -> AbstractSystem:
     else:
         batch = start.position if start.state is None else start.state.position
         sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch)
-    check_fit(system, sample)
+    check_shapes(system, sample)
     return system
 
 

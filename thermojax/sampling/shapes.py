@@ -14,7 +14,7 @@ from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
 
 
-def check_fit(system: AbstractSystem, sample) -> None:
+def check_shapes(system: AbstractSystem, sample) -> None:
     """Try the parts of a system on the shapes of ONE position, all of its leaves of one dtype.
 
     **Raises:** ValueError for a position of another shape than the potential's template, an energy
@@ -34,10 +34,10 @@ def check_template(potential, sample, control) -> None:
     template = jax.eval_shape(lambda: potential.template(control))
     if template is None:
         return
-    if shapes(template) != shapes(sample):
+    if leaf_shapes(template) != leaf_shapes(sample):
         raise ValueError(
-            f"a position of {type(potential).__name__} has the shape {shapes(template)}, and "
-            f"initial holds samples of the shape {shapes(sample)}: make them one; positions have a "
+            f"a position of {type(potential).__name__} has the shape {leaf_shapes(template)}, and "
+            f"initial holds samples of the shape {leaf_shapes(sample)}: make them one; positions have a "
             "batch axis first, the template of tj.Equilibrium none"
         )
 
@@ -84,10 +84,10 @@ def check_bath(system: AbstractSystem, sample) -> None:
 
 def check_drive(drive, sample, control) -> None:
     force = jax.eval_shape(drive, sample, control)
-    if shapes(force) != shapes(sample):
+    if leaf_shapes(force) != leaf_shapes(sample):
         raise ValueError(
-            f"drive(x, control) returned the shape {shapes(force)} for one sample of the shape "
-            f"{shapes(sample)}: expected a force of the shape of x"
+            f"drive(x, control) returned the shape {leaf_shapes(force)} for one sample of the shape "
+            f"{leaf_shapes(sample)}: expected a force of the shape of x"
         )
     dtype = jax.tree.leaves(sample)[0].dtype
     for leaf in jax.tree.leaves(force):
@@ -98,7 +98,7 @@ def check_drive(drive, sample, control) -> None:
             )
 
 
-def shapes(tree):
+def leaf_shapes(tree):
     """The shape of an array, or the pytree of the shapes of its leaves."""
     return jax.tree.map(lambda x: tuple(jnp.shape(x)), tree)
 
