@@ -37,8 +37,8 @@ def check_template(potential, sample, control) -> None:
     if leaf_shapes(template) != leaf_shapes(sample):
         raise ValueError(
             f"a position of {type(potential).__name__} has the shape {leaf_shapes(template)}, and "
-            f"initial holds samples of the shape {leaf_shapes(sample)}: make them one; positions have a "
-            "batch axis first, the template of tj.Equilibrium none"
+            f"initial holds samples of the shape {leaf_shapes(sample)}: make them one; positions "
+            "have a batch axis first, the template of tj.Equilibrium none"
         )
 
 
@@ -86,8 +86,8 @@ def check_drive(drive, sample, control) -> None:
     force = jax.eval_shape(drive, sample, control)
     if leaf_shapes(force) != leaf_shapes(sample):
         raise ValueError(
-            f"drive(x, control) returned the shape {leaf_shapes(force)} for one sample of the shape "
-            f"{leaf_shapes(sample)}: expected a force of the shape of x"
+            f"drive(x, control) returned the shape {leaf_shapes(force)} for one sample of the "
+            f"shape {leaf_shapes(sample)}: expected a force of the shape of x"
         )
     dtype = jax.tree.leaves(sample)[0].dtype
     for leaf in jax.tree.leaves(force):
