@@ -8,6 +8,7 @@ being traced is not known, and passes.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,16 +18,18 @@ from jax.core import Tracer
 
 from ._component import known, shown
 
+MOST = 2**53  # beyond it a float no longer counts
+
 
 def whole(name: str, value: Any, least: int = 1, cure: str = "") -> int:
-    """A whole number from `least` on: an int, a NumPy integer, or an array that holds one.
+    """A whole number from `least` to 2^53: an int, a NumPy integer, or an array that holds one.
 
     **Raises:** ValueError for anything else, booleans and floats that happen to be whole included.
     """
     integer = isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
     if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer):
         integer = value.shape == () and jnp.issubdtype(value.dtype, jnp.integer)
-    if not integer or int(value) < least:
+    if not integer or not least <= int(value) <= MOST:
         kind = "a positive whole number" if least == 1 else f"a whole number of at least {least}"
         raise ValueError(f"{name} = {shown(value)}: expected {kind}{cure and '; ' + cure}")
     return int(value)
@@ -63,6 +66,14 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} = {shown(value)}: expected True or False")
     return bool(value)
+
+
+def choice(name: str, value: Any, options: Sequence[str]) -> str:
+    """One of a few words. **Raises:** ValueError for anything else."""
+    if not isinstance(value, str) or value not in options:
+        listed = " or ".join(repr(option) for option in options)
+        raise ValueError(f"{name} = {shown(value)}: expected {listed}")
+    return value
 
 
 def function(name: str, value: Any, expected: str) -> Any:

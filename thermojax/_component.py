@@ -60,6 +60,9 @@ def pytree_of_floats(value, name: str):
             f"{place} holds integers beside leaves of floats: every number of it would become a "
             "float; make it floats, or leave it out and give it to the potential as a field"
         )
+    for place, array in zip(whole, found, strict=True):
+        if array.size == 0:
+            raise ValueError(f"{place} has shape {array.shape}: expected at least one number")
     return structure.unflatten(found)
 
 
@@ -120,6 +123,8 @@ def shown(value) -> str:
     """A value in an error message: short, on one line, whatever it is."""
     if isinstance(value, Tracer):
         return f"a traced array of shape {value.shape}"
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return "a key" if value.shape == () else f"keys of shape {value.shape}"
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         array = known(value)
         if array is None or array.dtype == object:

@@ -191,6 +191,7 @@ def reverse(system: AbstractSystem) -> AbstractSystem:
     Run it from the equilibrium of the forward protocol's end (the default start). A path of the
     forward system, replayed backward with its momenta flipped, does minus its total work.
     """
+    check_system(system)
     bath = system.bath
     mirrored = Bath(
         reversed_in_time(bath.temperature),

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import Numbers, finite, floating, known, positive, require, shown
+from .._arguments import choice
+from .._component import Numbers, finite, floating, known, positive, require
 from .._tree import product, total
 from .base import AbstractPotential, require_position
 
@@ -54,13 +55,13 @@ class Harmonic(AbstractPotential):
         center: Numbers = 0.0,
         control: Literal["center", "stiffness"] | None = None,
     ):
-        if not isinstance(control, str | None) or control not in (None, "center", "stiffness"):
-            raise ValueError(f"control = {shown(control)}: expected 'center', 'stiffness' or None")
+        if control is not None:
+            choice("control", control, ("center", "stiffness"))
         self.stiffness, self.center = floating(stiffness, "stiffness"), finite("center", center)
         self.control = control
         require_definite("stiffness", self.stiffness)
         if control is None:
-            self.fixed_shape(self.stiffness, self.center)
+            shape_of_position(self.stiffness, self.center)
 
     def parts(self, control):
         """(K, c) at this value of the control."""
@@ -68,21 +69,10 @@ class Harmonic(AbstractPotential):
         center = control if self.control == "center" else self.center
         return stiffness, center
 
-    @staticmethod
-    def fixed_shape(stiffness, center) -> tuple[int, ...]:
-        """The shape that K and c give to a position: () where both are numbers."""
-        first, second = jnp.shape(stiffness)[:1], jnp.shape(center)
-        if first and second and first != second:
-            raise ValueError(
-                f"stiffness has shape {jnp.shape(stiffness)} and center {second}: expected one "
-                "dimension, as (dim,) or (dim, dim) and (dim,)"
-            )
-        return second or first
-
     def energy(self, x, control):
         stiffness, center = self.parts(control)
         by = "center" if jnp.shape(center) else "stiffness"
-        shape = self.fixed_shape(stiffness, center) or None
+        shape = shape_of_position(stiffness, center) or None
         require_position(self, x, shape, "control" if by == self.control else by)
         y = x - center
         if jnp.ndim(stiffness) == 2:
@@ -91,7 +81,7 @@ class Harmonic(AbstractPotential):
 
     def template(self, control):
         stiffness, center = self.parts(control)
-        shape = self.fixed_shape(stiffness, center)
+        shape = shape_of_position(stiffness, center)
         return jnp.zeros(shape, jnp.result_type(stiffness, center)) if shape else None
 
     def sampled_by(self, control, temperature):
@@ -119,6 +109,17 @@ class Harmonic(AbstractPotential):
         else:
             logdet = jnp.sum(jnp.log(jnp.broadcast_to(stiffness, template.shape)))
         return 0.5 * temperature * (logdet - dim * (LOG_2PI + jnp.log(temperature)))
+
+
+def shape_of_position(stiffness, center) -> tuple[int, ...]:
+    """The shape that K and c give to a position: () where both are numbers."""
+    first, second = jnp.shape(stiffness)[:1], jnp.shape(center)
+    if first and second and first != second:
+        raise ValueError(
+            f"stiffness has shape {jnp.shape(stiffness)} and center {second}: expected one "
+            "dimension, as (dim,) or (dim, dim) and (dim,)"
+        )
+    return second or first
 
 
 class Gaussian(AbstractPotential):

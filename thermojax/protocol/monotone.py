@@ -75,7 +75,7 @@ class Monotone(AbstractProtocol):
     ) -> Self:
         """Equal shares of the way for all intervals and both jumps: nearly the linear ramp."""
         initial, final = finite("initial", initial), finite("final", final)
-        shares = checked_count(knots) + (-1 if pinned else 1)
+        shares = checked_count(knots) + (-1 if flag("pinned", pinned) else 1)
         logits = jnp.zeros((shares, *initial.shape), initial.dtype)
         return cls(logits, duration, initial, final, kicks, pinned)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import flag, instance, whole
+from .._arguments import flag, function, instance, whole
 from .._component import Numbers, Positive, finite, positive_number
 from .._keys import check_key
 from .base import AbstractProtocol, require_same_shape
@@ -65,7 +65,10 @@ class Neural(AbstractProtocol):
         kicks: Numbers | None = None,
         pinned: bool = False,
     ):
-        instance("network", network, eqx.Module, "an eqx.nn.MLP, or tj.Neural.between(...)")
+        network = instance(
+            "network", network, eqx.Module, "an eqx.nn.MLP, or use tj.Neural.between(...)"
+        )
+        function("network", network, "an eqx.nn.MLP, or use tj.Neural.between(...)")
         self.network, self.pinned = network, flag("pinned", pinned)
         self.duration = positive_number("duration", duration, "time")
         self.initial, self.final = finite("initial", initial), finite("final", final)

@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from .._arguments import whole
+from .._component import shown
 from ..dynamics.devices import shares_of
 
 
@@ -28,14 +30,20 @@ def batch_sharding(devices: int | Sequence[Any] | None = None) -> NamedSharding:
     present = jax.devices()
     if devices is None:
         devices = present
-    elif isinstance(devices, int):
-        if not 1 <= devices <= len(present):
+    elif isinstance(devices, list | tuple):
+        if not devices:
+            raise ValueError("devices is empty: name at least one, or leave it out for all")
+        if not all(isinstance(device, jax.Device) for device in devices):
             raise ValueError(
-                f"devices = {devices}: expected 1 to {len(present)}, the number jax finds here"
+                f"devices = {shown(devices)}: expected a number, or jax.Device in a list"
             )
-        devices = present[:devices]
-    elif not devices:
-        raise ValueError("devices is empty: name at least one, or leave it out for all")
+    else:
+        count = whole("devices", devices, cure="or a list of jax.Device")
+        if count > len(present):
+            raise ValueError(
+                f"devices = {count}: expected 1 to {len(present)}, the number jax finds here"
+            )
+        devices = present[:count]
     mesh = Mesh(np.asarray(list(devices)), ("batch",), axis_types=(AxisType.Auto,))
     return NamedSharding(mesh, PartitionSpec("batch"))
 

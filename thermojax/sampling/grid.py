@@ -25,7 +25,12 @@ def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
             f"dt = {shown(dt)} and time_steps = {shown(time_steps)}: pass exactly one of the two"
         )
     if time_steps is not None:
-        return whole("time_steps", time_steps)
+        steps = whole("time_steps", time_steps)
+        if steps >= MOST_STEPS:
+            raise ValueError(
+                f"time_steps = {steps}: noise is numbered up to 2^31: take fewer, larger steps"
+            )
+        return steps
     real("dt", dt, "a positive time step", lambda step: step > 0)
     length, step = known(duration), known(dt)
     if length is None or step is None:
@@ -66,9 +71,10 @@ def snap(times, duration, steps: int) -> np.ndarray:
 
     **Raises:** ValueError for times outside of the run or out of order.
     """
-    if np.ndim(times) == 0 and not isinstance(times, float | Tracer):
+    one = not isinstance(times, list | tuple) and np.ndim(times) == 0
+    if one and not isinstance(times, float | Tracer):
         count = whole("save", times, 2, "or an array of times")
-        return np.unique(np.round(np.linspace(0, steps, count)).astype(int))
+        return np.unique(np.round(np.linspace(0, steps, min(count, steps + 1))).astype(int))
     times = floating(times, "save")
     length, wanted = known(duration), known(times)
     if length is None or wanted is None:

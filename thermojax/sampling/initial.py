@@ -16,7 +16,7 @@ from .._keys import Purpose, purpose_key
 from .._tree import batch_of, cast, dtype_of, like_position
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol
-from ..system import AbstractSystem, Overdamped
+from ..system import AbstractSystem, Overdamped, check_system
 from .burn_in import burn_in
 from .devices import check_layout
 from .shapes import check_shapes, leaf_shapes
@@ -58,17 +58,11 @@ class Start(eqx.Module):
 
 
 def as_position(name: str, value):
-    """One position or a batch of them, every leaf in floats and with at least one number.
+    """One position or a batch of them, every leaf in floats of one dtype.
 
     **Raises:** ValueError for anything else, with the argument's name.
     """
     position = pytree_of_floats(value, name)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(position):
-        if leaf.size == 0:
-            raise ValueError(
-                f"{name}{jax.tree_util.keystr(path)} has shape {leaf.shape}: expected at least one "
-                "sample and one coordinate"
-            )
     dtype_of(position, name)
     check_layout(position, name)
     return position
@@ -84,6 +78,7 @@ def prepare_start(system: AbstractSystem, initial, batch: int | None) -> Start:
 
     **Raises:** ValueError where there is nothing to start from, or `batch` contradicts it.
     """
+    check_system(system)
     if batch is not None:
         batch = whole("batch", batch)
     if initial is Equilibrium:

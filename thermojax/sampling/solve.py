@@ -69,9 +69,10 @@ def check_how(integrator, noise_dtype) -> None:
     instance("integrator", integrator, AbstractSplitting, "tj.BAOAB(), tj.OBABO() or tj.QUICSORT()")
     try:
         dtype = jnp.dtype(noise_dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         dtype = None
-    if dtype is None or noise_dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+    named = noise_dtype is not None and not isinstance(noise_dtype, jax.Array | np.ndarray)
+    if dtype is None or not named or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
             f"noise_dtype = {shown(noise_dtype)}: expected jnp.float32 or another floating dtype"
         )
