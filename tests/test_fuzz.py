@@ -177,6 +177,8 @@ def stop(*args, **kwargs):
 @pytest.fixture
 def without_computing(monkeypatch):
     """Every compiled function of thermojax ends the call instead."""
+    for name in CALLS:  # some of which take a run
+        the_call(name)
     compiled = type(jax.jit(nothing)), type(eqx.filter_jit(nothing))
     for file, module in list(sys.modules.items()):
         if file.startswith("thermojax"):
@@ -204,18 +206,21 @@ def answer(call, name: str, value, strict: bool) -> str | None:
                 ask()
     except Computes:
         return "computed" if strict else None
-    except (ValueError, TypeError, tj.CheckpointError) as error:
-        text, frame = str(error), traceback.extract_tb(error.__traceback__)[-1]
-        if not frame.filename.startswith(HOUSE):
-            return f"{type(error).__name__} of {frame.filename.split('site-packages')[-1]}:{frame.lineno}: {text[:150]!r}"
-        names = f"{name}|{call.says[name]}" if name in call.says else name
-        if not re.search(rf"(?<![a-z])({names})(?![a-z])", text):
-            return f"does not name {name}: {text[:150]!r}"
-        return None
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        return f"{type(error).__name__} in {frame.filename.split('site-packages')[-1]}:{frame.lineno}: {str(error)[:150]!r}"
+        return problem_of(error, f"{name}|{call.says[name]}" if name in call.says else name)
     return "returned" if strict else None
+
+
+def problem_of(error: Exception, names: str) -> str | None:
+    """What is wrong with an error that should be our own and name one of the arguments."""
+    text, frame = str(error), traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{frame.filename.split('site-packages')[-1]}:{frame.lineno}: {text[:150]!r}"
+    known = isinstance(error, ValueError | TypeError | tj.CheckpointError)
+    if not known or not frame.filename.startswith(HOUSE):
+        return f"{type(error).__name__} of {where}"
+    if not re.search(rf"(?<![a-z])({names})(?![a-z])", text):
+        return f"does not name {names}: {text[:150]!r}"
+    return None
 
 
 @functools.cache
@@ -244,6 +249,47 @@ def test_what_is_wrong_is_named(name, without_computing):
     assert not found, f"{len(found)} answers are none:\n" + "\n".join(found)
 
 
+SHAPES = numbers.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+DTYPES = st.sampled_from([np.float64, np.float32, np.float16, np.int64, np.int8, bool, complex])
+ANYTHING = st.one_of(
+    st.sampled_from(list(EVERYTHING.values())),
+    st.floats(),
+    st.integers(-(2**70), 2**70),
+    st.complex_numbers(),
+    st.text(max_size=5),
+    st.booleans(),
+    DTYPES.flatmap(lambda dtype: numbers.arrays(dtype, SHAPES)),
+    st.lists(st.floats() | st.integers() | st.text(max_size=2), max_size=3),
+    st.dictionaries(st.text(max_size=2), st.floats() | st.none(), max_size=2),
+)
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=5000,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_anything_at_all_is_answered(without_computing, data):
+    name = data.draw(st.sampled_from(list(CALLS)))
+    argument = data.draw(st.sampled_from(arguments_of(the_call(name))))
+    problem = answer(the_call(name), argument, data.draw(ANYTHING), strict=False)
+    assert problem is None, f"{name}({argument}) {problem}"
+
+
+# Training and runs take a compilation for each argument: half a minute.
+LONG = {"optimize", "frontier", "pareto", "tune", "check", "simulate", "simulate in steps"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(CALLS) - LONG))
+def test_what_is_wrong_is_named_by_what_computes(name):
+    found = faults(name)
+    assert not found, f"{len(found)} answers are none:\n" + "\n".join(found)
+
+
 def public_callables() -> set[str]:
     """Every public name that can be called, those of the namespaces with a dot."""
     found = set()
@@ -264,7 +310,7 @@ def public_callables() -> set[str]:
 
 
 def documented(module, value) -> bool:
-    """Whether a name of a module is for users: defined there, a class or with its arguments told."""
+    """Whether a name of a module is for users: a class, or a function that tells its arguments."""
     text = inspect.getdoc(value) or ""
     own = getattr(value, "__module__", None) == module.__name__
     return own and (isinstance(value, type) or "**Arguments:**" in text)
