@@ -25,9 +25,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fuzz_calls import CALLS, NOT_CALLED
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as numbers
 
 import thermojax as tj
+from tests.fuzz_calls import CALLS, NOT_CALLED
 
 HOUSE = str(Path(tj.__file__).parent)
 

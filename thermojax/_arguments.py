@@ -44,7 +44,7 @@ def real(name: str, value: Any, expected: str, test=np.isfinite) -> Any:
     if not is_real(value) or np.shape(value) != ():
         raise ValueError(f"{name} = {shown(value)}: expected {expected}")
     number = known(value)
-    if number is not None and not bool(np.all(test(number))):
+    if number is not None and (number.dtype == object or not bool(np.all(test(number)))):
         raise ValueError(f"{name} = {shown(value)}: expected {expected}")
     return value
 
@@ -68,7 +68,7 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, options: Sequence[str]) -> str:
+def choice(name: str, value: Any, options: Sequence[str]) -> Any:
     """One of a few words. **Raises:** ValueError for anything else."""
     if not isinstance(value, str) or value not in options:
         listed = " or ".join(repr(option) for option in options)

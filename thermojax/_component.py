@@ -140,9 +140,15 @@ def shown(value) -> str:
 
 def require(name: str, value, test, expected: str) -> None:
     """Raise a ValueError that names the field, the value and the cure; skips tracers."""
-    array = known(value)
-    if array is not None and not np.all(test(array)):
-        raise ValueError(f"{name} = {shown(array)}: expected {expected}")
+    try:
+        array = known(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} = {shown(value)}: expected {expected}") from error
+    if array is None:
+        return
+    real = any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer))
+    if not real or not np.all(test(array)):
+        raise ValueError(f"{name} = {shown(array if real else value)}: expected {expected}")
 
 
 def positive(array: np.ndarray) -> np.ndarray:

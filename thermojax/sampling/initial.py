@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -128,7 +129,7 @@ def checked_state(state: State) -> State:
             f"initial.momentum has the shape {leaf_shapes(momentum)} and initial.position "
             f"{leaf_shapes(position)}: expected one momentum for every coordinate"
         )
-    return State(position, momentum)
+    return dataclasses.replace(state, position=position, momentum=momentum)
 
 
 def agreed_batch(batch: int | None, size: int) -> int:
