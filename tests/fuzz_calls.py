@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -186,6 +187,7 @@ call(
 )
 
 
+@functools.cache
 def chained() -> dict[str, Any]:
     return dict(chain=tj.start(TRAP, KEY, batch=2, initial=START))
 
@@ -198,6 +200,7 @@ CALLS["advance"] = lambda: Call(
 CALLS["switch"] = lambda: Call(tj.switch, chained() | dict(old=TRAP, new=TRAP), {})
 
 
+@functools.cache
 def ran() -> tj.Result:
     return tj.simulate(TRAP, KEY, time_steps=4, batch=8, initial=START, save=3)
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .._arguments import whole
+from .._arguments import instance, whole
 from .._component import known, pytree_of_floats
 from .._keys import Purpose, purpose_key
 from .._tree import batch_of, cast, dtype_of, like_position
@@ -111,8 +111,14 @@ def prepare_start(system: AbstractSystem, initial, batch: int | None) -> Start:
     return Start(template=template, sampler=sampler, batch=batch)
 
 
-def template_of(system: AbstractSystem, initial):
-    """One position: that of a `tj.Equilibrium`, else what the potential says; None for neither."""
+def template_of(system: AbstractSystem, initial, name: str | None = None):
+    """One position: that of a `tj.Equilibrium`, else what the potential says; None for neither.
+
+    **Raises:** ValueError with a `name`, for anything else than a `tj.Equilibrium` or None.
+    """
+    check_system(system)
+    if name is not None and initial is not None:
+        instance(name, initial, Equilibrium, "tj.Equilibrium(template), or None")
     template = initial.template if isinstance(initial, Equilibrium) else None
     if template is None:
         template = system.potential.template(system.protocol.initial)
