@@ -179,5 +179,5 @@ def test_what_is_no_potential():
 
 
 def test_a_template_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match="must be numbers or arrays"):
+    with pytest.raises(ValueError, match="template = 'origin': expected real numbers"):
         tj.check(tj.Harmonic(1.0), "origin")

@@ -8,24 +8,28 @@ being traced is not known, and passes.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ._component import known, shown
 
+MOST = 2**53  # beyond it a float no longer counts
+
 
 def whole(name: str, value: Any, least: int = 1, cure: str = "") -> int:
-    """A whole number from `least` on: an int, a NumPy integer, or an array that holds one.
+    """A whole number from `least` to 2^53: an int, a NumPy integer, or an array that holds one.
 
     **Raises:** ValueError for anything else, booleans and floats that happen to be whole included.
     """
     integer = isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
-    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer):
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer):
         integer = value.shape == () and jnp.issubdtype(value.dtype, jnp.integer)
-    if not integer or int(value) < least:
+    if not integer or not least <= int(value) <= MOST:
         kind = "a positive whole number" if least == 1 else f"a whole number of at least {least}"
         raise ValueError(f"{name} = {shown(value)}: expected {kind}{cure and '; ' + cure}")
     return int(value)
@@ -40,7 +44,7 @@ def real(name: str, value: Any, expected: str, test=np.isfinite) -> Any:
     if not is_real(value) or np.shape(value) != ():
         raise ValueError(f"{name} = {shown(value)}: expected {expected}")
     number = known(value)
-    if number is not None and not bool(np.all(test(number))):
+    if number is not None and (number.dtype == object or not bool(np.all(test(number)))):
         raise ValueError(f"{name} = {shown(value)}: expected {expected}")
     return value
 
@@ -55,6 +59,29 @@ def is_real(value: Any) -> bool:
     return dtype is not None and (
         jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
     )
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False. **Raises:** ValueError for anything else, numbers included."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} = {shown(value)}: expected True or False")
+    return bool(value)
+
+
+def choice(name: str, value: Any, options: Sequence[str]) -> Any:
+    """One of a few words. **Raises:** ValueError for anything else."""
+    if not isinstance(value, str) or value not in options:
+        listed = " or ".join(repr(option) for option in options)
+        raise ValueError(f"{name} = {shown(value)}: expected {listed}")
+    return value
+
+
+def function(name: str, value: Any, expected: str) -> Any:
+    """`value`, which can be called and is no class. **Raises:** ValueError for anything else."""
+    if not callable(value) or isinstance(value, type):
+        got = f"the class {value.__name__} itself" if isinstance(value, type) else shown(value)
+        raise ValueError(f"{name} is {got}: expected {expected}")
+    return value
 
 
 def instance(name: str, value: Any, kinds: type | tuple[type, ...], expected: str) -> Any:

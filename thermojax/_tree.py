@@ -110,22 +110,22 @@ def like_position(value, position):
     return jax.tree.unflatten(structure, [value] * structure.num_leaves)
 
 
-def batch_of(position) -> int:
+def batch_of(position, name: str = "positions") -> int:
     shapes = [leaf.shape for leaf in jax.tree.leaves(position)]
     sizes = {shape[0] for shape in shapes if shape}
     if len(sizes) != 1 or () in shapes:
         raise ValueError(
-            f"positions have leaves of shapes {shapes}: expected one batch axis, first and of "
-            "equal length, on every leaf; for one trajectory add it with x[None]"
+            f"{name} with leaves of shapes {shapes}: expected one batch axis, first and of equal "
+            "length, on every leaf; for one trajectory add it with x[None]"
         )
     return sizes.pop()
 
 
-def dtype_of(position):
+def dtype_of(position, name: str = "positions"):
     dtypes = {leaf.dtype for leaf in jax.tree.leaves(position)}
     if len(dtypes) != 1 or not jnp.issubdtype(min(dtypes, key=str), jnp.floating):
         names = sorted(str(d) for d in dtypes)
-        raise ValueError(f"positions have dtypes {names}: expected one floating dtype throughout")
+        raise ValueError(f"{name} with dtypes {names}: expected one floating dtype throughout")
     return dtypes.pop()
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ._component import floating
+from ._component import finite, pytree_of_floats
 from ._tree import cast, dtype_of
 from .potential import AbstractPotential
 
@@ -79,15 +79,9 @@ def check(potential: AbstractPotential, template: PyTree[Array], control: Any = 
     """
     if not isinstance(potential, AbstractPotential):
         return Report((wrong("type", not_a_potential(potential)),))
-    try:
-        template = jax.tree.map(floating, template)
-        dtype = dtype_of(template)
-        control = floating(control).astype(dtype)
-    except (TypeError, IndexError, KeyError) as error:
-        raise ValueError(
-            f"template and control must be numbers or arrays ({one_line(error)}): pass for "
-            "example jnp.zeros(2) and 0.5"
-        ) from error
+    template = pytree_of_floats(template, "template")
+    dtype = dtype_of(template, "template")
+    control = finite("control", control).astype(dtype)
     case = Case(cast(potential, dtype), template, control)
     findings: list[Finding] = []
     for look in (evaluates, repeats, traces, is_scalar, keeps_dtype, is_finite):

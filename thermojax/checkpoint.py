@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._arguments import flag, real
+from ._component import shown
 from ._files import remove_parts, write_whole
 
 FORMAT = b"thermojax checkpoint 1"
@@ -71,6 +73,13 @@ class Checkpoint(AbstractCheckpoint):
         interval: float = 5.0,
         anyway: bool = False,
     ):
+        if not isinstance(file, str | os.PathLike):
+            raise ValueError(f"file = {shown(file)}: expected the name of a file")
+        texts = facts is None or isinstance(facts, Mapping)
+        if not texts or not all(isinstance(x, str) for pair in (facts or {}).items() for x in pair):
+            raise ValueError(f"facts = {shown(facts)}: expected texts by name, or None")
+        real("interval", interval, "seconds, not negative", lambda s: s >= 0)
+        flag("anyway", anyway)
         self.file = Path(file)
         self.facts = {**environment(), **(facts or {})}
         self.interval, self.anyway = interval, anyway

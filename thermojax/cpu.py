@@ -51,6 +51,8 @@ def set_up_cpu(keep_memory: bool = False) -> None:
 
     **Raises:** RuntimeError where JAX has been used in this process: it reads its flags only once.
     """
+    if not isinstance(keep_memory, bool):
+        raise ValueError(f"keep_memory is a {type(keep_memory).__name__}: expected True or False")
     if jax_is_used():
         raise RuntimeError(
             "JAX has been used in this process and reads its flags only once: call "

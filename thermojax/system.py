@@ -6,11 +6,22 @@ from typing import Annotated, Any, TypeAlias
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 
-from ._component import AbstractComponent, floating, positive, require
-from .potential import AbstractPotential
-from .protocol import AbstractProtocol, reversed_in_time
+from ._arguments import function, instance
+from ._component import (
+    AbstractComponent,
+    are_numbers,
+    known,
+    positive,
+    pytree_of_floats,
+    require,
+    shown,
+)
+from .potential import AbstractPotential, require_potential
+from .protocol import AbstractProtocol, Constant, Reversed, reversed_in_time
 
 # Numbers, schedules or pytrees of them; the note is read where a config is checked.
 PositiveAny: TypeAlias = Annotated[Any, "> 0"]
@@ -24,7 +35,8 @@ class Bath(AbstractComponent):
     one sample (per coordinate), or pytrees like the position. Each of the three may be a protocol
     (`tj.Linear(2.0, 1.0, duration)`): a schedule that shares the duration of the control.
 
-    **Raises:** ValueError for a value that is not positive.
+    **Raises:** ValueError, which names the argument, for a value that is not positive, or a
+    temperature that is not one number.
     """
 
     temperature: Any
@@ -35,6 +47,19 @@ class Bath(AbstractComponent):
         self, temperature: PositiveAny = 1.0, friction: PositiveAny = 1.0, mass: PositiveAny = 1.0
     ):
         self.temperature = checked("temperature", temperature)
+        first = temperature
+        if isinstance(temperature, AbstractProtocol):
+            first = temperature.initial
+        elif not isinstance(self.temperature, jax.Array):
+            raise ValueError(
+                f"temperature is a {type(temperature).__name__}: expected one number kT, or a "
+                "schedule of one; friction and mass may differ between the coordinates"
+            )
+        if np.shape(first) != ():
+            raise ValueError(
+                f"temperature has shape {np.shape(first)}: expected one number kT, or a schedule "
+                "of one; for several temperatures jax.vmap over tj.Bath"
+            )
         self.friction = checked("friction", friction)
         self.mass = checked("mass", mass)
 
@@ -51,10 +76,22 @@ def checked(name: str, value):
             if hasattr(value, part):
                 require(f"{name}.{part}", getattr(value, part), positive, "positive and finite")
         return value
-    value = floating(value) if isinstance(value, list) else jax.tree.map(floating, value)
+    if isinstance(value, type) and issubclass(value, AbstractProtocol):
+        raise ValueError(
+            f"{name} is the class {value.__name__} itself: expected numbers or a schedule, an "
+            f"instance of tj.{value.__name__}"
+        )
+    value = jax.tree.map(lambda x: pytree_of_floats(x, name), value, is_leaf=is_list)
+    if not jax.tree.leaves(value):
+        raise ValueError(f"{name} = {shown(value)}: expected positive numbers")
     for leaf in jax.tree.leaves(value):
         require(name, leaf, positive, "positive and finite")
     return value
+
+
+def is_list(value) -> bool:
+    """Whether a list of numbers, which is one array."""
+    return isinstance(value, list | tuple) and are_numbers(value)
 
 
 class AbstractSystem(AbstractComponent):
@@ -62,6 +99,9 @@ class AbstractSystem(AbstractComponent):
 
     The drive is a non-conservative force f(x, control) on one sample, of the shape of x, beside
     -grad U (active and driven matter); its work is booked as `ledger.drive_work`.
+
+    **Raises:** ValueError for parts of another kind, and for schedules in the bath that last longer
+    or shorter than the protocol (a `tj.Constant` there may have any duration).
     """
 
     potential: eqx.AbstractVar[AbstractPotential]
@@ -70,19 +110,51 @@ class AbstractSystem(AbstractComponent):
     drive: eqx.AbstractVar[Callable[[PyTree[Array], Any], PyTree[Array]] | None]
 
     def __check_init__(self):
-        expected = {
-            "potential": (AbstractPotential, "a tj.AbstractPotential"),
-            "protocol": (AbstractProtocol, "a protocol such as tj.Linear(0.0, 1.0, duration)"),
-            "bath": (Bath, "a tj.Bath"),
-        }
-        for name, (kind, cure) in expected.items():
-            value = getattr(self, name)
-            if not isinstance(value, kind):
-                raise ValueError(f"{name} is a {type(value).__name__}: expected {cure}")
+        require_potential("potential", self.potential)
+        ramp = "a protocol such as tj.Linear(0.0, 1.0, duration)"
+        instance("protocol", self.protocol, AbstractProtocol, ramp)
+        instance("bath", self.bath, Bath, "a tj.Bath(...)")
+        if self.drive is not None:
+            function(
+                "drive", self.drive, "a function, drive(x, control) -> force of the shape of x"
+            )
+        require_one_duration(self.protocol, self.bath)
 
     def replace(self, **fields):
         """This system with some of its fields replaced."""
         return dataclasses.replace(self, **fields)
+
+
+def check_system(system, name: str = "system") -> None:
+    """**Raises:** ValueError for what is no system."""
+    instance(name, system, AbstractSystem, "a tj.Underdamped(...) or tj.Overdamped(...)")
+
+
+def require_one_duration(protocol: AbstractProtocol, bath: Bath) -> None:
+    """Refuse a bath schedule of another length than the control's: it would end early or late.
+
+    A `tj.Constant` in the bath is the same at all times, and its duration is not looked at. What is
+    traced passes.
+    """
+    length = known(protocol.duration)
+    for name in ("temperature", "friction", "mass"):
+        schedule = getattr(bath, name)
+        if not isinstance(schedule, AbstractProtocol) or stands_still(schedule):
+            continue
+        other = known(schedule.duration)
+        if length is None or other is None:
+            continue
+        precision = max(jnp.finfo(jnp.asarray(x).dtype).eps for x in (length, other))
+        if not np.all(abs(length - other) <= 8 * precision * np.maximum(length, other)):
+            raise ValueError(
+                f"the schedule of the bath's {name} lasts {shown(other)}, the protocol "
+                f"{shown(length)}: expected one duration for all schedules of a system"
+            )
+
+
+def stands_still(schedule: AbstractProtocol) -> bool:
+    inner = schedule.protocol if isinstance(schedule, Reversed) else schedule
+    return isinstance(inner, Constant)
 
 
 class Underdamped(AbstractSystem):
@@ -121,6 +193,7 @@ def reverse(system: AbstractSystem) -> AbstractSystem:
     schedules of this package but `tj.Neural` are mirrored in their values, so that programs
     compiled for the system run its reverse; others are read backward.
     """
+    check_system(system)
     bath = system.bath
     mirrored = Bath(
         reversed_in_time(bath.temperature),

@@ -14,7 +14,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import AbstractComponent, Numbers, floating, known
+from .._arguments import instance, real, whole
+from .._component import AbstractComponent, Numbers, finite, floating, known
+from .._keys import check_key
 from ..system import Bath
 from .linear_process import (
     density,
@@ -53,12 +55,12 @@ class OrnsteinUhlenbeck(AbstractComponent):
     diffusion: Float[Array, "..."]
 
     def __init__(self, drift: Numbers, shift: Numbers = 0.0, diffusion: Numbers = 1.0):
-        self.drift, self.shift = floating(drift), floating(shift)
-        self.diffusion = floating(diffusion)
+        self.drift, self.shift = floating(drift, "drift"), floating(shift, "shift")
+        self.diffusion = floating(diffusion, "diffusion")
         sizes = set()
         for name, most in (("drift", 2), ("shift", 1), ("diffusion", 2)):
             shape = getattr(self, name).shape
-            if len(shape) > most or len(set(shape)) > 1:
+            if len(shape) > most or len(set(shape)) > 1 or 0 in shape:
                 expected = "a number, (dim,) or (dim, dim)" if most == 2 else "a number or (dim,)"
                 raise ValueError(f"{name} has shape {shape}: expected {expected}")
             sizes.update(shape)
@@ -79,7 +81,7 @@ class OrnsteinUhlenbeck(AbstractComponent):
         **Arguments:** `stiffness` K, a number, `(dim,)` or `(dim, dim)`; `center` c, a number or
         `(dim,)`; `bath`, constant in time.
         """
-        k, c = floating(stiffness), floating(center)
+        k, c = quadratic(stiffness, center)
         temperature, friction, _ = constants(bath)
         rows = friction[:, None] if k.ndim == 2 and jnp.ndim(friction) else friction
         return cls(k / rows, c, 2 * temperature / friction)
@@ -93,7 +95,7 @@ class OrnsteinUhlenbeck(AbstractComponent):
         **Arguments:** `stiffness` K, a number, `(dim,)` or `(dim, dim)`; `center` c, a number or
         `(dim,)`; `bath`, constant in time.
         """
-        k, c = floating(stiffness), floating(center)
+        k, c = quadratic(stiffness, center)
         temperature, friction, mass = constants(bath)
         dim = max(x.shape[0] if x.ndim else 1 for x in (k, c, friction, mass))
         k, inverse_mass, rate = (matrix(x, dim) for x in (k, 1 / mass, friction / mass))
@@ -127,13 +129,8 @@ class OrnsteinUhlenbeck(AbstractComponent):
 
         Source: C. Van Loan, IEEE Trans. Autom. Control 23, 395 (1978).
         """
-        if jnp.ndim(t) != 0:
-            raise ValueError(
-                f"t has shape {jnp.shape(t)}: expected a number; use jax.vmap for many"
-            )
-        value = known(t)
-        if value is not None and not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"t = {value}: expected a time that is finite and not negative")
+        cure = "a time that is finite and not negative; use jax.vmap for many"
+        real("t", t, cure, lambda t: np.isfinite(t) & (t >= 0))
         process, basis = principal(self)
         pair = moments(process, jnp.asarray(t, self.dtype))
         decay, covariance = (matrix_back(x, basis) for x in pair)
@@ -150,8 +147,8 @@ class OrnsteinUhlenbeck(AbstractComponent):
         **Returns:** the mean `(dim,)` and the covariance `(dim, dim)`.
         """
         decay, covariance = self.transition(t)
-        away = jnp.broadcast_to(floating(mean0) - self.shift, (self.dim,))
-        start = matrix(floating(covariance0), self.dim)
+        away = jnp.broadcast_to(floating(mean0, "mean0") - self.shift, (self.dim,))
+        start = matrix(floating(covariance0, "covariance0"), self.dim)
         return self.shift + dot(decay, away), dot(dot(decay, start), decay.T) + covariance
 
     def stationary(self) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
@@ -195,9 +192,9 @@ class OrnsteinUhlenbeck(AbstractComponent):
         with a number for the diffusion, both known (not traced): one eigenbasis for all steps,
         O(dim) per step, and two products per path and step that are taken at once for all.
         """
-        if not isinstance(batch, int) or batch < 1:
-            raise ValueError(f"batch = {batch}: expected a positive int, the number of paths")
-        place = None if initial is None else floating(initial)
+        check_key(key)
+        batch = whole("batch", batch, cure="the number of paths")
+        place = None if initial is None else floating(initial, "initial")
         if place is None:
             require_stable(self.drift)
         elif place.shape not in {(self.dim,), (batch, self.dim)}:
@@ -222,7 +219,7 @@ class OrnsteinUhlenbeck(AbstractComponent):
 
         Cost: as `sample`.
         """
-        path = floating(path)
+        path = floating(path, "path")
         if path.ndim not in (2, 3) or path.shape[-1] != self.dim:
             raise ValueError(
                 f"path has shape {path.shape}: expected (times, {self.dim}) or "
@@ -253,7 +250,8 @@ def distinct_steps(times, started: bool):
 
     A first time known to be 0 is None: no step leads to it.
     """
-    times = times if eqx.is_array_like(times) else np.asarray(times, np.float64)
+    if not isinstance(times, np.ndarray):  # which may be wider than JAX's floats
+        times = floating(times, "times")
     if jnp.ndim(times) != 1 or jnp.shape(times)[0] == 0:
         raise ValueError(f"times has shape {jnp.shape(times)}: expected (times,), at least one")
     value = known(times)
@@ -274,8 +272,20 @@ def distinct_steps(times, started: bool):
     return first, np.bincount(index, steps) / np.bincount(index), index
 
 
+def quadratic(stiffness: Numbers, center: Numbers):
+    """K and c of a quadratic well, of one dimension."""
+    k, c = finite("stiffness", stiffness), finite("center", center)
+    if k.ndim > 2 or c.ndim > 1 or len(set((*k.shape, *c.shape))) > 1 or 0 in (*k.shape, *c.shape):
+        raise ValueError(
+            f"stiffness has shape {k.shape} and center {c.shape}: expected a number, (dim,) or "
+            "(dim, dim), and a number or (dim,)"
+        )
+    return k, c
+
+
 def constants(bath: Bath):
     """(temperature, friction, mass) of a bath that does not change in time."""
+    instance("bath", bath, Bath, "a tj.Bath(...)")
     members = {name: getattr(bath, name) for name in ("temperature", "friction", "mass")}
     for name, value in members.items():
         if not eqx.is_array(value) or value.ndim > 1:

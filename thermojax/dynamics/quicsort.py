@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from .._arguments import choice
 from .._tree import like_position
 from ..potential import batched_energy
 from ..protocol import require_no_jumps, value_at
@@ -63,8 +64,7 @@ class QUICSORT(AbstractSplitting):
     ou_fraction: ClassVar[float] = 1.0
 
     def __check_init__(self):
-        if self.path not in ("grid", "tree"):
-            raise ValueError(f"path = {self.path!r}: expected 'grid' or 'tree'")
+        choice("path", self.path, ("grid", "tree"))
 
     def order(self, terms):
         return 3

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from .._arguments import flag, whole
 from .._tree import per_sample_sum
 from ..ledger import Ledger
 from .block import Block, Substep, Watch
@@ -55,6 +56,12 @@ class AbstractSplitting(dfx.AbstractItoSolver):
     ou_fraction: eqx.AbstractClassVar[float]
     term_structure: ClassVar = dfx.MultiTerm[tuple[DriftTerm, NoiseTerm]]
     interpolation_cls: ClassVar = Snapshots
+
+    def __check_init__(self):
+        if self.block is not None:
+            whole("block", self.block)
+        flag("record", self.record)
+        flag("told", self.told)
 
     @abc.abstractmethod
     def substep(self, drift: DriftTerm, carry: Carry, at: Substep, normals) -> tuple[Carry, Entry]:

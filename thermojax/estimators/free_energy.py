@@ -229,7 +229,7 @@ def thermodynamic_integration(
     values, errors = [], []
     for i, s in enumerate(points):
         control = first + s * (last - first)
-        here = system.replace(protocol=Constant(control))
+        here = system.replace(protocol=Constant(control, system.protocol.duration))
         x = equilibrium_positions(here, part_key(key, Purpose.NODE, i), batch, initial)
 
         def slope(x, control=control):

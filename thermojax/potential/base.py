@@ -6,9 +6,12 @@ import abc
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .._component import AbstractComponent, Numbers, floating
+from .._arguments import instance
+from .._component import AbstractComponent, Numbers, finite, shown
 
 
 class AbstractPotential(AbstractComponent):
@@ -79,6 +82,10 @@ class Sum(AbstractPotential):
 
     terms: tuple[AbstractPotential, ...]
 
+    def __check_init__(self):
+        for i, term in enumerate(self.terms):
+            require_potential(f"terms[{i}]", term)
+
     def energy(self, x, control):
         return sum(term.energy(x, control) for term in self.terms)
 
@@ -94,8 +101,8 @@ class Scaled(AbstractPotential):
     factor: Float[Array, ""]
 
     def __init__(self, potential: AbstractPotential, factor: Numbers):
-        self.potential = potential
-        self.factor = floating(factor)
+        self.potential = require_potential("potential", potential)
+        self.factor = finite("factor", factor)
         if self.factor.shape != ():
             raise ValueError(f"factor has shape {self.factor.shape}: expected one number")
 
@@ -104,6 +111,33 @@ class Scaled(AbstractPotential):
 
     def template(self, control):
         return self.potential.template(control)
+
+
+def require_potential(name: str, value) -> AbstractPotential:
+    """`value`, a potential. **Raises:** ValueError for a function, a class, and anything else."""
+    cure = "an instance of a tj.AbstractPotential"
+    if callable(value) and not isinstance(value, type | AbstractPotential):
+        cure += ", such as tj.LogDensity(fn) for a log density fn(x)"
+    return instance(name, value, AbstractPotential, cure)
+
+
+def require_position(
+    potential: AbstractPotential, x, shape: tuple[int, ...] | None = None, by: str = ""
+) -> None:
+    """Refuse a sample of another shape than the potential's: it would be broadcast in silence.
+
+    **Arguments:** `shape` of one sample, None for an array of any; `by`, the field that sets it.
+    **Raises:** ValueError.
+    """
+    name = type(potential).__name__
+    if not isinstance(x, jax.Array | np.ndarray | np.generic | int | float):
+        what = "one array" if shape is None else f"one array of shape {shape}"
+        raise ValueError(f"x is {shown(x)}: {name} expects {what} as a position")
+    if shape is not None and jnp.shape(x) != shape:
+        raise ValueError(
+            f"x has shape {jnp.shape(x)}: {name} expects one sample of shape {shape}, that of its "
+            f"{by}; make the template, the positions or the {by} fit"
+        )
 
 
 def terms_of(potential: AbstractPotential) -> tuple[AbstractPotential, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 
+from .._arguments import flag, function
 from .base import AbstractPotential
 
 
@@ -18,6 +19,10 @@ class LogDensity(AbstractPotential):
 
     fn: Callable
     controlled: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        function("fn", self.fn, "a function, fn(x) -> log density of one sample x")
+        flag("controlled", self.controlled)
 
     def energy(self, x, control):
         return -(self.fn(x, control) if self.controlled else self.fn(x))

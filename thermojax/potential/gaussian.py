@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, known, positive, require
+from .._arguments import choice
+from .._component import Numbers, finite, floating, known, positive, require
 from .._tree import product, total
-from .base import AbstractPotential
+from .base import AbstractPotential, require_position
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -54,10 +55,13 @@ class Harmonic(AbstractPotential):
         center: Numbers = 0.0,
         control: Literal["center", "stiffness"] | None = None,
     ):
-        if control not in (None, "center", "stiffness"):
-            raise ValueError(f"control = {control!r}: expected 'center', 'stiffness' or None")
-        self.stiffness, self.center, self.control = floating(stiffness), floating(center), control
+        if control is not None:
+            choice("control", control, ("center", "stiffness"))
+        self.stiffness, self.center = floating(stiffness, "stiffness"), finite("center", center)
+        self.control = control
         require_definite("stiffness", self.stiffness)
+        if control is None:
+            shape_of_position(self.stiffness, self.center)
 
     def parts(self, control):
         """(K, c) at this value of the control."""
@@ -67,6 +71,9 @@ class Harmonic(AbstractPotential):
 
     def energy(self, x, control):
         stiffness, center = self.parts(control)
+        by = "center" if jnp.shape(center) else "stiffness"
+        shape = shape_of_position(stiffness, center) or None
+        require_position(self, x, shape, "control" if by == self.control else by)
         y = x - center
         if jnp.ndim(stiffness) == 2:
             return 0.5 * total(y * product(stiffness, y))
@@ -74,7 +81,7 @@ class Harmonic(AbstractPotential):
 
     def template(self, control):
         stiffness, center = self.parts(control)
-        shape = jnp.shape(center) or jnp.shape(stiffness)[:1]
+        shape = shape_of_position(stiffness, center)
         return jnp.zeros(shape, jnp.result_type(stiffness, center)) if shape else None
 
     def sampled_by(self, control, temperature):
@@ -104,6 +111,17 @@ class Harmonic(AbstractPotential):
         return 0.5 * temperature * (logdet - dim * (LOG_2PI + jnp.log(temperature)))
 
 
+def shape_of_position(stiffness, center) -> tuple[int, ...]:
+    """The shape that K and c give to a position: () where both are numbers."""
+    first, second = jnp.shape(stiffness)[:1], jnp.shape(center)
+    if first and second and first != second:
+        raise ValueError(
+            f"stiffness has shape {jnp.shape(stiffness)} and center {second}: expected one "
+            "dimension, as (dim,) or (dim, dim) and (dim,)"
+        )
+    return second or first
+
+
 class Gaussian(AbstractPotential):
     r"""The normalized Gaussian as an energy, U = -ln N(x; mean, covariance).
 
@@ -120,14 +138,21 @@ class Gaussian(AbstractPotential):
     covariance: Float[Array, "..."]
 
     def __init__(self, mean: Numbers, covariance: Numbers = 1.0):
-        self.mean, self.covariance = floating(mean), floating(covariance)
+        self.mean, self.covariance = finite("mean", mean), floating(covariance, "covariance")
         if self.mean.ndim != 1:
             raise ValueError(
                 f"mean has shape {self.mean.shape}: expected (dim,), for example jnp.zeros(2)"
             )
         require_definite("covariance", self.covariance)
+        dim = self.mean.size
+        if dim < 1 or self.covariance.shape not in ((), (dim,), (dim, dim)):
+            raise ValueError(
+                f"mean has shape {self.mean.shape} and covariance {self.covariance.shape}: "
+                "expected (dim,), and a number, (dim,) or (dim, dim)"
+            )
 
     def energy(self, x, control):
+        require_position(self, x, self.mean.shape, "mean")
         y = x - self.mean
         normalizer = x.size * LOG_2PI
         if self.covariance.ndim == 2:
@@ -177,6 +202,8 @@ def require_definite(name: str, matrix) -> None:
         return
     if value.ndim > 2 or value.shape[0] != value.shape[1]:
         raise ValueError(f"{name} has shape {value.shape}: expected a number, (dim,) or (dim, dim)")
+    if value.size == 0:
+        raise ValueError(f"{name} has shape {value.shape}: expected at least one number")
     if not np.all(np.isfinite(value)):
         raise ValueError(f"{name} is not finite: expected numbers only, found NaN or infinity")
     asymmetry = np.max(np.abs(value - value.T))
@@ -185,7 +212,7 @@ def require_definite(name: str, matrix) -> None:
             f"{name} is not symmetric (largest |A - A^T| = {asymmetry:.3g}): pass (A + A.T) / 2"
         )
     lowest = np.linalg.eigvalsh(value)[0]
-    if lowest <= 0:
+    if not lowest > 0:
         raise ValueError(
             f"{name} has the eigenvalue {lowest:.3g}: expected a positive definite matrix"
         )

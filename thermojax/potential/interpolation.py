@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._component import known
-from .base import AbstractPotential
+from .base import AbstractPotential, require_potential
 
 
 class Interpolation(AbstractPotential):
@@ -20,6 +20,10 @@ class Interpolation(AbstractPotential):
 
     prior: AbstractPotential
     target: AbstractPotential
+
+    def __check_init__(self):
+        require_potential("prior", self.prior)
+        require_potential("target", self.target)
 
     def energy(self, x, control):
         if np.shape(control) != ():

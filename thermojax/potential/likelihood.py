@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from .._component import Numbers, floating, known
 from .._tree import product
-from .base import AbstractPotential
+from .base import AbstractPotential, require_position
 
 
 # jax.nn.softplus and its derivative evaluate three exponentials of the same number. These two share
@@ -54,8 +54,11 @@ class LogisticRegression(AbstractPotential):
     signed_features: Float[Array, "rows dim"]  # s_i a_i: the labels enter nowhere else
 
     def __init__(self, features: Numbers, labels: Numbers):
-        features, labels = floating(features), jnp.asarray(labels)
-        if features.ndim != 2 or labels.shape != features.shape[:1]:
+        features = floating(features, "features")
+        if isinstance(labels, np.ndarray | jax.Array) and jnp.issubdtype(labels.dtype, jnp.bool_):
+            labels = labels.astype(int)  # of comparisons: as good as 0 and 1
+        labels = floating(labels, "labels")
+        if features.ndim != 2 or features.size == 0 or labels.shape != features.shape[:1]:
             raise ValueError(
                 f"features has shape {features.shape} and labels {labels.shape}: expected "
                 "(rows, dim) and (rows,)"
@@ -72,6 +75,7 @@ class LogisticRegression(AbstractPotential):
         self.signed_features = (2 * labels.astype(features.dtype) - 1)[:, None] * features
 
     def energy(self, x, control):
+        require_position(self, x, self.signed_features.shape[1:], "features")
         return jnp.sum(softplus(-product(self.signed_features, x)))
 
     def template(self, control):

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, known, positive, require
+from .._component import Numbers, finite, floating, known, positive, require
 from .._keys import Purpose, purpose_key
-from .base import AbstractPotential
+from .base import AbstractPotential, require_position
 from .gaussian import require_definite
 
 
@@ -33,12 +33,12 @@ class GaussianMixture(AbstractPotential):
     weights: Float[Array, " k"]
 
     def __init__(self, means: Numbers, covariances: Numbers = 1.0, weights: Numbers | None = None):
-        self.means = floating(means)
-        if self.means.ndim != 2:
+        self.means = finite("means", means)
+        if self.means.ndim != 2 or self.means.size == 0:
             raise ValueError(f"means has shape {self.means.shape}: expected (components, dim)")
         k, dim = self.means.shape
-        self.covariances = floating(covariances)
-        self.weights = floating(jnp.ones(k) if weights is None else weights)
+        self.covariances = floating(covariances, "covariances")
+        self.weights = floating(jnp.ones(k) if weights is None else weights, "weights")
         if self.covariances.shape not in ((), (k,), (k, dim, dim)):
             raise ValueError(
                 f"covariances has shape {self.covariances.shape}: expected (), ({k},) or "
@@ -63,6 +63,7 @@ class GaussianMixture(AbstractPotential):
 
     def energy(self, x, control):
         dim = self.means.shape[1]
+        require_position(self, x, (dim,), "means")
         if self.covariances.ndim == 3:
             root = self.roots()
             white = jax.vmap(lambda r, y: jax.scipy.linalg.solve_triangular(r, y, lower=True))(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from .._component import known
-from .base import AbstractPotential
+from .._component import known, shown
+from .base import AbstractPotential, require_potential
 
 
 class Tempering(AbstractPotential):
@@ -28,9 +28,16 @@ class Tempering(AbstractPotential):
     likelihoods: tuple[AbstractPotential, ...]
 
     def __init__(self, prior: AbstractPotential, likelihoods: Sequence[AbstractPotential]):
-        self.prior, self.likelihoods = prior, tuple(likelihoods)
-        if not self.likelihoods:
+        self.prior = require_potential("prior", prior)
+        if not isinstance(likelihoods, list | tuple):
+            raise ValueError(
+                f"likelihoods = {shown(likelihoods)}: expected a list of potentials, [one] for one"
+            )
+        if not likelihoods:
             raise ValueError("likelihoods is empty: expected at least one potential")
+        self.likelihoods = tuple(
+            require_potential(f"likelihoods[{i}]", term) for i, term in enumerate(likelihoods)
+        )
 
     def energy(self, x, control):
         terms = len(self.likelihoods)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._component import Positive, floating, positive, require
+from .._component import Positive, positive_number
 from .._tree import total
-from .base import AbstractPotential
+from .base import AbstractPotential, require_position
 
 CELLS = 2**13  # of the line on which the equilibrium is drawn
 HIGHEST = 40.0  # kT above the lowest point: beyond is a share of e^-40
@@ -33,11 +33,11 @@ class DoubleWell(AbstractPotential):
     separation: Float[Array, ""]
 
     def __init__(self, barrier: Positive = 1.0, separation: Positive = 1.0):
-        self.barrier, self.separation = floating(barrier), floating(separation)
-        require("barrier", self.barrier, positive, "a positive energy")
-        require("separation", self.separation, positive, "a positive length")
+        self.barrier = positive_number("barrier", barrier, "energy")
+        self.separation = positive_number("separation", separation, "length")
 
     def energy(self, x, control):
+        require_position(self, x)
         a, tilt = self.shape(control)
         return total(self.well(x / self.separation, a, tilt))
 

@@ -1,13 +1,14 @@
 """t -> control: what a schedule tells the engine."""
 
 import abc
+import dataclasses
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._component import AbstractComponent
+from .._component import AbstractComponent, finite, positive_number
 
 
 class AbstractProtocol(AbstractComponent):
@@ -23,6 +24,17 @@ class AbstractProtocol(AbstractComponent):
     duration: eqx.AbstractVar[Float[Array, ""]]
     initial: eqx.AbstractVar[Float[Array, "*control"]]
     final: eqx.AbstractVar[Float[Array, "*control"]]
+
+    def __check_init__(self):
+        fields = {field.name for field in dataclasses.fields(self)}
+        for name in ("duration", "initial", "final"):
+            value = getattr(self, name)
+            array = (
+                positive_number(name, value, "time") if name == "duration" else finite(name, value)
+            )
+            if name in fields:  # a field that holds a Python number
+                object.__setattr__(self, name, array)
+        require_same_shape(initial=self.initial, final=self.final)
 
     @abc.abstractmethod
     def __call__(self, t: Float[Array, ""]) -> Float[Array, "*control"]:
@@ -70,6 +82,13 @@ class AbstractProtocol(AbstractComponent):
     def trainable(self) -> tuple[str, ...]:
         """The fields that `tj.optimize` trains when not told otherwise."""
         return ()
+
+
+def require_same_shape(**values) -> None:
+    shapes = {name: jnp.shape(value) for name, value in values.items()}
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"the controls have different shapes ({listed}): make them one shape")
 
 
 def value_at(protocol: AbstractProtocol, t) -> Float[Array, "*control"]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._component import Numbers, Positive, floating, positive, require
-from .base import AbstractProtocol
+from .._component import Numbers, Positive, finite, positive_number
+from .base import AbstractProtocol, require_same_shape
 
 
 class Constant(AbstractProtocol):
@@ -15,15 +14,15 @@ class Constant(AbstractProtocol):
     **Arguments:** `value`, a number or `(k,)`; `duration`, time (1 when left out: only
     `tj.simulate` reads it, `tj.advance` goes on for ever).
 
-    **Raises:** ValueError for a duration that is not positive.
+    **Raises:** ValueError for a duration that is not positive, or a value that is not finite.
     """
 
     value: Float[Array, "*control"]
     duration: Float[Array, ""]
 
     def __init__(self, value: Numbers = 0.0, duration: Positive = 1.0):
-        self.value, self.duration = floating(value), floating(duration)
-        require("duration", self.duration, positive, "a positive time")
+        self.value = finite("value", value)
+        self.duration = positive_number("duration", duration, "time")
 
     @property
     def initial(self):
@@ -45,7 +44,8 @@ class Linear(AbstractProtocol):
 
     **Arguments:** `start` and `end`, numbers or `(k,)` of one shape; `duration`, time.
 
-    **Raises:** ValueError for shapes that differ, or a duration that is not positive.
+    **Raises:** ValueError for shapes that differ, a duration that is not positive, or ends that are
+    not finite.
     """
 
     start: Float[Array, "*control"]
@@ -53,8 +53,8 @@ class Linear(AbstractProtocol):
     duration: Float[Array, ""]
 
     def __init__(self, start: Numbers, end: Numbers, duration: Positive):
-        self.start, self.end, self.duration = floating(start), floating(end), floating(duration)
-        require("duration", self.duration, positive, "a positive time")
+        self.start, self.end = finite("start", start), finite("end", end)
+        self.duration = positive_number("duration", duration, "time")
         require_same_shape(start=self.start, end=self.end)
 
     @property
@@ -70,10 +70,3 @@ class Linear(AbstractProtocol):
 
     def mirrored(self):
         return Linear(self.end, self.start, self.duration)
-
-
-def require_same_shape(**values) -> None:
-    shapes = {name: jnp.shape(value) for name, value in values.items()}
-    if len(set(shapes.values())) > 1:
-        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"the controls have different shapes ({listed}): make them one shape")

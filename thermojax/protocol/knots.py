@@ -11,15 +11,27 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._arguments import whole
-from .._component import Numbers, Positive, floating, known, positive, require
+from .._arguments import flag, whole
+from .._component import Numbers, Positive, finite, floating, known, positive_number
 from .._tree import written
-from .base import AbstractProtocol
-from .fixed import require_same_shape
+from .base import AbstractProtocol, require_same_shape
 
 
-def optional(value) -> Array | None:
-    return None if value is None else floating(value)
+def optional(value, name: str) -> Array | None:
+    return None if value is None else floating(value, name)
+
+
+def checked_kicks(kicks, shape: tuple[int, ...]) -> Array | None:
+    """Kicks `(2, *shape)` for controls of this shape, or None."""
+    if kicks is None:
+        return None
+    kicks = finite("kicks", kicks)
+    if kicks.shape != (2, *shape):
+        raise ValueError(
+            f"kicks has shape {kicks.shape}: expected {(2, *shape)}, one kick at each end in the "
+            "shape of the control"
+        )
+    return kicks
 
 
 class AbstractKnots(AbstractProtocol):
@@ -50,21 +62,20 @@ class AbstractKnots(AbstractProtocol):
         kicks: Numbers | None = None,
         pinned: bool = False,
     ):
-        self.values, self.duration, self.pinned = floating(values), floating(duration), pinned
+        self.values = finite("values", values)
+        self.duration = positive_number("duration", duration, "time")
+        self.pinned = flag("pinned", pinned)
         shape = self.values.shape
         if len(shape) < 1 or shape[0] < 2:
             raise ValueError(
                 f"values has shape {shape}: expected at least two knots, (knots,) or "
                 "(knots, k); use tj.Constant for one value"
             )
-        self.initial = self.values[0] if initial is None else floating(initial)
-        self.final = self.values[-1] if final is None else floating(final)
-        self.lower, self.upper, self.kicks = optional(lower), optional(upper), optional(kicks)
-        require("duration", self.duration, positive, "a positive time")
-        require("values", self.values, np.isfinite, "finite controls")
+        self.initial = self.values[0] if initial is None else finite("initial", initial)
+        self.final = self.values[-1] if final is None else finite("final", final)
+        self.lower, self.upper = optional(lower, "lower"), optional(upper, "upper")
         require_same_shape(values=self.values[0], initial=self.initial, final=self.final)
-        if self.kicks is not None:
-            require_same_shape(values=self.values[:2], kicks=self.kicks)
+        self.kicks = checked_kicks(kicks, shape[1:])
         check_bounds(self.lower, self.upper, shape[1:], values=self.values)
         if pinned:
             ends = dict(initial=self.initial, final=self.final)
@@ -137,7 +148,7 @@ def checked_count(knots: int) -> int:
 
 def ramp(initial: Numbers, final: Numbers, positions: np.ndarray) -> Float[Array, "n *control"]:
     """initial + (final - initial) s at all positions s."""
-    initial, final = floating(initial), floating(final)
+    initial, final = finite("initial", initial), finite("final", final)
     require_same_shape(initial=initial, final=final)
     s = jnp.asarray(positions, initial.dtype).reshape(-1, *[1] * initial.ndim)
     return initial * (1 - s) + final * s

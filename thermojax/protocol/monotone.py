@@ -7,13 +7,12 @@ from typing import Annotated, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import Numbers, Positive, floating, positive, require
-from .base import AbstractProtocol
-from .fixed import require_same_shape
-from .knots import checked_count, linear, linear_tabulated, optional
+from .._arguments import flag
+from .._component import Numbers, Positive, finite, positive_number
+from .base import AbstractProtocol, require_same_shape
+from .knots import checked_count, checked_kicks, linear, linear_tabulated
 
 
 class Monotone(AbstractProtocol):
@@ -51,19 +50,18 @@ class Monotone(AbstractProtocol):
         kicks: Numbers | None = None,
         pinned: bool = False,
     ):
-        self.logits, self.duration, self.pinned = floating(logits), floating(duration), pinned
-        self.initial, self.final, self.kicks = floating(initial), floating(final), optional(kicks)
+        self.logits = finite("logits", logits)
+        self.duration = positive_number("duration", duration, "time")
+        self.pinned = flag("pinned", pinned)
+        self.initial, self.final = finite("initial", initial), finite("final", final)
         fewest = 1 if pinned else 3
         if self.logits.ndim < 1 or len(self.logits) < fewest:
             raise ValueError(
                 f"logits has shape {self.logits.shape}: expected at least {fewest}, one for each "
                 "interval between two knots" + ("" if pinned else ", and for both jumps")
             )
-        require("duration", self.duration, positive, "a positive time")
-        require("logits", self.logits, np.isfinite, "finite numbers")
         require_same_shape(logits=self.logits[0], initial=self.initial, final=self.final)
-        if self.kicks is not None:
-            require_same_shape(initial=self.initial, kicks=self.kicks[0])
+        self.kicks = checked_kicks(kicks, self.initial.shape)
 
     @classmethod
     def between(
@@ -76,8 +74,8 @@ class Monotone(AbstractProtocol):
         pinned: bool = False,
     ) -> Self:
         """Equal shares of the way for all intervals and both jumps: nearly the linear ramp."""
-        initial, final = floating(initial), floating(final)
-        shares = checked_count(knots) + (-1 if pinned else 1)
+        initial, final = finite("initial", initial), finite("final", final)
+        shares = checked_count(knots) + (-1 if flag("pinned", pinned) else 1)
         logits = jnp.zeros((shares, *initial.shape), initial.dtype)
         return cls(logits, duration, initial, final, kicks, pinned)
 

@@ -9,10 +9,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import Numbers, Positive, floating, positive, require
-from .base import AbstractProtocol
-from .fixed import require_same_shape
-from .knots import check_bounds, clipped, optional
+from .._arguments import flag, function, instance, whole
+from .._component import Numbers, Positive, finite, positive_number
+from .._keys import check_key
+from .base import AbstractProtocol, require_same_shape
+from .knots import check_bounds, checked_kicks, clipped, optional
+
+
+# By name in a module, so that a network can be pickled: jnp.tanh and a lambda cannot.
+def tanh(x):
+    return jnp.tanh(x)
+
+
+def same(x):
+    return x
 
 
 class Neural(AbstractProtocol):
@@ -55,13 +65,16 @@ class Neural(AbstractProtocol):
         kicks: Numbers | None = None,
         pinned: bool = False,
     ):
-        self.network, self.duration, self.pinned = network, floating(duration), pinned
-        self.initial, self.final = floating(initial), floating(final)
-        self.lower, self.upper, self.kicks = optional(lower), optional(upper), optional(kicks)
-        require("duration", self.duration, positive, "a positive time")
+        network = instance(
+            "network", network, eqx.Module, "an eqx.nn.MLP, or use tj.Neural.between(...)"
+        )
+        function("network", network, "an eqx.nn.MLP, or use tj.Neural.between(...)")
+        self.network, self.pinned = network, flag("pinned", pinned)
+        self.duration = positive_number("duration", duration, "time")
+        self.initial, self.final = finite("initial", initial), finite("final", final)
+        self.lower, self.upper = optional(lower, "lower"), optional(upper, "upper")
         require_same_shape(initial=self.initial, final=self.final)
-        if self.kicks is not None:
-            require_same_shape(initial=self.initial, kicks=self.kicks[0])
+        self.kicks = checked_kicks(kicks, self.initial.shape)
         ends = dict(initial=self.initial, final=self.final)
         check_bounds(self.lower, self.upper, self.initial.shape, **ends)
         shape = jax.eval_shape(self.correction, self.duration).shape
@@ -87,9 +100,15 @@ class Neural(AbstractProtocol):
         pinned: bool = False,
     ) -> Self:
         """The linear ramp from `initial` to `final`, ready to be optimized; tanh inside."""
-        initial = floating(initial)
+        check_key(key)
+        initial = finite("initial", initial)
+        if initial.ndim > 1 or initial.size == 0:
+            raise ValueError(
+                f"initial has shape {initial.shape}: expected a number or (k,), k at least 1"
+            )
         size = "scalar" if initial.ndim == 0 else len(initial)
-        network = eqx.nn.MLP(1, size, width, depth, jnp.tanh, dtype=initial.dtype, key=key)
+        width, depth = whole("width", width), whole("depth", depth)
+        network = eqx.nn.MLP(1, size, width, depth, tanh, same, dtype=initial.dtype, key=key)
         last = lambda net: (net.layers[-1].weight, net.layers[-1].bias)
         network = eqx.tree_at(last, network, replace_fn=jnp.zeros_like)
         return cls(network, duration, initial, final, lower, upper, kicks, pinned)

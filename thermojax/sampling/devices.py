@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from .._arguments import whole
+from .._component import shown
 from ..dynamics.devices import shares_of
 
 
@@ -28,14 +30,20 @@ def batch_sharding(devices: int | Sequence[Any] | None = None) -> NamedSharding:
     present = jax.devices()
     if devices is None:
         devices = present
-    elif isinstance(devices, int):
-        if not 1 <= devices <= len(present):
+    elif isinstance(devices, list | tuple):
+        if not devices:
+            raise ValueError("devices is empty: name at least one, or leave it out for all")
+        if not all(isinstance(device, jax.Device) for device in devices):
             raise ValueError(
-                f"devices = {devices}: expected 1 to {len(present)}, the number jax finds here"
+                f"devices = {shown(devices)}: expected a number, or jax.Device in a list"
             )
-        devices = present[:devices]
-    elif not devices:
-        raise ValueError("devices is empty: name at least one, or leave it out for all")
+    else:
+        count = whole("devices", devices, cure="or a list of jax.Device")
+        if count > len(present):
+            raise ValueError(
+                f"devices = {count}: expected 1 to {len(present)}, the number jax finds here"
+            )
+        devices = present[:count]
     mesh = Mesh(np.asarray(list(devices)), ("batch",), axis_types=(AxisType.Auto,))
     return NamedSharding(mesh, PartitionSpec("batch"))
 
@@ -55,11 +63,31 @@ def check_sharding(sharding: NamedSharding | None, batch: int) -> None:
             f"sharding has the spec {sharding.spec}: expected one that shards the first axis only, "
             'the batch, as PartitionSpec("batch")'
         )
+    mesh, axes = sharding.mesh, spec[0] if isinstance(spec[0], tuple) else (spec[0],)
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    if any(kinds[axis] != AxisType.Auto for axis in axes):
+        raise ValueError(
+            f"sharding has a mesh with the axis types {mesh.axis_types}: expected AxisType.Auto, "
+            "as tj.batch_sharding() makes it"
+        )
     shares = shares_of(sharding)
     if batch % shares:
         raise ValueError(
             f"batch = {batch} does not divide over {shares} devices: take a multiple of {shares}"
         )
+
+
+def check_layout(position, name: str) -> None:
+    """**Raises:** ValueError for a batch whose layout is part of its type: an Explicit mesh."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if AxisType.Explicit not in mesh.axis_types:
+        return
+    for leaf in jax.tree.leaves(position):
+        if any(axis is not None for axis in jax.typeof(leaf).sharding.spec):
+            raise ValueError(
+                f"{name} is laid out over the Explicit mesh of jax.set_mesh: expected a mesh of "
+                "AxisType.Auto; leave jax.set_mesh out and pass sharding=tj.batch_sharding()"
+            )
 
 
 def spread(tree, sharding: NamedSharding | None):

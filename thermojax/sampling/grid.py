@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jax.core import Tracer
 
-from .._component import known
+from .._arguments import real, whole
+from .._component import floating, known, shown
 
 MOST_STEPS = 2**31  # half of what the counters of the noise hold: pairs of normals share one
 
@@ -19,19 +21,23 @@ def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
     too short to count its steps.
     """
     if (dt is None) == (time_steps is None):
-        raise ValueError(f"dt = {dt} and time_steps = {time_steps}: pass exactly one of the two")
+        raise ValueError(
+            f"dt = {shown(dt)} and time_steps = {shown(time_steps)}: pass exactly one of the two"
+        )
     if time_steps is not None:
-        if not isinstance(time_steps, int | np.integer) or time_steps < 1:
-            raise ValueError(f"time_steps = {time_steps}: expected a positive whole number")
-        return int(time_steps)
+        steps = whole("time_steps", time_steps)
+        if steps >= MOST_STEPS:
+            raise ValueError(
+                f"time_steps = {steps}: noise is numbered up to 2^31: take fewer, larger steps"
+            )
+        return steps
+    real("dt", dt, "a positive time step", lambda step: step > 0)
     length, step = known(duration), known(dt)
     if length is None or step is None:
         raise ValueError(
             "dt needs a duration that is known outside of jit and vmap: pass time_steps= instead"
         )
     length, step = float(length), float(step)
-    if not step > 0:
-        raise ValueError(f"dt = {step:g}: expected a positive time step")
     if step > length * (1 + 1e-6):
         raise ValueError(f"dt = {step:g} is larger than the duration {length:g}: take a smaller dt")
     ratio = length / step
@@ -65,25 +71,30 @@ def snap(times, duration, steps: int) -> np.ndarray:
 
     **Raises:** ValueError for times outside of the run or out of order.
     """
-    if isinstance(times, int | np.integer):
-        if times < 2:
-            raise ValueError(f"save = {times}: expected at least 2 snapshots, or an array of times")
-        return np.unique(np.round(np.linspace(0, steps, int(times))).astype(int))
+    one = not isinstance(times, list | tuple) and np.ndim(times) == 0
+    if one and not isinstance(times, float | Tracer):
+        count = whole("save", times, 2, "or an array of times")
+        return np.unique(np.round(np.linspace(0, steps, min(count, steps + 1))).astype(int))
+    times = floating(times, "save")
     length, wanted = known(duration), known(times)
     if length is None or wanted is None:
         raise ValueError(
             "save times need values known outside of jit: pass the number of snapshots instead"
         )
     wanted = np.atleast_1d(wanted).astype(float)
-    require_within("save times", wanted, float(length))
+    require_within("save", wanted, float(length))
     return np.clip(np.round(wanted / float(length) * steps).astype(int), 0, steps)
 
 
 def require_within(name: str, times: np.ndarray, duration: float) -> None:
-    """Times of a run: in order, from 0 to its duration."""
+    """Times of a run: in order, from 0 to its duration, at least one."""
+    if times.ndim != 1 or times.size == 0:
+        raise ValueError(f"{name} has shape {times.shape}: expected times (n,), at least one")
+    if not np.all(np.isfinite(times)):
+        raise ValueError(f"{name} = {shown(times)}: expected finite times")
     if times.min() < 0 or times.max() > duration * (1 + 1e-6):
         raise ValueError(
-            f"{name} run from {times.min():g} to {times.max():g}: expected 0 to {duration:g}"
+            f"{name}: times from {times.min():g} to {times.max():g}: expected 0 to {duration:g}"
         )
     if np.any(np.diff(times) < 0):
-        raise ValueError(f"{name} must not decrease: sort them")
+        raise ValueError(f"{name}: the times must not decrease: sort them")

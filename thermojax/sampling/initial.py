@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -10,14 +11,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .._component import floating, known
+from .._arguments import instance, whole
+from .._component import known, pytree_of_floats
 from .._keys import Purpose, purpose_key
 from .._tree import batch_of, cast, dtype_of, like_position
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol
-from ..system import AbstractSystem, Overdamped
+from ..system import AbstractSystem, Overdamped, check_system
 from .burn_in import burn_in
+from .devices import check_layout
 from .pool import Pool
+from .shapes import check_shapes, leaf_shapes
 from .state import State, as_state
 
 
@@ -27,10 +31,17 @@ class Equilibrium(eqx.Module):
     Exact where that potential can sample itself (Gaussian, mixture, prior of an interpolation);
     then the template may be left out. Else by burn-in (`tj.BurnInReport` in the result).
 
-    **Arguments:** `template`, ONE position: its shape, its dtype, and the first guess.
+    **Arguments:** `template`, ONE position: its shape, its dtype, and the first guess. An array, a
+    list of numbers (one array), or a pytree of arrays; integers become floats.
+
+    **Raises:** ValueError for a template that holds no real numbers, or integers beside floats.
     """
 
     template: PyTree[Array] | None = None
+
+    def __check_init__(self):
+        if self.template is not None:
+            object.__setattr__(self, "template", as_position("template", self.template))
 
 
 class Start(eqx.Module):
@@ -54,6 +65,17 @@ class Start(eqx.Module):
         return dtype_of(self.position if position is None else position)
 
 
+def as_position(name: str, value):
+    """One position or a batch of them, every leaf in floats of one dtype.
+
+    **Raises:** ValueError for anything else, with the argument's name.
+    """
+    position = pytree_of_floats(value, name)
+    dtype_of(position, name)
+    check_layout(position, name)
+    return position
+
+
 def outside(value):
     """What a schedule holds before the run; a constant is itself."""
     return value.initial if isinstance(value, AbstractProtocol) else value
@@ -64,16 +86,25 @@ def prepare_start(system: AbstractSystem, initial, batch: int | None) -> Start:
 
     **Raises:** ValueError where there is nothing to start from, or `batch` contradicts it.
     """
+    check_system(system)
+    if batch is not None:
+        batch = whole("batch", batch)
+    if initial is Equilibrium:
+        raise ValueError(
+            "initial is the class Equilibrium itself: expected an instance, "
+            "tj.Equilibrium(template)"
+        )
     state = as_state(initial)
     if state is not None:
+        state = checked_state(state)
         return Start(state=state, batch=agreed_batch(batch, batch_of(state.position)))
     if initial is not None and not isinstance(initial, Equilibrium):
-        position = jax.tree.map(floating, initial)
-        size = batch_of(position)
+        position = as_position("initial", initial)
+        size = batch_of(position, "initial")
         return Start(position=position, batch=agreed_batch(batch, size))
-    if batch is None or batch < 1:
+    if batch is None:
         raise ValueError(
-            f"batch = {batch}: expected the number of paths, for example batch=1024 (or pass "
+            "batch = None: expected the number of paths, for example batch=1024 (or pass "
             "initial= positions with a batch axis)"
         )
     control, potential = system.protocol.initial, system.potential
@@ -87,12 +118,31 @@ def prepare_start(system: AbstractSystem, initial, batch: int | None) -> Start:
     return Start(template=template, sampler=sampler, batch=batch)
 
 
-def template_of(system: AbstractSystem, initial):
-    """One position: that of a `tj.Equilibrium`, else what the potential says; None for neither."""
+def template_of(system: AbstractSystem, initial, name: str | None = None):
+    """One position: that of a `tj.Equilibrium`, else what the potential says; None for neither.
+
+    **Raises:** ValueError with a `name`, for anything else than a `tj.Equilibrium` or None.
+    """
+    check_system(system)
+    if name is not None and initial is not None:
+        instance(name, initial, Equilibrium, "tj.Equilibrium(template), or None")
     template = initial.template if isinstance(initial, Equilibrium) else None
     if template is None:
         template = system.potential.template(system.protocol.initial)
-    return jax.tree.map(floating, template)
+    return None if template is None else as_position("template", template)
+
+
+def checked_state(state: State) -> State:
+    """A state with momenta like its positions. **Raises:** ValueError for any other."""
+    position = as_position("initial.position", state.position)
+    batch_of(position, "initial.position")
+    momentum = as_position("initial.momentum", state.momentum)
+    if leaf_shapes(position) != leaf_shapes(momentum):
+        raise ValueError(
+            f"initial.momentum has the shape {leaf_shapes(momentum)} and initial.position "
+            f"{leaf_shapes(position)}: expected one momentum for every coordinate"
+        )
+    return dataclasses.replace(state, position=position, momentum=momentum)
 
 
 def agreed_batch(batch: int | None, size: int) -> int:
@@ -222,29 +272,17 @@ def draw_momentum(system: AbstractSystem, key: PRNGKeyArray, position):
 
 
 def checked_start(system: AbstractSystem, start: Start) -> AbstractSystem:
-    """The system in the dtype of the start, the energy having been tried on one sample.
+    """The system in the dtype of the start, its parts having been tried on one sample.
 
-    **Raises:** ValueError for a potential that is not scalar, or a position it cannot take.
+    **Raises:** ValueError for a system and a position that do not fit (`check_shapes`).
     """
     system = cast(system, start.dtype)
     if start.template is not None:
         sample = start.template
     else:
-        whole = start.position if start.state is None else start.state.position
-        sample = jax.tree.map(lambda x: x[0], whole)
-    control = system.protocol.initial
-    shape = jax.eval_shape(system.potential.energy, sample, control)
-    name = type(system.potential).__name__
-    if not hasattr(shape, "shape") or shape.shape != ():
-        got = getattr(shape, "shape", type(shape).__name__)
-        raise ValueError(
-            f"{name}.energy returned shape {got} for one sample: expected a scalar; sum over the "
-            "coordinates"
-        )
-    if system.drive is not None:
-        drive = jax.eval_shape(system.drive, sample, control)
-        if jax.tree.map(jnp.shape, drive) != jax.tree.map(jnp.shape, sample):
-            raise ValueError("drive(x, control) must return a force of the shape of one sample x")
+        batch = start.position if start.state is None else start.state.position
+        sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch)
+    check_shapes(system, sample)
     return system
 
 

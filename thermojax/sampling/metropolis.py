@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import AbstractComponent, Positive, floating, positive, require
+from .._component import AbstractComponent, Positive, positive_number
 from .._tree import cast, dtype_of, per_sample_sum, where_alive
 from ..dynamics import bath_at, coefficients, normal
 from ..dynamics.layout import coordinates
@@ -49,9 +49,8 @@ class LocalStep(AbstractComponent):
     spread: Float[Array, ""]
 
     def __init__(self, angle: Positive = 0.5, spread: Positive = 1.0):
-        for name, value in ("angle", angle), ("spread", spread):
-            require(name, value, positive, "a positive number")
-        self.angle, self.spread = floating(angle), floating(spread)
+        self.angle = positive_number("angle", angle)
+        self.spread = positive_number("spread", spread)
 
     def log_median(self, system: AbstractSystem, chain: Chain, dt) -> Float[Array, " batch"]:
         """ln of the median of dt_path / dt of every path."""

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
+from .._arguments import function
 from .._keys import Purpose, check_key, purpose_key
 from .._tree import cast
 from ..dynamics import (
@@ -24,12 +25,12 @@ from ..dynamics import (
     timetable,
 )
 from ..ledger import Ledger
-from ..system import AbstractSystem
+from ..system import AbstractSystem, check_system
 from .devices import check_sharding, spread
 from .ends import enter, leave
 from .grid import count_steps, snap
 from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
-from .solve import check_adjoint, solve
+from .solve import check_adjoint, check_how, forward_mode_in_words, solve
 from .state import Result, Snapshots, State
 
 
@@ -97,7 +98,8 @@ def simulate(
         noise_dtype=noise_dtype,
         sharding=sharding,
     )
-    result = run(*arguments)
+    with forward_mode_in_words():
+        result = run(*arguments)
     warn_burn_in(result.burn_in, system.potential)
     return result
 
@@ -121,10 +123,10 @@ def arranged(
     """The arguments of `simulate`, checked and made ready: those of `run`."""
     check_key(key)
     check_adjoint(adjoint, memory)
-    if not isinstance(system, AbstractSystem):
-        raise ValueError(
-            f"system is a {type(system).__name__}: expected tj.Underdamped or tj.Overdamped"
-        )
+    check_system(system)
+    check_how(integrator, noise_dtype)
+    if observe is not None:
+        function("observe", observe, "a function, observe(time, state, ledger) -> what to keep")
     steps = count_steps(system.protocol.duration, dt, time_steps)
     save_steps = None if save is None else snap(save, system.protocol.duration, steps)
     start = prepare_start(system, initial, batch)
@@ -158,7 +160,7 @@ def run(
     state, score, report = draw_start(system, key, start, antithetic)
     state, score = spread((cast(state, start.dtype), score), sharding)
     position, momentum = state.position, state.momentum
-    h = (system.protocol.duration / steps).astype(start.dtype)
+    h = jnp.asarray(system.protocol.duration / steps, start.dtype)
     table = timetable(system, position, h, steps, ou_fraction=integrator.ou_fraction)
     table = cast(table, start.dtype)
     shape = jax.eval_shape(lambda: position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._arguments import instance, whole
+from .._component import shown
 from .._tree import batch_of
 from ..dynamics import (
     QUICSORT,
@@ -32,8 +35,8 @@ ADJOINTS = (dfx.RecursiveCheckpointAdjoint, dfx.DirectAdjoint, dfx.ForwardMode)
 
 
 def check_adjoint(adjoint, memory: int | None = None) -> None:
-    if memory is not None and (not isinstance(memory, int) or memory < 1):
-        raise ValueError(f"memory = {memory}: expected a positive number of bytes")
+    if memory is not None:
+        whole("memory", memory, cure="the bytes that reverse mode may keep")
     if memory is not None and adjoint is not None:
         raise ValueError(
             "memory chooses the checkpoints of the default adjoint: leave out one of the two"
@@ -41,8 +44,37 @@ def check_adjoint(adjoint, memory: int | None = None) -> None:
     if adjoint is not None and not isinstance(adjoint, ADJOINTS):
         names = ", ".join(f"diffrax.{kind.__name__}()" for kind in ADJOINTS)
         raise ValueError(
-            f"adjoint is a {type(adjoint).__name__}: expected one of {names}; the others do not "
+            f"adjoint = {shown(adjoint)}: expected one of {names}; the others do not "
             "differentiate a stochastic path correctly"
+        )
+
+
+@contextlib.contextmanager
+def forward_mode_in_words():
+    """Around a solve: what JAX says of forward mode through checkpoints, with the cure."""
+    try:
+        yield
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        raise ValueError(
+            "forward mode (jax.jvp, jax.jacfwd, jax.hessian) does not pass through the default "
+            "adjoint: pass adjoint=diffrax.ForwardMode() for first derivatives, or "
+            "adjoint=diffrax.DirectAdjoint() for second ones"
+        ) from error
+
+
+def check_how(integrator, noise_dtype) -> None:
+    """**Raises:** ValueError for what is no integrator, or no floating dtype."""
+    instance("integrator", integrator, AbstractSplitting, "tj.BAOAB(), tj.OBABO() or tj.QUICSORT()")
+    try:
+        dtype = jnp.dtype(noise_dtype)
+    except (TypeError, ValueError):
+        dtype = None
+    named = noise_dtype is not None and not isinstance(noise_dtype, jax.Array | np.ndarray)
+    if dtype is None or not named or not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(
+            f"noise_dtype = {shown(noise_dtype)}: expected jnp.float32 or another floating dtype"
         )
 
 
@@ -105,11 +137,12 @@ def solve(
     time = float if dtype == jnp.result_type(float) else lambda t: jnp.asarray(t, dtype)
     saved, state = [], None
 
-    def look(t, y, args):
-        # diffrax fills what is to come with infinity, which whole numbers do not have.
-        exact = lambda x: x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(dtype)
+    def seen(t, y):
         y = given((*y[:2], silent(y[2])))
-        return y if observe is None else jax.tree.map(exact, observe(t, y))
+        return y if observe is None else jax.tree.map(as_observed, observe(t, y))
+
+    # diffrax fills what is to come with infinity, which whole numbers do not have.
+    look = lambda t, y, args: jax.tree.map(in_digits, seen(t, y))
 
     for first, count, size in pieces:
         last = first + count * size
@@ -140,10 +173,45 @@ def solve(
         state = solution.solver_state
         y0 = jax.tree.map(lambda leaf: leaf[-1], solution.ys[0])
         saved += solution.ys[1:]
-    passed = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *saved) if saved else None
+    passed = None
+    if saved:
+        kinds = jax.eval_shape(seen, jnp.zeros((), dtype), y0)
+        together = lambda kind, *leaves: from_digits(jnp.concatenate(leaves), kind.dtype)
+        passed = jax.tree.map(together, kinds, *saved)
     if told:
         y0, passed = announced(y0, passed)
     return given(y0), passed
+
+
+def in_digits(x: Array) -> Array:
+    """Whole numbers and booleans as floats, exactly: one for each byte, on a new last axis."""
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        return x
+    x = x.astype(jnp.uint8) if x.dtype == bool else x
+    digits = jax.lax.bitcast_convert_type(x, jnp.uint8)
+    return digits.reshape(*x.shape, x.dtype.itemsize).astype(jnp.float32)
+
+
+def from_digits(x: Array, dtype) -> Array:
+    """What `in_digits` was given."""
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return x
+    digits = x.astype(jnp.uint8)
+    if dtype.itemsize == 1:  # whose bytes are no axis of their own
+        digits = digits[..., 0]
+    if jnp.issubdtype(dtype, jnp.bool_):
+        return digits > 0
+    return jax.lax.bitcast_convert_type(digits, dtype)
+
+
+def as_observed(value) -> Array:
+    """What `observe` returned, numbers of Python too. **Raises:** ValueError for anything else."""
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"observe returned {shown(value)}: expected numbers, arrays, or a pytree of arrays"
+        ) from error
 
 
 def aligned(path: GridBrownianPath, first: int, size: int) -> GridBrownianPath:

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..._arguments import choice, whole
 from ...distribution.fokker_planck import FokkerPlanck
 from ...distribution.linear import Quadratic, require_quadratic
 from ...protocol import Linear
 from ...sampling import Equilibrium, template_of
-from ...system import AbstractSystem, Bath, Overdamped
+from ...system import AbstractSystem, Bath, Overdamped, check_system
 from .laws import Density, Normal, quadratic_energy
 from .line import LineEnergy
 
@@ -47,10 +48,11 @@ def equilibrium(
 
     **Raises:** ValueError for an energy that is neither quadratic nor of one dimension.
     """
-    if end not in ("initial", "final"):
-        raise ValueError(f"end = {end!r}: expected 'initial' or 'final'")
+    check_system(system)
+    choice("end", end, ("initial", "final"))
+    cells = whole("cells", cells)
     control, kt = getattr(system.protocol, end), system.bath.temperature
-    position = template_of(system, template)
+    position = template_of(system, template, "template")
     if position is not None and quadratic(system, position):
         energy = quadratic_energy(system, position, control)
         mean, covariance, _ = eqx.filter_jit(Quadratic.equilibrium)(energy, kt)
@@ -70,7 +72,7 @@ def line_equilibrium(
     cells: int = CELLS,
 ) -> Density:
     """The equilibrium before or after the protocol on the line, where it has mass at either."""
-    position = template_of(system, template)
+    position = template_of(system, template, "template")
     grid = FokkerPlanck(cells=cells).grid(as_line(system), position)
     x = jnp.linspace(grid.lower[0], grid.upper[0], cells + 1)
     energy = LineEnergy(system.potential, getattr(system.protocol, end))

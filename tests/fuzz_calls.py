@@ -1,0 +1,401 @@
+"""Valid calls of every public function and constructor, from which the fuzz of test_fuzz departs.
+
+A new public name is one entry here, or stands in NOT_CALLED with the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import thermojax as tj
+
+KEY = jax.random.key(0)
+START = tj.Equilibrium(jnp.zeros(1))
+RAMP = tj.Linear(0.0, 1.0, 1.0)
+TRAP = tj.Overdamped(tj.Harmonic(1.0, control="center"), RAMP, tj.Bath())
+LEARNS = TRAP.replace(protocol=tj.PiecewiseLinear.between(0.0, 1.0, 1.0, knots=4))
+HEAVY = tj.Underdamped(tj.Harmonic(1.0, control="center"), tj.Constant(), tj.Bath())
+WELL = tj.Overdamped(tj.DoubleWell(4.0), tj.Constant(), tj.Bath())
+WORK = np.random.default_rng(0).normal(0.5, 1.0, 64)
+SERIES = np.random.default_rng(1).normal(size=(64, 4))
+CLOUD = np.random.default_rng(2).normal(size=(40, 2))
+LINE = np.linspace(-6.0, 6.0, 201)
+BELL = np.exp(-(LINE**2) / 2) / np.sqrt(2 * np.pi)
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A call that works.
+
+    - `valid`: its arguments by name. The fuzz replaces one of them at a time.
+    - `kinds`: what an argument is where its value does not tell (see `test_fuzz.kind_of`).
+    - `says`: what an error may name in place of an argument.
+    - `nan`: the arguments in which NaN is a value: that of a path that diverged, or no bound.
+    """
+
+    function: Callable
+    valid: dict[str, Any]
+    kinds: dict[str, str] = dataclasses.field(default_factory=dict)
+    nan: frozenset[str] = frozenset()
+    says: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+CALLS: dict[str, Callable[[], Call]] = {}
+
+
+def call(
+    name: str,
+    function: Callable,
+    kinds: dict[str, str] | None = None,
+    nan=(),
+    says: dict[str, str] | None = None,
+    **valid,
+):
+    CALLS[name] = lambda: Call(function, valid, kinds or {}, frozenset(nan), says or {})
+
+
+# Potentials.
+call("DoubleWell", tj.DoubleWell, barrier=1.0, separation=1.0)
+call("Gaussian", tj.Gaussian, mean=np.zeros(2), covariance=np.eye(2))
+call(
+    "GaussianMixture",
+    tj.GaussianMixture,
+    means=np.zeros((2, 1)),
+    covariances=np.ones(2),
+    weights=np.ones(2),
+)
+call("Harmonic", tj.Harmonic, stiffness=np.eye(2), center=np.zeros(2), control="center")
+call("Interpolation", tj.Interpolation, prior=tj.Gaussian(np.zeros(2)), target=tj.Harmonic())
+call("LogDensity", tj.LogDensity, fn=lambda x: -x @ x, controlled=False)
+call(
+    "LogisticRegression",
+    tj.LogisticRegression,
+    features=np.ones((3, 2)),
+    labels=np.array([0.0, 1.0, 1.0]),
+)
+call(
+    "Tempering",
+    tj.Tempering,
+    {"likelihoods": "parts"},
+    prior=tj.Gaussian(np.zeros(2)),
+    likelihoods=[tj.Harmonic()],
+)
+
+# Protocols.
+KNOTS = dict(
+    values=np.array([0.0, 0.5, 1.0]),
+    duration=1.0,
+    initial=0.0,
+    final=1.0,
+    lower=-1.0,
+    upper=2.0,
+    kicks=np.zeros(2),
+    pinned=False,
+)
+BETWEEN = {name: value for name, value in KNOTS.items() if name != "values"} | {"knots": 5}
+for name in ("Chebyshev", "CubicSpline", "PiecewiseConstant", "PiecewiseLinear"):
+    kind = getattr(tj, name)
+    call(name, kind, **KNOTS)
+    says = {"initial": "lower|upper", "final": "lower|upper"}  # of the ramp between these
+    call(f"{name}.between", kind.between, says=says, **BETWEEN)
+MONOTONE = dict(duration=1.0, initial=0.0, final=1.0, kicks=np.zeros(2), pinned=False)
+call("Monotone", tj.Monotone, logits=np.zeros(4), **MONOTONE)
+call("Monotone.between", tj.Monotone.between, knots=5, **MONOTONE)
+call("Constant", tj.Constant, value=0.0, duration=1.0)
+call("Linear", tj.Linear, start=0.0, end=1.0, duration=1.0)
+NETWORK = tj.Neural.between(0.0, 1.0, 1.0, key=KEY, width=2, depth=1).network
+NEURAL = {name: value for name, value in KNOTS.items() if name != "values"}
+call("Neural", tj.Neural, network=NETWORK, **NEURAL)
+call("Neural.between", tj.Neural.between, key=KEY, width=2, depth=1, **NEURAL)
+
+# Systems.
+BATH = {"friction": "tree", "mass": "tree"}
+call("Bath", tj.Bath, BATH, temperature=1.0, friction=1.0, mass=1.0)
+PARTS = dict(potential=tj.Harmonic(), protocol=RAMP, bath=tj.Bath(), drive=lambda x, control: 0 * x)
+call("Overdamped", tj.Overdamped, **PARTS)
+call("Underdamped", tj.Underdamped, **PARTS)
+call("reverse", tj.reverse, system=TRAP)
+CHECK = {"template": "tree", "potential": "free"}
+call("check", tj.check, CHECK, potential=tj.Harmonic(), template=np.zeros(2), control=0.0)
+
+
+def set_up_cpu(keep_memory=False):
+    """JAX has been used in this process, which is said after the arguments were looked at."""
+    with contextlib.suppress(RuntimeError):
+        tj.set_up_cpu(keep_memory)
+
+
+call("set_up_cpu", set_up_cpu, keep_memory=False)
+
+# Runs.
+HOW = {
+    "adjoint": "part",
+    "sharding": "part",
+    "noise_dtype": "choice",
+    "initial": "tree",
+    "save": "any",
+}
+call("Equilibrium", tj.Equilibrium, {"template": "tree"}, template=np.zeros(1))
+call("LocalStep", tj.LocalStep, angle=0.5, spread=1.0)
+call("batch_sharding", tj.batch_sharding, {"devices": "any"}, devices=1)
+RUN = dict(
+    batch=2,
+    initial=START,
+    integrator=tj.BAOAB(),
+    observe=lambda time, *_: time,
+    memory=10**6,
+    save=2,
+)
+call("simulate", tj.simulate, HOW, system=TRAP, key=KEY, dt=0.1, **RUN)
+call("simulate in steps", tj.simulate, HOW, system=TRAP, key=KEY, time_steps=4, **RUN)
+call("start", tj.start, HOW, system=TRAP, key=KEY, batch=2, initial=START)
+call("BAOAB", tj.BAOAB, block=2)
+call("OBABO", tj.OBABO, block=2)
+call("QUICSORT", tj.QUICSORT, {"prepared": "free"}, path="grid", block=2)
+call(
+    "OrnsteinUhlenbeck",
+    tj.OrnsteinUhlenbeck,
+    drift=np.eye(2),
+    shift=np.zeros(2),
+    diffusion=np.eye(2),
+)
+OU = dict(stiffness=np.eye(2), center=np.zeros(2), bath=tj.Bath())
+call("OrnsteinUhlenbeck.overdamped", tj.OrnsteinUhlenbeck.overdamped, **OU)
+call("OrnsteinUhlenbeck.underdamped", tj.OrnsteinUhlenbeck.underdamped, **OU)
+PROCESS = tj.OrnsteinUhlenbeck(np.eye(2), np.zeros(2), np.eye(2))
+TUNE = {"initial": "tree"}
+call(
+    "tune",
+    tj.tune,
+    TUNE,
+    system=HEAVY,
+    key=KEY,
+    batch=8,
+    initial=START,
+    steps=2000,
+    accuracy=0.02,
+    adjusted=tj.LocalStep(),
+)
+
+
+@functools.cache
+def chained() -> dict[str, Any]:
+    return dict(chain=tj.start(TRAP, KEY, batch=2, initial=START))
+
+
+CALLS["advance"] = lambda: Call(
+    tj.advance,
+    chained() | dict(system=TRAP, dt=0.1, steps=2, integrator=tj.BAOAB(), memory=10**6),
+    HOW | {"adjusted": "choice"},
+)
+CALLS["switch"] = lambda: Call(tj.switch, chained() | dict(old=TRAP, new=TRAP), {})
+
+
+@functools.cache
+def ran() -> tj.Result:
+    return tj.simulate(TRAP, KEY, time_steps=4, batch=8, initial=START, save=3)
+
+
+# Estimators.
+WORKS = dict(forward=WORK, reverse=-WORK)
+BOTH = {"forward": "run", "reverse": "run"}
+call(
+    "free_energy.jarzynski",
+    tj.free_energy.jarzynski,
+    {"run": "run"},
+    nan=["run"],
+    run=-WORK,
+    alive=np.ones(64),
+    system=TRAP,
+)
+call("free_energy.bar", tj.free_energy.bar, BOTH, nan=["forward", "reverse"], **WORKS)
+TI = dict(system=TRAP, key=KEY, batch=4, nodes=4, initial=START)
+call("free_energy.thermodynamic_integration", tj.free_energy.thermodynamic_integration, TUNE, **TI)
+ALL = ["log_weight", "forward", "reverse"]
+call(
+    "fluctuation.integral",
+    tj.fluctuation.integral,
+    nan=ALL,
+    log_weight=WORK,
+    log_ratio=0.0,
+    alive=np.ones(64),
+)
+call("fluctuation.crooks", tj.fluctuation.crooks, nan=ALL, **WORKS)
+call("fluctuation.detailed", tj.fluctuation.detailed, nan=ALL, bins=4, log_ratio=0.0, **WORKS)
+VALUES = ["values"]  # of chains, some of which may have diverged
+call("autocorrelation", tj.autocorrelation, nan=VALUES, values=SERIES, lags=4)
+call("autocorrelation_time", tj.autocorrelation_time, nan=VALUES, values=SERIES, window=5.0)
+call("effective_sample_size", tj.effective_sample_size, nan=VALUES, values=SERIES, window=5.0)
+call("ergodicity", tj.ergodicity, nan=VALUES, values=SERIES, ensemble=np.array(0.0), window=5.0)
+call("r_hat", tj.r_hat, nan=VALUES, values=SERIES, rank_normalized=False)
+call("knn_entropy", tj.knn_entropy, nan=["samples"], samples=CLOUD, neighbor=4)
+call("power", tj.power, system=TRAP)
+call("Streaming.start", tj.Streaming.start, nan=["template"], template=np.zeros(4))
+CALLS["ensemble_ledger"] = lambda: Call(
+    tj.ensemble_ledger, dict(system=TRAP, result=ran(), free_energy_start=0.0)
+)
+CALLS["entropy_production"] = lambda: Call(
+    tj.entropy_production,
+    dict(system=TRAP, result=ran(), log_density=lambda t, x: -(x[0] ** 2), free_energy_start=0.0),
+)
+
+# Pictures.
+GAUSSIANS = dict(mean0=np.zeros(2), covariance0=np.eye(2), mean1=np.ones(2), covariance1=np.eye(2))
+call("kl_gaussian", tj.kl_gaussian, **GAUSSIANS)
+call("wasserstein2_gaussian", tj.wasserstein2_gaussian, **GAUSSIANS)
+PAIR = dict(x_weights=np.ones(40), y_weights=np.ones(40))
+call("wasserstein", tj.wasserstein, x=CLOUD[:, 0], y=CLOUD[:, 1], p=2.0, **PAIR)
+call("wasserstein_density", tj.wasserstein_density, grid=LINE, density0=BELL, density1=BELL, p=2.0)
+call("sinkhorn", tj.sinkhorn, x=CLOUD, y=CLOUD, epsilon=0.5, **PAIR)
+call("FokkerPlanck", tj.FokkerPlanck, lower=-4.0, upper=4.0, cells=64, boundary="natural")
+LAW = {"initial": "law"}
+call(
+    "FokkerPlanck.solve",
+    tj.FokkerPlanck(-4.0, 4.0, 64).solve,
+    LAW,
+    system=TRAP,
+    times=np.array([0.0, 1.0]),
+    time_steps=8,
+    initial=START,
+)
+call(
+    "moments",
+    tj.moments,
+    LAW,
+    system=TRAP,
+    times=np.array([0.0, 1.0]),
+    initial=START,
+    time_steps=16,
+)
+call("log_work_moment", tj.log_work_moment, LAW, system=TRAP, order=2.0, initial=START)
+
+# Objectives and training.
+call("ControlCost", tj.ControlCost, jump_time=0.1)
+call("Dissipation", tj.Dissipation, free_energy_difference=0.0)
+call("ErasureError", tj.ErasureError, side="above", boundary=0.0, coordinate=0, width=0.1)
+call("FreeEnergyVariance", tj.FreeEnergyVariance, direction="forward")
+call(
+    "TerminalError",
+    tj.TerminalError,
+    {"target": "law"},
+    target=(np.zeros(1), np.eye(1)),
+    measure="moments",
+    bandwidth=1.0,
+)
+call("Smoothed", tj.Smoothed, {"width": "law"}, width=0.1)
+call("scale_by_value", tj.scale_by_value, floor=0.1)
+TRAIN = dict(
+    optimizer=optax.adam(0.1), key=KEY, steps=2, gradient=tj.Pathwise(), time_steps=4, batch=4
+)
+TRAIN |= dict(patience=3, tolerance=0.1, initial=START, integrator=tj.BAOAB(), memory=10**6)
+TRAINING = {"initial": "tree", "checkpoint": "part", "trainable": "function", "sharding": "part"}
+TRAINING |= {"callback": "function", "picture": "part", "optimizer": "optimizer"}
+call(
+    "optimize",
+    tj.optimize,
+    TRAINING,
+    system=LEARNS,
+    objective=tj.MeanWork(),
+    antithetic=False,
+    common_noise=False,
+    **TRAIN,
+)
+call(
+    "frontier",
+    tj.frontier,
+    TRAINING,
+    system=LEARNS,
+    objective=tj.MeanWork(),
+    durations=np.array([1.0, 2.0]),
+    **TRAIN,
+)
+call(
+    "pareto",
+    tj.pareto,
+    TRAINING,
+    system=LEARNS,
+    cost=tj.MeanWork(),
+    error=tj.TerminalError((np.zeros(1), np.eye(1))),
+    weights=np.array([1.0, 2.0]),
+    **TRAIN,
+)
+
+# Bounds.
+NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
+TEMPLATE = {"template": "part"}
+call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)
+call("bounds.Normal", tj.bounds.Normal, mean=np.zeros(1), covariance=np.eye(1))
+call("bounds.Samples", tj.bounds.Samples, values=CLOUD)
+call("bounds.landauer", tj.bounds.landauer, success=0.9, temperature=1.0)
+call("bounds.dissipation", tj.bounds.dissipation, system=TRAP, start=NORMAL, end=NORMAL)
+call("bounds.fixed_end", tj.bounds.fixed_end, system=TRAP, start=NORMAL, end=NORMAL)
+call("bounds.free_end", tj.bounds.free_end, system=TRAP, start=NORMAL, lower=-1.0, upper=1.0)
+call(
+    "bounds.equilibrium",
+    tj.bounds.equilibrium,
+    system=TRAP,
+    end="initial",
+    template=START,
+    cells=64,
+)
+call(
+    "bounds.erasure",
+    tj.bounds.erasure,
+    system=WELL,
+    success=0.9,
+    end="free",
+    dividing=0.0,
+    template=START,
+    cells=64,
+)
+call("bounds.friction_tensor", tj.bounds.friction_tensor, system=TRAP, control=0.0, template=START)
+call(
+    "bounds.measured_friction",
+    tj.bounds.measured_friction,
+    system=TRAP,
+    control=0.0,
+    key=KEY,
+    duration=1.0,
+    dt=0.1,
+    batch=8,
+    initial=START,
+)
+ALONG = dict(friction=lambda control: 1.0 + 0 * control, path=np.array([0.0, 0.5, 1.0]))
+call("bounds.geodesic", tj.bounds.geodesic, system=TRAP, knots=5, template=START, **ALONG)
+call(
+    "bounds.thermodynamic_length",
+    tj.bounds.thermodynamic_length,
+    system=TRAP,
+    template=START,
+    **ALONG,
+)
+
+# Files.
+FILE = {"file": "path", "folder": "path", "facts": "facts"}
+call("Checkpoint", tj.Checkpoint, FILE, file="no/such.npz", interval=5.0, anyway=False)
+call("load", tj.load, FILE, folder="no/such/folder")
+
+RETURNED = """
+Tuned TuningReport Finding Report Densities EnsembleLedger Moments Estimate EntropyProduction
+Ergodicity FreeEnergy Streaming StreamingSummary Ledger Fit Frontier Pareto Progress BurnInReport
+Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
+fluctuation.DetailedTheorem fluctuation.IntegralTheorem
+"""
+ABSTRACT = (
+    "AbstractCheckpoint AbstractGradient AbstractObjective AbstractPotential AbstractProtocol"
+)
+NOT_CALLED = {
+    "what a function returns": RETURNED.split(),
+    "abstract": ABSTRACT.split(),
+    "without arguments": ["ExactMoments", "ForwardMode", "MeanWork", "Pathwise", "ScoreFunction"],
+    "an exception": ["CheckpointError"],
+}
