@@ -22,6 +22,7 @@ class Purpose(enum.IntEnum):
     POSITION = 0
     MOMENTUM = 1
     NOISE = 2
+    RESAMPLING = 20  # which walkers of a chain go on
 
 
 def purpose_key(key: PRNGKeyArray, purpose: Purpose | int) -> PRNGKeyArray:

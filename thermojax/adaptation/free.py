@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import ClassVar
 
 import jax
@@ -52,7 +53,8 @@ class Free(AbstractWay):
         positions = jax.tree.map(lambda x: x[self.stride :: self.stride], positions)
         dim, kt = setting.mass.size, system.bath.temperature
         taken = (out.ledger.alive > 0) & (jnp.max(jnp.abs(shadow), axis=0) < NET * kt * dim**0.5)
-        back = State(state.position, jax.tree.map(jnp.negative, state.momentum))
+        turned = jax.tree.map(jnp.negative, state.momentum)
+        back = dataclasses.replace(state, momentum=turned)
         positions = jax.vmap(lambda p: where_alive(taken, p, state.position))(positions)
         # One path that has run into a narrow place must not rule the step of all: it counts as 1.
         error = jnp.minimum(jnp.diff(shadow, axis=0) ** 2 / (dim * kt**2), 1.0)

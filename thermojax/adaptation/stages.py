@@ -117,7 +117,7 @@ def stage(way: AbstractWay, system: Underdamped, unravel, control, chunks: int, 
     # Momenta of the old masses become momenta of the new ones at the same temperature.
     factor = unravel(jnp.sqrt(new.mass / setting.mass))
     momentum = jax.tree.map(jnp.multiply, state.momentum, factor)
-    return (new, State(state.position, momentum)), record
+    return (new, dataclasses.replace(state, momentum=momentum)), record
 
 
 def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from ..sampling.initial import (
     stopped,
     warn_burn_in,
 )
+from ..sampling.state import dynamics_of
 from ..system import AbstractSystem, Underdamped
 from .free import Free
 from .local import Local
@@ -213,6 +215,7 @@ def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, way: Abstr
     of_start, of_stages, of_chain = jax.random.split(key, 3)
     state, _, burn_in = draw_start(system, of_start, ready)
     state = jax.lax.stop_gradient(cast(state, ready.dtype))
+    state = dataclasses.replace(state, dynamics=dynamics_of(system))
     sample = jax.tree.map(lambda x: x[0], state.position)
     vector, unravel = ravel_pytree(sample)
     control = system.protocol.initial

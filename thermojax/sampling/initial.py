@@ -17,7 +17,7 @@ from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
 from .burn_in import burn_in
-from .state import State, as_state
+from .state import State, as_state, check_dynamics, dynamics_of
 
 
 class Equilibrium(eqx.Module):
@@ -59,6 +59,8 @@ def prepare_start(system: AbstractSystem, initial, batch: int | None) -> Start:
     """
     state = as_state(initial)
     if state is not None:
+        cure = "pass its positions as initial=, and momenta are drawn anew"
+        check_dynamics("initial", state.dynamics, system, cure)
         return Start(state=state, batch=agreed_batch(batch, batch_of(state.position)))
     if initial is not None and not isinstance(initial, Equilibrium):
         position = jax.tree.map(floating, initial)
@@ -138,7 +140,7 @@ def draw_start(
         momentum = alternating(momentum, jax.tree.map(jnp.negative, momentum))
     else:
         momentum = draw_momentum(system, momentum_key, position)
-    return State(position, momentum), score, report
+    return State(position, momentum, dynamics_of(system)), score, report
 
 
 def alternating(first, second):
