@@ -146,8 +146,8 @@ def advance(
     `integrator`, `adjoint`, `memory`, `noise_dtype`, `sharding` as in `tj.simulate`.
     `adjusted`: take the steps, together, as a proposal of Metropolis: each path keeps them with
     probability min(1, exp(-beta shadow work)), else it stays where it was and turns its momentum,
-    its ledger as if nothing had happened. The shadow work of what is accepted is booked as heat,
-    and `chain.acceptance` says how much that is. The equilibrium is then exact at any `dt`, and a path
+    its ledger as if nothing had happened; `chain.acceptance` is the share that was kept. The shadow
+    work of what is kept is booked as heat. The equilibrium is then exact at any `dt`, and a path
     that diverges is only one more that is refused. Also where `dt` is drawn anew for every call,
     whatever its law, if it does not depend on the paths. With a `tj.LocalStep` each path takes
     steps as long as suits where it is, about `dt` in the widest places. At fixed control; a choice

@@ -160,7 +160,7 @@ class Chain(AbstractComponent):
 
     @property
     def log_weight(self) -> Float[Array, " batch"]:
-        r"""-(beta H - beta_0 H_0) - bath_entropy, `(batch,)`: the logarithms of Jarzynski's weights.
+        r"""-(beta H - beta_0 H_0) - bath_entropy, `(batch,)`: the logarithm of Jarzynski's weight.
 
         With one temperature -total_work / kT. The mean of exp(log_weight) over all paths is
         Z(control now) / Z(control at the start), at any step, where the chain began in
