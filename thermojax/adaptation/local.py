@@ -49,5 +49,6 @@ class Local(AbstractWay):
         new = dataclasses.replace(setting, mass=mass)
         ready, one = system_of(system, new, unravel, control), jnp.ones_like(setting.step)
         turns = jax.vmap(lambda x: turn(ready, x, control, 0.0, one))(kept)
-        slowness = jnp.exp(-0.5 * jnp.mean(jnp.log(turns + 1e-30)))
+        least = jnp.finfo(turns.dtype).tiny
+        slowness = jnp.exp(-0.5 * jnp.mean(jnp.log(jnp.maximum(turns, least))))
         return dataclasses.replace(new, step=self.local.angle * slowness)
