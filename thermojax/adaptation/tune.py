@@ -88,7 +88,8 @@ class TuningReport(eqx.Module):
         if undefined:
             return [
                 f"the report's {' and '.join(undefined)} could not be computed (nan): positions or "
-                f"forces of the last stage are not finite, or do not change beyond rounding: {UNITS}"
+                "forces of the last stage are not finite, or do not change beyond rounding: "
+                f"{UNITS}"
             ]
         found = []
         worst, effective = float(jnp.max(self.r_hat)), float(self.effective_samples)
@@ -255,7 +256,8 @@ def check_range(tuned: Tuned) -> None:
     low, high = min(x.min() for x in squares), max(x.max() for x in squares)
     raise ValueError(
         f"mass times kT is {low:.2g} to {high:.2g} where tj.tune sets the masses to the curvature "
-        f"of {type(tuned.system.potential).__name__}, beyond the squares that {dtype} holds: {UNITS}"
+        f"of {type(tuned.system.potential).__name__}, beyond the squares that {dtype} holds: "
+        f"{UNITS}"
     )
 
 
@@ -267,16 +269,12 @@ def found_wrong(tuned: Tuned) -> list[str]:
         f"{lost} of {count} chains stand where {name} has no finite energy: begin from other "
         "positions, initial=, or from tj.Equilibrium"
     )
-    check_range(tuned)
     if lost == count:
         raise ValueError(f"tj.tune has found nothing: {stuck}")
     if not (np.isfinite(dt) and dt > 0):
-        reason = (
-            stuck
-            if lost
-            else (f"energies or forces of {name} leave the range of {dt.dtype}: {UNITS}")
-        )
-        raise ValueError(f"tj.tune has found no time step (dt = {dt}): {reason}")
+        beyond = f"energies or forces of {name} leave the range of {dt.dtype}: {UNITS}"
+        raise ValueError(f"tj.tune has found no time step (dt = {dt}): {stuck if lost else beyond}")
+    check_range(tuned)
     return ([stuck] if lost else []) + tuned.report.concerns()
 
 
