@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,7 @@ class Ledger(AbstractComponent):
 
     @classmethod
     def opened(
-        cls, energy: Float[Array, " batch"], kinetic: Float[Array, " batch"], limit=jnp.inf
+        cls, energy: Float[Array, " batch"], kinetic: Float[Array, " batch"], limit: Any = jnp.inf
     ) -> Ledger:
         """The empty ledger of paths that start with these energies, whole and kinetic.
 
@@ -55,7 +56,7 @@ class Ledger(AbstractComponent):
         return cls(zero, zero, zero, zero, zero, zero, energy, energy, kinetic, kinetic, alive)
 
     def switched(
-        self, work: Float[Array, " batch"], kinetic: Float[Array, " batch"], limit=jnp.inf
+        self, work: Float[Array, " batch"], kinetic: Float[Array, " batch"], limit: Any = jnp.inf
     ) -> Ledger:
         """The ledger after H has changed at a fixed position and momentum, which is work.
 

@@ -231,6 +231,7 @@ def test_what_tuning_cannot_do_is_said_for_what_it_is():
     system = tj.Underdamped(walled, tj.Constant(), tj.Bath())
     with pytest.raises(ValueError, match="found nothing: 4 of 4 chains stand where LogDensity"):
         tj.tune(system, KEY, initial=jnp.full((4, 1), 2.0), steps=768)
-    report = tj.TuningReport(*[jnp.ones(2)] * 2, jnp.full(2, jnp.nan), *[jnp.ones(2)] * 3, 768, 4)
+    one = jnp.ones(2)
+    report = tj.TuningReport(one, one, one * jnp.nan, one, one, one, steps=768, chains=4)
     (only,) = report.concerns()
     assert "r_hat could not be computed (nan)" in only and "R-hat" not in only
