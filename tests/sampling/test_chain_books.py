@@ -156,6 +156,15 @@ def test_a_system_exchanged_without_a_switch_books_its_work_all_the_same():
     np.testing.assert_allclose(jax.grad(work)(3.0), 0.5 * jnp.sum(STARTS**2), rtol=1e-10)
 
 
+def test_a_control_of_another_shape_is_refused():
+    chain = tj.start(OPEN, KEY, initial=STARTS)
+    other = OPEN.replace(protocol=tj.Constant([0.0, 0.0]))
+    with pytest.raises(ValueError, match=r"control of system has shape \(2,\) and .* tj.switch"):
+        tj.advance(other, chain, dt=0.1, steps=1)
+    with pytest.raises(ValueError, match="control of old has shape"):
+        tj.switch(chain, other, OPEN)
+
+
 def test_a_switch_is_traced_once_for_all_values():
     seen = []
 

@@ -163,6 +163,7 @@ def advance(
     steps = whole("steps", steps, cure="integration steps of this piece")
     real("dt", dt, STEP, positive)
     check_dynamics("chain", chain.dynamics, system, ANEW)
+    check_control("system", system, chain)
     check_kicks(system)
     check_adjoint(adjoint, memory)
     check_sharding(sharding, len(chain.ledger.work))
@@ -179,6 +180,16 @@ def advance(
         )
     local = adjusted if isinstance(adjusted, LocalStep) else None
     return propose(system, chain, jnp.asarray(dt), steps, how, local)
+
+
+def check_control(name: str, system: AbstractSystem, chain: Chain) -> None:
+    """**Raises:** ValueError for a control of another shape than the chain holds."""
+    shape, own = jnp.shape(system.protocol.initial), jnp.shape(chain.control)
+    if shape != own:
+        raise ValueError(
+            f"the control of {name} has shape {shape} and that of the chain {own}: exchange "
+            "systems with tj.switch(chain, old, new), old the one that the chain has been under"
+        )
 
 
 def check_kicks(system: AbstractSystem) -> None:
@@ -209,6 +220,7 @@ def switch(chain: Chain, old: AbstractSystem, new: AbstractSystem) -> Chain:
     for name, system in ("old", old), ("new", new):
         instance(name, system, AbstractSystem, SYSTEM)
         check_dynamics("chain", chain.dynamics, system, ANEW)
+    check_control("old", old, chain)
     return switched(chain, old, new)
 
 

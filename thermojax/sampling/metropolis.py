@@ -90,7 +90,10 @@ def propose(system, chain: Chain, dt, steps: int, how: Settings, local: LocalSte
         gain = 0.0
     else:
         drawn = normal((first, second ^ STEP), paths, now).astype(dtype)
-        log_pace = local.log_median(system, chain, dt) + local.spread * drawn
+        # Where the piece begins, under the control that it will have: the last one may differ.
+        control = jnp.asarray(system.protocol.initial, chain.control.dtype)
+        here = dataclasses.replace(chain, control=control)
+        log_pace = local.log_median(system, here, dt) + local.spread * drawn
         new, book = moved(system, begun, dt, steps, how, jnp.exp(log_pace))
         there = (log_pace - local.log_median(system, new, dt)) / local.spread
         gain = 0.5 * (drawn**2 - there**2)
