@@ -94,6 +94,7 @@ from .sampling import Snapshots as Snapshots
 from .sampling import State as State
 from .sampling import advance as advance
 from .sampling import batch_sharding as batch_sharding
+from .sampling import resample as resample
 from .sampling import simulate as simulate
 from .sampling import start as start
 from .sampling import switch as switch

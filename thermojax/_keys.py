@@ -34,6 +34,7 @@ class Purpose(enum.IntEnum):
     NODE = 12  # the equilibria of a quadrature
     CHUNK = 13  # the parts of a batch
     STUDY = 14  # what a study does one after the other
+    RESAMPLING = 20  # which walkers of a chain go on
 
 
 def purpose_key(key: PRNGKeyArray, purpose: Purpose | int) -> PRNGKeyArray:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -24,7 +28,8 @@ class Ledger(AbstractComponent):
     - `energy_start`, `energy`: H before the first jump and now, kinetic part included.
     - `kinetic_start`, `kinetic`: the kinetic part of both; overdamped, that of the integrator's
       hidden momentum.
-    - `alive`: 1 while the path is finite; a path that diverges is frozen there and set to 0.
+    - `alive`: 1 while the path is finite; a path that diverges is frozen there and set to 0, and
+      so is one whose energy is not finite at the start or after a switch.
     """
 
     work: Float[Array, " batch"]
@@ -40,10 +45,32 @@ class Ledger(AbstractComponent):
     alive: Float[Array, " batch"]
 
     @classmethod
-    def opened(cls, energy: Float[Array, " batch"], kinetic: Float[Array, " batch"]) -> Ledger:
-        """The empty ledger of paths that start with these energies, whole and kinetic."""
-        zero, one = jnp.zeros_like(energy), jnp.ones_like(energy)
-        return cls(zero, zero, zero, zero, zero, zero, energy, energy, kinetic, kinetic, one)
+    def opened(
+        cls, energy: Float[Array, " batch"], kinetic: Float[Array, " batch"], limit: Any = jnp.inf
+    ) -> Ledger:
+        """The empty ledger of paths that start with these energies, whole and kinetic.
+
+        A path is alive where the energy is within the `limit`, a scalar.
+        """
+        zero, alive = jnp.zeros_like(energy), within(energy, limit).astype(energy.dtype)
+        return cls(zero, zero, zero, zero, zero, zero, energy, energy, kinetic, kinetic, alive)
+
+    def switched(
+        self, work: Float[Array, " batch"], kinetic: Float[Array, " batch"], limit: Any = jnp.inf
+    ) -> Ledger:
+        """The ledger after H has changed at a fixed position and momentum, which is work.
+
+        `kinetic` is the part of the new energy. A path whose new energy is beyond the `limit`, a
+        scalar, is alive no more; of one that was not alive before nothing is booked.
+        """
+        before, energy = self.alive > 0, self.energy + work
+        return dataclasses.replace(
+            self,
+            work=jnp.where(before, self.work + work, self.work),
+            energy=jnp.where(before, energy, self.energy),
+            kinetic=jnp.where(before, kinetic, self.kinetic),
+            alive=jnp.where(before & within(energy, limit), self.alive, 0),
+        )
 
     @property
     def total_work(self) -> Float[Array, " batch"]:
@@ -70,3 +97,20 @@ class Ledger(AbstractComponent):
     def diverged(self):
         """Which paths left the range of finite numbers, `(batch,)` of bools."""
         return self.alive == 0
+
+
+def within(energy: Float[Array, " batch"], limit):
+    """Which energies are finite, and below the limit; NaN is not."""
+    return jnp.abs(energy) < limit
+
+
+def energy_limit(temperature, dtype):
+    """The energy beyond which a path has diverged, for the temperatures of a run.
+
+    The fourth root of the largest number: far below overflow, so that not only the frozen values
+    but also the derivatives of the discarded step are finite, and a diverged path cannot put NaN
+    into the gradient of the others. So many kT where kT is large in the units at hand.
+    """
+    most = float(jnp.finfo(dtype).max)
+    scale = jnp.maximum(jax.lax.stop_gradient(jnp.max(jnp.asarray(temperature, dtype))), 1)
+    return jnp.minimum(most**0.25 * scale, most**0.75)

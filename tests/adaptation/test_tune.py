@@ -165,3 +165,73 @@ def test_bad_options_are_refused_in_words(options, words):
         tj.tune(WELL, KEY, **{"initial": jnp.ones((4, 1)), **options})
     with pytest.raises(ValueError, match="typed key"):
         tj.tune(WELL, jax.random.PRNGKey(3), initial=jnp.ones((4, 1)))
+
+
+class Stiff(tj.AbstractPotential):
+    """Two quadratic wells in units of their own."""
+
+    stiffness: jax.Array
+
+    def energy(self, x, control):
+        return 0.5 * jnp.sum(x * (self.stiffness * x))
+
+
+SI = 4.11e-21, 1e-8  # kT in joules, and ten nanometres
+UNITS = [SI, (1e19, 1e10), (1e-19, 1e-10), (1.0, 1e12), (1.0, 1e-12)]
+
+
+def numbers(way, kt, length, mass=1.0, dtype=jnp.float32):
+    """Tuned in units of this energy and length, told in reduced ones; the mass is a guess."""
+    stiffness = jnp.asarray([1.0, 25.0], dtype) * (kt / length / length)
+    bath = tj.Bath(jnp.asarray(kt, dtype), 1.0, mass)
+    starts = length * jax.random.normal(KEY, (32, 2), dtype)
+    tuned = tj.tune(
+        tj.Underdamped(Stiff(stiffness), tj.Constant(), bath),
+        KEY,
+        initial=starts,
+        steps=1536 if way is None else 12288,
+        adjusted=way,
+    )
+    unit, report = kt / length / length, tuned.report
+    found = {
+        "mass": tuned.system.bath.mass / unit,
+        "friction": tuned.system.bath.friction / unit,
+        "dt": tuned.dt,
+        "position": tuned.chain.position / length,
+    }
+    names = ("autocorrelation_time", "r_hat", "virial", "energy_error", "rejected")
+    found |= {name: getattr(report, name) for name in names}
+    return jax.tree.map(np.asarray, found)
+
+
+@pytest.mark.parametrize("way", [None, tj.LocalStep(spread=0.2)], ids=["free", "local"])
+def test_units_do_not_matter(way):
+    """The same noise in SI, and in units 1e19 and 1e12 apart, tunes to the same, in float32.
+
+    Paths that share their noise forget what rounding has done to them. Where they are accepted or
+    refused they need not: there the masses are compared, and the step to what 32 chains can tell.
+    """
+    reduced = numbers(way, 1.0, 1.0)
+    for kt, length in UNITS:
+        mass = 1e-18 if kt == SI[0] else 1.0  # of a bead in kilograms, or anything
+        other = numbers(way, kt, length, mass)
+        for name, value in reduced.items():
+            assert np.all(np.isfinite(other[name])), (name, kt, length)
+            if way is None or name == "mass":
+                rtol, atol = (2e-3, 2e-3) if way is None else (1e-4, 0.0)
+                np.testing.assert_allclose(other[name], value, rtol, atol, err_msg=name)
+        np.testing.assert_allclose(other["dt"], reduced["dt"], rtol=0.25)
+    with pytest.raises(ValueError, match=r"mass times kT is .* beyond the squares that float32"):
+        numbers(way, 1e19, 1.0)
+
+
+def test_what_tuning_cannot_do_is_said_for_what_it_is():
+    """No step of nan is handed out, and what is nan is not blamed on chains that have not mixed."""
+    walled = tj.LogDensity(lambda x: jnp.where(x[0] > 1, jnp.nan, -0.5 * x[0] ** 2))
+    system = tj.Underdamped(walled, tj.Constant(), tj.Bath())
+    with pytest.raises(ValueError, match="found nothing: 4 of 4 chains stand where LogDensity"):
+        tj.tune(system, KEY, initial=jnp.full((4, 1), 2.0), steps=768)
+    one = jnp.ones(2)
+    report = tj.TuningReport(one, one, one * jnp.nan, one, one, one, steps=768, chains=4)
+    (only,) = report.concerns()
+    assert "r_hat could not be computed (nan)" in only and "R-hat" not in only

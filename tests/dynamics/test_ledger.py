@@ -314,4 +314,4 @@ def test_every_ledger_field_is_public_and_per_path():
     out = tj.simulate(system, KEY, **grid, initial=x)
     for field in dataclasses.fields(out.ledger):
         assert getattr(out.ledger, field.name).shape == (5,)
-    assert eqx.tree_equal(out.state, tj.State(out.position, out.momentum))
+    assert eqx.tree_equal(out.state, tj.State(out.position, out.momentum, "underdamped"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import ClassVar
 
 import jax
@@ -13,7 +14,7 @@ from ..dynamics import BAOAB
 from ..potential import batched_gradient
 from ..protocol import Constant
 from ..sampling import State, simulate
-from .stages import CHUNK, AbstractWay, Record, Setting, flat, system_of
+from .stages import CHUNK, AbstractWay, Record, Setting, flat, root_mean_square, system_of
 
 FASTEST = 1.6  # largest frequency times step; BAOAB is stable below 2
 NET = 30.0  # largest energy error of a chunk, in kT times the root of the dimension
@@ -52,10 +53,11 @@ class Free(AbstractWay):
         positions = jax.tree.map(lambda x: x[self.stride :: self.stride], positions)
         dim, kt = setting.mass.size, system.bath.temperature
         taken = (out.ledger.alive > 0) & (jnp.max(jnp.abs(shadow), axis=0) < NET * kt * dim**0.5)
-        back = State(state.position, jax.tree.map(jnp.negative, state.momentum))
+        turned = jax.tree.map(jnp.negative, state.momentum)
+        back = dataclasses.replace(state, momentum=turned)
         positions = jax.vmap(lambda p: where_alive(taken, p, state.position))(positions)
         # One path that has run into a narrow place must not rule the step of all: it counts as 1.
-        error = jnp.minimum(jnp.diff(shadow, axis=0) ** 2 / (dim * kt**2), 1.0)
+        error = jnp.minimum((jnp.diff(shadow, axis=0) / kt) ** 2 / dim, 1.0)
         error = jnp.mean(jnp.where(taken, jnp.mean(error, axis=0), 1.0))
         return where_alive(taken, out.state, back), positions, error, taken
 
@@ -109,11 +111,12 @@ def stiffness(system, mass, unravel, control, state: State):
     # Momenta are a random direction, one for each chain.
     begin, _ = unit(jax.tree.map(jnp.divide, state.momentum, root))
     _, sizes = jax.lax.scan(apply, begin, None, length=POWER_ITERATIONS)
-    return jnp.maximum(jnp.mean(sizes[-1]), 1e-30)
+    return jnp.maximum(jnp.mean(sizes[-1]), jnp.finfo(sizes.dtype).tiny)
 
 
 def unit(vectors: PyTree[Array]) -> tuple[PyTree[Array], Float[Array, " batch"]]:
     """Vectors of length one in the direction of each, and the lengths."""
-    size = jnp.sqrt(jnp.sum(flat(vectors) ** 2, axis=1))
+    rows = flat(vectors)
+    size = rows.shape[1] ** 0.5 * root_mean_square(rows, (1,))
     scaled = jax.vmap(lambda v, s: jax.tree.map(lambda x: x / s, v))
-    return scaled(vectors, jnp.maximum(size, 1e-30)), size
+    return scaled(vectors, jnp.where(size > 0, size, 1)), size

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .._tree import batch_of
-from ..sampling import LocalStep, State, advance
+from ..sampling import LocalStep, advance
 from ..sampling.chain import begin
 from ..sampling.initial import Start
 from ..sampling.metropolis import turn
@@ -35,11 +35,8 @@ class Local(AbstractWay):
         ready = system_of(system, setting, unravel, control)
         chain, _ = begin(ready, key, Start(state=state, batch=batch_of(state.position)))
         new = advance(ready, chain, dt=setting.step, steps=CHUNK, adjusted=self.local)
-        moved = lambda a, b: jnp.any((a != b).reshape(len(a), -1), axis=1)
-        moves = jax.tree.leaves(jax.tree.map(moved, new.position, chain.position))
-        taken = jnp.any(jnp.stack(moves), axis=0)
         positions = jax.tree.map(lambda x: x[None], new.position)
-        return State(new.position, new.momentum), positions, jnp.zeros_like(setting.step), taken
+        return new.state, positions, jnp.zeros_like(setting.step), new.accepted > 0
 
     def followed(self, step, error, share, place):
         return step
@@ -52,5 +49,6 @@ class Local(AbstractWay):
         new = dataclasses.replace(setting, mass=mass)
         ready, one = system_of(system, new, unravel, control), jnp.ones_like(setting.step)
         turns = jax.vmap(lambda x: turn(ready, x, control, 0.0, one))(kept)
-        slowness = jnp.exp(-0.5 * jnp.mean(jnp.log(turns + 1e-30)))
+        least = jnp.finfo(turns.dtype).tiny
+        slowness = jnp.exp(-0.5 * jnp.mean(jnp.log(jnp.maximum(turns, least))))
         return dataclasses.replace(new, step=self.local.angle * slowness)

@@ -42,7 +42,7 @@ class Record(eqx.Module):
     tau_square: Float[Array, " dim"]  # and of (x - mean)^2
     r_hat: Float[Array, " dim"]
     virial: Float[Array, " dim"]  # <(x - mean) dU/dx> / kT, which is 1
-    curvature: Float[Array, " dim"]  # what the masses should be
+    curvature: Float[Array, " dim"]  # what the masses should be; nan where nothing moved
     energy_error: Float[Array, ""]  # <shadow work of a step ^2> / (kT^2 dim)
     rejected: Float[Array, ""]  # share of paths and chunks that were taken back, or refused
     step: Float[Array, ""]
@@ -82,7 +82,8 @@ class AbstractWay(eqx.Module):
 
     @abc.abstractmethod
     def curvature(self, gradient, values) -> Float[Array, " dim"]:
-        """What the masses should be; both `(times, batch, dim)`, less their means."""
+        """What the masses should be; both `(times, batch, dim)`, less their means, in units of kT
+        and of the width of each coordinate."""
 
     @abc.abstractmethod
     def settled(
@@ -117,7 +118,7 @@ def stage(way: AbstractWay, system: Underdamped, unravel, control, chunks: int, 
     # Momenta of the old masses become momenta of the new ones at the same temperature.
     factor = unravel(jnp.sqrt(new.mass / setting.mass))
     momentum = jax.tree.map(jnp.multiply, state.momentum, factor)
-    return (new, State(state.position, momentum)), record
+    return (new, dataclasses.replace(state, momentum=momentum)), record
 
 
 def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Record:
@@ -125,15 +126,20 @@ def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Recor
     values = jax.vmap(flat)(kept)
     gradient = jax.vmap(lambda x: flat(batched_gradient(system.potential, x, control)))(kept)
     less_mean = lambda x: x - jnp.mean(x, axis=(0, 1))
-    centered = less_mean(values)
+    kt, centered = system.bath.temperature, less_mean(values)
+    # In units of kT and of the width of each coordinate: squares of SI units leave float32.
+    width = root_mean_square(centered, (0, 1))
+    unit = jnp.where(width > 0, width, 1)
+    values, centered, gradient = values / unit, centered / unit, gradient * (unit / kt)
+    curvature = way.curvature(less_mean(gradient), centered) * (kt / unit) / unit
     # Errors of one step size are told as those of the mean one.
     step = jnp.exp(jnp.mean(jnp.log(steps)))
     return Record(
         tau=way.stride * jnp.asarray(integrated(values, 5.0).value),
         tau_square=way.stride * jnp.asarray(integrated(centered**2, 5.0).value),
         r_hat=split(values, False),
-        virial=jnp.mean(centered * gradient, axis=(0, 1)) / system.bath.temperature,
-        curvature=way.curvature(less_mean(gradient), centered),
+        virial=jnp.mean(centered * gradient, axis=(0, 1)),
+        curvature=jnp.where(width > 0, curvature, jnp.nan),
         energy_error=jnp.mean(errors * (step / steps) ** 6),
         rejected=1 - jnp.mean(taken),
         step=step,
@@ -141,7 +147,21 @@ def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Recor
 
 
 def trusted(mass, record: Record, stride: int, samples: int):
-    """The masses after a stage; what few effective samples say moves them little."""
+    """The masses after a stage; what few effective samples say moves them little.
+
+    A factor of all masses is a unit of time and nothing else: the old ones are first given that
+    which suits the new.
+    """
     effective = samples * stride / jnp.maximum(record.tau, stride)
-    trust = effective / (effective + 5)
-    return jnp.exp(jnp.log(mass) + trust * (jnp.log(record.curvature) - jnp.log(mass)))
+    change = jnp.log(record.curvature) - jnp.log(mass)
+    trust = jnp.where(jnp.isfinite(change), effective / (effective + 5), 0.0)
+    change = jnp.where(jnp.isfinite(change), change, 0.0)
+    shared = jnp.sum(trust * change) / jnp.maximum(jnp.sum(trust), jnp.finfo(trust.dtype).tiny)
+    return jnp.exp(jnp.log(mass) + shared + trust * (change - shared))
+
+
+def root_mean_square(x, axes):
+    """sqrt(<x^2>), whatever the unit of x: no square leaves the range of its dtype."""
+    largest = jnp.max(jnp.abs(x), axis=axes, keepdims=True)
+    scale = jnp.where(largest > 0, largest, 1)
+    return jnp.squeeze(scale, axes) * jnp.sqrt(jnp.mean((x / scale) ** 2, axis=axes))

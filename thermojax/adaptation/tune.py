@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from functools import partial
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import floating, known
+from .._arguments import real, whole
+from .._component import floating, known, shown
 from .._keys import Purpose, check_key, purpose_key
 from .._tree import cast, like_position
 from ..sampling import Chain, LocalStep
@@ -25,6 +28,7 @@ from ..sampling.initial import (
     stopped,
     warn_burn_in,
 )
+from ..sampling.state import dynamics_of
 from ..system import AbstractSystem, Underdamped
 from .free import Free
 from .local import Local
@@ -32,6 +36,7 @@ from .stages import CHUNK, AbstractWay, Record, stage, system_of
 
 STAGES = 6
 SHORTEST = STAGES * 4 * CHUNK
+UNITS = "choose units in which kT and typical lengths are about 1, or use float64"
 
 
 class TuningReport(eqx.Module):
@@ -64,12 +69,28 @@ class TuningReport(eqx.Module):
         return self.chains / jnp.maximum(*map(jnp.max, times))
 
     @property
+    def acceptance(self) -> Float[Array, ""]:
+        """The share of proposals that were accepted, a scalar; NaN where chains moved freely."""
+        return 1 - self.rejected if self.adjusted else jnp.full_like(self.rejected, jnp.nan)
+
+    @property
     def effective_samples(self) -> Float[Array, ""]:
         """In the second half of the last stage, a scalar: what all of this was judged from."""
         return self.effective_samples_per_step * (self.steps // STAGES // 2)
 
     def concerns(self) -> list[str]:
         """What is wrong, in sentences; empty where nothing is."""
+        undefined = [
+            name
+            for name in ("autocorrelation_time", "r_hat", "virial", "energy_error")
+            if np.any(np.isnan(np.asarray(getattr(self, name))))
+        ]
+        if undefined:
+            return [
+                f"the report's {' and '.join(undefined)} could not be computed (nan): positions or "
+                "forces of the last stage are not finite, or do not change beyond rounding: "
+                f"{UNITS}"
+            ]
         found = []
         worst, effective = float(jnp.max(self.r_hat)), float(self.effective_samples)
         if not effective >= 20:
@@ -108,7 +129,8 @@ class TuningReport(eqx.Module):
         lines = [
             f"{self.chains} chains tuned in {self.steps} steps: autocorrelation time at most "
             f"{slow:.0f} steps, R-hat at most {float(jnp.max(self.r_hat)):.3f}, "
-            f"mean virial {float(jnp.mean(self.virial)):.3f}",
+            f"mean virial {float(jnp.mean(self.virial)):.3f}"
+            + (f", {float(self.acceptance):.0%} of proposals accepted" if self.adjusted else ""),
             *self.concerns(),
         ]
         return "\n".join(lines)
@@ -172,8 +194,8 @@ def tune(
 
     **Returns:** a `tj.Tuned`. Outside of jit it warns of what its report finds wrong. **Raises:**
     ValueError for an overdamped or driven system, schedules in the bath, too few steps or chains,
-    or an `adjusted` that is no `tj.LocalStep`. **Cost:** `steps` gradients per chain, and about a
-    quarter more; no gradient flows through.
+    an `adjusted` that is no `tj.LocalStep`, or where no time step is found. **Cost:** `steps`
+    gradients per chain, and about a quarter more; no gradient flows through.
 
     **Source:** windows: B. Carpenter et al., J. Stat. Softw. 76 (2017); masses from gradients as
     in nutpie (A. Seyboldt and others); the energy error per dimension as a measure of the step:
@@ -188,23 +210,72 @@ def tune(
         raise ValueError(
             "tj.tune samples one equilibrium: expected a bath constant in time and no drive"
         )
-    if not isinstance(steps, int) or steps < SHORTEST:
-        raise ValueError(f"steps = {steps}: expected a whole number, {SHORTEST} or more")
+    steps = whole("steps", steps, SHORTEST)
     if not isinstance(adjusted, LocalStep | None):
-        raise ValueError(f"adjusted = {adjusted!r}: expected a tj.LocalStep(), or None")
-    if (value := known(accuracy)) is not None and not 0 < value < 1:
-        raise ValueError(f"accuracy = {value:g}: expected a number between 0 and 1")
+        raise ValueError(f"adjusted = {shown(adjusted)}: expected a tj.LocalStep(), or None")
+    real("accuracy", accuracy, "a number between 0 and 1", lambda x: (x > 0) & (x < 1))
     ready = prepare_start(system, initial, batch)
     if ready.batch < 2:
         raise ValueError("batch = 1: tj.tune compares chains, expected two or more")
+    system, ready = with_unit_mass(system, ready)
     system = checked_start(system, ready)
     assert isinstance(system, Underdamped)
     way = Free(floating(accuracy)) if adjusted is None else Local(adjusted)
     tuned, burn_in = tuned_chains(system, key, ready, steps // STAGES // CHUNK, way)
     warn_burn_in(burn_in, system.potential)
-    if known(tuned.dt) is not None and (concerns := tuned.report.concerns()):
+    if known(tuned.dt) is not None and (concerns := found_wrong(tuned)):
         warnings.warn("tj.tune: " + "; ".join(concerns), stacklevel=2)
     return tuned
+
+
+def with_unit_mass(system: Underdamped, ready: Start) -> tuple[Underdamped, Start]:
+    """The system and its start with masses whose geometric mean is 1, in units of time to match.
+
+    A factor of all masses is a unit of time and nothing else, and tuning finds its own. Squares of
+    momenta are out of the range of float32 where masses are those of molecules, in kilograms.
+    """
+    leaves = jax.tree.leaves(system.bath.mass)
+    typical = jnp.exp(sum(jnp.mean(jnp.log(leaf)) for leaf in leaves) / len(leaves))
+    mass = jax.tree.map(lambda leaf: leaf / typical, system.bath.mass)
+    system = system.replace(bath=dataclasses.replace(system.bath, mass=mass))
+    if ready.state is not None:
+        momentum = jax.tree.map(lambda p: p / jnp.sqrt(typical), ready.state.momentum)
+        state = dataclasses.replace(ready.state, momentum=momentum)
+        ready = dataclasses.replace(ready, state=state)
+    return system, ready
+
+
+def check_range(tuned: Tuned) -> None:
+    """**Raises:** ValueError for masses whose momenta, squared, the dtype does not hold."""
+    kt, dtype = np.asarray(tuned.system.bath.temperature, float), tuned.dt.dtype
+    squares = [kt * np.asarray(mass, float) for mass in jax.tree.leaves(tuned.system.bath.mass)]
+    info = jnp.finfo(dtype)
+    least, most = float(info.tiny / info.eps), float(info.max) * float(info.eps)
+    if all(np.all((least < x) & (x < most)) for x in squares):
+        return
+    low, high = min(x.min() for x in squares), max(x.max() for x in squares)
+    raise ValueError(
+        f"mass times kT is {low:.2g} to {high:.2g} where tj.tune sets the masses to the curvature "
+        f"of {type(tuned.system.potential).__name__}, beyond the squares that {dtype} holds: "
+        f"{UNITS}"
+    )
+
+
+def found_wrong(tuned: Tuned) -> list[str]:
+    """What is wrong, in sentences. **Raises:** ValueError where there is nothing to sample with."""
+    dt, lost = np.asarray(tuned.dt), int(tuned.chain.diverged)
+    name, count = type(tuned.system.potential).__name__, len(tuned.chain.ledger.work)
+    stuck = (
+        f"{lost} of {count} chains stand where {name} has no finite energy: begin from other "
+        "positions, initial=, or from tj.Equilibrium"
+    )
+    if lost == count:
+        raise ValueError(f"tj.tune has found nothing: {stuck}")
+    if not (np.isfinite(dt) and dt > 0):
+        beyond = f"energies or forces of {name} leave the range of {dt.dtype}: {UNITS}"
+        raise ValueError(f"tj.tune has found no time step (dt = {dt}): {stuck if lost else beyond}")
+    check_range(tuned)
+    return ([stuck] if lost else []) + tuned.report.concerns()
 
 
 @eqx.filter_jit
@@ -212,6 +283,7 @@ def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, way: Abstr
     """The compiled part of `tune`."""
     state, _, burn_in = draw_start(system, key, ready)
     state = jax.lax.stop_gradient(cast(state, ready.dtype))
+    state = dataclasses.replace(state, dynamics=dynamics_of(system))
     sample = jax.tree.map(lambda x: x[0], state.position)
     vector, unravel = ravel_pytree(sample)
     control = system.protocol.initial

@@ -1,6 +1,7 @@
 """The motion: diffrax terms, noise on a grid, and the integrators."""
 
 from .carry import kinetic as kinetic
+from .clock import Clock as Clock
 from .layout import evened as evened
 from .layout import long_block as long_block
 from .layout import parts_of as parts_of

@@ -159,7 +159,7 @@ class QUICSORT(AbstractSplitting):
         protocol, h, start = drift.system.protocol, drift.table.h, drift.table.start
 
         def read(t):
-            return protocol(t) if start is None else value_at(protocol, start + t)
+            return protocol(t) if start is None else value_at(protocol, start.after(t))
 
         def value_and_slope(t):
             value, slope = jax.jvp(read, (t,), (jnp.ones_like(t),))

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PyTree
 from .._tree import like_position, one_each
 from ..protocol import AbstractProtocol, value_at
 from ..system import AbstractSystem, Overdamped
+from .clock import Clock
 
 
 class Coefficients(eqx.Module):
@@ -57,7 +58,7 @@ class Timetable(eqx.Module):
     # Inverse masses that the kinetic energy switches through, as `switch`; None if constant.
     inverse_masses: PyTree[Array] | None
     temperature_ends: tuple[Array, Array]  # before and after
-    start: Array | None  # the time a piece of a chain begins, None for a whole run
+    start: Clock | None  # the time a piece of a chain begins, None for a whole run
 
 
 def safe_sqrt(x):
@@ -84,7 +85,14 @@ def coefficients(system: AbstractSystem, position, h, temperature, friction, mas
 
 
 def timetable(
-    system: AbstractSystem, position, h, steps: int, *, start=None, held=None, ou_fraction=1.0
+    system: AbstractSystem,
+    position,
+    h,
+    steps: int,
+    *,
+    start: Clock | None = None,
+    held=None,
+    ou_fraction=1.0,
 ) -> Timetable:
     """Tabulate a solve of `steps` steps of size h.
 
@@ -94,8 +102,8 @@ def timetable(
     """
     protocol, bath = system.protocol, system.bath
     index = jnp.arange(steps + 1, dtype=h.dtype)
-    origin = jnp.zeros((), h.dtype) if start is None else start
-    grid, middle = origin + index * h, origin + (index[:-1] + 0.5) * h
+    begin = Clock.at(jnp.zeros((), h.dtype)) if start is None else start
+    grid, middle = begin.after(index * h), begin.after((index[:-1] + 0.5) * h)
 
     def read(schedule, times):
         if start is None:
@@ -110,7 +118,7 @@ def timetable(
 
     switch = along(protocol, held)
     temperature, friction, mass = (
-        along(x, _first(x, origin)) if isinstance(x, AbstractProtocol) else x
+        along(x, _first(x, begin.time)) if isinstance(x, AbstractProtocol) else x
         for x in (bath.temperature, bath.friction, bath.mass)
     )
     members = (bath.temperature, bath.friction, bath.mass)

@@ -9,6 +9,7 @@ from .initial import Equilibrium as Equilibrium
 from .initial import equilibrium_positions as equilibrium_positions
 from .initial import template_of as template_of
 from .metropolis import LocalStep as LocalStep
+from .resample import resample as resample
 from .simulate import simulate as simulate
 from .state import Chain as Chain
 from .state import Result as Result

@@ -124,10 +124,14 @@ def effective_share(log_w):
 
 
 def systematic(key, log_w):
-    """Indices of a systematic resampling: one uniform number, equally spaced arms."""
-    size = log_w.shape[0]
+    """Indices of a systematic resampling: one uniform number, equally spaced arms.
+
+    Never one of weight zero: sums are rounded, so arms are counted in the whole that they come to.
+    """
+    size, sums = log_w.shape[0], jnp.cumsum(jax.nn.softmax(log_w))
     arms = (jax.random.uniform(key, dtype=log_w.dtype) + jnp.arange(size)) / size
-    return jnp.clip(jnp.searchsorted(jnp.cumsum(jax.nn.softmax(log_w)), arms), 0, size - 1)
+    arms = jnp.minimum(arms, 1 - jnp.finfo(log_w.dtype).eps) * sums[-1]
+    return jnp.clip(jnp.searchsorted(sums, arms, side="right"), 0, size - 1)
 
 
 def hmc(key, energy, v, step, moves: int):

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, PRNGKeyArray
 
+from .._arguments import instance, real, whole
+from .._component import known, positive, shown
 from .._keys import Purpose, check_key, purpose_key
-from .._tree import cast, dtype_of
+from .._tree import cast, dtype_of, like_position
 from ..dynamics import (
     BAOAB,
     QUICSORT,
     AbstractSplitting,
+    Clock,
     coefficients,
     key_words,
     kinetic,
 )
-from ..dynamics.terms import bath_at
-from ..ledger import Ledger
+from ..ledger import Ledger, energy_limit
 from ..potential import batched_energy
-from ..protocol import Constant, value_at
+from ..protocol import AbstractProtocol, Constant, value_at
 from ..system import AbstractSystem
 from .devices import check_sharding, spread
 from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .metropolis import LocalStep, propose
 from .piece import Settings, move
 from .solve import check_adjoint
-from .state import Chain
+from .state import Chain, State, check_dynamics, dynamics_of
+
+SYSTEM = "tj.Underdamped(...) or tj.Overdamped(...)"
+CHAIN = "a chain, as tj.start, tj.advance and tj.switch return it"
+STEP = "a positive time step"
+ANEW = (
+    "begin a chain of this system from the positions, tj.start(system, key, "
+    "initial=chain.position), and momenta are drawn anew"
+)
 
 
 def start(
@@ -45,14 +57,24 @@ def start(
 
     **Arguments:** as `tj.simulate`; give the same `sharding` to `tj.advance`.
     **Returns:** a `tj.Chain`, a pytree to carry through jit and scan.
-    **Raises:** ValueError for a start that does not fit.
+    **Raises:** ValueError for a start that does not fit. Outside of jit it warns of paths whose
+    energy is not finite: they never move, and `chain.ledger.alive` is 0 there.
     """
     check_key(key)
+    instance("system", system, AbstractSystem, SYSTEM)
     ready = prepare_start(system, initial, batch)
     check_sharding(sharding, ready.batch)
     system = checked_start(system, ready)
     chain, report = begin(system, key, ready, sharding)
     warn_burn_in(report, system.potential)
+    lost = known(chain.diverged)
+    if lost is not None and np.any(lost):
+        warnings.warn(
+            f"{lost} of {ready.batch} paths begin where {type(system.potential).__name__} has no "
+            "finite energy: they do not move, and chain.ledger.alive is 0 there; pass other "
+            "positions as initial=",
+            stacklevel=2,
+        )
     return chain
 
 
@@ -61,25 +83,43 @@ def begin(system: AbstractSystem, key, ready: Start, sharding: NamedSharding | N
     state, _, report = draw_start(system, key, ready)
     state = spread(cast(state, ready.dtype), sharding)
     control = jnp.asarray(system.protocol.initial, ready.dtype)
-    ledger = Ledger.opened(*energies(system, state.position, state.momentum, control, 0.0))
+    zero = jnp.zeros((), ready.dtype)
+    temperature = jnp.asarray(held(system.bath.temperature, zero), ready.dtype)
+    limit = energy_limit(temperature, ready.dtype)
+    ledger = Ledger.opened(*energies(system, state, control, zero), limit)
+    none = jnp.zeros_like(ledger.work, jnp.int32)
     chain = Chain(
-        state.position,
-        state.momentum,
-        ledger,
-        control,
-        jnp.zeros((), ready.dtype),
-        jnp.zeros((), jnp.int32),
-        key_words(purpose_key(key, Purpose.NOISE)),
+        position=state.position,
+        momentum=state.momentum,
+        ledger=ledger,
+        control=control,
+        clock=Clock.at(zero),
+        step=jnp.zeros((), jnp.int32),
+        words=key_words(purpose_key(key, Purpose.NOISE)),
+        temperature=temperature,
+        temperature_start=temperature,
+        log_mean_weight=zero,
+        proposed=none,
+        accepted=none,
+        dynamics=dynamics_of(system),
     )
     return chain, report
 
 
-def energies(system: AbstractSystem, position, momentum, control, time):
+def held(value, time):
+    """What the bath holds between two pieces of a chain; at time 0 what it held before."""
+    if not isinstance(value, AbstractProtocol):
+        return value
+    return jnp.where(time > 0, value_at(value, time), value.initial)
+
+
+def energies(system: AbstractSystem, state: State, control, time):
     """H of every path with the bath of that time, and the kinetic part of it."""
-    temperature, friction, mass = bath_at(system, jnp.asarray(time), position)
-    bath = coefficients(system, position, 1.0, temperature, friction, mass)
-    moving = kinetic(momentum, bath.inverse_mass)
-    return batched_energy(system.potential, position, control) + moving, moving
+    bath, like = system.bath, lambda value: like_position(held(value, time), state.position)
+    temperature, friction, mass = held(bath.temperature, time), like(bath.friction), like(bath.mass)
+    unit = coefficients(system, state.position, 1.0, temperature, friction, mass)
+    moving = kinetic(state.momentum, unit.inverse_mass)
+    return batched_energy(system.potential, state.position, control) + moving, moving
 
 
 def advance(
@@ -99,30 +139,37 @@ def advance(
 
     The protocol is read at the chain's time, and holds its end value from its duration on.
     `advance` of 3 and then 5 steps is `advance` of 8, up to rounding. Pure: jit it, scan it,
-    differentiate it.
+    differentiate it. Under a system with another energy than the chain has, the difference is
+    booked as work, as `tj.switch` does.
 
     **Arguments:** `dt`, time, a scalar, may be traced; `steps`, a whole number, integration steps;
     `integrator`, `adjoint`, `memory`, `noise_dtype`, `sharding` as in `tj.simulate`.
     `adjusted`: take the steps, together, as a proposal of Metropolis: each path keeps them with
     probability min(1, exp(-beta shadow work)), else it stays where it was and turns its momentum,
-    its ledger as if nothing had happened. The equilibrium is then exact at any `dt`, and a path
+    its ledger as if nothing had happened; `chain.acceptance` is the share that was kept. The shadow
+    work of what is kept is booked as heat. The equilibrium is then exact at any `dt`, and a path
     that diverges is only one more that is refused. Also where `dt` is drawn anew for every call,
     whatever its law, if it does not depend on the paths. With a `tj.LocalStep` each path takes
     steps as long as suits where it is, about `dt` in the widest places. At fixed control; a choice
     breaks the gradient.
-    **Raises:** ValueError for steps below one, a `dt` that is not positive, an `adjusted` that is
-    neither, or for a system that has no equilibrium to be exact for.
+    **Raises:** ValueError for steps below one, a `dt` that is not positive, a chain of the other
+    kind of dynamics, a protocol with kicks, an `adjusted` that is neither, or for a system that has
+    no equilibrium to be exact for.
     **Source:** of `adjusted`: A. M. Horowitz, Phys. Lett. B 268, 247 (1991).
     """
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps = {steps}: expected a positive whole number of integration steps")
-    if isinstance(dt, float | int) and not dt > 0:
-        raise ValueError(f"dt = {dt}: expected a positive time step")
+    instance("system", system, AbstractSystem, SYSTEM)
+    instance("chain", chain, Chain, CHAIN)
+    instance("integrator", integrator, AbstractSplitting, "tj.BAOAB(), or another integrator")
+    steps = whole("steps", steps, cure="integration steps of this piece")
+    real("dt", dt, STEP, positive)
+    check_dynamics("chain", chain.dynamics, system, ANEW)
+    check_control("system", system, chain)
+    check_kicks(system)
     check_adjoint(adjoint, memory)
     check_sharding(sharding, len(chain.ledger.work))
     how = Settings(integrator, adjoint, memory, noise_dtype, sharding)
     if not isinstance(adjusted, bool | LocalStep):
-        raise ValueError(f"adjusted = {adjusted!r}: expected True, False, or a tj.LocalStep()")
+        raise ValueError(f"adjusted = {shown(adjusted)}: expected True, False, or a tj.LocalStep()")
     if adjusted is False:
         return move(system, chain, jnp.asarray(dt), steps, how)
     steady = isinstance(system.protocol, Constant) and not system.bath.scheduled
@@ -135,20 +182,63 @@ def advance(
     return propose(system, chain, jnp.asarray(dt), steps, how, local)
 
 
+def check_control(name: str, system: AbstractSystem, chain: Chain) -> None:
+    """**Raises:** ValueError for a control of another shape than the chain holds."""
+    shape, own = jnp.shape(system.protocol.initial), jnp.shape(chain.control)
+    if shape != own:
+        raise ValueError(
+            f"the control of {name} has shape {shape} and that of the chain {own}: exchange "
+            "systems with tj.switch(chain, old, new), old the one that the chain has been under"
+        )
+
+
+def check_kicks(system: AbstractSystem) -> None:
+    """**Raises:** ValueError for kicks, which belong to the ends of a run: a chain has none.
+
+    Kicks that are known to be zero do nothing, and pass.
+    """
+    kicks = system.protocol.impulses()
+    if kicks is None or ((values := known(kicks)) is not None and not np.any(values)):
+        return
+    raise ValueError(
+        f"the {type(system.protocol).__name__} has kicks, and a chain has no ends to do them at: "
+        "run it with tj.simulate, or give the chain the protocol with kicks=None"
+    )
+
+
 def switch(chain: Chain, old: AbstractSystem, new: AbstractSystem) -> Chain:
     """Exchange the system under a chain, at fixed position and momentum, and book the work.
 
     W += H_new(x, p) - H_old(x, p), as in a training step that changes the potential's parameters.
-    The control becomes that of the new protocol at the chain's time.
+    The control becomes that of the new protocol at the chain's time. A path whose new energy is not
+    finite is alive no more; counts of proposals begin anew.
+
+    **Arguments:** `chain`; `old`, the system it has been under, and `new`. **Returns:** the chain.
+    **Raises:** ValueError for a chain of the other kind of dynamics.
     """
+    instance("chain", chain, Chain, CHAIN)
+    for name, system in ("old", old), ("new", new):
+        instance(name, system, AbstractSystem, SYSTEM)
+        check_dynamics("chain", chain.dynamics, system, ANEW)
+    check_control("old", old, chain)
+    return switched(chain, old, new)
+
+
+@eqx.filter_jit
+def switched(chain: Chain, old: AbstractSystem, new: AbstractSystem) -> Chain:
+    """The compiled part of `switch`."""
     dtype = dtype_of(chain.position)
     old, new = cast(old, dtype), cast(new, dtype)
     control = jnp.asarray(value_at(new.protocol, chain.time), dtype)
-    x, p = chain.position, chain.momentum
-    before, _ = energies(old, x, p, chain.control, chain.time)
-    after, moving = energies(new, x, p, control, chain.time)
-    work, book = after - before, chain.ledger
-    ledger = dataclasses.replace(
-        book, work=book.work + work, energy=book.energy + work, kinetic=moving
+    temperature = jnp.asarray(held(new.bath.temperature, chain.time), dtype)
+    before, _ = energies(old, chain.state, chain.control, chain.time)
+    after, moving = energies(new, chain.state, control, chain.time)
+    none = jnp.zeros_like(chain.proposed)
+    return dataclasses.replace(
+        chain,
+        ledger=chain.ledger.switched(after - before, moving, energy_limit(temperature, dtype)),
+        control=control,
+        temperature=temperature,
+        proposed=none,
+        accepted=none,
     )
-    return dataclasses.replace(chain, ledger=ledger, control=control)

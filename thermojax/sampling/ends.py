@@ -8,7 +8,7 @@ import jax
 
 from .._tree import where_alive
 from ..dynamics import DriftTerm, kinetic
-from ..ledger import Ledger
+from ..ledger import Ledger, energy_limit
 from ..potential import batched_energy
 from .kicks import kick
 
@@ -20,9 +20,9 @@ def enter(drift: DriftTerm, position, momentum):
     before = bath.inverse_mass if masses is None else jax.tree.map(lambda x: x[0], masses)
     energy = batched_energy(potential, position, table.switch[0])
     old, now = kinetic(momentum, before), kinetic(momentum, bath.inverse_mass)
-    ledger = Ledger.opened(energy + old, old)
     work = batched_energy(potential, position, table.switch[1]) - energy + (now - old)
-    ledger = dataclasses.replace(ledger, work=work, energy=ledger.energy + work, kinetic=now)
+    limit = energy_limit(table.temperature_ends[0], energy.dtype)
+    ledger = Ledger.opened(energy + old, old, limit).switched(work, now, limit)
     kicks = drift.system.protocol.impulses()
     if kicks is not None:
         new = kick(drift, position, momentum, kicks[0], table.kick[0])

@@ -22,7 +22,7 @@ from .burn_in import burn_in
 from .devices import check_layout
 from .pool import Pool
 from .shapes import check_shapes, leaf_shapes
-from .state import State, as_state
+from .state import State, as_state, check_dynamics, dynamics_of
 
 
 class Equilibrium(eqx.Module):
@@ -96,6 +96,8 @@ def prepare_start(system: AbstractSystem, initial, batch: int | None) -> Start:
         )
     state = as_state(initial)
     if state is not None:
+        cure = "pass its positions as initial=, and momenta are drawn anew"
+        check_dynamics("initial", state.dynamics, system, cure)
         state = checked_state(state)
         return Start(state=state, batch=agreed_batch(batch, batch_of(state.position)))
     if initial is not None and not isinstance(initial, Equilibrium):
@@ -197,7 +199,7 @@ def draw_start(
         momentum = alternating(momentum, jax.tree.map(jnp.negative, momentum))
     else:
         momentum = draw_momentum(system, momentum_key, position)
-    return State(position, momentum), score, report
+    return State(position, momentum, dynamics_of(system)), score, report
 
 
 def law_of_start(system: AbstractSystem):

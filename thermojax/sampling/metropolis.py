@@ -17,7 +17,7 @@ from ..dynamics.layout import coordinates
 from ..dynamics.random import threefry
 from ..potential import batched_gradient
 from ..system import AbstractSystem
-from .piece import Settings, move
+from .piece import Settings, moved
 from .state import Chain
 
 CHOICE, STEP = np.uint32(0x9E3779B9), np.uint32(0x7F4A7C15)  # other keys than that of the noise
@@ -63,13 +63,19 @@ def turn(system: AbstractSystem, x, control, time, dt) -> Float[Array, " batch"]
     temperature, friction, mass = bath_at(system, time, x)
     bath = coefficients(system, x, dt, temperature, friction, mass)
     gradient = batched_gradient(system.potential, x, control)
-    squares = jax.tree.map(lambda g, a, b: a * b * g**2, gradient, bath.drift, bath.kick)
-    return dt**2 * per_sample_sum(squares) / (temperature * coordinates(x))
+    # Squared last: in units where kT is 1e-19, squares of forces are below what float32 holds.
+    scale = lambda g, a, b: (dt * g * jnp.sqrt(a * b) / jnp.sqrt(temperature)) ** 2
+    squares = jax.tree.map(scale, gradient, bath.drift, bath.kick)
+    return per_sample_sum(squares) / coordinates(x)
 
 
 @eqx.filter_jit
 def propose(system, chain: Chain, dt, steps: int, how: Settings, local: LocalStep | None) -> Chain:
-    """One accepted or refused piece of a chain. Paths that diverged before stay frozen."""
+    """One accepted or refused piece of a chain. Paths that diverged before stay frozen.
+
+    What is accepted or refused leaves the equilibrium as it is, like an exchange of heat: what the
+    integrator did to the energy on the way is booked as heat, and no weight comes of it.
+    """
     dtype = dtype_of(chain.position)
     system, local, dt = cast(system, dtype), cast(local, dtype), dt.astype(dtype)
     first, second = chain.words
@@ -79,25 +85,40 @@ def propose(system, chain: Chain, dt, steps: int, how: Settings, local: LocalSte
     book = dataclasses.replace(chain.ledger, shadow_work=jnp.zeros_like(chain.ledger.shadow_work))
     begun = dataclasses.replace(chain, ledger=book)
     if local is None:
-        moved = move(system, begun, dt, steps, how)
+        new, book = moved(system, begun, dt, steps, how, None)
         gain = 0.0
     else:
         drawn = normal((first, second ^ STEP), paths, now).astype(dtype)
-        log_pace = local.log_median(system, chain, dt) + local.spread * drawn
-        moved = move(system, begun, dt, steps, how, jnp.exp(log_pace))
-        there = (log_pace - local.log_median(system, moved, dt)) / local.spread
+        # Where the piece begins, under the control that it will have: the last one may differ.
+        control = jnp.asarray(system.protocol.initial, chain.control.dtype)
+        here = dataclasses.replace(chain, control=control)
+        log_pace = local.log_median(system, here, dt) + local.spread * drawn
+        new, book = moved(system, begun, dt, steps, how, jnp.exp(log_pace))
+        there = (log_pace - local.log_median(system, new, dt)) / local.spread
         gain = 0.5 * (drawn**2 - there**2)
-    shadow = moved.ledger.shadow_work
-    ledger = dataclasses.replace(moved.ledger, shadow_work=chain.ledger.shadow_work + shadow)
+    shadow, unchanged = new.ledger.shadow_work, chain.ledger.shadow_work
+    book = dataclasses.replace(book, shadow_work=unchanged)
+    ledger = dataclasses.replace(
+        new.ledger,
+        shadow_work=unchanged,
+        heat=new.ledger.heat - shadow,
+        bath_entropy=new.ledger.bath_entropy - shadow / system.bath.temperature,
+    )
     bits, _ = threefry((first ^ CHOICE, second), (paths, now))
     uniform = (bits.astype(dtype) + 0.5) * 2.0**-32
     # float32 rounds the largest words up to 1, which refuses nothing that should be taken.
     likely = jnp.log(uniform) < gain - shadow / system.bath.temperature
-    kept = (moved.ledger.alive > 0) & likely
-    turned = jax.tree.map(jnp.negative, chain.momentum)
+    alive = book.alive > 0
+    kept = (new.ledger.alive > 0) & likely
+    turned = where_alive(alive, jax.tree.map(jnp.negative, chain.momentum), chain.momentum)
     position, momentum, ledger = where_alive(
-        kept,
-        (moved.position, moved.momentum, ledger),
-        (chain.position, turned, chain.ledger),
+        kept, (new.position, new.momentum, ledger), (chain.position, turned, book)
     )
-    return dataclasses.replace(moved, position=position, momentum=momentum, ledger=ledger)
+    return dataclasses.replace(
+        new,
+        position=position,
+        momentum=momentum,
+        ledger=ledger,
+        proposed=chain.proposed + alive,
+        accepted=chain.accepted + kept,
+    )

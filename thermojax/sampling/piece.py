@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jaxtyping import Array
 
@@ -19,6 +20,7 @@ from ..dynamics import (
     kinetic,
     timetable,
 )
+from ..ledger import energy_limit
 from ..potential import batched_energy
 from ..system import AbstractSystem
 from .devices import spread
@@ -41,6 +43,11 @@ def move(
     system: AbstractSystem, chain: Chain, dt, steps: int, how: Settings, pace: Array | None = None
 ) -> Chain:
     """The chain after `steps` steps of `dt`, of `pace` (batch,) times that on each path."""
+    return moved(system, chain, dt, steps, how, pace)[0]
+
+
+def moved(system: AbstractSystem, chain: Chain, dt, steps: int, how: Settings, pace: Array | None):
+    """The chain after the piece, and its ledger at the beginning, when the system is this one."""
     dtype = dtype_of(chain.position)
     system, h = cast(system, dtype), dt.astype(dtype)
     table = timetable(
@@ -48,7 +55,7 @@ def move(
         chain.position,
         h,
         steps,
-        start=chain.time,
+        start=chain.clock,
         held=chain.control,
         ou_fraction=how.integrator.ou_fraction,
     )
@@ -57,30 +64,30 @@ def move(
     draws, sharding = how.integrator.draws, how.sharding
     path = GridBrownianPath(chain.words, shape, h, chain.step, 0, draws, how.noise_dtype, sharding)
     drift = DriftTerm(system, table)
-    held = batched_energy(system.potential, chain.position, table.switch[0])
-    work = batched_energy(system.potential, chain.position, table.switch[1]) - held
-    book, moving = chain.ledger, chain.ledger.kinetic
-    if table.inverse_masses is not None:  # from the mass of the last middle to that of the next
-        moving = kinetic(chain.momentum, jax.tree.map(lambda w: w[1], table.inverse_masses))
-        work = work + (moving - book.kinetic)
-    ledger = dataclasses.replace(
-        book, work=book.work + work, energy=book.energy + work, kinetic=moving
-    )
+    # To the energy under this system from that which the chain has, whatever made the difference:
+    # the control, a mass, or a potential that was exchanged without `switch`. The first law then
+    # holds by construction, and in every derivative.
+    moving = kinetic(chain.momentum, drift.coefficients(0).inverse_mass)
+    energy = batched_energy(system.potential, chain.position, table.switch[1]) + moving
+    limit = energy_limit(table.temperature_ends[0], dtype)
+    begun = chain.ledger.switched(energy - chain.ledger.energy, moving, limit)
     (position, momentum, ledger), _ = solve(
         drift,
         NoiseTerm(system, table, path),
         how.integrator,
-        spread((chain.position, chain.momentum, ledger), sharding),
+        spread((chain.position, chain.momentum, begun), sharding),
         adjoint=how.adjoint,
         memory=how.memory,
         pace=spread(pace, sharding),
     )
-    return dataclasses.replace(
+    after = dataclasses.replace(
         chain,
         position=position,
         momentum=momentum,
         ledger=ledger,
         control=table.switch[-1],
-        time=chain.time + steps * h,
+        clock=chain.clock.moved(steps, h),
         step=chain.step + steps,
+        temperature=jnp.asarray(table.temperature_ends[1], dtype),
     )
+    return after, begun

@@ -31,7 +31,7 @@ from .ends import enter, leave
 from .grid import count_steps, snap
 from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .solve import check_adjoint, check_how, forward_mode_in_words, solve
-from .state import Result, Snapshots, State
+from .state import Result, Snapshots, State, dynamics_of
 
 
 def simulate(
@@ -170,10 +170,11 @@ def run(
     )
     drift = DriftTerm(system, table)
     momentum, ledger = enter(drift, position, momentum)
+    kind = dynamics_of(system)
 
     def observed(step, y):
         position, momentum, ledger = y
-        return (observe or keep_all)(step * h, State(position, momentum), ledger)
+        return (observe or keep_all)(step * h, State(position, momentum, kind), ledger)
 
     indices = None if save_steps is None else np.asarray(save_steps)
     (position, momentum, ledger), values = solve(
@@ -195,4 +196,4 @@ def run(
     saved = None
     if indices is not None:
         saved = Snapshots(jnp.asarray(indices) * h, table.switch[indices + 1], values)
-    return Result(position, momentum, ledger, log_weight, score, saved, report, antithetic)
+    return Result(position, momentum, ledger, log_weight, score, saved, report, antithetic, kind)

@@ -6,22 +6,53 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._component import AbstractComponent
+from .._component import AbstractComponent, known, shown
+from ..dynamics import Clock
 from ..estimate import Estimate, weighted_mean
 from ..ledger import Ledger
+from ..system import AbstractSystem, Overdamped
 from .burn_in import BurnInReport
+
+UNDERDAMPED, OVERDAMPED = "underdamped", "overdamped"
 
 
 class State(AbstractComponent):
     """Positions and momenta of a batch: every leaf has the batch as its first axis.
 
     An overdamped state carries the hidden momentum of its integrator, in units of sqrt(mass).
+    `dynamics` says which it is, "underdamped" or "overdamped"; a state of the other kind is refused
+    as a start. None, where nobody has said: it is taken as what the system needs.
     """
 
     position: PyTree[Array]
     momentum: PyTree[Array]
+    dynamics: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        if self.dynamics not in (None, UNDERDAMPED, OVERDAMPED):
+            raise ValueError(
+                f"dynamics = {shown(self.dynamics)}: expected "
+                f"'{UNDERDAMPED}', '{OVERDAMPED}', or None"
+            )
+
+
+def dynamics_of(system: AbstractSystem) -> str:
+    """Which kind of momenta a system has."""
+    return OVERDAMPED if isinstance(system, Overdamped) else UNDERDAMPED
+
+
+def check_dynamics(name: str, dynamics: str | None, system: AbstractSystem, cure: str) -> None:
+    """**Raises:** ValueError for the momenta of one kind of dynamics on a system of the other."""
+    if dynamics in (None, dynamics_of(system)):
+        return
+    raise ValueError(
+        f"{name} holds momenta of {dynamics} dynamics and the system is {dynamics_of(system)} (the "
+        f"momentum of overdamped paths is the integrator's own, in units of sqrt(mass)): {cure}"
+    )
 
 
 class Snapshots(AbstractComponent):
@@ -47,6 +78,7 @@ class Result(AbstractComponent):
     - `saved`: `tj.Snapshots`, or None. `burn_in`: a `tj.BurnInReport`, or None where the start
       was exact or given.
     - `antithetic`: whether the paths 2j and 2j + 1 had opposite noise, as errors must know.
+    - `dynamics`: "underdamped" or "overdamped", whose momenta these are.
     """
 
     position: PyTree[Array]
@@ -57,10 +89,11 @@ class Result(AbstractComponent):
     saved: Snapshots | None
     burn_in: BurnInReport | None
     antithetic: bool = eqx.field(static=True, default=False)
+    dynamics: str | None = eqx.field(static=True, default=None)
 
     @property
     def state(self) -> State:
-        return State(self.position, self.momentum)
+        return State(self.position, self.momentum, self.dynamics)
 
     @property
     def weights(self) -> Float[Array, " batch"]:
@@ -81,21 +114,92 @@ class Chain(AbstractComponent):
     """Persistent paths for a training loop: `tj.start` makes one, `tj.advance` moves it on.
 
     Positions and momenta have the batch as their first axis, energies are `(batch,)`.
-    `control` is the value that the potential holds now, `step` the absolute step since the start,
-    `words` the noise key: the chain is a pytree to carry through jit, scan and checkpoints.
+    `control` is the value that the potential holds now, a scalar or `(k,)`, `temperature` the kT
+    of the bath, `step` the absolute step since the start, `words` the noise key: the chain is a
+    pytree to carry through jit, scan and checkpoints.
+
+    `proposed` and `accepted`, `(batch,)`: proposals of `tj.advance(..., adjusted=...)` since the
+    start or the last `tj.switch`, of the path while it was alive. `dynamics`: "underdamped" or
+    "overdamped", whose momenta these are.
     """
 
     position: PyTree[Array]
     momentum: PyTree[Array]
     ledger: Ledger
     control: Array
-    time: Float[Array, ""]
+    clock: Clock
     step: Int[Array, ""]
     words: tuple[Array, Array]
+    temperature: Float[Array, ""]
+    temperature_start: Float[Array, ""]  # when the ledger was opened
+    log_mean_weight: Float[Array, ""]  # of what has been resampled
+    proposed: Int[Array, " batch"]
+    accepted: Int[Array, " batch"]
+    dynamics: str | None = eqx.field(static=True, default=None)
 
     @property
     def state(self) -> State:
-        return State(self.position, self.momentum)
+        return State(self.position, self.momentum, self.dynamics)
+
+    @property
+    def time(self) -> Float[Array, ""]:
+        """The time since the start, a scalar: exact step by step, then rounded."""
+        return self.clock.time
+
+    @property
+    def diverged(self) -> Int[Array, ""]:
+        """How many paths left the range of finite numbers, or began outside."""
+        return jnp.sum(self.ledger.diverged)
+
+    @property
+    def acceptance(self) -> Float[Array, ""]:
+        """The share of proposals that were accepted, a scalar; NaN where nothing was proposed."""
+        dtype = self.ledger.work.dtype
+        taken, all_ = (jnp.sum(x.astype(dtype)) for x in (self.accepted, self.proposed))
+        return taken / all_
+
+    @property
+    def log_weight(self) -> Float[Array, " batch"]:
+        r"""-(beta H - beta_0 H_0) - bath_entropy, `(batch,)`: the logarithm of Jarzynski's weight.
+
+        With one temperature -total_work / kT. The mean of exp(log_weight) over all paths is
+        Z(control now) / Z(control at the start), at any step, where the chain began in
+        equilibrium; weighted by it, the paths sample the equilibrium of the control now.
+        `tj.resample` makes the weights equal and keeps their mean. Minus infinity for a path that
+        has diverged: it carries no weight.
+
+        Weights belong to parameters that did not learn from these paths. Trained on the walkers
+        themselves, the evidence comes out biased (measured: 4 to 5 standard errors too low); fresh
+        walkers taken through the stored parameters are unbiased.
+        """
+        book, warmed = self.ledger, 1 / self.temperature - 1 / self.temperature_start
+        # H - H_0 = total work - heat put in: at one temperature no large energies are subtracted.
+        exponent = (book.heat - book.total_work) / self.temperature - book.bath_entropy
+        exponent = exponent - warmed * book.energy_start
+        return jnp.where(book.alive > 0, self.log_mean_weight + exponent, -jnp.inf)
+
+    @property
+    def effective_samples(self) -> Float[Array, ""]:
+        """(sum w)^2 / sum w^2 of the weights, a scalar: resample where it has become small."""
+        weight = self.log_weight
+        twice, squares = 2 * logsumexp(weight), logsumexp(2 * weight)
+        return jnp.exp(twice - squares)
+
+    def __repr__(self):
+        numbers = [known(x) for x in (self.time, self.step, self.diverged, self.acceptance)]
+        if any(x is None or x.ndim for x in numbers):  # inside of jit, or many chains by vmap
+            return eqx.tree_pformat(self)
+        time, step, diverged, acceptance = (x.item() for x in numbers if x is not None)
+        paths = len(self.ledger.work)
+        words = [
+            f"{paths:,} {self.dynamics} paths at time {time:.6g} (step {step:,})",
+            f"{diverged:,} diverged",
+        ]
+        if np.any(np.asarray(self.proposed)):
+            words.append(f"{acceptance:.1%} of proposals accepted")
+        return f"Chain({', '.join(words)})"
+
+    __str__ = __repr__
 
 
 def as_state(initial) -> State | None:
