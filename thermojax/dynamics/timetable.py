@@ -58,6 +58,7 @@ class Timetable(eqx.Module):
     inverse_masses: PyTree[Array] | None
     temperature_ends: tuple[Array, Array]  # before and after
     start: Array | None  # the time a piece of a chain begins, None for a whole run
+    limit: Float[Array, ""]  # the energy beyond which a path has diverged
 
 
 def safe_sqrt(x):
@@ -71,13 +72,13 @@ def coefficients(system: AbstractSystem, position, h, temperature, friction, mas
     spread = lambda value: like_position(value, position)
     one = jax.tree.map(jnp.ones_like, spread(friction))
     if isinstance(system, Overdamped):
-        rate = jax.tree.map(lambda g: safe_sqrt(2 / (g * h)), spread(friction))
+        rate = jax.tree.map(lambda g: safe_sqrt(2 / g) / jnp.sqrt(h), spread(friction))
         zero = jax.tree.map(jnp.zeros_like, one)
         noise = jax.tree.map(lambda x: jnp.sqrt(temperature) * x, one)
         return Coefficients(rate, rate, one, zero, noise, 1 / temperature)
     mass = spread(mass)
     inverse = jax.tree.map(lambda m: 1 / m, mass)
-    rate = jax.tree.map(lambda g, m: g * h / m, spread(friction), mass)
+    rate = jax.tree.map(lambda g, m: g / m * h, spread(friction), mass)
     damping = jax.tree.map(lambda r: jnp.exp(-r), rate)
     noise = jax.tree.map(lambda r, m: safe_sqrt(-temperature * m * jnp.expm1(-2 * r)), rate, mass)
     return Coefficients(inverse, one, inverse, damping, noise, 1 / temperature)
@@ -130,8 +131,30 @@ def timetable(
         inverse_masses = like_position(1 / mass, position)
     ends = (temperature[0], temperature[-1]) if changing[0] else (temperature, temperature)
     return Timetable(
-        h, steps, switch, read(protocol, grid), table, any(changing), inverse_masses, ends, start
+        h,
+        steps,
+        switch,
+        read(protocol, grid),
+        table,
+        any(changing),
+        inverse_masses,
+        ends,
+        start,
+        energy_limit(temperature, h.dtype),
     )
+
+
+def energy_limit(temperature, dtype):
+    """The energy beyond which a path has diverged, for the temperatures of a run.
+
+    The fourth root of the largest number: far below overflow, so that not only the frozen values
+    but also the derivatives of the discarded step are finite, and a diverged path cannot put NaN
+    into the gradient of the others. So many kT where kT is large in the units at hand: energies
+    of 1e19 are no divergence there. Where it is small, a run at almost no temperature is none.
+    """
+    most = float(jnp.finfo(dtype).max)
+    scale = jnp.maximum(jax.lax.stop_gradient(jnp.max(jnp.asarray(temperature, dtype))), 1)
+    return jnp.minimum(most**0.25 * scale, most**0.75)
 
 
 def _first(schedule: AbstractProtocol, origin):

@@ -29,6 +29,7 @@ from .devices import check_sharding, spread
 from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .metropolis import LocalStep, propose
 from .piece import Settings, move
+from .resolution import warn_rounding
 from .solve import check_adjoint
 from .state import Chain
 
@@ -53,6 +54,7 @@ def start(
     system = checked_start(system, ready)
     chain, report = begin(system, key, ready, sharding)
     warn_burn_in(report, system.potential)
+    warn_rounding(system, chain.ledger)
     return chain
 
 

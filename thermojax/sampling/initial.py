@@ -17,6 +17,7 @@ from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
 from .burn_in import burn_in
+from .resolution import check_momenta
 from .state import State, as_state
 
 
@@ -204,8 +205,10 @@ def draw_momentum(system: AbstractSystem, key: PRNGKeyArray, position):
 def checked_start(system: AbstractSystem, start: Start) -> AbstractSystem:
     """The system in the dtype of the start, the energy having been tried on one sample.
 
-    **Raises:** ValueError for a potential that is not scalar, or a position it cannot take.
+    **Raises:** ValueError for a potential that is not scalar, or a position it cannot take, and for
+    momenta whose squares the dtype does not hold.
     """
+    check_momenta(system, start.dtype)
     system = cast(system, start.dtype)
     if start.template is not None:
         sample = start.template
