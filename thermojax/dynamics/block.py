@@ -144,8 +144,8 @@ class Block(eqx.Module):
         if table.scheduled:
             entry = dataclasses.replace(entry, bath_entropy=at.bath.beta * entry.heat)
         if self.watch is Watch.FREEZE:
-            return frozen(new, entry, carry)
-        return (new if self.watch is Watch.NOT else flagged(new, carry)), entry
+            return frozen(new, entry, carry, table.limit)
+        return (new if self.watch is Watch.NOT else flagged(new, carry, table.limit)), entry
 
     # On a GPU: one kernel for all substeps where there can be one.
 

@@ -72,22 +72,15 @@ def posted(ledger: Ledger, total: Entry, table: Timetable, energy, kinetic, aliv
     )
 
 
-def flagged(new: Carry, old: Carry) -> Carry:
-    """`new`, its flag fallen for good where the path is no longer finite.
-
-    The limit is the fourth root of the largest number: far below overflow, so that not only the
-    frozen values but also the derivatives of the discarded step are finite, and a diverged path
-    cannot put NaN into the gradient of the others.
-    """
-    energy = new.energy
-    limit = float(jnp.finfo(energy.dtype).max) ** 0.25
-    alive = (old.alive > 0) & (jnp.abs(energy) < limit)  # False for NaN
+def flagged(new: Carry, old: Carry, limit: Array) -> Carry:
+    """`new`, its flag fallen for good where the energy of the path is beyond the limit."""
+    alive = (old.alive > 0) & (jnp.abs(new.energy) < limit)  # False for NaN
     return dataclasses.replace(new, alive=jnp.where(alive, old.alive, 0.0))
 
 
-def frozen(new: Carry, entry: Entry, old: Carry) -> tuple[Carry, Entry]:
+def frozen(new: Carry, entry: Entry, old: Carry, limit: Array) -> tuple[Carry, Entry]:
     """`new` where the path is still finite; where it is not, `old` for good, and flagged."""
-    flag, nothing = flagged(new, old).alive, jax.tree.map(jnp.zeros_like, entry)
+    flag, nothing = flagged(new, old, limit).alive, jax.tree.map(jnp.zeros_like, entry)
     carry, entry = where_alive(flag > 0, (new, entry), (old, nothing))
     return dataclasses.replace(carry, alive=flag), entry
 

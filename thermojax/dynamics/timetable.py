@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._tree import like_position, one_each
+from ..ledger import energy_limit
 from ..protocol import AbstractProtocol, value_at
 from ..system import AbstractSystem, Overdamped
 from .clock import Clock
@@ -59,6 +60,7 @@ class Timetable(eqx.Module):
     inverse_masses: PyTree[Array] | None
     temperature_ends: tuple[Array, Array]  # before and after
     start: Clock | None  # the time a piece of a chain begins, None for a whole run
+    limit: Float[Array, ""]  # the energy beyond which a path has diverged
 
 
 def safe_sqrt(x):
@@ -72,13 +74,13 @@ def coefficients(system: AbstractSystem, position, h, temperature, friction, mas
     spread = lambda value: like_position(value, position)
     one = jax.tree.map(jnp.ones_like, spread(friction))
     if isinstance(system, Overdamped):
-        rate = jax.tree.map(lambda g: safe_sqrt(2 / (g * h)), spread(friction))
+        rate = jax.tree.map(lambda g: safe_sqrt(2 / g) / jnp.sqrt(h), spread(friction))
         zero = jax.tree.map(jnp.zeros_like, one)
         noise = jax.tree.map(lambda x: jnp.sqrt(temperature) * x, one)
         return Coefficients(rate, rate, one, zero, noise, 1 / temperature)
     mass = spread(mass)
     inverse = jax.tree.map(lambda m: 1 / m, mass)
-    rate = jax.tree.map(lambda g, m: g * h / m, spread(friction), mass)
+    rate = jax.tree.map(lambda g, m: g / m * h, spread(friction), mass)
     damping = jax.tree.map(lambda r: jnp.exp(-r), rate)
     noise = jax.tree.map(lambda r, m: safe_sqrt(-temperature * m * jnp.expm1(-2 * r)), rate, mass)
     return Coefficients(inverse, one, inverse, damping, noise, 1 / temperature)
@@ -138,7 +140,16 @@ def timetable(
         inverse_masses = like_position(1 / mass, position)
     ends = (temperature[0], temperature[-1]) if changing[0] else (temperature, temperature)
     return Timetable(
-        h, steps, switch, read(protocol, grid), table, any(changing), inverse_masses, ends, start
+        h,
+        steps,
+        switch,
+        read(protocol, grid),
+        table,
+        any(changing),
+        inverse_masses,
+        ends,
+        start,
+        energy_limit(temperature, h.dtype),
     )
 
 

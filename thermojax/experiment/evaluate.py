@@ -16,6 +16,7 @@ from ..estimators.exponential import FreeEnergy, exponential_average
 from ..protocol import AbstractProtocol, values_at
 from ..sampling.grid import count_steps
 from ..sampling.initial import warn_burn_in
+from ..sampling.resolution import warn_rounding
 from ..sampling.simulate import arranged, run
 from ..system import AbstractSystem
 from .progress import Progress
@@ -135,6 +136,7 @@ def measurement(
             )
             out = yield Call(run, arguments, own=lambda given: given[0].protocol)
             warn_burn_in(out.burn_in, system.potential)
+            warn_rounding(system, out.ledger)
             part = {
                 "position": out.position,
                 "log_weight": out.log_weight,

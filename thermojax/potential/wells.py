@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -21,8 +23,8 @@ class DoubleWell(AbstractPotential):
 
     With a = 1 it is `barrier (z^2 - 1)^2`, wells at +-separation and a barrier of that height.
     The control is the tilt f (a scalar, then a = 1), or the pair (a, f) of an erasure protocol.
-    Its equilibrium is drawn exactly, both wells in their shares, however high the barrier: by the
-    quantile function on a fine grid.
+    Its equilibrium is drawn exactly, both wells in their shares, however high the barrier and steep
+    the tilt: by the quantile function on a grid that is fine beside the width of each well.
 
     **Arguments:** `barrier`, energy; `separation`, half the distance of the wells, length.
 
@@ -42,7 +44,8 @@ class DoubleWell(AbstractPotential):
         return total(self.well(x / self.separation, a, tilt))
 
     def well(self, z, a, tilt):
-        return self.barrier * (z**4 - 2 * a * z**2 + 1) - tilt * z
+        # z^4 - 2 a z^2 + 1 would lose eps barrier at the bottom of a well.
+        return self.barrier * ((z**2 - a) ** 2 + (1 - a) * (1 + a)) - tilt * z
 
     def shape(self, control):
         """(a, f) of a control."""
@@ -58,20 +61,55 @@ class DoubleWell(AbstractPotential):
         return ()
 
     def line(self, control, temperature):
-        """The edges of cells along z, and ln of exp(-U/kT) integrated over each of them."""
+        """The edges of cells along z, ln of exp(-(U - U_0)/kT) integrated over each, and U_0.
+
+        The cells lie around the bottoms of the wells and widen as a sinh away from them, so that
+        they are fine beside the width of a well however small it is.
+        """
         a, tilt = self.shape(control)
-        base, push = jnp.sqrt(jnp.maximum(a, 0.0)), jnp.abs(tilt) / self.barrier
+        cells = self.cells(jnp.asarray(a), tilt, temperature)
+        edges, bottom, low, high = jax.lax.stop_gradient(cells)
+        excess = bottom**2 - a
+        slope = 4 * self.barrier * bottom * excess - tilt
+        slope = slope - jax.lax.stop_gradient(slope)  # no slope at the bottom, but its derivative
+        depth = self.barrier * excess**2 - tilt * bottom
+        lowest = jax.lax.stop_gradient(jnp.min(depth))
+
+        def log_density(y):
+            # What y adds to U(bottom): in a difference of U(bottom + y) float32 would lose it.
+            square = y * (2 * bottom + y)
+            rise = self.barrier * (square**2 + 2 * excess * y**2) + slope * y
+            return -((depth - lowest) + rise) / temperature
+
+        middle, half = 0.5 * (low + high), 0.5 * (high - low)
+        two = (log_density(middle + sign * half / math.sqrt(3)) for sign in (-1, 1))  # by Gauss
+        return edges, jnp.log(half) + jnp.logaddexp(*two), lowest
+
+    def cells(self, a, tilt, temperature):
+        """The edges of cells along z; of each the bottom that it belongs to, and where it begins
+        and ends as seen from there.
+        """
+        push, high = tilt / self.barrier, self.barrier / temperature
+        left, right = bottoms(a, push / 4)
+        base, most = jnp.sqrt(jnp.maximum(a, 0.0)), jnp.abs(push)
         # There (z^2 - a)^2 alone exceeds all that the tilt gains, and the highest energy.
-        reach = (HIGHEST * temperature / self.barrier) ** 0.25
-        end = base + reach + jnp.cbrt(2 * push) + (push * base) ** 0.25
-        end = jax.lax.stop_gradient(end)
-        edges = jnp.linspace(-end, end, CELLS + 1)
-        middle = 0.5 * (edges[1:] + edges[:-1])
-        width = 2 * end / CELLS
-        return edges, jnp.log(width) - self.well(middle, a, tilt) / temperature
+        end = base + (HIGHEST / high) ** 0.25 + jnp.cbrt(2 * most) + (most * base) ** 0.25
+        between = jnp.where(left < right, -(left + right), right)
+        sides = []
+        for bottom, far in (left, -end), (left, between), (right, between), (right, end):
+            curvature = jnp.maximum(12 * bottom**2 - 4 * a, 0)
+            cubic = jnp.cbrt(4 * high * jnp.abs(bottom))
+            width = 1 / (jnp.sqrt(high * curvature) + jnp.sqrt(jnp.sqrt(high)) + cubic)
+            t = jnp.linspace(0.0, 1.0, CELLS // 4 + 1, dtype=width.dtype)
+            sides.append(width * jnp.sinh(jnp.arcsinh((far - bottom) / width) * t))
+        offsets = jnp.stack([sides[0][::-1], sides[1], sides[2][::-1], sides[3]])
+        bottom = jnp.stack([left, left, right, right])[:, None]
+        edges = jnp.append((bottom + offsets)[:, :-1], end)
+        low, high = offsets[:, :-1].reshape(-1), offsets[:, 1:].reshape(-1)
+        return edges, jnp.repeat(bottom, CELLS // 4), low, high
 
     def sample(self, key, control, temperature, batch, template):
-        edges, logs = self.line(control, temperature)
+        edges, logs, _ = self.line(control, temperature)
         upto = jnp.concatenate([jnp.zeros(1, logs.dtype), jnp.cumsum(jax.nn.softmax(logs))])
         u = upto[-1] * jax.random.uniform(key, (batch, *template.shape), logs.dtype)
         cell = jnp.clip(jnp.searchsorted(upto, u, side="right") - 1, 0, CELLS - 1)
@@ -81,6 +119,36 @@ class DoubleWell(AbstractPotential):
         return (self.separation * z).astype(template.dtype)
 
     def free_energy(self, control, temperature, template):
-        _, logs = self.line(control, temperature)
-        one = jax.nn.logsumexp(logs) + jnp.log(self.separation)
-        return -temperature * template.size * one
+        a, _ = self.shape(control)
+        _, logs, lowest = self.line(control, temperature)
+        one = temperature * (jax.nn.logsumexp(logs) + jnp.log(self.separation))
+        return template.size * (lowest - one + self.barrier * (1 - a) * (1 + a))
+
+
+def bottoms(a, q):
+    """The smallest and the largest root of z^3 - a z - q: the bottoms of both wells, or twice one.
+
+    In closed form, then polished by Newton's method.
+    """
+    third, half = jnp.maximum(a, 0) / 3, jnp.abs(q) / 2
+    excess = half**2 - jnp.where(a > 0, third, a / 3) ** 3
+    two = (excess <= 0) & (a > 0)
+    ratio = half / jnp.where(two, third**1.5, jnp.maximum(half, 1))
+    angle = jnp.arccos(jnp.clip(ratio, 0, 1)) / 3
+    size = 2 * jnp.sqrt(third)
+    far, near = size * jnp.cos(angle), size * jnp.cos(angle + 2 * jnp.pi / 3)
+    root = jnp.cbrt(half + jnp.sqrt(jnp.maximum(excess, 0)))
+    one = jnp.where(root > 0, root + a / (3 * jnp.where(root > 0, root, 1)), 0)
+    far, near = jnp.where(two, far, one), jnp.where(two, near, one)
+
+    def polished(z):
+        for _ in range(3):
+            slope = 3 * z**2 - a
+            step = (z**3 - a * z - 2 * half) / jnp.where(slope > 0, slope, 1)
+            # Where two roots meet the slope is nothing but rounding.
+            z = jnp.where(slope > 1e-3 * (z**2 + jnp.abs(a)), z - step, z)
+        return z
+
+    far, near = polished(far), polished(near)
+    left, right = jnp.where(q < 0, -far, near), jnp.where(q < 0, -near, far)
+    return left, right

@@ -33,6 +33,7 @@ from .devices import check_sharding, spread
 from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .metropolis import LocalStep, propose
 from .piece import Settings, move
+from .resolution import warn_rounding
 from .solve import check_adjoint
 from .state import Chain, State, check_dynamics, dynamics_of
 
@@ -75,6 +76,7 @@ def start(
             "positions as initial=",
             stacklevel=2,
         )
+    warn_rounding(system, chain.ledger)
     return chain
 
 

@@ -21,6 +21,7 @@ from ..system import AbstractSystem, Overdamped, check_system
 from .burn_in import burn_in
 from .devices import check_layout
 from .pool import Pool
+from .resolution import check_momenta
 from .shapes import check_shapes, leaf_shapes
 from .state import State, as_state, check_dynamics, dynamics_of
 
@@ -276,8 +277,10 @@ def draw_momentum(system: AbstractSystem, key: PRNGKeyArray, position):
 def checked_start(system: AbstractSystem, start: Start) -> AbstractSystem:
     """The system in the dtype of the start, its parts having been tried on one sample.
 
-    **Raises:** ValueError for a system and a position that do not fit (`check_shapes`).
+    **Raises:** ValueError for a system and a position that do not fit (`check_shapes`), and for
+    momenta whose squares the dtype does not hold.
     """
+    check_momenta(system, start.dtype)
     system = cast(system, start.dtype)
     if start.template is not None:
         sample = start.template

@@ -30,6 +30,7 @@ from .devices import check_sharding, spread
 from .ends import enter, leave
 from .grid import count_steps, snap
 from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
+from .resolution import warn_rounding
 from .solve import check_adjoint, check_how, forward_mode_in_words, solve
 from .state import Result, Snapshots, State, dynamics_of
 
@@ -101,6 +102,7 @@ def simulate(
     with forward_mode_in_words():
         result = run(*arguments)
     warn_burn_in(result.burn_in, system.potential)
+    warn_rounding(system, result.ledger)
     return result
 
 
