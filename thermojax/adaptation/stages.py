@@ -143,5 +143,6 @@ def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Recor
 def trusted(mass, record: Record, stride: int, samples: int):
     """The masses after a stage; what few effective samples say moves them little."""
     effective = samples * stride / jnp.maximum(record.tau, stride)
+    effective = jnp.where(jnp.isnan(effective), 0, effective)  # positions that are all rounding
     trust = effective / (effective + 5)
     return jnp.exp(jnp.log(mass) + trust * (jnp.log(record.curvature) - jnp.log(mass)))

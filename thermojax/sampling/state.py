@@ -88,7 +88,7 @@ class Result(AbstractComponent):
                 if count == 0
                 else ("one path survived, and no error can be stated")
             )
-            warnings.warn(f"{told} ({batch} paths): take a smaller dt", stacklevel=2)
+            warnings.warn(f"{told} ({batch} paths): take a smaller dt", stacklevel=3)
         return found
 
     @property
