@@ -40,7 +40,7 @@ def real(name: str, value: Any, expected: str, test=np.isfinite) -> Any:
     if not is_real(value) or np.shape(value) != ():
         raise ValueError(f"{name} = {shown(value)}: expected {expected}")
     number = known(value)
-    if number is not None and not bool(np.all(test(number))):
+    if number is not None and (number.dtype == object or not bool(np.all(test(number)))):
         raise ValueError(f"{name} = {shown(value)}: expected {expected}")
     return value
 

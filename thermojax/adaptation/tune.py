@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._component import floating, known
 from .._keys import check_key
+from .._repr import with_numbers
 from .._tree import cast, like_position
 from ..sampling import Chain, LocalStep
 from ..sampling.chain import begin
@@ -56,6 +57,8 @@ class TuningReport(eqx.Module):
     steps: int = eqx.field(static=True)
     chains: int = eqx.field(static=True)
     adjusted: bool = eqx.field(static=True, default=False)
+
+    __pdoc__ = with_numbers
 
     @property
     def effective_samples_per_step(self) -> Float[Array, ""]:

@@ -56,12 +56,13 @@ def knn_entropy(samples: Float[Array, "n dim"], neighbor: int = NEIGHBOR) -> Est
     **Source:** L. Kozachenko, N. Leonenko, Probl. Inf. Transm. 23, 95 (1987).
     """
     samples, neighbor = floating(samples, "samples"), whole("neighbor", neighbor)
+    samples = samples.astype(jnp.promote_types(samples.dtype, jnp.float32))
     if samples.ndim not in (1, 2) or 0 in samples.shape:
         raise ValueError(f"samples have shape {samples.shape}: expected (n, dim) or (n,)")
     samples = samples.reshape(samples.shape[0], -1)
     n = samples.shape[0]
     if n <= neighbor:
-        raise ValueError(f"{n} samples have no {neighbor}-th neighbor: pass more samples")
+        raise ValueError(f"{n} samples have no {shown(neighbor)}-th neighbor: pass more samples")
     array = known(samples)
     if array is not None and not np.all(np.isfinite(array)):
         raise ValueError("samples are not finite everywhere: leave diverged paths out")
@@ -200,22 +201,24 @@ def entropy_production(
         raise ValueError(f"log_density = {shown(log_density)}: expected a function of one position")
     temperature = outside(system.bath.temperature, "initial")
     x, ledger = result.position, result.ledger
+    overdamped = isinstance(system, Overdamped)
+    densities = (
+        jax.vmap(log_density)(x) if overdamped else jax.vmap(log_density)(x, result.momentum)
+    )
+    if getattr(densities, "shape", None) != ledger.energy.shape:
+        got = "no array"
+        if hasattr(densities, "shape"):
+            got = f"an array of shape {densities.shape[1:]}"
+        raise ValueError(f"log_density returns {got} for one path: expected one number")
     configuration, momentum = free_energies_start(system, x, free_energy_start)
     start = -(ledger.energy_start - configuration - momentum) / temperature
-    if isinstance(system, Overdamped):
+    if overdamped:
         # The hidden momentum of the integrator is thermal, before and after.
         final = outside(system.bath.temperature, "final")
         size = sum(leaf[0].size for leaf in jax.tree.leaves(x))
         hidden = -ledger.kinetic / final - 0.5 * size * (LOG_2PI + jnp.log(final))
-        end = jax.vmap(log_density)(x) + hidden
-    else:
-        end = jax.vmap(log_density)(x, result.momentum)
-    if jnp.shape(end) != start.shape:
-        raise ValueError(
-            f"log_density gives an array of shape {jnp.shape(end)[1:]} for one position: expected "
-            "one number"
-        )
-    return EntropyProduction(ledger.bath_entropy, start - end)
+        densities = densities + hidden
+    return EntropyProduction(ledger.bath_entropy, start - densities)
 
 
 def check_run(system, result) -> None:

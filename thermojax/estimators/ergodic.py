@@ -47,7 +47,9 @@ def autocorrelation(
     values = chains_of(values)
     n = values.shape[0]
     if lags is not None and (lags := whole("lags", lags)) > n:
-        raise ValueError(f"lags = {lags}: expected between 1 and the {n} times of the values")
+        raise ValueError(
+            f"lags = {shown(lags)}: expected between 1 and the {n} times of the values"
+        )
     found = correlation(values, lags)
     warn_of_rounding("the autocorrelation", found, values)
     return found
@@ -364,6 +366,7 @@ def ratio(distance, error):
 def chains_of(values) -> Float[Array, "time chains ..."]:
     """Values with a time and a chain axis, checked."""
     values = floating(values, "values")
+    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim < 2 or values.shape[0] < 4 or 0 in values.shape:

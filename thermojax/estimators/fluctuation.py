@@ -226,6 +226,7 @@ def detailed(
     **Source:** G. E. Crooks, PRE 60, 2721 (1999); the statistic is that of D. W. Hosmer, S.
     Lemeshow, Commun. Stat. A 9, 1043 (1980), with the exact covariance for fixed n_F and n_R.
     """
+    forward, reverse = checked("forward", forward), checked("reverse", reverse)
     if known(forward) is None or known(reverse) is None:
         raise ValueError("detailed chooses its bins by the values: call it outside of jit and vmap")
     bins = whole("bins", bins, 2)

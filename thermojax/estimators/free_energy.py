@@ -130,7 +130,9 @@ def bar(
 @jax.jit
 def bennett(a, b, kept_a, kept_b) -> FreeEnergy:
     """The compiled part of `bar`, in logarithms: far from overlap every share is below float32."""
-    n_a, n_b = jnp.sum(kept_a > 0), jnp.sum(kept_b > 0)
+    count = jnp.sum(kept_a > 0) + jnp.sum(kept_b > 0)
+    # As floats of the weights: logarithms of whole numbers would be of the default dtype.
+    n_a, n_b = (jnp.sum(kept > 0).astype(a.dtype) for kept in (kept_a, kept_b))
     shift = jnp.log(n_a / n_b)
     a, b = (jnp.where(k > 0, x, 0) for x, k in ((a, kept_a), (b, kept_b)))
 
@@ -174,7 +176,7 @@ def bennett(a, b, kept_a, kept_b) -> FreeEnergy:
     effective = jnp.where(apart, 0, (n_a + n_b) / jnp.maximum(*ratios))
     error = jnp.where(error > 0, floored(error, root), error)
     error = jnp.where(apart, jnp.inf, jnp.where(jnp.minimum(n_a, n_b) > 1, error, jnp.nan))
-    return FreeEnergy(Estimate(root, error, n_a + n_b), effective, jnp.zeros_like(root))
+    return FreeEnergy(Estimate(root, error, count), effective, jnp.zeros_like(root))
 
 
 def require_one_process(a, b, kept_a, kept_b) -> None:

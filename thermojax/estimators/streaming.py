@@ -96,6 +96,7 @@ class Streaming(eqx.Module):
         **Raises:** ValueError for a scalar: the first axis is that of the chains.
         """
         template = floating(template, "template")
+        template = template.astype(jnp.promote_types(template.dtype, jnp.float32))
         if template.ndim < 1 or 0 in template.shape:
             raise ValueError(
                 f"template has shape {template.shape}: expected (chains, ...), for one x[None]"
@@ -104,16 +105,20 @@ class Streaming(eqx.Module):
         first = zeros[0], zeros[0, 0]
         return cls(jnp.zeros((), jnp.int32), *first, zeros, zeros, zeros, zeros)
 
-    @eqx.filter_jit
     def update(self, values: Float[ArrayLike, "chains ..."]) -> Streaming:
         """With one more sample of every chain, `(chains, ...)`.
 
         **Raises:** ValueError for values of another shape than the template.
         """
-        shape, dtype = self.last.shape[1:], self.last.dtype
-        values = floating(values, "values")
-        if jnp.shape(values) != shape:
-            raise ValueError(f"values have shape {jnp.shape(values)}: expected {shape} as at first")
+        values, shape = floating(values, "values"), self.last.shape[1:]
+        if values.shape != shape:
+            raise ValueError(f"values have shape {values.shape}: expected {shape} as at first")
+        return self.updated(values)
+
+    @eqx.filter_jit
+    def updated(self, values: Float[Array, "chains ..."]) -> Streaming:
+        """`update`, of values that fit."""
+        dtype = self.last.dtype
         count = self.count + 1
         fields = (self.last, self.mean, self.variance, self.difference)
 
