@@ -99,12 +99,12 @@ def with_error(value: float, error: float) -> str:
         return f"{value:.6g} ± {error:.3g}"
     if error <= 0:
         return f"{value:.6g} ± 0"
-    exponent = int(np.floor(np.log10(error)))
+    exponent, more = int(np.floor(np.log10(error))), 0
     if round(error / 10.0**exponent) < 2:
-        exponent -= 1
+        exponent, more = exponent - 1, 1
     if exponent > 6 or (exponent < -6 and abs(value) < 1e-3):
         digits = max(0, int(np.floor(np.log10(abs(value)))) - exponent) if value else 0
-        return f"{value:.{digits}e} ± {error:.0e}"
+        return f"{value:.{digits}e} ± {error:.{more}e}"
     if exponent >= 0:
         scale = 10.0**exponent
         return f"{round(value / scale) * scale:.0f} ± {round(error / scale) * scale:.0f}"

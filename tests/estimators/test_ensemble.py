@@ -147,6 +147,6 @@ def test_refusals(run):
     with pytest.raises(ValueError, match="have no 4-th neighbor"):
         tj.knn_entropy(jnp.zeros(3))
     with pytest.raises(ValueError, match="log_density returns no array for one path"):
-        tj.entropy_production(RAMP, run, lambda x: "one")
+        tj.entropy_production(RAMP, run, lambda x: None)
     with pytest.raises(ValueError, match=r"log_density returns an array of shape \(1,\)"):
         tj.entropy_production(RAMP, run, lambda x: x)
