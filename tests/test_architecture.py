@@ -25,8 +25,8 @@ FILES = sorted(HOUSE.rglob("*.py"))
 # From the bottom to the top: a file may import from its own level and from those below.
 LEVELS = (
     (
-        *("_lazy", "_arguments", "_calls", "_component", "_files", "_keys", "_platform", "_tree"),
-        *("cpu", "version"),
+        *("_lazy", "_arguments", "_calls", "_component", "_files", "_keys", "_platform", "_repr"),
+        *("_scale", "_tree", "cpu", "version"),
     ),
     ("checkpoint",),
     ("potential",),

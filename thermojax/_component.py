@@ -126,10 +126,14 @@ def shown(value) -> str:
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return "a key" if value.shape == () else f"keys of shape {value.shape}"
     if isinstance(value, np.ndarray | np.generic | jax.Array):
+        if jnp.issubdtype(value.dtype, jax.dtypes.extended):  # keys have no numbers to show
+            return f"an array of shape {value.shape} and dtype {value.dtype}"
         array = known(value)
         if array is None or array.dtype == object:
             return f"an array of shape {value.shape} and dtype {value.dtype}"
-        return str(array.item()) if array.ndim == 0 else np.array2string(array, threshold=6)
+        text = str(array.item()) if array.ndim == 0 else np.array2string(array, threshold=6)
+        text = " ".join(text.split())
+        return text if len(text) <= 60 else text[:57] + "..."
     text = repr(value) if isinstance(value, str | int | float | complex | None) else ""
     if isinstance(value, list | tuple):
         text = " ".join(repr(value).split())

@@ -105,6 +105,36 @@ def test_knn_entropy():
     assert abs(float(jnp.mean(many.value)) - wanted) < 4 * float(jnp.mean(many.error))
 
 
+def test_the_entropy_of_numbers_on_a_grid_is_refused_with_its_cure():
+    """1.42 for a normal law; rounded to .1 or .001, 2000 numbers have neighbors at distance 0."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(2000)
+    wanted = 0.5 * np.log(2 * np.pi * np.e)
+    for step in (1.0, 0.1, 1e-3):
+        with pytest.warns(UserWarning, match="repeat, or lie on a grid"):
+            found = tj.knn_entropy(np.round(x / step) * step)
+        assert np.isnan(found.value) and np.isnan(found.error)
+    # Fine enough, and with the noise that the warning names, it is what it was.
+    noisy = np.round(x, 1) + rng.uniform(-0.05, 0.05, x.size)
+    for y in (np.round(x, 5), noisy, x.astype(np.float32), x.astype(np.float16) + 0.001 * noisy):
+        found = tj.knn_entropy(y)
+        assert abs(float(found.value) - wanted) < 4 * float(found.error) + 1e-3
+    with pytest.warns(UserWarning, match="repeat, or lie on a grid"):
+        assert np.isnan(tj.knn_entropy(rng.integers(0, 10, 500)).value)
+    assert np.isnan(jax.jit(tj.knn_entropy)(jnp.round(x, 1)).value)  # silent while tracing
+    # In the plane: one column on a grid, and points on a line, have no density either.
+    pair = rng.standard_normal((600, 2))
+    for y in (pair.round(1), np.stack([pair[:, 0], pair[:, 1].round(1)], 1), pair[:, :1] * [1, 2]):
+        with pytest.warns(UserWarning, match="repeat, or lie on a grid"):
+            assert np.isnan(tj.knn_entropy(y).value)
+
+
+def test_the_reference_numbers_are_none_of_the_users():
+    """With the user's own key(n) the samples were the reference, and the error 0."""
+    found = tj.knn_entropy(jax.random.normal(jax.random.key(500), (500, 2)))
+    assert float(found.error) > 0.02
+
+
 def test_refusals(run):
     with pytest.raises(ValueError, match="has no snapshots"):
         tj.ensemble_ledger(RAMP, tj.simulate(RAMP, KEY, dt=0.1, batch=4))
@@ -116,3 +146,7 @@ def test_refusals(run):
         tj.entropy_production(unknown, run, lambda x: 0.0)
     with pytest.raises(ValueError, match="have no 4-th neighbor"):
         tj.knn_entropy(jnp.zeros(3))
+    with pytest.raises(ValueError, match="log_density returns no array for one path"):
+        tj.entropy_production(RAMP, run, lambda x: None)
+    with pytest.raises(ValueError, match=r"log_density returns an array of shape \(1,\)"):
+        tj.entropy_production(RAMP, run, lambda x: x)

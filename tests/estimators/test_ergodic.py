@@ -182,8 +182,11 @@ def test_streaming_is_what_it_says():
     """Every level by brute force, and the same statistics as on whole chains."""
     values = chains(0.7, 64, 3, 11).reshape(64, 3)
     stream = streamed(jnp.asarray(values))
+    np.testing.assert_array_equal(stream.shift, values[0])
+    assert np.frexp(float(stream.scale))[0] == 0.5  # a power of two
+    kept = (values - values[0]) / float(stream.scale)
     for level in range(6):
-        blocks = values.reshape(-1, 2**level, 3).mean(axis=1)
+        blocks = kept.reshape(-1, 2**level, 3).mean(axis=1)
         np.testing.assert_allclose(stream.mean[level], blocks.mean(0), atol=1e-12)
         np.testing.assert_allclose(stream.variance[level], blocks.var(0), atol=1e-12)
         if level < 5:
@@ -197,8 +200,9 @@ def test_streaming_is_what_it_says():
     slow = Streaming.start(values[0])
     for x in values[:5]:
         slow = slow.update(x)
-    np.testing.assert_allclose(slow.mean[0], values[:5].mean(0), rtol=1e-12)
-    np.testing.assert_allclose(slow.mean[1], values[:4].mean(0), rtol=1e-12)
+    means = slow.shift + slow.scale * slow.mean
+    np.testing.assert_allclose(means[0], values[:5].mean(0), rtol=1e-12)
+    np.testing.assert_allclose(means[1], values[:4].mean(0), rtol=1e-12)
 
 
 def test_streaming_shapes_types_and_gradients():

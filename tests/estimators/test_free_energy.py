@@ -7,7 +7,12 @@ import pytest
 
 import thermojax as tj
 from thermojax.estimators.exponential import exponential_average
-from thermojax.estimators.free_energy import bar, jarzynski, thermodynamic_integration
+from thermojax.estimators.free_energy import (
+    bar,
+    bennett,
+    jarzynski,
+    thermodynamic_integration,
+)
 
 
 def test_gaussian_work():
@@ -45,6 +50,22 @@ def test_refusals():
         jarzynski(jnp.zeros((2, 2)))
     with pytest.raises(ValueError, match="fewer than two"):
         jarzynski(jnp.zeros(3), jnp.array([1.0, 0.0, 0.0]))
+    for wrong, words in (
+        (None, "log_weight = None: expected real numbers"),
+        ("work", "log_weight = 'work': expected real numbers"),
+        (jnp.ones(3) * 1j, "log_weight has dtype complex"),
+        (jnp.ones(()), "shape \\(\\): expected"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            jarzynski(wrong)
+    with pytest.raises(ValueError, match=r"alive has shape \(2,\): expected \(3,\)"):
+        jarzynski(jnp.zeros(3), jnp.ones(2))
+    with pytest.raises(ValueError, match=r"alive = .*expected 1 or 0"):
+        jarzynski(jnp.zeros(3), jnp.array([1.0, 1.0, jnp.nan]))
+    with pytest.raises(ValueError, match=r"temperature = -1.0: expected a positive"):
+        jarzynski(jnp.zeros(3)).difference(-1.0)
+    with pytest.raises(ValueError, match="system is a float"):
+        jarzynski(jnp.zeros(3), system=1.0)
 
 
 def gaussian_works(key, n, dissipated, difference=0.7):
@@ -85,7 +106,57 @@ def test_bar_refuses_what_is_not_one_process():
     with pytest.raises(ValueError, match=r"reverse has shape \(2, 2\)"):
         bar(a, jnp.zeros((2, 2)))
     with pytest.warns(UserWarning, match="dominated by few paths"):
-        bar(*gaussian_works(jax.random.key(5), 200, 40.0))
+        bar(*gaussian_works(jax.random.key(5), 200, 10.0))
+    with pytest.warns(UserWarning, match="do not overlap"):
+        assert np.isinf(bar(*gaussian_works(jax.random.key(5), 200, 40.0)).log_ratio.error)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize(("mean", "width"), [(-200, 3), (-128, 16)])
+def test_bar_without_overlap(mean, width, dtype):
+    """By symmetry the truth is 0, of which the root in logarithms is within the width of a tail.
+
+    f = e^(a - l) and g = e^(b + l) far from overlap: l = (ln sum e^a - ln sum e^b) / 2, and the
+    sums are those of their largest terms, which vary by no more than the width.
+    """
+    rng = np.random.default_rng(0)
+    a, b = (jnp.asarray(rng.normal(mean, width, 500), dtype) for _ in range(2))
+    with pytest.warns(UserWarning, match="do not overlap"):
+        found = bar(a, b)
+    wanted = (np.logaddexp.reduce(np.float64(a)) - np.logaddexp.reduce(np.float64(b))) / 2
+    assert float(found.log_ratio.value) == pytest.approx(wanted, abs=1e-3)
+    assert abs(wanted) < width and np.isinf(found.log_ratio.error)
+    assert float(found.effective_samples) == 0
+    both = jax.jit(lambda a, b: bar(a, b).log_ratio)(a, b)  # silent while tracing
+    assert np.isinf(both.error)
+
+
+def test_bar_and_jarzynski_say_when_their_value_is_rounded():
+    """An offset of 1e7 in float32, where neighbors are 1 apart: the error is not below 1/2."""
+    a, b = gaussian_works(jax.random.key(8), 4000, 0.1)
+    a, b = (jnp.asarray(x, jnp.float32) for x in (a + 1e7, b - 1e7))
+    for estimate in (lambda: bar(a, b), lambda: jarzynski(a)):
+        with pytest.warns(UserWarning, match="so large that its rounding in float32"):
+            found = estimate()
+        assert 0.5 <= float(found.log_ratio.error) < 1
+        assert abs(float(found.log_ratio.value) - (1e7 - 0.7)) < 2 * float(found.log_ratio.error)
+
+
+def test_too_few_paths_have_no_error():
+    one = jnp.array([1.0, 0.0, 0.0])
+    assert np.isnan(jax.jit(exponential_average)(jnp.zeros(3), one).log_ratio.error)
+    for weights in (jnp.zeros(3), jnp.array([0.3, 1.0, 2.0])):
+        found = jax.jit(bennett)(weights, -weights, one, one)
+        assert not np.isfinite(found.log_ratio.error)
+
+
+def test_printed_with_numbers():
+    found = jarzynski(jnp.array([0.0, 0.5, 1.0, 0.5]))
+    assert repr(found).startswith("FreeEnergy(log_ratio=0.6 ± 0.2, ")
+    assert "bias=0." in str(found) and "f64" not in str({"one": found, "log": found.log_ratio})
+    shapes = []
+    jax.jit(lambda w: shapes.append(repr(exponential_average(w))))(jnp.zeros(4))
+    assert "f64[]" in shapes[0]
 
 
 def test_the_exponential_average_says_when_it_means_nothing():
@@ -130,7 +201,7 @@ def test_thermodynamic_integration():
     found = thermodynamic_integration(system, jax.random.key(10), batch=4000).log_ratio
     assert float(found.error) < 0.02
     assert abs(float(found.value) - np.log(2.0)) < 4 * float(found.error)
-    with pytest.raises(ValueError, match="nodes = 2: expected at least 4"):
+    with pytest.raises(ValueError, match="nodes = 2: expected a whole number of at least 4"):
         thermodynamic_integration(system, jax.random.key(10), batch=10, nodes=2)
 
 

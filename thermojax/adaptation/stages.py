@@ -153,6 +153,7 @@ def trusted(mass, record: Record, stride: int, samples: int):
     which suits the new.
     """
     effective = samples * stride / jnp.maximum(record.tau, stride)
+    effective = jnp.where(jnp.isnan(effective), 0, effective)  # positions that are all rounding
     change = jnp.log(record.curvature) - jnp.log(mass)
     trust = jnp.where(jnp.isfinite(change), effective / (effective + 5), 0.0)
     change = jnp.where(jnp.isfinite(change), change, 0.0)

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._arguments import real, whole
 from .._component import floating, known, shown
 from .._keys import Purpose, check_key, purpose_key
+from .._repr import with_numbers
 from .._tree import cast, like_position
 from ..sampling import Chain, LocalStep
 from ..sampling.chain import begin
@@ -61,6 +62,8 @@ class TuningReport(eqx.Module):
     steps: int = eqx.field(static=True)
     chains: int = eqx.field(static=True)
     adjusted: bool = eqx.field(static=True, default=False)
+
+    __pdoc__ = with_numbers
 
     @property
     def effective_samples_per_step(self) -> Float[Array, ""]:

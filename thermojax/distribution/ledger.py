@@ -7,6 +7,8 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from .._repr import with_numbers
+
 
 class EnsembleLedger(eqx.Module):
     r"""Averages over the whole ensemble, each `(times,)`; with k_B = 1 and beta the bath's:
@@ -38,3 +40,5 @@ class EnsembleLedger(eqx.Module):
     divergence: Any
     bath_entropy: Any
     entropy_production: Any
+
+    __pdoc__ = with_numbers

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from .._arguments import instance
 from .._component import known
 from ..distribution import EnsembleLedger
 from ..estimate import Estimate, weighted_mean
@@ -15,7 +16,7 @@ from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..sampling import Result, State
 from ..system import AbstractSystem, Overdamped
-from .entropy import entropy_terms, free_energies_start
+from .entropy import check_run, entropy_terms, free_energies_start, warn_of_ties
 from .exponential import exponential_average
 
 
@@ -32,13 +33,15 @@ def ensemble_ledger(
     equilibrium with `save=`, the default `observe`; `free_energy_start`, a number, -kT ln of the
     configuration integral before the first jump, where the potential does not know it itself.
 
-    **Returns:** a `tj.EnsembleLedger` whose entries are `tj.Estimate`s of shape `(times,)`.
+    **Returns:** a `tj.EnsembleLedger` whose entries are `tj.Estimate`s of shape `(times,)`; the
+    entropy is nan, and a warning says so, where paths repeat each other.
 
     **Raises:** ValueError for a run without snapshots or with diverged paths, a temperature that
     changes, or an unknown free energy.
 
     **Cost:** in one dimension a sort of the batch per snapshot; beyond that O(batch^2).
     """
+    check_run(system, result)
     if isinstance(system.bath.temperature, AbstractProtocol):
         raise ValueError("the temperature changes in time: ensemble_ledger needs a constant one")
     saved = result.saved
@@ -91,6 +94,7 @@ def ensemble_ledger(
         )
 
     entries = jax.lax.map(one, (saved.times, saved.control, ended, state, ledger))
+    warn_of_ties(entries[3].value, "positions of paths")
     return EnsembleLedger(saved.times, *entries)
 
 
@@ -110,6 +114,7 @@ def power(system: AbstractSystem) -> Callable:
     **Arguments:** `system`, the one that runs. **Returns:** a function for `observe=`, its value a
     scalar `tj.Estimate` over the surviving paths.
     """
+    instance("system", system, AbstractSystem, "tj.Underdamped or tj.Overdamped")
     protocol = system.protocol
 
     def observe(time, state: State, ledger: Ledger) -> Estimate:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import digamma, gammaln
 from jaxtyping import Array, Float
 
+from .._arguments import instance, real, whole
+from .._component import floating, known, shown
+from .._keys import purpose_key
+from .._repr import with_numbers
+from .._scale import rounding, standardized
 from .._tree import like_position
 from ..estimate import Estimate
 from ..potential import LOG_2PI
@@ -19,6 +26,9 @@ from ..system import AbstractSystem, Overdamped
 
 NEIGHBOR = 4
 ROWS = 64  # points whose distances to all others are taken at once
+TIES = 0.1  # the share of equal neighbors in a column above which its numbers are of a grid
+STEPS = 2  # of the grid that the k-th neighbor should be away
+REFERENCE = 0x6B6E6E  # the purpose of the reference numbers, out of reach of a user's key
 
 
 def knn_entropy(samples: Float[Array, "n dim"], neighbor: int = NEIGHBOR) -> Estimate:
@@ -31,48 +41,89 @@ def knn_entropy(samples: Float[Array, "n dim"], neighbor: int = NEIGHBOR) -> Est
     many normal numbers, whose entropy is known, is subtracted: what is left vanishes for a Gaussian
     law, and is small near one. Use it in a few dimensions.
 
-    **Arguments:** `samples`, `(n, dim)` or `(n,)`; `neighbor` k, an int.
+    Numbers that were rounded (whole numbers are) lie on a grid, where neighbors are at distance
+    zero, and such a law has no density: the answer is nan, with a warning outside of jit. Add the
+    rounding back as noise, uniform over one step of the grid, or pass the numbers unrounded.
+
+    **Arguments:** `samples`, `(n, dim)` or `(n,)`; `neighbor` k, a whole number.
 
     **Returns:** an `Estimate` in nats; the error is the standard deviation of the terms / sqrt(n).
 
-    **Raises:** ValueError for fewer than k + 1 samples.
+    **Raises:** ValueError for fewer than k + 1 samples, or numbers that are not finite.
 
     **Cost:** a sort in one dimension, O(n^2 d) beyond.
 
     **Source:** L. Kozachenko, N. Leonenko, Probl. Inf. Transm. 23, 95 (1987).
     """
-    samples = jnp.asarray(samples)
+    samples, neighbor = floating(samples, "samples"), whole("neighbor", neighbor)
+    samples = samples.astype(jnp.promote_types(samples.dtype, jnp.float32))
+    if samples.ndim not in (1, 2) or 0 in samples.shape:
+        raise ValueError(f"samples have shape {samples.shape}: expected (n, dim) or (n,)")
     samples = samples.reshape(samples.shape[0], -1)
     n = samples.shape[0]
     if n <= neighbor:
-        raise ValueError(f"{n} samples have no {neighbor}-th neighbor: pass more samples")
+        raise ValueError(f"{n} samples have no {shown(neighbor)}-th neighbor: pass more samples")
+    array = known(samples)
+    if array is not None and not np.all(np.isfinite(array)):
+        raise ValueError("samples are not finite everywhere: leave diverged paths out")
     terms = entropy_terms(samples, neighbor)
     error = jnp.std(terms, ddof=1) / jnp.sqrt(n)
-    return Estimate(jnp.mean(terms), error, jnp.asarray(n))
+    found = Estimate(jnp.mean(terms), error, jnp.asarray(n))
+    warn_of_ties(found.value, "samples")
+    return found
+
+
+def warn_of_ties(entropy, name: str) -> None:
+    """Say in words why an entropy is nan; silent while tracing."""
+    array = known(entropy)
+    if array is not None and np.any(np.isnan(array)):
+        warnings.warn(
+            f"{name} repeat, or lie on a grid or in a plane, and their entropy is nan: pass them "
+            "unrounded, or add noise that is uniform over one step of the grid",
+            stacklevel=3,
+        )
 
 
 def entropy_terms(samples: Float[Array, "n dim"], neighbor: int = NEIGHBOR) -> Float[Array, " n"]:
-    """One term per sample; their mean is the entropy."""
+    """One term per sample; their mean is the entropy. nan where samples lie on a grid."""
     n, dim = samples.shape
+    # About the mean, in units of a power of two: their squares are within the range of float32.
+    x, _, scale = standardized(samples, 0)
+    grid = grid_step(samples) / scale[0]
+    level = jnp.sum(jnp.log(scale))
     if dim == 1:
-        return neighbor_terms(samples, distance_on_line(samples, neighbor), neighbor)
-    root = jnp.linalg.cholesky(jnp.cov(samples, rowvar=False))
-    centered = samples - jnp.mean(samples, axis=0)
-    white = jax.scipy.linalg.solve_triangular(root, centered.T, lower=True).T
+        distance = distance_on_line(x, neighbor)
+        return neighbor_terms(x, distance, neighbor, grid[0]) + level
+    root = jnp.linalg.cholesky(jnp.cov(x, rowvar=False))
+    white = jax.scipy.linalg.solve_triangular(root, x.T, lower=True).T
+    # One step along a coordinate, after whitening.
+    steps = jax.scipy.linalg.solve_triangular(root, jnp.diag(grid), lower=True)
+    grid = jnp.max(jnp.linalg.norm(steps, axis=0))
     # The reference is a numerical integral, not a draw of the user's: its numbers are always these.
-    normal = jax.random.normal(jax.random.key(n), white.shape, white.dtype)
-    both = [neighbor_terms(x, distance_in_space(x, neighbor), neighbor) for x in (white, normal)]
+    key = purpose_key(jax.random.key(n), REFERENCE)
+    normal = jax.random.normal(key, white.shape, white.dtype)
+    both = [
+        neighbor_terms(y, distance_in_space(y, neighbor), neighbor, step)
+        for y, step in ((white, grid), (normal, 0.0))
+    ]
     gaussian = jnp.sum(jnp.log(jnp.diagonal(root))) + 0.5 * dim * (LOG_2PI + 1)
-    return both[0] - both[1] + gaussian
+    return both[0] - both[1] + gaussian + level
 
 
-def neighbor_terms(samples, distance, neighbor: int):
+def grid_step(samples: Float[Array, "n dim"]) -> Float[Array, " dim"]:
+    """The step of the grid that the numbers of a column lie on; 0 where few of them are equal."""
+    gaps = jnp.diff(jnp.sort(samples, axis=0), axis=0)
+    equal = gaps <= rounding(samples, 0)
+    least = jnp.min(jnp.where(equal, jnp.inf, gaps), axis=0)
+    return jnp.where(jnp.mean(equal, axis=0) > TIES, least, 0)
+
+
+def neighbor_terms(samples, distance, neighbor: int, grid):
     n, dim = samples.shape
-    # Two equal samples (float32 has them) are closer than the grid of their numbers can say.
-    tiny = jnp.finfo(samples.dtype).tiny
-    log_distance = jnp.log(jnp.maximum(distance, tiny))
     ball = 0.5 * dim * jnp.log(jnp.pi) - gammaln(0.5 * dim + 1)
-    return digamma(float(n)) - digamma(float(neighbor)) + ball + dim * log_distance
+    terms = digamma(float(n)) - digamma(float(neighbor)) + ball + dim * jnp.log(distance)
+    apart = jnp.all(distance > 0) & (jnp.median(distance) >= STEPS * grid)
+    return jnp.where(apart, terms, jnp.nan)
 
 
 def distance_on_line(samples, neighbor: int):
@@ -115,6 +166,8 @@ class EntropyProduction(eqx.Module):
     medium: Float[Array, " batch"]
     system: Float[Array, " batch"]
 
+    __pdoc__ = with_numbers
+
     @property
     def total(self) -> Float[Array, " batch"]:
         return self.medium + self.system
@@ -138,23 +191,40 @@ def entropy_production(
 
     **Returns:** an `EntropyProduction`, arrays `(batch,)`.
 
-    **Raises:** ValueError where the free energy at the start is not known.
+    **Raises:** ValueError where the free energy at the start is not known, or for a `log_density`
+    that does not give one number.
 
     **Source:** U. Seifert, Phys. Rev. Lett. 95, 040602 (2005), eqs. (7)-(12).
     """
+    check_run(system, result)
+    if not callable(log_density):
+        raise ValueError(f"log_density = {shown(log_density)}: expected a function of one position")
     temperature = outside(system.bath.temperature, "initial")
     x, ledger = result.position, result.ledger
+    overdamped = isinstance(system, Overdamped)
+    densities = (
+        jax.vmap(log_density)(x) if overdamped else jax.vmap(log_density)(x, result.momentum)
+    )
+    if getattr(densities, "shape", None) != ledger.energy.shape:
+        got = "no array"
+        if hasattr(densities, "shape"):
+            got = f"an array of shape {densities.shape[1:]}"
+        raise ValueError(f"log_density returns {got} for one path: expected one number")
     configuration, momentum = free_energies_start(system, x, free_energy_start)
     start = -(ledger.energy_start - configuration - momentum) / temperature
-    if isinstance(system, Overdamped):
+    if overdamped:
         # The hidden momentum of the integrator is thermal, before and after.
         final = outside(system.bath.temperature, "final")
         size = sum(leaf[0].size for leaf in jax.tree.leaves(x))
         hidden = -ledger.kinetic / final - 0.5 * size * (LOG_2PI + jnp.log(final))
-        end = jax.vmap(log_density)(x) + hidden
-    else:
-        end = jax.vmap(log_density)(x, result.momentum)
-    return EntropyProduction(ledger.bath_entropy, start - end)
+        densities = densities + hidden
+    return EntropyProduction(ledger.bath_entropy, start - densities)
+
+
+def check_run(system, result) -> None:
+    """**Raises:** ValueError for what is no system, or not the result of a run."""
+    instance("system", system, AbstractSystem, "tj.Underdamped or tj.Overdamped")
+    instance("result", result, Result, "a tj.Result, from tj.simulate")
 
 
 def outside(value, end: str):
@@ -166,6 +236,9 @@ def free_energies_start(system: AbstractSystem, position, given=None):
     temperature = outside(system.bath.temperature, "initial")
     sample = jax.tree.map(lambda leaf: leaf[0], position)
     found = given
+    if given is not None:
+        expected = "one finite number, -kT ln of the configuration integral at the start"
+        found = floating(real("free_energy_start", given, expected))
     if found is None:
         found = system.potential.free_energy(system.protocol.initial, temperature, sample)
     if found is None:

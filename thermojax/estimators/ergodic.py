@@ -3,10 +3,14 @@
 Values are `(time, chains)` or `(time, chains, ...)`, equally spaced in time, as the `saved.values`
 of a `tj.Result` are; `(time,)` is one chain. All chains must sample one stationary law. For chains
 too long to keep there is `tj.Streaming`. Times are counted in samples.
+
+The unit of the values and what they have in common do not matter. Values that differ by no more
+than their own rounding tell nothing: the answer is nan, and outside of jit a warning says so.
 """
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import equinox as eqx
@@ -16,7 +20,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from .._component import floating, known
+from .._arguments import real, whole
+from .._component import floating, known, positive, shown
+from .._repr import with_numbers
+from .._scale import centered, constant, rounding, standardized
 from ..estimate import Estimate
 from .fluctuation import verdict
 
@@ -39,21 +46,42 @@ def autocorrelation(
     """
     values = chains_of(values)
     n = values.shape[0]
-    if lags is not None and not 1 <= lags <= n:
-        raise ValueError(f"lags = {lags}: expected between 1 and the {n} times of the values")
-    return correlation(values, lags)
+    if lags is not None and (lags := whole("lags", lags)) > n:
+        raise ValueError(
+            f"lags = {shown(lags)}: expected between 1 and the {n} times of the values"
+        )
+    found = correlation(values, lags)
+    warn_of_rounding("the autocorrelation", found, values)
+    return found
 
 
 @partial(jax.jit, static_argnames="lags")
 def correlation(values: Float[Array, "time chains ..."], lags: int | None):
-    covariance = autocovariance(values - jnp.mean(values, axis=(0, 1)))[:lags]
-    frozen = covariance[0] <= rounding(values) ** 2
-    return jnp.where(frozen, 1.0, covariance / jnp.where(frozen, 1, covariance[0]))
+    y, _, scale = standardized(values, (0, 1))
+    covariance = autocovariance(y)[:lags]
+    still = constant(values, (0, 1))
+    found = jnp.where(still, 1.0, covariance / jnp.where(still, 1, covariance[0]))
+    return jnp.where(coarse(values, covariance[0], scale), jnp.nan, found)
 
 
-def rounding(values: Float[Array, "time chains ..."]) -> Float[Array, "..."]:
-    """How far from their mean values that never change may seem to be."""
-    return 4 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), axis=(0, 1))
+def coarse(values: Float[Array, "time chains ..."], variance, scale) -> Array:
+    """Whether values are not all the same, and differ by rounding alone.
+
+    `variance`, `(...)`, theirs in units of scale^2.
+    """
+    limit = rounding(values, (0, 1)) / scale[0, 0]
+    return ~constant(values, (0, 1)) & (variance <= limit**2)
+
+
+def warn_of_rounding(what: str, found, values, frames: int = 3) -> None:
+    """Say in words why a statistic is nan; silent while tracing. The user is `frames` above."""
+    array = known(found)
+    if array is not None and np.any(np.isnan(array)):
+        warnings.warn(
+            f"the values differ by no more than the rounding of {values.dtype}: {what} is nan; "
+            "take what they have in common from them before they are rounded, or use float64",
+            stacklevel=frames,
+        )
 
 
 def autocovariance(centered: Float[Array, "time chains ..."]) -> Float[Array, "time ..."]:
@@ -83,20 +111,29 @@ def autocorrelation_time(
     **Source:** A. D. Sokal, Monte Carlo methods in statistical mechanics (1997), sec. 3; U. Wolff,
     Comput. Phys. Commun. 156, 143 (2004).
     """
-    return integrated(chains_of(values), window)
+    values, window = chains_of(values), checked_window(window)
+    found = integrated(values, window)
+    warn_of_rounding("the autocorrelation time", found.value, values)
+    return found
+
+
+def checked_window(window):
+    return real("window", window, "a positive number of autocorrelation times", positive)
 
 
 @jax.jit
 def integrated(values: Float[Array, "time chains ..."], window) -> Estimate:
     n, chains = values.shape[:2]
-    covariance = autocovariance(values - jnp.mean(values, axis=(0, 1)))
+    y, _, scale = standardized(values, (0, 1))
+    covariance = autocovariance(y)
     total, stop = windowed_sum(covariance, window, n * chains)
     # The mean that was subtracted took away its own variance.
     variance = covariance[0] + total / (n * chains)
-    frozen = covariance[0] <= rounding(values) ** 2
-    tau = jnp.where(frozen, n, total / jnp.where(frozen, 1, variance))
+    still = constant(values, (0, 1))
+    tau = jnp.where(still, n, total / jnp.where(still, 1, variance))
     # Chains that never decorrelate are one sample each, not fewer.
     tau = jnp.clip(tau, 1 / (n * chains), n)
+    tau = jnp.where(coarse(values, covariance[0], scale), jnp.nan, tau)
     return Estimate(tau, tau * jnp.sqrt(2 * (2 * stop + 1) / (n * chains)), n * chains)
 
 
@@ -128,7 +165,9 @@ def effective_sample_size(
 
     **Raises:** ValueError for fewer than four times, or NaN.
     """
-    tau = autocorrelation_time(values, window)
+    values, window = chains_of(values), checked_window(window)
+    tau = integrated(values, window)
+    warn_of_rounding("the effective sample size", tau.value, values)
     return jnp.asarray(tau.count / tau.value)
 
 
@@ -152,31 +191,45 @@ def r_hat(
     **Source:** A. Vehtari, A. Gelman, D. Simpson, B. Carpenter, P.-C. Buerkner, Bayesian Analysis
     16, 667 (2021), eqs. (1)-(4), (14).
     """
-    return split(chains_of(values), rank_normalized)
+    if not isinstance(rank_normalized, bool | np.bool_):
+        raise ValueError(f"rank_normalized = {shown(rank_normalized)}: expected True or False")
+    values = chains_of(values)
+    found = split(values, bool(rank_normalized))
+    warn_of_rounding("R-hat", found, values)
+    return found
 
 
 @partial(jax.jit, static_argnames="rank_normalized")
 def split(values: Float[Array, "time chains ..."], rank_normalized: bool):
     half = values.shape[0] // 2
     values = jnp.concatenate([values[:half], values[-half:]], axis=1)
-    if not rank_normalized:
-        return scale_reduction(values)
-    folded = jnp.abs(values - jnp.median(values, axis=(0, 1)))
-    return jnp.maximum(*(scale_reduction(normal_scores(x)) for x in (values, folded)))
+    y, _, scale = standardized(values, (0, 1))
+    if rank_normalized:
+        folded = jnp.abs(values - jnp.median(values, axis=(0, 1)))
+        found = jnp.maximum(*(scale_reduction(normal_scores(x)) for x in (values, folded)))
+    else:
+        found = scale_reduction(y)
+    variance = jnp.mean(y**2, axis=(0, 1))
+    return jnp.where(coarse(values, variance, scale), jnp.nan, found)
 
 
 def scale_reduction(values: Float[Array, "time chains ..."]) -> Float[Array, "..."]:
     """R-hat of chains as they are."""
-    within = jnp.mean(jnp.var(values, axis=0, ddof=1), axis=0)
-    between = jnp.var(jnp.mean(values, axis=0), axis=0, ddof=1)
-    return reduction(within, between, values.shape[0])
+    n = values.shape[0]
+    off, mean = centered(values, 0)
+    # The mean of equal numbers is off by a rounding, which would pass for a spread.
+    still = constant(values, 0)
+    mean = jnp.where(still, values[0], mean[0])
+    within = jnp.mean(jnp.where(still, 0, jnp.sum(off**2, axis=0) / (n - 1)), axis=0)
+    between = jnp.where(constant(mean, 0), 0, jnp.var(mean, axis=0, ddof=1))
+    return reduction(within, between, n)
 
 
 def reduction(within, between, n):
-    """sqrt((n - 1)/n + B/(n W)), and its limits where W = 0."""
-    ratio = between / jnp.where(within > 0, within, 1)
-    frozen = jnp.where(between > 0, jnp.inf, 1.0)
-    return jnp.where(within > 0, jnp.sqrt((n - 1) / n + ratio), frozen)
+    """sqrt((n - 1)/n + B/(n W)), and its limits where W = 0; NaN stays NaN."""
+    ratio = between / jnp.where(within == 0, 1, within)
+    frozen = jnp.where(between == 0, 1.0, between * jnp.inf)
+    return jnp.where(within == 0, frozen, jnp.sqrt((n - 1) / n + ratio))
 
 
 def normal_scores(values: Float[Array, "time chains ..."]) -> Float[Array, "time chains ..."]:
@@ -209,7 +262,11 @@ class Ergodicity(eqx.Module):
     degrees: int
     p_value: Float[Array, "..."]
 
+    __pdoc__ = with_numbers
+
     def __str__(self):
+        if known(self.p_value) is None:
+            return repr(self)
         p = np.min(np.asarray(self.p_value))
         of = f", the least of {self.p_value.size}" if self.p_value.size > 1 else ""
         return (
@@ -238,14 +295,20 @@ def ergodicity(
     **Returns:** an `Ergodicity`. **Raises:** ValueError for fewer than four times, NaN, or one
     chain and nothing to compare it with.
     """
-    values = chains_of(values)
+    values, window = chains_of(values), checked_window(window)
     if ensemble is None and values.shape[1] < 2:
         raise ValueError("one chain and no ensemble average: pass ensemble=, or more chains")
     if ensemble is not None and not isinstance(ensemble, Estimate):
-        ensemble = Estimate(jnp.asarray(ensemble), 0.0, 0)
+        ensemble = Estimate(floating(ensemble, "ensemble"), 0.0, 0)
+    if ensemble is not None and jnp.shape(ensemble.value) not in (values.shape[2:], ()):
+        raise ValueError(
+            f"ensemble has shape {jnp.shape(ensemble.value)}: expected {values.shape[2:]}, that of "
+            "one value of one chain"
+        )
     found = compared(values, ensemble, window)
     degrees = values.shape[1] - (ensemble is None)
     p_value = jax.scipy.special.gammaincc(degrees / 2, found[-1] / 2)
+    warn_of_rounding("their time average", found[0].error, values)
     return Ergodicity(*found, degrees, p_value)
 
 
@@ -253,16 +316,26 @@ def ergodicity(
 def compared(values: Float[Array, "time chains ..."], ensemble: Estimate | None, window):
     """The first four entries of `Ergodicity`."""
     n, m = values.shape[:2]
-    means = jnp.mean(values, axis=0)
-    covariance = autocovariance(values - means)
-    variance = windowed_sum(covariance, window, n)[0] / n + rounding(values) ** 2
+    # All in units of the scale, about the mean of all chains.
+    y, shift, scale = standardized(values, (0, 1))
+    blurred = coarse(values, jnp.mean(y**2, axis=(0, 1)), scale)
+    shift, scale = shift[0, 0], scale[0, 0]
+    fluctuation, means = centered(y, 0)
+    means = means[0]
+    covariance = autocovariance(fluctuation)
+    # Means are known to their rounding; the average that is given, to that of the values.
+    least = jnp.max(jnp.abs(y), axis=(0, 1))
+    if ensemble is not None:
+        least = jnp.maximum(least, 0.5 * jnp.max(jnp.abs(values), axis=(0, 1)) / scale)
+    variance = windowed_sum(covariance, window, n)[0] / n + (jnp.finfo(y.dtype).eps * least) ** 2
+    variance = jnp.where(blurred, jnp.nan, variance)
     if ensemble is None:
         reference, spread = jnp.mean(means, axis=0), variance / m
         each = variance * (1 - 1 / m)
     else:
-        reference = jnp.broadcast_to(jnp.asarray(ensemble.value, means.dtype), means.shape[1:])
-        error = jnp.asarray(ensemble.error, means.dtype)
-        spread = jnp.broadcast_to(error**2, means.shape[1:])
+        reference = (jnp.asarray(ensemble.value, means.dtype) - shift) / scale
+        error = jnp.asarray(ensemble.error, means.dtype) / scale
+        spread = error**2
         each = variance + spread
     distance = means - reference
     chi_square = ratio(jnp.sum(distance**2, axis=0), variance)
@@ -270,9 +343,15 @@ def compared(values: Float[Array, "time chains ..."], ensemble: Estimate | None,
         # All share the error of the reference: the inverse of variance * 1 + spread * (ones).
         shared = spread * jnp.sum(distance, axis=0) ** 2
         chi_square -= ratio(shared, variance * (variance + m * spread))
+    told = scale * jnp.sqrt(spread), shift + scale * reference
+    if ensemble is not None:
+        told = (jnp.broadcast_to(x, scale.shape) for x in (ensemble.error, ensemble.value))
+    error, reference = (jnp.asarray(x, means.dtype) for x in told)
     return (
-        Estimate(means, jnp.broadcast_to(jnp.sqrt(variance), means.shape), n),
-        Estimate(reference, jnp.sqrt(spread), m),
+        Estimate(
+            shift + scale * means, jnp.broadcast_to(scale * jnp.sqrt(variance), means.shape), n
+        ),
+        Estimate(reference, error, m),
         ratio(distance, jnp.broadcast_to(jnp.sqrt(each), means.shape)),
         chi_square,
     )
@@ -281,12 +360,13 @@ def compared(values: Float[Array, "time chains ..."], ensemble: Estimate | None,
 def ratio(distance, error):
     """distance / error; where the error is zero, zero for no distance and infinity for any."""
     certain = jnp.where(distance == 0, 0.0, jnp.sign(distance) * jnp.inf)
-    return jnp.where(error > 0, distance / jnp.where(error > 0, error, 1), certain)
+    return jnp.where(error == 0, certain, distance / jnp.where(error == 0, 1, error))
 
 
 def chains_of(values) -> Float[Array, "time chains ..."]:
     """Values with a time and a chain axis, checked."""
-    values = floating(values)
+    values = floating(values, "values")
+    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim < 2 or values.shape[0] < 4 or 0 in values.shape:

@@ -15,9 +15,12 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
+from .._arguments import exceeds, real, whole
 from .._component import floating, known
+from .._repr import with_numbers
+from .._scale import centered, floored
 from ..estimate import Estimate
-from .exponential import exponential_average
+from .exponential import exponential_average, survivors
 
 FEWEST = 10  # paths in each direction
 IN_EACH_BIN = 10  # the least variance of a bin's count of forward paths
@@ -36,8 +39,12 @@ class IntegralTheorem(eqx.Module):
     p_value: Float[Array, ""]
     effective_samples: Float[Array, ""]
 
+    __pdoc__ = with_numbers
+
     def __str__(self):
-        few = float(self.effective_samples) < 30
+        if known(self.p_value) is None:
+            return repr(self)
+        few = exceeds(30, self.effective_samples)
         doubt = f", but only {float(self.effective_samples):.1f} effective paths" if few else ""
         return f"<exp(-beta (W - dF))> = {self.average}, expected 1: {verdict(self.p_value)}{doubt}"
 
@@ -59,14 +66,20 @@ def integral(
 
     **Source:** C. Jarzynski, PRL 78, 2690 (1997); U. Seifert, PRL 95, 040602 (2005).
     """
-    log_weight = floating(log_weight)
-    kept = jnp.ones_like(log_weight) if alive is None else jnp.asarray(alive, log_weight.dtype)
+    log_weight = floating(log_weight, "log_weight")
+    kept = survivors(alive, log_weight)
+    if (left := known(kept)) is not None and left.ndim == 1 and left.sum() < FEWEST:
+        raise ValueError(
+            f"{int(left.sum())} paths are kept of log_weight: expected {FEWEST} paths or more"
+        )
     log_weight = checked("log_weight", jnp.where(kept > 0, log_weight, 0))
     found = exponential_average(log_weight, kept)
     value, error = found.log_ratio.value, found.log_ratio.error
-    given = (
-        log_ratio if isinstance(log_ratio, Estimate) else Estimate(jnp.asarray(log_ratio), 0.0, 0)
-    )
+    given = log_ratio
+    if not isinstance(given, Estimate):
+        given = Estimate(floating(log_ratio, "log_ratio"), 0.0, 0)
+    if jnp.shape(given.value) != ():
+        raise ValueError(f"log_ratio has shape {jnp.shape(given.value)}: expected one number")
     # Works that do not fluctuate still carry their rounding.
     rounding = 4 * jnp.finfo(log_weight.dtype).eps * (1 + jnp.abs(value))
     relative = jnp.sqrt(error**2 + rounding**2 + jnp.asarray(given.error, log_weight.dtype) ** 2)
@@ -89,7 +102,11 @@ class CrooksTheorem(eqx.Module):
     z: Float[Array, ""]
     p_value: Float[Array, ""]
 
+    __pdoc__ = with_numbers
+
     def __str__(self):
+        if known(self.p_value) is None:
+            return repr(self)
         return (
             f"Crooks slope {self.slope}, expected 1: {verdict(self.p_value)}; "
             f"the works cross at beta W = {self.crossing}"
@@ -143,9 +160,10 @@ def fitted_crooks(forward, reverse) -> CrooksTheorem:
     n = w.shape[0]
     slope_error = jnp.sqrt(covariance[1, 1]) / width
     z = (slope / width - 1) / slope_error
+    crossing, error = center + width * shift, width * shift_error
     return CrooksTheorem(
         Estimate(slope / width, slope_error, n),
-        Estimate(center + width * shift, width * shift_error, n),
+        Estimate(crossing, jnp.where(error > 0, floored(error, crossing), error), n),
         z,
         two_sided(z),
     )
@@ -170,7 +188,11 @@ class DetailedTheorem(eqx.Module):
     degrees: int
     p_value: Float[Array, ""]
 
+    __pdoc__ = with_numbers
+
     def __str__(self):
+        if known(self.p_value) is None:
+            return repr(self)
         return (
             f"detailed theorem over {self.work.shape[0]} bins with beta dF = {self.free_energy}: "
             f"chi^2 = {float(self.chi_square):.1f} for {self.degrees} degrees of freedom, "
@@ -204,17 +226,19 @@ def detailed(
     **Source:** G. E. Crooks, PRE 60, 2721 (1999); the statistic is that of D. W. Hosmer, S.
     Lemeshow, Commun. Stat. A 9, 1043 (1980), with the exact covariance for fixed n_F and n_R.
     """
+    forward, reverse = checked("forward", forward), checked("reverse", reverse)
     if known(forward) is None or known(reverse) is None:
         raise ValueError("detailed chooses its bins by the values: call it outside of jit and vmap")
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
-        raise ValueError(f"bins = {bins}: expected a whole number of at least 2")
+    bins = whole("bins", bins, 2)
     forward, reverse = directions(forward, reverse)
     if log_ratio is None:
         free_energy = fitted_bar(forward, reverse)
     else:
-        free_energy = Estimate(-floating(log_ratio), 0.0, forward.shape[0] + reverse.shape[0])
+        given = real("log_ratio", log_ratio, "one finite number")
+        free_energy = Estimate(-floating(given), 0.0, forward.shape[0] + reverse.shape[0])
     w, labels, chance = sorted_chances(forward, reverse, free_energy.value)
-    overlapping = float(jnp.sum(chance * (1 - chance)))
+    # Works that are far apart have no likeliest free energy, and no chances.
+    overlapping = float(jnp.sum(jnp.nan_to_num(chance * (1 - chance))))
     count = min(bins, int(overlapping / IN_EACH_BIN))
     if count < 2:
         raise ValueError(
@@ -231,9 +255,12 @@ def fitted_bar(forward, reverse) -> Estimate:
     center, _ = location(forward, reverse)
     w, labels, offset = pooled(forward, reverse)
     # The slope of one is part of the offset: the intercept alone is fitted.
-    (intercept,), information = logistic_fit(jnp.ones_like(w)[:, None], labels, offset + w - center)
+    (intercept,), information = logistic_fit(
+        jnp.ones_like(w)[:, None], labels, offset + (w - center)
+    )
     variance = 1 / information[0, 0] - sizes_variance(forward.shape[0], reverse.shape[0])
-    return Estimate(center - intercept, jnp.sqrt(jnp.maximum(variance, 0)), w.shape[0])
+    value, error = center - intercept, jnp.sqrt(jnp.maximum(variance, 0))
+    return Estimate(value, jnp.where(error > 0, floored(error, value), error), w.shape[0])
 
 
 @jax.jit
@@ -241,7 +268,7 @@ def sorted_chances(forward, reverse, free_energy):
     """All works in order, which came forward, and the chance that each did."""
     w, labels, offset = pooled(forward, reverse)
     order = jnp.argsort(w)
-    return w[order], labels[order], jax.nn.sigmoid(offset + w[order] - free_energy)
+    return w[order], labels[order], jax.nn.sigmoid(offset + (w[order] - free_energy))
 
 
 @eqx.filter_jit
@@ -265,7 +292,7 @@ def binned(w, labels, chance, free_energy, sizes, count: int, fitted: bool) -> D
     log_ratio = lambda f, r: jnp.log(f / sizes[0]) - jnp.log(r / sizes[1])
     error = jnp.sqrt(1 / ahead + 1 / (paths - ahead))
     return DetailedTheorem(
-        total(w) / paths,
+        free_energy.value + total(w - free_energy.value) / paths,
         Estimate(log_ratio(ahead, paths - ahead), error, paths),
         log_ratio(expected, paths - expected),
         deviation / jnp.sqrt(v),
@@ -315,7 +342,7 @@ def logistic_fit(
 
 def checked(name: str, values):
     """Works as floats, `(paths,)`, enough of them and finite."""
-    values = floating(values)
+    values = floating(values, name)
     if values.ndim != 1 or values.shape[0] < FEWEST:
         raise ValueError(
             f"{name} has shape {values.shape}: expected (paths,) with {FEWEST} paths or more"
@@ -334,8 +361,9 @@ def directions(forward, reverse):
     forward, reverse = checked("forward", forward), checked("reverse", reverse)
     dtype = jnp.result_type(forward, reverse)
     forward, reverse = forward.astype(dtype), reverse.astype(dtype)
-    error = jnp.sqrt(jnp.var(forward) / forward.shape[0] + jnp.var(reverse) / reverse.shape[0])
-    total = Estimate(jnp.mean(forward) + jnp.mean(reverse), error, 0)
+    (f, mean_f), (r, mean_r) = centered(forward, 0), centered(reverse, 0)
+    error = jnp.sqrt(jnp.mean(f**2) / forward.shape[0] + jnp.mean(r**2) / reverse.shape[0])
+    total = Estimate(mean_f[0] + mean_r[0], error, 0)
     # Rounding of works that do not fluctuate is no breach of the second law.
     size = jnp.mean(jnp.abs(forward)) + jnp.mean(jnp.abs(reverse))
     if (below := known(total.value + 6 * error + 1e-6 * size)) is not None and below < 0:
@@ -359,7 +387,7 @@ def sizes_variance(forward: int, reverse: int) -> float:
 
 def location(forward, reverse):
     """A point between the two sets of works, and their width: the units of the fit."""
-    center = 0.5 * (jnp.mean(forward) - jnp.mean(reverse))
+    center = 0.5 * (centered(forward, 0)[1] - centered(reverse, 0)[1])[0]
     width = jnp.sqrt(0.5 * (jnp.mean((forward - center) ** 2) + jnp.mean((reverse + center) ** 2)))
     return center, jnp.where(width > 0, width, 1)
 

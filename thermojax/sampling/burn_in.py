@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from .._repr import with_numbers
+
 RUNGS = 48  # and one more per root of the dimension; a shortage shows in the report
 MOVES = 2  # HMC moves per rung
 LEAPS = 6  # leapfrog steps per move
@@ -36,6 +38,8 @@ class BurnInReport(eqx.Module):
     lowest_ess: Float[Array, ""]
     drift: Float[Array, ""]
     log_normalizer: Float[Array, ""]
+
+    __pdoc__ = with_numbers
 
     @property
     def converged(self):

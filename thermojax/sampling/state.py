@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +11,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int, PyTree
 
+from .._arguments import is_real
 from .._component import AbstractComponent, known, shown
 from ..dynamics import Clock
 from ..estimate import Estimate, weighted_mean
@@ -101,8 +103,25 @@ class Result(AbstractComponent):
         return self.ledger.alive * jnp.exp(self.score)
 
     def mean(self, values: Array) -> Estimate:
-        """The mean over the surviving paths of `(batch, ...)` values, with its standard error."""
-        return weighted_mean(values, self.weights, self.antithetic)
+        """The mean over the surviving paths of `(batch, ...)` values, with its standard error.
+
+        nan where no path survived, its error where fewer than two did; outside of jit it warns.
+
+        **Raises:** ValueError for values that are not one for each path.
+        """
+        batch = self.log_weight.shape[0]
+        if not is_real(values) or np.shape(values)[:1] != (batch,):
+            came = f"an array of shape {np.shape(values)}" if is_real(values) else shown(values)
+            raise ValueError(f"values = {came}: expected real numbers of shape ({batch}, ...)")
+        found = weighted_mean(jnp.asarray(values), self.weights, self.antithetic)
+        if (count := known(found.count)) is not None and count < min(batch, 2):
+            told = (
+                "all paths diverged, and no mean is left"
+                if count == 0
+                else ("one path survived, and no error can be stated")
+            )
+            warnings.warn(f"{told} ({batch} paths): take a smaller dt", stacklevel=3)
+        return found
 
     @property
     def diverged(self) -> Int[Array, ""]:

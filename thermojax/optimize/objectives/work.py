@@ -109,7 +109,7 @@ class FreeEnergyVariance(AbstractObjective):
             start = at_equilibrium(system, result)
             first, second = (log_work_moment(system, order, start) for order in (1.0, 2.0))
             return exact(jnp.expm1(second - 2 * first))
-        return relative_variance(sampled(result), jnp.exp(centered(result)))
+        return relative_variance(sampled(result), jnp.exp(centered(result, result.log_weight)))
 
     def of(self, runs):
         if self.direction == "forward":
@@ -122,7 +122,11 @@ class FreeEnergyVariance(AbstractObjective):
             there.log_weight, back.log_weight, there.ledger.alive, back.ledger.alive
         ).log_ratio.value
         sides = ((there, there.log_weight - root), (back, back.log_weight + root))
-        a, b = (relative_variance(out, jax.nn.sigmoid(x)) for out, x in sides)
+        # ln sigma: far from overlap the shares themselves are below the smallest float.
+        a, b = (
+            relative_variance(out, jnp.exp(centered(out, jax.nn.log_sigmoid(x))))
+            for out, x in sides
+        )
         return Estimate(a.value + b.value, jnp.hypot(a.error, b.error), a.count + b.count)
 
 
@@ -144,10 +148,10 @@ def sampled(result) -> Result:
     return result
 
 
-def centered(result: Result) -> Float[Array, " batch"]:
-    """The log weights relative to the largest, so that none overflows."""
+def centered(result: Result, log_weight: Float[Array, " batch"]) -> Float[Array, " batch"]:
+    """Logarithms relative to the largest of a surviving path, so that none overflows."""
     alive = result.ledger.alive > 0
-    weight = jnp.where(alive, result.log_weight, 0)
+    weight = jnp.where(alive, log_weight, 0)
     return weight - jax.lax.stop_gradient(jnp.max(jnp.where(alive, weight, -jnp.inf)))
 
 
