@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 from .._component import AbstractComponent
 from .._keys import check_key
 from ..distribution import Densities, FokkerPlanck, Moments, moments
-from ..distribution.linear import LinearLangevin
+from ..distribution.linear import linear_langevin
 from ..distribution.moments import find_template, starting_law
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
@@ -208,7 +208,7 @@ def prepared(
         time_steps = MOMENT_STEPS if dt is None and time_steps is None else time_steps
         law = GaussianLaw(count_steps(system.protocol.duration, dt, time_steps), initial)
         # What is wrong with the system shows best here, where values are known.
-        starting_law(LinearLangevin(system, find_template(system, initial)), initial)
+        starting_law(linear_langevin(system, find_template(system, initial)), initial)
         return system, law
     raise ValueError(
         f"picture is a {type(picture).__name__}: expected tj.ExactMoments(), a tj.FokkerPlanck, or "

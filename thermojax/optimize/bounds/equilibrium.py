@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ...distribution.fokker_planck import FokkerPlanck
-from ...distribution.linear import Quadratic, require_quadratic
+from ...distribution.linear import Quadratic
+from ...distribution.claims import require_quadratic
 from ...protocol import Linear
 from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem, Bath, Overdamped
@@ -30,8 +31,7 @@ def quadratic(system: AbstractSystem, template) -> bool:
 
 
 def require_quadratic_ends(system: AbstractSystem, template) -> None:
-    for control in (system.protocol.initial, system.protocol.final):
-        require_quadratic(system.potential, template, control)
+    require_quadratic(system, template, [system.protocol.initial, system.protocol.final])
 
 
 def equilibrium(

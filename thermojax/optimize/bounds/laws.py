@@ -20,7 +20,7 @@ from ...distribution.distances import (
     sinkhorn,
     squared_distance,
 )
-from ...distribution.linear import LinearLangevin, Quadratic
+from ...distribution.linear import Quadratic, in_given_units
 from ...distribution.moments import gaussian_entropy
 from ...sampling import template_of
 from ...system import AbstractSystem
@@ -92,7 +92,7 @@ class Normal(AbstractLaw):
 
 @eqx.filter_jit
 def quadratic_energy(system: AbstractSystem, template, control) -> Quadratic:
-    return LinearLangevin(system, template).potential_energy(control)
+    return in_given_units(system, template).potential_energy(control)
 
 
 class Density(AbstractLaw):
