@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import equinox as eqx
@@ -55,17 +56,13 @@ def surprise(protocol: AbstractProtocol) -> Surprise | None:
                 closer = np.linspace(low, high, min(most, PLACES - 1) + 1)
                 _, found = looked_at(protocol, closer)
                 # What is announced lies between two of these, or on one.
-                near = np.array([within(allowed, a, b) for a, b in pairs(closer)])
+                near = np.array([within(allowed, a, b) for a, b in pairwise(closer)])
                 found = np.where(near, 0, found)
                 j = int(np.argmax(found))
                 low, high, gap = closer[j], closer[j + 1], found[j]
             if gap > 0.1 * first and (worst is None or gap > worst.size):
                 worst = Surprise(0.5 * (low + high), float(gap), bool(within(listed, low, high)))
     return worst
-
-
-def pairs(x):
-    return zip(x[:-1], x[1:], strict=True)
 
 
 def within(times, low, high) -> bool:

@@ -23,10 +23,11 @@ FINE, COARSE = 1e-8, 1e-4  # what rounding may make of zero, in float64 and in f
 def require_quadratic(system: AbstractSystem, template, controls=None) -> None:
     r"""The energy is quadratic in the position and the drive linear; skipped while tracing.
 
-    At several controls the second derivative is compared between the center of the equilibrium and
-    places drawn from it, up to nine times as wide, entry by entry relative to sqrt(U_ii U_jj), so
-    that a stiff coordinate does not hide a soft one; so are the first derivative and the energy with
-    what they should be. In float64, whatever the system computes in, where its code allows that.
+    At several controls the second derivative is compared between the center of the equilibrium
+    and places drawn from it, up to nine times as wide, entry by entry relative to
+    sqrt(U_ii U_jj), so that a stiff coordinate does not hide a soft one; so are the first
+    derivative and the energy with what they should be. In float64, whatever the system computes
+    in, where its code allows that.
 
     **Arguments:** `controls`, `(n, *control)`; those before, along and after the protocol when
     left out.
@@ -181,9 +182,7 @@ def departs(shape: Shape, away: np.ndarray):
     expected = away @ shape.slope[0] + 0.5 * np.einsum("pi,ij,pj->p", away, shape.bend[0], away)
     sizes = 1 + np.abs(shape.energy) + np.abs(shape.energy[0]) + np.abs(expected)
     value = np.max(np.abs(shape.energy - shape.energy[0] - expected) / sizes)
-    return [*compared(shape.bend, shape.slope, away), value], compared(
-        shape.turn, shape.push, away
-    )
+    return [*compared(shape.bend, shape.slope, away), value], compared(shape.turn, shape.push, away)
 
 
 def compared(bends, slopes, away):

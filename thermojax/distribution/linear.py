@@ -189,11 +189,15 @@ class LinearLangevin(eqx.Module):
             return row[:, None] * matrix, row * constant, jnp.diag(temperature * row)
         velocity, push, damping = self.rates(t)
         zero, none = jnp.zeros_like(matrix), jnp.zeros_like(push)
-        drift = jnp.block([[zero, jnp.diag(velocity)], [push[:, None] * matrix, -jnp.diag(damping)]])
+        drift = jnp.block(
+            [[zero, jnp.diag(velocity)], [push[:, None] * matrix, -jnp.diag(damping)]]
+        )
         # kT m damping, in units of the momentum.
         spread = damping * temperature * push / velocity
-        return drift, jnp.concatenate([none, push * constant]), jnp.diag(
-            jnp.concatenate([none, spread])
+        return (
+            drift,
+            jnp.concatenate([none, push * constant]),
+            jnp.diag(jnp.concatenate([none, spread])),
         )
 
     def kick(self, strength):

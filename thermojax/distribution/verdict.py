@@ -1,4 +1,4 @@
-"""What the exact picture finds out about itself: its steps, its first law, the control it saw."""
+"""What the exact pictures find out about themselves: steps, first law, what they saw and hold."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from .._arguments import exceeds
 from .._component import known
 from ..protocol import AbstractProtocol
 from .announced import surprise
+
+COARSER = 10  # times as long are the steps that the error of the steps on a grid is judged by
+ROUGH = 0.02  # of kT and of the work or heat: an error of the steps that is told
+EDGE = 1e-6  # the share of a density that a cell at the end of a natural domain may hold
 
 
 class Verdict(eqx.Module):
@@ -99,3 +103,37 @@ def warn_of_rounding(energies, temperature, dtype, what: str) -> None:
             f"digits down to {lost:.2g} kT: take the constant out of the energy, or use float64",
             stacklevel=4,
         )
+
+
+def warn_of_steps(ledger, coarse, temperature, steps: int) -> None:
+    """Say so where steps ten times as long give another work or heat by more than they should.
+
+    An error of second order is a hundredth of the difference, one of first order, where a control
+    jumps within a step, a tenth.
+    """
+    for name in ("work", "heat"):
+        values = np.asarray(getattr(ledger, name), float)
+        off = abs(values[-1] - float(getattr(coarse, name))) / COARSER
+        size = float(temperature) + np.max(np.abs(values))
+        if exceeds(off, ROUGH * size):
+            warnings.warn(
+                f"time_steps = {steps}: with a tenth of them the {name} is "
+                f"{float(getattr(coarse, name)):.4g} instead of {values[-1]:.4g}, which may be off by "
+                f"{off:.2g} itself: take more, and let jumps of the control fall on steps",
+                stacklevel=3,
+            )
+            return
+
+
+def require_inside(out) -> None:
+    """**Raises:** ValueError where the density that was driven has come to the ends of the grid."""
+    for i in range(out.grid.dim):
+        along = np.moveaxis(np.asarray(out.density), i + 1, -1)
+        for side, edge in (("lower", along[..., 0]), ("upper", along[..., -1])):
+            share = np.max(np.sum(edge.reshape(len(edge), -1), axis=1) * float(out.volume))
+            if exceeds(share, EDGE):
+                name = side if out.grid.dim == 1 else f"{side}[{i}]"
+                raise ValueError(
+                    f"{name} = {float(getattr(out.grid, side)[i]):g}: its cell holds {share:.2g} of "
+                    "the density; take a wider domain, or boundary='reflecting' if this is a real wall"
+                )

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ...distribution.claims import require_quadratic
 from ...distribution.fokker_planck import FokkerPlanck
 from ...distribution.linear import Quadratic
-from ...distribution.claims import require_quadratic
 from ...protocol import Linear
 from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem, Bath, Overdamped
