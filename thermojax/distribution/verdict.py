@@ -118,8 +118,8 @@ def warn_of_steps(ledger, coarse, temperature, steps: int) -> None:
         if exceeds(off, ROUGH * size):
             warnings.warn(
                 f"time_steps = {steps}: with a tenth of them the {name} is "
-                f"{float(getattr(coarse, name)):.4g} instead of {values[-1]:.4g}, which may be off by "
-                f"{off:.2g} itself: take more, and let jumps of the control fall on steps",
+                f"{float(getattr(coarse, name)):.4g} instead of {values[-1]:.4g}, which may be off "
+                f"by {off:.2g} itself: take more, and let jumps of the control fall on steps",
                 stacklevel=3,
             )
             return
@@ -133,7 +133,8 @@ def require_inside(out) -> None:
             share = np.max(np.sum(edge.reshape(len(edge), -1), axis=1) * float(out.volume))
             if exceeds(share, EDGE):
                 name = side if out.grid.dim == 1 else f"{side}[{i}]"
+                bound = float(getattr(out.grid, side)[i])
                 raise ValueError(
-                    f"{name} = {float(getattr(out.grid, side)[i]):g}: its cell holds {share:.2g} of "
-                    "the density; take a wider domain, or boundary='reflecting' if this is a real wall"
+                    f"{name} = {bound:g}: its cell holds {share:.2g} of the density; take a wider "
+                    "domain, or boundary='reflecting' if this is a real wall"
                 )

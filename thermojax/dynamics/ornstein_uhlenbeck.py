@@ -14,7 +14,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import AbstractComponent, Numbers, floating, known
+from .._arguments import instance, is_real, real, whole
+from .._component import AbstractComponent, Numbers, floating, known, require
+from .._keys import check_key
 from ..system import Bath
 from .linear_process import (
     density,
@@ -53,8 +55,8 @@ class OrnsteinUhlenbeck(AbstractComponent):
     diffusion: Float[Array, "..."]
 
     def __init__(self, drift: Numbers, shift: Numbers = 0.0, diffusion: Numbers = 1.0):
-        self.drift, self.shift = floating(drift), floating(shift)
-        self.diffusion = floating(diffusion)
+        self.drift, self.shift = floating(drift, "drift"), floating(shift, "shift")
+        self.diffusion = floating(diffusion, "diffusion")
         sizes = set()
         for name, most in (("drift", 2), ("shift", 1), ("diffusion", 2)):
             shape = getattr(self, name).shape
@@ -79,7 +81,7 @@ class OrnsteinUhlenbeck(AbstractComponent):
         **Arguments:** `stiffness` K, a number, `(dim,)` or `(dim, dim)`; `center` c, a number or
         `(dim,)`; `bath`, constant in time.
         """
-        k, c = floating(stiffness), floating(center)
+        k, c = wells(stiffness, center)
         temperature, friction, _ = constants(bath)
         rows = friction[:, None] if k.ndim == 2 and jnp.ndim(friction) else friction
         return cls(k / rows, c, 2 * temperature / friction)
@@ -93,7 +95,7 @@ class OrnsteinUhlenbeck(AbstractComponent):
         **Arguments:** `stiffness` K, a number, `(dim,)` or `(dim, dim)`; `center` c, a number or
         `(dim,)`; `bath`, constant in time.
         """
-        k, c = floating(stiffness), floating(center)
+        k, c = wells(stiffness, center)
         temperature, friction, mass = constants(bath)
         dim = max(x.shape[0] if x.ndim else 1 for x in (k, c, friction, mass))
         k, inverse_mass, rate = (matrix(x, dim) for x in (k, 1 / mass, friction / mass))
@@ -127,17 +129,30 @@ class OrnsteinUhlenbeck(AbstractComponent):
 
         Source: C. Van Loan, IEEE Trans. Autom. Control 23, 395 (1978).
         """
-        if jnp.ndim(t) != 0:
+        if is_real(t) and jnp.ndim(t) != 0:
             raise ValueError(
                 f"t has shape {jnp.shape(t)}: expected a number; use jax.vmap for many"
             )
-        value = known(t)
-        if value is not None and not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"t = {value}: expected a time that is finite and not negative")
+        later = lambda value: np.isfinite(value) & (value >= 0)
+        real("t", t, "a time that is finite and not negative", later)
         process, basis = principal(self)
         pair = moments(process, jnp.asarray(t, self.dtype))
         decay, covariance = (matrix_back(x, basis) for x in pair)
+        self.require_held(covariance, t)
         return matrix(decay, self.dim), matrix(covariance, self.dim)
+
+    def require_held(self, covariance, t=None) -> None:
+        """**Raises:** ValueError for variances that the dtype cannot tell from nothing."""
+        variances = known(covariance if covariance.ndim < 2 else jnp.diagonal(covariance))
+        power = known(self.diffusion if self.diffusion.ndim < 2 else jnp.diagonal(self.diffusion))
+        if variances is None or power is None or (t is not None and known(t) in (None, 0)):
+            return
+        lost = (variances < np.finfo(variances.dtype).tiny) & (power > 0)
+        if np.any(lost) or np.any((power > 0) & ~np.isfinite(variances)):
+            raise ValueError(
+                f"the variances reach {np.min(variances):.3g} to {np.max(variances):.3g}, out of "
+                f"the range of {variances.dtype.name}: take other units of length, or float64"
+            )
 
     def mean_covariance(
         self, t: ArrayLike, mean0: Numbers, covariance0: Numbers = 0.0
@@ -150,8 +165,18 @@ class OrnsteinUhlenbeck(AbstractComponent):
         **Returns:** the mean `(dim,)` and the covariance `(dim, dim)`.
         """
         decay, covariance = self.transition(t)
-        away = jnp.broadcast_to(floating(mean0) - self.shift, (self.dim,))
-        start = matrix(floating(covariance0), self.dim)
+        mean0 = floating(mean0, "mean0")
+        covariance0 = floating(covariance0, "covariance0")
+        for name, value, most in (("mean0", mean0, 1), ("covariance0", covariance0, 2)):
+            if value.ndim > most or set(value.shape) - {self.dim}:
+                expected = ("", f", ({self.dim},)", f", ({self.dim},) or {(self.dim, self.dim)}")
+                raise ValueError(
+                    f"{name} has shape {value.shape}: expected a number{expected[most]}"
+                )
+            require(name, value, np.isfinite, "finite numbers")
+        require_semidefinite("covariance0", covariance0)
+        away = jnp.broadcast_to(mean0 - self.shift, (self.dim,))
+        start = matrix(covariance0, self.dim)
         return self.shift + dot(decay, away), dot(dot(decay, start), decay.T) + covariance
 
     def stationary(self) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
@@ -167,7 +192,9 @@ class OrnsteinUhlenbeck(AbstractComponent):
         require_stable(self.drift)
         mean = jnp.broadcast_to(self.shift, (self.dim,)).astype(self.dtype)
         process, basis = principal(self)
-        return mean, matrix(matrix_back(stationary_covariance(process), basis), self.dim)
+        covariance = matrix_back(stationary_covariance(process), basis)
+        self.require_held(covariance)
+        return mean, matrix(covariance, self.dim)
 
     def sample(
         self,
@@ -195,9 +222,9 @@ class OrnsteinUhlenbeck(AbstractComponent):
         with a number for the diffusion, both known (not traced): one eigenbasis for all steps,
         O(dim) per step, and two products per path and step that are taken at once for all.
         """
-        if not isinstance(batch, int) or batch < 1:
-            raise ValueError(f"batch = {batch}: expected a positive int, the number of paths")
-        place = None if initial is None else floating(initial)
+        check_key(key)
+        batch = whole("batch", batch)
+        place = None if initial is None else floating(initial, "initial")
         if place is None:
             require_stable(self.drift)
         elif place.shape not in {(self.dim,), (batch, self.dim)}:
@@ -205,6 +232,8 @@ class OrnsteinUhlenbeck(AbstractComponent):
                 f"initial has shape {place.shape}: expected ({self.dim},), or "
                 f"({batch}, {self.dim}) for one position per path"
             )
+        if place is not None:
+            require("initial", place, np.isfinite, "finite numbers")
         first, steps, index = distinct_steps(times, place is not None)
         process, basis = principal(self)
         return walk(process, basis, key, first, steps, index, batch, place)
@@ -222,7 +251,8 @@ class OrnsteinUhlenbeck(AbstractComponent):
 
         Cost: as `sample`.
         """
-        path = floating(path)
+        path = floating(path, "path")
+        require("path", path, np.isfinite, "finite numbers")
         if path.ndim not in (2, 3) or path.shape[-1] != self.dim:
             raise ValueError(
                 f"path has shape {path.shape}: expected (times, {self.dim}) or "
@@ -248,12 +278,19 @@ class OrnsteinUhlenbeck(AbstractComponent):
 # What is asked of the arguments.
 
 
+def wells(stiffness, center):
+    return floating(stiffness, "stiffness"), floating(center, "center")
+
+
 def distinct_steps(times, started: bool):
     """(first time, distinct steps, which of them each step is); steps alike to rounding are one.
 
     A first time known to be 0 is None: no step leads to it.
     """
-    times = times if eqx.is_array_like(times) else np.asarray(times, np.float64)
+    if not eqx.is_array(times):
+        times = np.asarray(floating(times, "times"), np.float64)
+    elif not is_real(times):
+        raise ValueError(f"times has dtype {times.dtype}: expected real numbers")
     if jnp.ndim(times) != 1 or jnp.shape(times)[0] == 0:
         raise ValueError(f"times has shape {jnp.shape(times)}: expected (times,), at least one")
     value = known(times)
@@ -276,6 +313,7 @@ def distinct_steps(times, started: bool):
 
 def constants(bath: Bath):
     """(temperature, friction, mass) of a bath that does not change in time."""
+    instance("bath", bath, Bath, "a tj.Bath")
     members = {name: getattr(bath, name) for name in ("temperature", "friction", "mass")}
     for name, value in members.items():
         if not eqx.is_array(value) or value.ndim > 1:

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..._arguments import instance, whole
+from ..._component import shown
 from ...distribution.claims import require_quadratic
 from ...distribution.fokker_planck import FokkerPlanck
 from ...distribution.linear import Quadratic
@@ -17,6 +19,7 @@ from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem, Bath, Overdamped
 from .laws import Density, Normal, quadratic_energy
 from .line import LineEnergy
+from .metric import require_one_temperature
 
 CELLS = 2000  # of an equilibrium density on the line
 
@@ -47,8 +50,11 @@ def equilibrium(
 
     **Raises:** ValueError for an energy that is neither quadratic nor of one dimension.
     """
-    if end not in ("initial", "final"):
-        raise ValueError(f"end = {end!r}: expected 'initial' or 'final'")
+    if not isinstance(end, str) or end not in ("initial", "final"):
+        raise ValueError(f"end = {shown(end)}: expected 'initial' or 'final'")
+    instance("system", system, AbstractSystem, "a tj.Underdamped or a tj.Overdamped")
+    require_one_temperature(system)
+    cells = whole("cells", cells, 8)
     control, kt = getattr(system.protocol, end), system.bath.temperature
     position = template_of(system, template)
     if position is not None and quadratic(system, position):

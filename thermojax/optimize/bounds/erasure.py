@@ -9,7 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from ..._component import require
+from ..._arguments import real
+from ..._component import floating, positive, require, shown
 from ...sampling import Equilibrium
 from ...system import AbstractSystem
 from .equilibrium import CELLS, line_equilibrium
@@ -35,10 +36,11 @@ def landauer(success: ArrayLike, temperature: ArrayLike = 1.0) -> Float[Array, "
     **Source:** R. Landauer, IBM J. Res. Dev. 5, 183 (1961); K. Maroney, Phys. Rev. E 79, 031105
     (2009), for uncertain results.
     """
-    p = jnp.asarray(success, jnp.result_type(float))
+    p, temperature = floating(success, "success"), floating(temperature, "temperature")
+    require("temperature", temperature, positive, "positive and finite")
     require("success", p, lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
     plogp = lambda q: jnp.where(q > 0, q * jnp.log(jnp.where(q > 0, q, 1)), 0)
-    return jnp.asarray(temperature) * (jnp.log(2.0) + plogp(p) + plogp(1 - p))
+    return temperature * (jnp.log(2.0) + plogp(p) + plogp(1 - p))
 
 
 def erasure(
@@ -69,9 +71,10 @@ def erasure(
     **Source:** K. Proesmans, J. Ehrich, J. Bechhoefer, Phys. Rev. Lett. 125, 100602 (2020) and
     Phys. Rev. E 102, 032105 (2020).
     """
-    if end not in ("free", "local"):
-        raise ValueError(f"end = {end!r}: expected 'free' or 'local'")
-    require("success", success, lambda p: (p > 0) & (p <= 1), "a probability above 0, at most 1")
+    if not isinstance(end, str) or end not in ("free", "local"):
+        raise ValueError(f"end = {shown(end)}: expected 'free' or 'local'")
+    real("success", success, "a probability above 0, at most 1", lambda p: (p > 0) & (p <= 1))
+    real("dividing", dividing, "a finite place")
     require_constant(system)
     start, rest = (line_equilibrium(system, e, template, cells) for e in ("initial", "final"))
     rest = split(rest, success, dividing)

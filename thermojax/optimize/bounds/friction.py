@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..._arguments import instance, real, whole
 from ..._component import Numbers, floating, require
 from ...distribution.claims import require_quadratic
 from ...distribution.linear import LinearLangevin, linear_langevin
@@ -111,9 +112,10 @@ def measured_friction(
     **Source:** as `tj.bounds.friction_tensor`.
     """
     require_equilibrium(system)
-    if batch < 8:
-        raise ValueError(f"batch = {batch}: expected at least 8 paths, which tell the error")
-    control = floating(control)
+    batch = whole("batch", batch, 8, "paths tell the error")
+    real("duration", duration, "a positive time", lambda t: np.isfinite(t) & (t > 0))
+    control = floating(control, "control")
+    require("control", control, np.isfinite, "finite numbers")
     rest, steps = (
         system.replace(protocol=Constant(control, duration)),
         count_steps(duration, dt, None),
@@ -156,6 +158,7 @@ def integrated_correlation(values: Float[Array, "time chains k"]) -> Float[Array
 
 def require_equilibrium(system: AbstractSystem) -> None:
     """**Raises:** ValueError where a fixed control has no equilibrium, or more than one."""
+    instance("system", system, AbstractSystem, "a tj.Underdamped or a tj.Overdamped")
     if system.drive is not None or system.bath.scheduled:
         raise ValueError(
             "the friction of a control is that of an equilibrium: leave out drive, and give the "

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..._component import Numbers, floating, known
+from ..._arguments import exceeds, instance, whole
+from ..._component import Numbers, floating, known, shown
 from ...protocol import PiecewiseLinear
 from ...sampling import Equilibrium
 from ...system import AbstractSystem
@@ -74,8 +75,7 @@ def geodesic(
 
     **Source:** D. A. Sivak, G. E. Crooks, Phys. Rev. Lett. 108, 190602 (2012), eqs. (8)-(10).
     """
-    if knots < 2:
-        raise ValueError(f"knots = {knots}: expected at least two")
+    knots = whole("knots", knots, 2)
     way, length = measured(system, friction, path, template)
     protocol = system.protocol
     even = jnp.linspace(0, 1, knots) * length[-1]
@@ -86,15 +86,19 @@ def geodesic(
 
 def measured(system: AbstractSystem, friction, path, template):
     """Many points along the path, and the length up to each."""
+    instance("system", system, AbstractSystem, "a tj.Underdamped or a tj.Overdamped")
+    if friction is not None and not callable(friction):
+        raise ValueError(f"friction = {shown(friction)}: expected a function of one control")
     ends = jnp.stack([system.protocol.initial, system.protocol.final])
-    path = ends if path is None else floating(path)
-    if path.shape[1:] != ends.shape[1:] or path.shape[0] < 2:
+    path = ends if path is None else floating(path, "path")
+    if path.ndim < 1 or path.shape[1:] != ends.shape[1:] or path.shape[0] < 2:
         raise ValueError(
             f"path has shape {path.shape}: expected (points, ...) of controls of shape "
             f"{ends.shape[1:]}, two points or more"
         )
     given, wanted = known(path[jnp.array([0, -1])]), known(ends)
-    if given is not None and wanted is not None and not np.allclose(given, wanted):
+    size = None if wanted is None else np.max(np.abs(wanted))
+    if given is not None and exceeds(np.abs(given - wanted), 1e-5 * size):
         raise ValueError(
             f"path runs from {given[0]} to {given[1]}: expected the protocol's outside values, "
             f"{wanted[0]} to {wanted[1]}"
@@ -103,7 +107,7 @@ def measured(system: AbstractSystem, friction, path, template):
         friction = eqx.Partial(tensor, langevin_of(system, template))
     way, squares = along(friction, path)
     seen = known(squares)
-    if seen is not None and not np.all(seen > 0):
+    if seen is not None and not np.all(np.isfinite(seen) & (seen > 0)):
         raise ValueError(
             "the friction is not positive all along the path: measure it better, or choose a path "
             "that moves everywhere"
@@ -120,5 +124,9 @@ def along(friction: Callable, path: Float[Array, "corners *control"]):
     middle, step = 0.5 * (way[1:] + way[:-1]), jnp.diff(way, axis=0)
     tensors = jax.vmap(friction)(middle.reshape(-1, *path.shape[1:]))
     tensors = tensors.reshape(-1, *step.shape[1:] * 2)
-    squares = jnp.einsum("ni,nij,nj->n", step, tensors, step)
+    # Not step tensors step, whose parts may leave the range of the numbers.
+    size = jnp.max(jnp.abs(step))
+    size = jnp.where(size > 0, size, 1)
+    shares = step / size
+    squares = jnp.einsum("ni,nij,nj->n", shares, size * tensors * size, shares)
     return way.reshape(-1, *path.shape[1:]), squares

@@ -12,13 +12,14 @@ from jaxtyping import Array, Float
 
 from ..._component import Numbers, floating, require
 from ...distribution.distances import (
-    coupled_samples,
     merged,
     place,
     points,
+    power_of_two,
     require_covariance,
     sinkhorn,
-    squared_distance,
+    squared_distance_in_words,
+    wasserstein,
 )
 from ...distribution.linear import Quadratic, in_given_units
 from ...distribution.moments import gaussian_entropy
@@ -57,7 +58,9 @@ class Normal(AbstractLaw):
     covariance: Float[Array, "dim dim"]
 
     def __init__(self, mean: Numbers, covariance: Numbers):
-        mean, covariance = jnp.atleast_1d(floating(mean)), floating(covariance)
+        mean = jnp.atleast_1d(floating(mean, "mean"))
+        covariance = floating(covariance, "covariance")
+        require("mean", mean, np.isfinite, "finite numbers")
         require_covariance("covariance", covariance, singular=True)
         dim = max(mean.size, *covariance.shape, 1)
         if mean.ndim > 1 or mean.size not in (1, dim):
@@ -77,7 +80,7 @@ class Normal(AbstractLaw):
     def distance2(self, other: Normal, metric):
         root = jnp.sqrt(metric)
         scaled = [(root * x.mean, x.covariance * jnp.outer(root, root)) for x in (self, other)]
-        return squared_distance(*scaled[0], *scaled[1])
+        return squared_distance_in_words(*scaled[0], *scaled[1])
 
     def free_energy(self, system, control):
         entropy = gaussian_entropy(self.covariance)
@@ -109,7 +112,7 @@ class Density(AbstractLaw):
     shares: Float[Array, " cells"]
 
     def __init__(self, x: Numbers, density: Numbers):
-        self.x, density = points("x", x, 1), floating(density)
+        self.x, density = points("x", x, 1), floating(density, "density")
         if density.ndim != 1 or density.size not in (self.x.size, self.x.size - 1):
             raise ValueError(
                 f"density has shape {density.shape}: expected {self.x.shape}, as x, or one less"
@@ -139,7 +142,9 @@ class Density(AbstractLaw):
         return self.x[cell] + part * jnp.diff(self.x)[cell]
 
     def distance2(self, other: Density, metric):
-        return metric[0] * coupled(self, other)
+        unit = power_of_two(self.x[-1] - self.x[0])
+        near, far = (eqx.tree_at(lambda law: law.x, law, law.x / unit) for law in (self, other))
+        return metric[0] * unit * coupled(near, far) * unit
 
     def free_energy(self, system, control):
         energy = LineEnergy(system.potential, control)
@@ -176,7 +181,7 @@ class Samples(AbstractLaw):
     values: Float[Array, "n dim"]
 
     def __init__(self, values: Numbers):
-        values = floating(values)
+        values = floating(values, "values")
         self.values = points("values", values[:, None] if values.ndim == 1 else values, 2)
 
     @property
@@ -187,7 +192,7 @@ class Samples(AbstractLaw):
         x, y = (law.values * jnp.sqrt(metric) for law in (self, other))
         if self.dim > 1:
             return sinkhorn(x, y)
-        return coupled_samples(x[:, 0], y[:, 0], None, None, 2)
+        return wasserstein(x[:, 0], y[:, 0])
 
     def free_energy(self, system, control):
         raise ValueError(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpy.polynomial.legendre import leggauss
 
+from ..._arguments import instance
 from ..._tree import like_position
 from ...protocol import AbstractProtocol
 from ...sampling import template_of
@@ -55,6 +56,7 @@ def friction_along(system: AbstractSystem, dim: int):
 
 
 def require_one_temperature(system: AbstractSystem) -> None:
+    instance("system", system, AbstractSystem, "a tj.Underdamped or a tj.Overdamped")
     if isinstance(system.bath.temperature, AbstractProtocol):
         raise ValueError(
             "the temperature changes in time: bounds on energies hold at one temperature only; "

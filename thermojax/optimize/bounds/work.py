@@ -6,7 +6,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..._component import Numbers, known
+from ..._arguments import real
+from ..._component import Numbers, known, shown
 from ...protocol import AbstractProtocol
 from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem
@@ -123,6 +124,9 @@ def free_end(
     functional; K. Proesmans, J. Ehrich, J. Bechhoefer, Phys. Rev. E 102, 032105 (2020), for work.
     """
     require_constant(system)
+    for name, wall in (("lower", lower), ("upper", upper)):
+        if wall is not None:
+            real(name, wall, "a finite place, or None for no wall")
     start, template = starting(system, start)
     metric, kt = transport_metric(system, start.dim), system.bath.temperature
     if isinstance(start, Normal) and lower is None and upper is None:
@@ -141,8 +145,8 @@ def free_end(
     else:
         kind = type(start).__name__
         raise ValueError(
-            f"start is a {kind}, lower = {lower}, upper = {upper}: a free end needs a "
-            "tj.bounds.Density, or a tj.bounds.Normal without walls"
+            f"start is a {kind}, lower = {shown(lower)}, upper = {shown(upper)}: a free end needs "
+            "a tj.bounds.Density, or a tj.bounds.Normal without walls"
         )
     return bounded(system, start, end)
 
