@@ -40,7 +40,8 @@ def kl_gaussian(
     **Raises:** ValueError for shapes that do not fit, NaN, or covariances that are not positive
     definite.
     """
-    return kl(*checked_pair(mean0, covariance0, mean1, covariance1, singular=False))
+    found = kl(*checked_pair(mean0, covariance0, mean1, covariance1, singular=False))
+    return held("the divergence", found, found)
 
 
 @jax.jit
@@ -48,7 +49,11 @@ def kl(m0, s0, m1, s1):
     shift, s0, s1 = aligned(m0, s0, m1, s1)
     if s1.ndim == 1:
         x = (s0 - s1) / s1
-        return 0.5 * jnp.sum(x - jnp.log1p(x) + shift**2 / s1)
+        return 0.5 * jnp.sum(x - jnp.log1p(x) + (shift / jnp.sqrt(s1)) ** 2)
+    # In widths of the second: no product leaves the range of the numbers, whatever their units.
+    width = jnp.sqrt(jnp.diagonal(s1))
+    shift = shift / width
+    s0, s1 = (s / width / width[:, None] for s in (s0, s1))
     root = jnp.linalg.cholesky(s1)
     white = lambda b: jax.scipy.linalg.solve_triangular(root, b, lower=True)
     return 0.5 * (excess(white(white(s0 - s1).T)) + jnp.sum(white(shift) ** 2))
@@ -88,7 +93,44 @@ def wasserstein2_gaussian(
 
     **Source:** D. C. Dowson, B. V. Landau, J. Multivar. Anal. 12, 450 (1982).
     """
-    return squared_distance(*checked_pair(mean0, covariance0, mean1, covariance1, singular=True))
+    return squared_distance_in_words(
+        *checked_pair(mean0, covariance0, mean1, covariance1, singular=True)
+    )
+
+
+def squared_distance_in_words(m0, s0, m1, s1):
+    """`squared_distance` in units in which it is not lost, and what it is in the given ones."""
+    unit = power_of_two(
+        jnp.maximum(
+            jnp.max(jnp.abs(m1 - m0)), jnp.sqrt(jnp.maximum(jnp.max(abs(s0)), jnp.max(abs(s1))))
+        )
+    )
+    found = squared_distance(m0 / unit, s0 / unit / unit, m1 / unit, s1 / unit / unit)
+    return held("the squared distance", found, found * unit * unit)
+
+
+def power_of_two(size):
+    """The power of two next to a size, by which division is exact; 1 for a size of 0."""
+    size = jax.lax.stop_gradient(jnp.asarray(size))
+    return jnp.where(size > 0, jnp.exp2(jnp.round(jnp.log2(jnp.where(size > 0, size, 1)))), 1)
+
+
+def held(name: str, scaled, value):
+    """`value`, after a check that its dtype tells it from nothing and from infinity.
+
+    **Raises:** ValueError where `scaled`, the same in other units, is held and `value` is not.
+    """
+    both = known(scaled), known(value)
+    if both[0] is None or both[1] is None:
+        return value
+    tiny = np.finfo(both[1].dtype).tiny
+    lost = (both[0] > tiny) & (both[1] < tiny)
+    if not np.all(np.isfinite(both[1])) or np.any(lost):
+        raise ValueError(
+            f"{name} is {both[1]}, out of the range of {both[1].dtype.name}: take other units of "
+            "length, or float64"
+        )
+    return value
 
 
 @jax.jit
@@ -212,7 +254,9 @@ def wasserstein(
     x, y = points("x", x, 1), points("y", y, 1)
     a = checked_weights("x_weights", x_weights, x, "x")
     b = checked_weights("y_weights", y_weights, y, "y")
-    return coupled_samples(x, y, a, b, p)
+    unit = power_of_two(jnp.maximum(jnp.max(jnp.abs(x)), jnp.max(jnp.abs(y))))
+    found = coupled_samples(x / unit, y / unit, a, b, p)
+    return held("the distance", found, found * unit**p)
 
 
 @partial(jax.jit, static_argnames="p")
@@ -255,7 +299,12 @@ def wasserstein_density(
         if density is None:
             raise ValueError(f"{name} is None: expected a density on the grid, (points,)")
     both = [("density0", density0), ("density1", density1)]
-    return coupled_densities(x, *(checked_weights(name, d, x, "grid") for name, d in both), p)
+    both = [checked_weights(name, d, x, "grid") for name, d in both]
+    # Their sizes drop out: densities of lengths of 1e-20 are as high as 1e20.
+    both = [None if d is None else d / power_of_two(jnp.max(d)) for d in both]
+    unit = power_of_two(x[-1] - x[0])
+    found = coupled_densities(x / unit, *both, p)
+    return held("the distance", found, found * unit**p)
 
 
 @partial(jax.jit, static_argnames="p")
@@ -327,11 +376,14 @@ def sinkhorn(
     transport = import_ott()
     a = checked_weights("x_weights", x_weights, x, "x")
     b = checked_weights("y_weights", y_weights, y, "y")
-    divergence, converged, used = debiased(transport.sinkdiv, x, y, a, b, epsilon)
+    unit = power_of_two(jnp.maximum(jnp.max(jnp.abs(x)), jnp.max(jnp.abs(y))))
+    regular = None if epsilon is None else jnp.asarray(epsilon) / unit / unit
+    scaled, converged, used = debiased(transport.sinkdiv, x / unit, y / unit, a, b, regular)
+    divergence = held("the squared distance", scaled, scaled * unit * unit)
     if (all_did := known(converged)) is not None and not all_did:
         warnings.warn(
             "the Sinkhorn iterations did not converge: take the distance as rough, or raise "
-            f"epsilon (now {float(used):.3g})",
+            f"epsilon (now {float(used * unit * unit):.3g})",
             stacklevel=2,
         )
     return divergence
@@ -384,7 +436,7 @@ def checked_weights(name: str, weights, x, of: str):
     weights, n = floating(weights, name), x.shape[0]
     if weights.shape != (n,):
         raise ValueError(f"{name} has shape {weights.shape}: expected {(n,)}, as many as {of}")
-    fits = lambda w: np.isfinite(w) & (w >= 0) & (np.sum(w) > 0)
+    fits = lambda w: np.all(np.isfinite(w) & (w >= 0)) and np.any(w > 0)
     require(name, weights, fits, "finite numbers, none negative, not all zero")
     return weights
 

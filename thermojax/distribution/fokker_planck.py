@@ -14,15 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import AbstractComponent, Numbers, floating, known
+from .._component import AbstractComponent, Numbers, floating, known, shown
 from .._tree import cast
 from ..protocol import AbstractProtocol
 from ..sampling import Equilibrium
 from ..sampling.grid import count_steps, snap
 from ..system import Overdamped
-from .grid import Grid, check_finite, check_reach, dimension, natural_domain, sample_shape
+from .grid import Grid, check_cells, check_reach, dimension, natural_domain, sample_shape
 from .ledger import EnsembleLedger
 from .transport import move
+from .verdict import COARSER, require_inside, warn_of_rounding, warn_of_steps
 
 CELLS = {1: 400, 2: 128}  # per direction, where not told
 LOOKS = {1: 65, 2: 17}  # controls along the protocol at which the domain is checked
@@ -82,14 +83,16 @@ class FokkerPlanck(AbstractComponent):
         cells: int | tuple[int, ...] | None = None,
         boundary: Literal["natural", "reflecting"] = "natural",
     ):
-        self.lower = None if lower is None else floating(lower)
-        self.upper = None if upper is None else floating(upper)
+        self.lower = None if lower is None else floating(lower, "lower")
+        self.upper = None if upper is None else floating(upper, "upper")
         self.cells = tuple(cells) if isinstance(cells, list | np.ndarray) else cells
         self.boundary = boundary
-        if boundary not in ("natural", "reflecting"):
-            raise ValueError(f"boundary = {boundary!r}: expected 'natural' or 'reflecting'")
+        if not isinstance(boundary, str) or boundary not in ("natural", "reflecting"):
+            raise ValueError(f"boundary = {shown(boundary)}: expected 'natural' or 'reflecting'")
         if (lower is None) != (upper is None):
-            raise ValueError(f"lower = {lower} and upper = {upper}: pass both, or neither")
+            raise ValueError(
+                f"lower = {shown(lower)} and upper = {shown(upper)}: pass both, or neither"
+            )
         if lower is None and boundary == "reflecting":
             raise ValueError("boundary = 'reflecting' needs walls: pass lower= and upper=")
         for name, value in (("lower", self.lower), ("upper", self.upper)):
@@ -103,7 +106,7 @@ class FokkerPlanck(AbstractComponent):
         counts = () if self.cells is None else np.atleast_1d(self.cells).tolist()
         if len(counts) > 2 or not all(isinstance(n, int) and n >= 8 for n in counts):
             raise ValueError(
-                f"cells = {cells}: expected a whole number, at least 8, or a pair of them"
+                f"cells = {shown(cells)}: expected a whole number, at least 8, or a pair of them"
             )
 
     def around(self, system: Overdamped) -> FokkerPlanck:
@@ -160,7 +163,16 @@ class FokkerPlanck(AbstractComponent):
             density = None
         else:
             density = given_density(grid, initial)
-        return run(cast(system, grid.lower.dtype), grid, density, steps, stops)
+        arrays = jax.tree.leaves(eqx.filter((system, grid, density), eqx.is_array))
+        checked = not any(isinstance(x, jax.core.Tracer) for x in arrays)
+        out, coarse = run(cast(system, grid.lower.dtype), grid, density, steps, stops, checked)
+        if checked:
+            kt = ends(system.bath.temperature, "initial")
+            warn_of_rounding(out.ledger.energy, kt, grid.lower.dtype, "the energies")
+            warn_of_steps(out.ledger, coarse, kt, steps)
+            if self.boundary == "natural":
+                require_inside(out)
+        return out
 
     def grid(self, system: Overdamped, template=None) -> Grid:
         """The cells for this system; the domain is found or checked where values are known."""
@@ -188,7 +200,7 @@ class FokkerPlanck(AbstractComponent):
             spread = lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.result_type(float)), (dim,))
             grid = Grid(spread(lower), spread(upper), cells, sample)
         if looks is not None and known(grid.lower) is not None and known(grid.upper) is not None:
-            check_finite(potential, grid, looks[0])
+            check_cells(potential, grid, *looks)
             if self.boundary == "natural":
                 check_reach(potential, grid, *looks)
         return grid
@@ -285,24 +297,31 @@ class Account(eqx.Module):
 
 
 @eqx.filter_jit
-def run(system: Overdamped, grid: Grid, density, steps: int, stops: tuple[int, ...]) -> Densities:
-    """The compiled part of `FokkerPlanck.solve`."""
+def run(
+    system: Overdamped, grid: Grid, density, steps: int, stops: tuple[int, ...], checked: bool
+) -> tuple[Densities, Account | None]:
+    """The compiled part of `FokkerPlanck.solve`.
+
+    Where `checked`, the loop goes through the run a second time, in steps ten times as long, of
+    which the last account is returned too.
+    """
     protocol, bath = system.protocol, system.bath
     dtype, potential = grid.lower.dtype, system.potential
     h = protocol.duration / steps
-    middles = (jnp.arange(steps, dtype=dtype) + 0.5) * h
 
-    def inside(value):
+    def inside(value, steps):
         if isinstance(value, AbstractProtocol):
+            middles = (jnp.arange(steps, dtype=dtype) + 0.5) * (protocol.duration / steps)
             return value.tabulated(middles)
         return jnp.broadcast_to(value, (steps, *jnp.shape(value)))
 
     def step(y: Account, slot):
-        control, temperature, friction, active = slot
+        control, temperature, friction, h, active = slot
         energy = grid.energy(potential, control)
         friction = jnp.broadcast_to(friction, (grid.dim,))
         p = move(y.p, energy, grid.widths, temperature, friction, h)
-        heat = jnp.sum((y.p - p) * energy)
+        # A constant in the energy would meet what rounding leaves of sum(p) - sum(y.p).
+        heat = jnp.sum((y.p - p) * (energy - jax.lax.stop_gradient(jnp.min(energy))))
         new = Account(
             p,
             energy,
@@ -313,7 +332,9 @@ def run(system: Overdamped, grid: Grid, density, steps: int, stops: tuple[int, .
         return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, y), None
 
     @partial(jax.checkpoint, prevent_cse=False)  # inside of a scan nothing can be merged
-    def block(y: Account, slots):
+    def block(y: Account, block):
+        slots, again = block
+        y = jax.tree.map(lambda a, b: jnp.where(again, a, b), start, y)
         y, _ = jax.lax.scan(step, y, slots)
         return y, eqx.tree_at(lambda y: y.energy, y, None)
 
@@ -323,9 +344,26 @@ def run(system: Overdamped, grid: Grid, density, steps: int, stops: tuple[int, .
     zero = jnp.zeros((), dtype)
     start = Account(p, energy, zero, zero, zero)
     indices, active = plan(stops, steps)
-    tables = (inside(protocol), inside(bath.temperature), inside(bath.friction))
-    slots = (*jax.tree.map(lambda x: x[indices], tables), jnp.asarray(active))
-    final, path = jax.lax.scan(block, start, slots)
+    schedules, size = (protocol, bath.temperature, bath.friction), indices.shape[1]
+    tables = tuple(inside(value, steps) for value in schedules)
+    slots = (
+        *jax.tree.map(lambda x: x[indices], tables),
+        jnp.broadcast_to(h, indices.shape),
+        jnp.asarray(active),
+    )
+    again = np.zeros(len(indices), bool)
+    if checked:
+        fewer = -(-steps // COARSER)
+        slot = np.arange(-(-fewer // size) * size).reshape(-1, size)
+        coarse_tables = tuple(inside(value, fewer) for value in schedules)
+        more = (
+            *jax.tree.map(lambda x: x[np.minimum(slot, fewer - 1)], coarse_tables),
+            jnp.broadcast_to(protocol.duration / fewer, slot.shape),
+            jnp.asarray(slot < fewer),
+        )
+        slots = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), slots, more)
+        again = np.concatenate([again, [True], np.zeros(len(slot) - 1, bool)])
+    last, path = jax.lax.scan(block, start, (slots, jnp.asarray(again)))
 
     # The stops among the block ends, the start being the one before the first.
     done = np.concatenate([[0], indices[np.arange(len(active)), active.sum(1) - 1] + 1])
@@ -360,7 +398,8 @@ def run(system: Overdamped, grid: Grid, density, steps: int, stops: tuple[int, .
         )
 
     ledger = jax.vmap(report)(times, over, stopped, held)
-    return Densities(
+    final = jax.tree.map(lambda leaf: leaf[len(indices) - 1], path)
+    out = Densities(
         grid.samples if grid.dim == 2 else grid.axes[0],
         grid.volume,
         stopped.p / grid.volume,
@@ -368,6 +407,10 @@ def run(system: Overdamped, grid: Grid, density, steps: int, stops: tuple[int, .
         ledger,
         grid,
     )
+    if not checked:
+        return out, None
+    closed = jnp.sum(last.p * (grid.energy(potential, ends(protocol, "final")) - last.energy))
+    return out, eqx.tree_at(lambda y: y.work, last, last.work + closed)
 
 
 def ends(value, name: Literal["initial", "final"]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,8 +14,10 @@ from .._component import known
 from ..potential import AbstractPotential
 
 REACH = 36.0  # kT above the minimum: exp(-36) = 2e-16 of the highest density
+COARSEST, ALONE = 1.0, 0.6  # kT between neighboring cells, and the share of all that one may hold
 LEAK = 1e-8  # the share of an equilibrium that bounds may cut off without a word
-FARTHEST = 20  # the scan for a domain goes out to 2^20
+FARTHEST = 112  # the scan for the scale of a domain goes from 2^-112 to 2^112
+SCAN = np.arange(-20, 11)  # and that for the domain from 2^-20 to 2^10 of this scale
 OUTWARD = {1: 96, 2: 32}  # points beyond each bound that look for mass outside
 
 
@@ -140,32 +144,43 @@ def at(potential, axes, sample, controls) -> np.ndarray:
 def natural_domain(potential, sample, controls, temperatures) -> tuple:
     """Bounds beyond which every equilibrium along the protocol has no mass (about 1e-16).
 
-    A scan from far outside, which zooms into where U is within `REACH` kT of its minimum. It can
-    miss narrow wells that lie far apart: give bounds then.
+    A scan from far outside, which zooms into where U is within `REACH` kT of its minimum. It knows
+    no length: one over all powers of 16 finds the scale first. It can miss narrow wells that lie
+    far apart: give bounds then.
 
     **Raises:** ValueError where the potential does not confine.
     """
     dim = dimension(sample)
-    away = 2.0 ** np.arange(-10, FARTHEST + 1)
-    axes = [np.concatenate([-away[::-1], [0.0], away])] * dim
     kT = temperatures.reshape(-1, *(1,) * dim)
-    for zoom in range(60):
+    away = 2.0 ** np.arange(-FARTHEST, FARTHEST + 1, 4)
+    axes = [np.concatenate([-away[::-1], [0.0], away])] * dim
+    # So deep that its lowest point is not told from others: it falls without end.
+    bottom = -kT / float(jnp.finfo(jnp.result_type(float)).eps) ** 2
+    for zoom in range(-1, 60):
         energy = at(potential, axes, sample, controls)
         lowest = np.min(energy, axis=tuple(range(1, dim + 1)), keepdims=True)
-        if not np.all(np.isfinite(lowest)):
+        if not np.all(np.isfinite(lowest)) or np.any(lowest < bottom):
             raise ValueError(
-                f"the energy of {type(potential).__name__} is nowhere finite, or unbounded from "
-                "below: pass lower= and upper= where it is a number"
+                f"{type(potential).__name__} does not confine (its energy is nowhere finite, or "
+                "unbounded from below): pass lower= and upper=, with boundary='reflecting' where "
+                "they are walls"
             )
         inside, bounds = energy <= lowest + REACH * kT, []
+        if zoom == -1:
+            places = [np.abs(axes[i])[found] for i, found in enumerate(np.nonzero(inside)[1:])]
+            scale = max(np.max(x) for x in places)
+            if 0 < scale < away[-1]:
+                away = scale * 2.0**SCAN
+                axes = [np.concatenate([-away[::-1], [0.0], away])] * dim
+                continue
         for i, axis in enumerate(axes):
             others = tuple(j for j in range(dim + 1) if j != i + 1)
             found = np.flatnonzero(np.any(inside, axis=others))
             first, last = found[0] - 1, found[-1] + 1
-            if zoom == 0 and (first < 0 or last == len(axis)):
+            if zoom <= 0 and (first < 0 or last == len(axis)):
                 raise ValueError(
                     f"{type(potential).__name__} does not confine (its equilibrium reaches "
-                    f"|x| = {away[-1]:.0f}): pass lower= and upper=, with boundary='reflecting' "
+                    f"|x| = {away[-1]:.3g}): pass lower= and upper=, with boundary='reflecting' "
                     "where they are walls"
                 )
             width = axis[-1] - axis[0]
@@ -183,8 +198,10 @@ def natural_domain(potential, sample, controls, temperatures) -> tuple:
     return lower, upper
 
 
-def check_finite(potential, grid: Grid, controls) -> None:
-    """**Raises:** ValueError where the energy at a cell centre is not a finite number."""
+def check_cells(potential, grid: Grid, controls, temperatures) -> None:
+    """**Raises:** ValueError where the energy at a cell centre is not a finite number, or where the
+    equilibrium changes from cell to cell by more than they can tell.
+    """
     axes = grid.known_axes()
     energy = at(potential, axes, grid.sample, controls)
     wrong = np.argwhere(~np.isfinite(energy))
@@ -195,6 +212,23 @@ def check_finite(potential, grid: Grid, controls) -> None:
             f"the energy of {type(potential).__name__} is not finite at x = {place}, control = "
             f"{controls[which]}: keep lower and upper where it is a number"
         )
+    everywhere = tuple(range(1, grid.dim + 1))
+    energy = energy / temperatures.reshape(-1, *(1,) * grid.dim)
+    weight = np.exp(np.min(energy, axis=everywhere, keepdims=True) - energy)
+    weight /= np.sum(weight, axis=everywhere, keepdims=True)
+    for i, n in enumerate(grid.cells):
+        # <(dU/kT)^2> between neighbors, which is (cell / width)^2 of a Gaussian.
+        change = np.diff(energy, axis=i + 1) ** 2
+        share = np.minimum(*(np.take(weight, side, i + 1) for side in (range(n - 1), range(1, n))))
+        rough = np.sqrt(np.max(np.sum(share * np.minimum(change, 1e6), axis=everywhere)))
+        # Narrower than a cell, it has no neighbors to share with.
+        alone = np.max(np.sum(weight, axis=tuple(j for j in everywhere if j != i + 1)))
+        if rough > COARSEST or alone > ALONE:
+            needed = math.ceil(n * max(rough / COARSEST, alone / ALONE))
+            raise ValueError(
+                f"cells = {grid.cells}: the equilibrium is as narrow as one of them in direction "
+                f"{i}; take {needed} or more there, or a smaller domain"
+            )
 
 
 def check_reach(potential, grid: Grid, controls, temperatures) -> None:

@@ -1,6 +1,7 @@
 """A quadratic energy makes the Langevin equation linear: z' = A z + a + noise, and laws Gaussian.
 
-z is the position, flattened, and underdamped the momentum after it.
+z is the position, flattened, and underdamped the momentum after it, in units of its own: numbers of
+the order of one whatever units the user has.
 """
 
 from __future__ import annotations
@@ -8,15 +9,14 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from .._component import known
 from .._tree import like_position
 from ..dynamics import bath_at
 from ..potential import LOG_2PI
 from ..system import AbstractSystem, Overdamped
+from .claims import require_quadratic
 
 
 class Quadratic(eqx.Module):
@@ -46,70 +46,92 @@ class Quadratic(eqx.Module):
 class Forces(eqx.Module):
     """What acts on the position x at one control, linear in it."""
 
-    matrix: Float[Array, "dim dim"]  # the total force -grad U + f = matrix x + constant
+    matrix: Float[Array, "dim dim"]  # the total force -grad U + f = matrix (x - place) + constant
     constant: Float[Array, " dim"]
     drive_matrix: Float[Array, "dim dim"]  # the drive alone
     drive_constant: Float[Array, " dim"]
 
 
-class LinearLangevin(eqx.Module):
-    """The linear equations of a system whose potential is quadratic in the position.
+class Units(eqx.Module):
+    """What a position, a momentum and an energy are counted in; time is the user's."""
 
-    **Raises:** ValueError for a potential that is not quadratic, or a drive that is not linear
-    (seen at a few random positions, where values are known outside of jit).
-    """
+    origin: Float[Array, " dim"]
+    length: Float[Array, " dim"]
+    momentum: Float[Array, " dim"]
+    energy: Float[Array, ""]
+
+
+class LinearLangevin(eqx.Module):
+    """The linear equations of a system whose potential is quadratic in the position."""
 
     system: AbstractSystem
     template: PyTree[Array]
-
-    def __check_init__(self):
-        protocol = self.system.protocol
-        for control in (protocol.initial, protocol.final, protocol(0.5 * protocol.duration)):
-            require_quadratic(self.system.potential, self.template, control)
-            if self.system.drive is not None:
-                require_linear(self.system.drive, self.template, control)
+    units: Units
 
     @property
     def overdamped(self) -> bool:
         return isinstance(self.system, Overdamped)
 
+    @property
+    def scale(self) -> Float[Array, " n"]:
+        """What z is counted in."""
+        units = self.units
+        return units.length if self.overdamped else jnp.concatenate([units.length, units.momentum])
+
+    @property
+    def offset(self) -> Float[Array, " n"]:
+        """Where z is zero, in the user's units."""
+        rest = [] if self.overdamped else [jnp.zeros_like(self.units.origin)]
+        return jnp.concatenate([self.units.origin, *rest])
+
     def flat(self, function):
         """`function` of the flat position."""
         _, restore = ravel_pytree(self.template)
-        return lambda q, *rest: function(restore(q), *rest)
+        units = self.units
+        return lambda q, *rest: function(restore(units.origin + units.length * q), *rest)
 
     @property
     def origin(self) -> Float[Array, " dim"]:
-        return jnp.zeros_like(ravel_pytree(self.template)[0])
+        return jnp.zeros_like(self.units.origin)
 
-    def potential_energy(self, control) -> Quadratic:
-        """U at a control, of the position."""
+    def potential_energy(self, control, place=None) -> Quadratic:
+        """U at a control, of the position less `place` (0 when left out)."""
+        place = self.origin if place is None else place
+        # Not divided before it is derived: the energy's own rounding is that of its own units.
         energy = self.flat(self.system.potential.energy)
-        value, linear = jax.value_and_grad(energy)(self.origin, control)
-        return Quadratic(value, linear, jax.hessian(energy)(self.origin, control))
+        value, linear = jax.value_and_grad(energy)(place, control)
+        found = Quadratic(value, linear, jax.hessian(energy)(place, control))
+        return jax.tree.map(lambda leaf: leaf / self.units.energy, found)
 
-    def energy(self, control, mass) -> Quadratic:
-        """H at a control: of the position, underdamped also of the momentum."""
-        energy = self.potential_energy(control)
+    def energy(self, control, mass, place=None) -> Quadratic:
+        """H at a control: of the position less `place`, underdamped also of the momentum."""
+        energy = self.potential_energy(control, place)
         if self.overdamped:
             return energy
-        matrix = jax.scipy.linalg.block_diag(energy.matrix, jnp.diag(1 / mass))
+        momentum = self.units.momentum
+        kinetic = jnp.diag((momentum / mass) * (momentum / self.units.energy))
+        matrix = jax.scipy.linalg.block_diag(energy.matrix, kinetic)
         return Quadratic(energy.constant, jnp.concatenate([energy.linear, self.origin]), matrix)
 
-    def forces(self, control) -> Forces:
-        """The total force on the position at a control, and the drive in it."""
-        energy = self.potential_energy(control)
+    def forces(self, energy: Quadratic, control, place=None) -> Forces:
+        """The total force on the position less `place` where H is `energy`, and the drive in it."""
+        d = len(self.origin)
+        matrix, linear = energy.matrix[:d, :d], energy.linear[:d]
         if self.system.drive is None:
-            nothing = jnp.zeros_like(energy.matrix), jnp.zeros_like(energy.linear)
-            return Forces(-energy.matrix, -energy.linear, *nothing)
-        drive = lambda q: ravel_pytree(self.flat(self.system.drive)(q, control))[0]
-        slope, push = jax.jacobian(drive)(self.origin), drive(self.origin)
-        return Forces(slope - energy.matrix, push - energy.linear, slope, push)
+            return Forces(-matrix, -linear, jnp.zeros_like(matrix), jnp.zeros_like(linear))
+        place = self.origin if place is None else place
+        scale = self.units.length / self.units.energy
+        drive = lambda q: ravel_pytree(self.flat(self.system.drive)(q, control))[0] * scale
+        slope, push = jax.jacobian(drive)(place), drive(place)
+        return Forces(slope - matrix, push - linear, slope, push)
 
-    def bath(self, t):
-        """(temperature, friction, mass) at time t, the last two (dim,)."""
-        temperature, *rest = bath_at(self.system, t, self.template)
-        return temperature, *(self.spread(value) for value in rest)
+    def temperature(self, t):
+        """kT at time t."""
+        return bath_at(self.system, t, self.template)[0] / self.units.energy
+
+    def mass(self, t):
+        """The mass along the flat position at time t, in the user's units."""
+        return self.spread(bath_at(self.system, t, self.template)[2])
 
     def spread(self, value):
         """A bath parameter as a vector along the flat position."""
@@ -118,93 +140,113 @@ class LinearLangevin(eqx.Module):
         return ravel_pytree(jax.tree.map(spread, value, self.template))[0]
 
     def outside(self, end: str):
-        """H and temperature before (`initial`) or after (`final`) the run."""
+        """(control, mass, temperature) before (`initial`) or after (`final`) the run."""
         at = lambda value: getattr(value, end, value)
         bath = self.system.bath
-        mass = self.spread(at(bath.mass))
-        return self.energy(getattr(self.system.protocol, end), mass), at(bath.temperature)
+        control, mass = jnp.asarray(at(self.system.protocol)), self.spread(at(bath.mass))
+        return control, mass, at(bath.temperature) / self.units.energy
 
-    def at(self, t):
+    def inside(self, t):
+        """The same at time t of the run."""
+        return self.system.protocol(t), self.mass(t), self.temperature(t)
+
+    def at(self, t, place=None):
         """H at time t inside of the run."""
-        return self.energy(self.system.protocol(t), self.bath(t)[2])
+        return self.energy(self.system.protocol(t), self.mass(t), place)
 
-    def switch_work(self, t, before, after, mean, covariance):
-        """The work of a control that jumps at time t, at a fixed law."""
-        mass = self.bath(t)[2]
-        old, new = self.energy(before, mass), self.energy(after, mass)
-        return new.mean(mean, covariance) - old.mean(mean, covariance)
+    def changing(self, t, place=None) -> tuple[Quadratic, Quadratic]:
+        """H at time t, and its derivative by time at fixed z."""
+        return jax.jvp(lambda t: self.at(t, place), (t,), (jnp.ones_like(t),))
+
+    def switch(self, before, after, place=None) -> Quadratic:
+        """By how much H changes from one (control, mass) to another."""
+        both = [jnp.stack(pair) for pair in zip(before, after, strict=True)]
+        energy = jax.vmap(lambda control, mass: self.energy(control, mass, place))(*both)
+        return jax.tree.map(lambda leaf: leaf[1] - leaf[0], energy)
+
+    def less(self, z, place):
+        """z with the positions counted from `place`."""
+        return z.at[: len(place)].add(-place)
+
+    def rates(self, t):
+        """One over times, (dim,): overdamped (mobility,), else (velocity, push, damping).
+
+        Of dx/dt = mobility F; dx/dt = velocity p, dp/dt = push F - damping p.
+        """
+        units = self.units
+        _, friction, mass = bath_at(self.system, t, self.template)
+        friction, mass = self.spread(friction), self.spread(mass)
+        if self.overdamped:
+            return ((units.energy / units.length) / (friction * units.length),)
+        velocity = units.momentum / units.length / mass
+        return velocity, units.energy / units.length / units.momentum, friction / mass
 
     def equation(self, t, forces: Forces):
         """(A, a, D): z' = A z + a, and the covariance grows by 2 D."""
-        temperature, friction, mass = self.bath(t)
-        matrix, constant = forces.matrix, forces.constant
+        temperature, matrix, constant = self.temperature(t), forces.matrix, forces.constant
         if self.overdamped:
-            row = 1 / friction
+            (row,) = self.rates(t)
             return row[:, None] * matrix, row * constant, jnp.diag(temperature * row)
-        zero, none = jnp.zeros_like(matrix), jnp.zeros_like(friction)
-        drift = jnp.block([[zero, jnp.diag(1 / mass)], [matrix, -jnp.diag(friction / mass)]])
-        spread = jnp.diag(jnp.concatenate([none, friction * temperature]))
-        return drift, jnp.concatenate([none, constant]), spread
+        velocity, push, damping = self.rates(t)
+        zero, none = jnp.zeros_like(matrix), jnp.zeros_like(push)
+        drift = jnp.block(
+            [[zero, jnp.diag(velocity)], [push[:, None] * matrix, -jnp.diag(damping)]]
+        )
+        # kT m damping, in units of the momentum.
+        spread = damping * temperature * push / velocity
+        return (
+            drift,
+            jnp.concatenate([none, push * constant]),
+            jnp.diag(jnp.concatenate([none, spread])),
+        )
 
     def kick(self, strength):
         """(K, k): the momentum kick takes z to z - K z - k, for control = strength delta(t)."""
         _, change = jax.jvp(self.potential_energy, (self.system.protocol.initial,), (strength,))
+        push = self.units.energy / self.units.length / self.units.momentum
         zero = jnp.zeros_like(change.matrix)
         return (
-            jnp.block([[zero, zero], [change.matrix, zero]]),
-            jnp.concatenate([self.origin, change.linear]),
+            jnp.block([[zero, zero], [push[:, None] * change.matrix, zero]]),
+            jnp.concatenate([self.origin, push * change.linear]),
         )
 
 
-def require_quadratic(potential, template, control) -> None:
-    """The second derivative is the same everywhere; skipped while tracing."""
-    found = known(curvatures(potential, template, control, scattered(template, 3)))
-    if found is None:
-        return
-    here, *there = found
-    scale = max(1.0, float(np.max(np.abs(here))))
-    tolerance = 1e3 * float(jnp.finfo(found.dtype).eps) * scale
-    changes = [np.max(np.abs(other - here)) for other in there]
-    if not np.all(np.asarray(changes) < tolerance):
-        raise ValueError(
-            f"{type(potential).__name__} is not quadratic (its second derivative moves by "
-            f"{max(changes):.3g} between two positions): the moment equations are exact only for "
-            "quadratic energies; use tj.FokkerPlanck in one or two dimensions, or tj.simulate"
-        )
+def linear_langevin(system: AbstractSystem, template) -> LinearLangevin:
+    """The linear equations of a system, in units of its own.
+
+    **Raises:** ValueError for a potential that is not quadratic, or a drive that is not linear
+    (where values are known outside of jit).
+    """
+    require_quadratic(system, template)
+    return LinearLangevin(system, template, own_units(system, template))
 
 
-def scattered(template, count: int) -> Float[Array, "points dim"]:
-    """The flat template, and points around it, each three times as far away as the last."""
+def in_given_units(system: AbstractSystem, template) -> LinearLangevin:
+    """The linear equations as they stand, unchecked."""
     flat, _ = ravel_pytree(template)
-    away = [np.zeros(flat.shape)] + [
-        np.random.default_rng(seed).normal(size=flat.shape) * 3.0**seed for seed in range(count)
-    ]
-    return flat + jnp.asarray(np.stack(away), flat.dtype)
-
-
-# Compiled as wholes: piece by piece these take a hundred small programs.
-@eqx.filter_jit
-def curvatures(potential, template, control, places):
-    """The second derivative of U at flat positions, `(places, dim, dim)`."""
-    _, restore = ravel_pytree(template)
-    return jax.vmap(jax.hessian(lambda q: potential.energy(restore(q), control)))(places)
+    one = jnp.ones_like(flat)
+    return LinearLangevin(system, template, Units(jnp.zeros_like(flat), one, one, one[0]))
 
 
 @eqx.filter_jit
-def slopes(drive, template, control, places):
-    """The Jacobian of a drive at flat positions, `(places, dim, dim)`."""
-    _, restore = ravel_pytree(template)
-    return jax.vmap(jax.jacobian(lambda q: ravel_pytree(drive(restore(q), control))[0]))(places)
+def own_units(system: AbstractSystem, template) -> Units:
+    """kT, the widths of the equilibrium before the protocol, and its center.
 
-
-def require_linear(drive, template, control) -> None:
-    """The Jacobian of the drive is the same everywhere; skipped while tracing."""
-    found = known(slopes(drive, template, control, scattered(template, 1)))
-    if found is None:
-        return
-    here, there = found
-    if not np.max(np.abs(there - here)) < 1e-6 * max(1.0, np.max(np.abs(here))):
-        raise ValueError(
-            "drive is not linear in the position: the moment equations hold for linear drives "
-            "only; use tj.simulate"
-        )
+    A coordinate without equilibrium is counted in what it diffuses within the run.
+    """
+    plain = in_given_units(system, template)
+    flat, _ = ravel_pytree(template)
+    plain = eqx.tree_at(lambda langevin: langevin.units.origin, plain, flat)
+    initial = lambda value: plain.spread(getattr(value, "initial", value))
+    bath, protocol = system.bath, system.protocol
+    kt = jnp.asarray(getattr(bath.temperature, "initial", bath.temperature), flat.dtype)
+    stiff = jnp.diagonal(plain.potential_energy(protocol.initial).matrix)
+    well = jnp.sqrt(kt) / jnp.sqrt(jnp.where(stiff > 0, stiff, 1))
+    diffused = jnp.sqrt(kt) * jnp.sqrt(protocol.duration / initial(bath.friction))
+    length = jnp.where(stiff > 0, well, diffused)
+    momentum = jnp.sqrt(kt) * jnp.sqrt(initial(bath.mass))
+    units = Units(flat, length, momentum, kt)
+    energy = LinearLangevin(system, template, units).potential_energy(protocol.initial)
+    center, _, _ = energy.equilibrium(jnp.ones_like(kt))
+    origin = flat + length * jnp.where(jnp.all(jnp.isfinite(center)), center, 0)
+    return jax.lax.stop_gradient(Units(origin, length, momentum, kt))

@@ -12,16 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import floating, known
+from .._arguments import instance, whole
+from .._component import floating, known, require, shown
 from ..potential import LOG_2PI
 from ..sampling import Equilibrium, template_of
 from ..sampling.grid import require_within
 from ..system import AbstractSystem
-from .distances import kl_gaussian, require_covariance
+from .announced import integral
+from .distances import kl, require_covariance
 from .ledger import EnsembleLedger
-from .linear import Forces, LinearLangevin, Quadratic
+from .linear import Forces, LinearLangevin, Quadratic, linear_langevin
+from .verdict import Verdict, require_exact, warn_of_rounding
 
 MAX_STEPS = 2**14
+FIRST_STEP = 1e-3  # of the duration
 
 
 class Moments(eqx.Module):
@@ -59,78 +63,108 @@ class Account(eqx.Module):
     work: Array
     heat: Array
     bath_entropy: Array
+    control: Array  # its integral over time, in shares of the duration and of its size
 
 
 @eqx.filter_jit
-def _solve(langevin: LinearLangevin, times, mean, covariance, time_steps) -> Moments:
-    protocol = langevin.system.protocol
-    before, _ = langevin.outside("initial")
-    after, temperature_after = langevin.outside("final")
-    opening, closing = (
-        langevin.at(jnp.zeros_like(protocol.duration)),
-        langevin.at(protocol.duration),
-    )
+def _solve(langevin: LinearLangevin, times, mean, covariance, time_steps):
+    """The moments, NaN where the verdict is against them, and the verdict. The law is that of z."""
+    protocol, d = langevin.system.protocol, len(langevin.origin)
+    start, duration = jnp.zeros_like(protocol.duration), protocol.duration
+    before, opening = langevin.outside("initial")[:2], langevin.inside(start)[:2]
+    start_energy = average(langevin, langevin.energy(*before, mean[:d]), mean, covariance)
     start_entropy = gaussian_entropy(covariance)
     zero = jnp.zeros((), mean.dtype)
+    wanted_integral, rough, size = integral(protocol)
 
-    y = Account(mean, covariance, zero, zero, zero)
-    y = switched(y, before, opening)
+    y = Account(mean, covariance, zero, zero, zero, jnp.zeros_like(wanted_integral))
+    y = switched(langevin, y, before, opening)
     kicks = protocol.impulses()
     if kicks is not None:
-        y = kicked(langevin, y, kicks[0], opening)
+        y = kicked(langevin, y, kicks[0], start)
 
     def rate(t, y, args):
-        forces = langevin.forces(protocol(t))
+        place, control = y.mean[:d], protocol(t)
+        energy, change = langevin.changing(t, place)
+        forces = langevin.forces(energy, control, place)
         matrix, constant, spread = langevin.equation(t, forces)
         grown = matrix @ y.covariance
         work, heat = power(langevin, t, forces, y)
-        beta = 1 / langevin.bath(t)[0]
+        work = work + average(langevin, change, y.mean, y.covariance)
         return Account(
-            matrix @ y.mean + constant, grown + grown.T + 2 * spread, work, heat, beta * heat
+            matrix @ langevin.less(y.mean, place) + constant,
+            grown + grown.T + 2 * spread,
+            work,
+            heat,
+            heat / langevin.temperature(t),
+            jax.lax.stop_gradient(control / size / duration),
         )
 
     breaks, jumps = protocol.events(), protocol.jumps()
-    wanted = jnp.clip(times, 0, protocol.duration)
+    wanted = jnp.clip(times, 0, duration)
     if time_steps is None:
-        good, inside, end, crossed = adaptive(rate, y, wanted, protocol.duration, breaks, jumps)
+        good, inside, end, crossed = adaptive(rate, y, wanted, duration, breaks, jumps)
     else:
-        good, inside, end, crossed = fixed(rate, y, protocol.duration, breaks, jumps, time_steps)
+        good, inside, end, crossed = fixed(rate, y, duration, breaks, jumps, time_steps)
     if jumps is not None and crossed is not None:  # they do work beside the rate
-        spent = jax.vmap(langevin.switch_work)(*jumps, crossed.mean, crossed.covariance)
+
+        def spent_at(t, old, new, y: Account):
+            mass = langevin.mass(t)
+            return switched(langevin, y, (old, mass), (new, mass)).work - y.work
+
+        spent = jax.vmap(spent_at)(*jumps, crossed)
         past = jnp.sum(jnp.where(jumps[0] <= wanted[:, None], spent, 0), axis=1)
         inside = eqx.tree_at(lambda y: y.work, inside, inside.work + past)
         end = eqx.tree_at(lambda y: y.work, end, end.work + jnp.sum(spent))
     if kicks is not None:
-        end = kicked(langevin, end, kicks[1], closing)
-    end = switched(end, closing, after)
-    last = times >= protocol.duration
+        end = kicked(langevin, end, kicks[1], duration)
+    after = langevin.outside("final")[:2]
+    end = switched(langevin, end, langevin.inside(duration)[:2], after)
+    last = times >= duration
+    eps = float(jnp.finfo(mean.dtype).eps)
+    unit, widths = langevin.units.energy, jnp.sum(jnp.log(langevin.scale))
 
     def one(t, y: Account, last):
         y = jax.tree.map(lambda a, b: jnp.where(last, a, b), end, y)
-        energy = jax.tree.map(lambda a, b: jnp.where(last, a, b), after, langevin.at(t))
-        temperature = jnp.where(last, temperature_after, langevin.bath(t)[0])
+        place = y.mean[:d]
+        choose = lambda a, b: jnp.where(last, a, b)
+        control, mass, temperature = map(choose, langevin.outside("final"), langevin.inside(t))
+        energy = langevin.energy(control, mass, place)
         center, width, equilibrium = energy.equilibrium(temperature)
-        mean_energy, entropy = energy.mean(y.mean, y.covariance), gaussian_entropy(y.covariance)
-        divergence = kl_gaussian(y.mean, y.covariance, center, width)
-        return Moments(
-            y.mean,
-            y.covariance,
+        here = langevin.less(y.mean, place)
+        mean_energy, entropy = energy.mean(here, y.covariance), gaussian_entropy(y.covariance)
+        divergence = kl(here, y.covariance, center, width)
+        off = mean_energy - start_energy - (y.work - y.heat)
+        rounding = 16 * eps * (jnp.abs(mean_energy) + jnp.abs(start_energy))
+        sizes = len(mean) + jnp.abs(y.work) + jnp.abs(y.heat)
+        found = Moments(
+            langevin.offset + langevin.scale * y.mean,
+            langevin.scale[:, None] * y.covariance * langevin.scale,
             EnsembleLedger(
                 t,
-                y.work,
-                y.heat,
-                mean_energy,
-                entropy,
-                mean_energy - temperature * entropy,
-                equilibrium,
+                unit * y.work,
+                unit * y.heat,
+                unit * mean_energy,
+                entropy + widths,
+                unit * (mean_energy - temperature * (entropy + widths)),
+                unit * (equilibrium - temperature * widths),
                 divergence,
                 y.bath_entropy,
                 entropy - start_entropy + y.bath_entropy,
             ),
         )
+        return found, jnp.maximum(jnp.abs(off) - rounding, 0) / sizes
 
-    found = jax.vmap(one)(times, inside, last)
-    return jax.tree.map(lambda leaf: jnp.where(good, leaf, jnp.nan), found)
+    found, off = jax.vmap(one)(times, inside, last)
+    missed = jnp.max(jnp.maximum(jnp.abs(end.control - wanted_integral) - rough, 0))
+    verdict = jax.lax.stop_gradient(Verdict(jnp.asarray(good), jnp.max(off), missed))
+    fine = verdict.passed(mean.dtype, time_steps)
+    return jax.tree.map(lambda leaf: jnp.where(fine, leaf, jnp.nan), found), verdict
+
+
+def average(langevin: LinearLangevin, energy: Quadratic, mean, covariance):
+    """<H> of a quadratic in z less the mean position."""
+    return energy.mean(langevin.less(mean, mean[: len(langevin.origin)]), covariance)
 
 
 def adaptive(rate, y: Account, times, duration, breaks, jumps):
@@ -147,7 +181,7 @@ def adaptive(rate, y: Account, times, duration, breaks, jumps):
         dfx.Dopri8(),
         jnp.zeros_like(duration),
         duration,
-        None,
+        FIRST_STEP * duration,  # diffrax's own choice knows seconds only
         y,
         saveat=dfx.SaveAt(subs=saved),
         stepsize_controller=controller,
@@ -206,45 +240,47 @@ def gaussian_entropy(covariance):
     return 0.5 * (len(covariance) * (LOG_2PI + 1) + logdet)
 
 
-def switched(y: Account, old: Quadratic, new: Quadratic) -> Account:
-    """A jump of the potential at a fixed law: all of its energy is work."""
-    work = new.mean(y.mean, y.covariance) - old.mean(y.mean, y.covariance)
+def switched(langevin: LinearLangevin, y: Account, before, after) -> Account:
+    """A jump of (control, mass) at a fixed law: all of its energy is work."""
+    change = langevin.switch(before, after, y.mean[: len(langevin.origin)])
+    work = average(langevin, change, y.mean, y.covariance)
     return eqx.tree_at(lambda y: y.work, y, y.work + work)
 
 
-def kicked(langevin: LinearLangevin, y: Account, strength, energy: Quadratic) -> Account:
+def kicked(langevin: LinearLangevin, y: Account, strength, t) -> Account:
     """A momentum kick: an affine map of the law, its energy is work."""
     matrix, constant = langevin.kick(strength)
     map_ = jnp.eye(len(y.mean), dtype=y.mean.dtype) - matrix
     mean, covariance = map_ @ y.mean - constant, map_ @ y.covariance @ map_.T
-    work = energy.mean(mean, covariance) - energy.mean(y.mean, y.covariance)
-    return Account(mean, covariance, y.work + work, y.heat, y.bath_entropy)
+    energy = langevin.at(t, y.mean[: len(langevin.origin)])
+    work = average(langevin, energy, mean, covariance) - average(
+        langevin, energy, y.mean, y.covariance
+    )
+    return Account(mean, covariance, y.work + work, y.heat, y.bath_entropy, y.control)
 
 
 def power(langevin: LinearLangevin, t, forces: Forces, y: Account):
-    r"""(dW/dt, dQ/dt). W: <dH/dt at fixed z> + <f o dx/dt>.
+    r"""(dW/dt of the drive, <f o dx/dt>, and dQ/dt), forces being those about the mean position.
 
     Q overdamped: <F o dx/dt> = sum_i (<F_i^2> + kT dF_i/dx_i) / gamma_i with the total force F
     (Sekimoto); underdamped: sum_i (gamma_i / m_i) (<p_i^2> / m_i - kT).
     """
-    _, change = jax.jvp(langevin.at, (t,), (jnp.ones_like(t),))
-    work = change.mean(y.mean, y.covariance)
-    temperature, friction, mass = langevin.bath(t)
-    d = len(friction)
-    x, width = y.mean[:d], y.covariance[:d, :d]
+    d = len(langevin.origin)
+    width = y.covariance[:d, :d]
+    temperature, rates = langevin.temperature(t), langevin.rates(t)
+    force, push = forces.constant, forces.drive_constant
     matrix, jacobian = forces.matrix, forces.drive_matrix
-    push = jacobian @ x + forces.drive_constant
     if langevin.overdamped:
-        force = matrix @ x + forces.constant
+        (mobility,) = rates
         square = force**2 + jnp.sum((matrix @ width) * matrix, axis=1)
-        heat = jnp.sum((square + temperature * jnp.diagonal(matrix)) / friction)
+        heat = jnp.sum((square + temperature * jnp.diagonal(matrix)) * mobility)
         both = push * force + jnp.sum((jacobian @ width) * matrix, axis=1)
-        return work + jnp.sum((both + temperature * jnp.diagonal(jacobian)) / friction), heat
-    p = y.mean[d:]
-    square = p**2 + jnp.diagonal(y.covariance)[d:]
-    heat = jnp.sum(friction / mass * (square / mass - temperature))
+        return jnp.sum((both + temperature * jnp.diagonal(jacobian)) * mobility), heat
+    p, (velocity, thrust, damping) = y.mean[d:], rates
+    square = (p**2 + jnp.diagonal(y.covariance)[d:]) * (velocity / thrust)  # p^2 / m
+    heat = jnp.sum(damping * (square - temperature))
     both = push * p + jnp.sum(jacobian * y.covariance[d:, :d], axis=1)
-    return work + jnp.sum(both / mass), heat
+    return jnp.sum(both * velocity), heat
 
 
 def moments(
@@ -281,36 +317,38 @@ def moments(
     **Source:** H. Risken, The Fokker-Planck Equation (1989), section 6.5; K. Sekimoto, Stochastic
     Energetics (2010), chapter 4, for the heat.
     """
-    if not isinstance(system, AbstractSystem):
-        raise ValueError(
-            f"system is a {type(system).__name__}: expected tj.Underdamped or tj.Overdamped"
-        )
-    if time_steps is not None and times != 2:
-        raise ValueError(f"times = {times}: with time_steps only times=2, the start and the end")
+    checked_system(system)
+    if time_steps is not None:
+        time_steps = whole("time_steps", time_steps)
+        if not isinstance(times, int | np.integer) or times != 2:
+            raise ValueError(
+                f"times = {shown(times)}: with time_steps only times=2, the start and the end"
+            )
     template = find_template(system, initial)
-    langevin = LinearLangevin(system, template)
+    langevin = linear_langevin(system, template)
     times = checked_times(times, system.protocol.duration)
     mean, covariance = starting_law(langevin, initial)
-    result = _solve(langevin, times, mean, covariance, time_steps)
-    found, level = known(result.mean), known(result.ledger.equilibrium_free_energy)
-    if found is not None and np.any(np.isnan(found)):
-        raise ValueError(
-            f"the moment equations did not finish within {MAX_STEPS} steps: some relaxation is "
-            "very fast against the duration; take a shorter run, or a softer potential"
-        )
-    if level is not None and np.any(np.isnan(level)):
-        when = float(result.times[int(np.argmax(np.isnan(level)))])
-        raise ValueError(
-            f"{type(system.potential).__name__} has no equilibrium at time {when:g}: its curvature "
-            "must stay positive for F_eq to exist; choose times at which it is"
-        )
+    result, verdict = _solve(langevin, times, mean, covariance, time_steps)
+    require_exact(system, result, verdict, MAX_STEPS, time_steps)
+    lowest = result.ledger.energy, langevin.units.energy, result.mean.dtype
+    warn_of_rounding(*lowest, "the energies")
     return result
+
+
+def checked_system(system) -> None:
+    instance("system", system, AbstractSystem, "a tj.Underdamped or a tj.Overdamped")
 
 
 def find_template(system: AbstractSystem, initial):
     """One position: from `initial`, or from the potential."""
+    pair = isinstance(initial, tuple | list) and len(initial) == 2
+    if initial is not None and not pair and not isinstance(initial, Equilibrium):
+        raise ValueError(
+            f"initial = {shown(initial)}: expected tj.Equilibrium(template), a pair (mean, "
+            "covariance), or None for the equilibrium before the first jump"
+        )
     template = template_of(system, initial)
-    if template is None and isinstance(initial, tuple) and np.ndim(initial[0]) == 1:
+    if template is None and pair and np.ndim(initial[0]) == 1:
         template = jnp.zeros_like(floating(initial[0]))  # a law of the position alone
     if template is None:
         raise ValueError(
@@ -321,11 +359,14 @@ def find_template(system: AbstractSystem, initial):
 
 
 def checked_times(times, duration):
-    if isinstance(times, int | np.integer):
+    if isinstance(times, int | np.integer) and not isinstance(times, bool):
         if times < 2:
             raise ValueError(f"times = {times}: expected at least 2, or an array of times")
         return jnp.linspace(0, 1, int(times)) * duration
-    times = jnp.atleast_1d(floating(times))
+    times = jnp.atleast_1d(floating(times, "times"))
+    if times.ndim > 1 or times.size == 0:
+        raise ValueError(f"times has shape {times.shape}: expected (times,), at least one")
+    require("times", times, np.isfinite, "finite times")
     values, length = known(times), known(duration)
     if values is not None and length is not None:
         require_within("times", values, float(length))
@@ -334,9 +375,9 @@ def checked_times(times, duration):
 
 @eqx.filter_jit
 def equilibrium_before(langevin: LinearLangevin):
-    """Mean and covariance of the equilibrium before the first jump."""
-    energy, temperature = langevin.outside("initial")
-    mean, covariance, _ = energy.equilibrium(temperature)
+    """Mean and covariance of the equilibrium before the first jump, of z."""
+    control, mass, temperature = langevin.outside("initial")
+    mean, covariance, _ = langevin.energy(control, mass).equilibrium(temperature)
     return mean, covariance
 
 
@@ -352,7 +393,10 @@ def starting_law(langevin: LinearLangevin, initial):
                 "positive; pass initial=(mean, covariance) to start elsewhere"
             )
         return mean, covariance
-    given_mean, given = (floating(x) for x in initial)
+    given_mean, given = (
+        floating(x, f"the {name} of initial")
+        for name, x in zip(("mean", "covariance"), initial, strict=True)
+    )
     d, n = len(langevin.origin), len(mean)
     if given_mean.shape not in ((d,), (n,)) or given.shape != given_mean.shape * 2:
         raise ValueError(
@@ -360,7 +404,11 @@ def starting_law(langevin: LinearLangevin, initial):
             f"{given.shape}: expected ({d},) and ({d}, {d})"
             + ("" if n == d else f", or ({n},) and ({n}, {n}) for all of phase space")
         )
+    require("initial mean", given_mean, np.isfinite, "finite numbers")
     require_covariance("initial covariance", given, singular=True)
+    scale = langevin.scale[: len(given_mean)]
+    given_mean = (given_mean - langevin.offset[: len(scale)]) / scale
+    given = given / scale / scale[:, None]
     if len(given_mean) == n:
         return given_mean, given
     return (

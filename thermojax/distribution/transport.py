@@ -109,7 +109,7 @@ def move(
 
     **Cost:** O(cells): three tridiagonal solves per step in 1-D, nine in 2-D.
     """
-    scale = h * temperature / (friction * widths**2)
+    scale = h / (friction * widths) * (temperature / widths)  # no square, which may underflow
 
     def along(axis, fraction, p):
         z = jnp.diff(jnp.moveaxis(energy, axis, -1), axis=-1) / temperature

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._component import known
-from .matrix_equations import dot, doubled, integral, lyapunov, root, symmetric_root
+from .matrix_equations import balancing, dot, doubled, integral, lyapunov, root, symmetric_root
 from .random import key_words, normal
 
 
@@ -33,7 +33,21 @@ def moments(process, t):
         if diffusion.ndim < 2:
             return jnp.exp(-drift * t), diffusion * integral(2 * drift, t)
         return jnp.diag(jnp.exp(-drift * t)), diffusion * integral(drift[:, None] + drift, t)
-    return doubled(drift, matrix(diffusion, process.dim), t)
+    drift, diffusion, scale, size = comparable(drift, matrix(diffusion, process.dim))
+    decay, covariance = doubled(drift, diffusion, t)
+    return (
+        decay * (scale[:, None] / scale),
+        size * (scale[:, None] * (covariance * scale)),
+    )
+
+
+def comparable(drift, diffusion):
+    """(A, D, d, c) with A_ij d_j / d_i and D_ij / (c d_i d_j): entries of like sizes."""
+    scale = balancing(drift)
+    diffusion = diffusion / scale / scale[:, None]
+    size = jax.lax.stop_gradient(jnp.max(jnp.abs(diffusion)))
+    size = jnp.where(size > 0, size, 1)
+    return drift * (scale / scale[:, None]), diffusion / size, scale, size
 
 
 @jax.jit
@@ -44,8 +58,9 @@ def stationary_covariance(process):
         drift = jnp.broadcast_to(drift, (process.dim,))
         rates = 2 * drift if diffusion.ndim < 2 else drift[:, None] + drift
         return diffusion / rates
-    solution = lyapunov(drift, matrix(diffusion, process.dim))
-    return (solution + solution.T) / 2
+    drift, diffusion, scale, size = comparable(drift, matrix(diffusion, process.dim))
+    solution = lyapunov(drift, diffusion)
+    return size * (scale[:, None] * ((solution + solution.T) / 2 * scale))
 
 
 def act(operator, x):
@@ -158,7 +173,11 @@ def density(process, basis, path, steps, index):
 
 def factored(covariance):
     """The lower triangular factor, or the square roots `(dim,)` of a diagonal."""
-    return jnp.sqrt(covariance) if covariance.ndim == 1 else jnp.linalg.cholesky(covariance)
+    if covariance.ndim == 1:
+        return jnp.sqrt(covariance)
+    # Of the correlations: no entry's square leaves the range of the numbers.
+    scale = jnp.sqrt(jnp.diagonal(covariance))
+    return scale[:, None] * jnp.linalg.cholesky(covariance / scale / scale[:, None])
 
 
 def gaussian(factor, x):
@@ -173,7 +192,8 @@ def gaussian(factor, x):
         white = act(jax.scipy.linalg.solve_triangular(factor, eye, lower=True), x)
         pivots = jnp.diagonal(factor)
         # The share of each variance that the coordinates before it do not explain; NaN is False.
-        share = pivots**2 / jnp.sum(factor**2, 1)
+        largest = jnp.max(jnp.abs(factor), axis=1)
+        share = (pivots / largest) ** 2 / jnp.sum((factor / largest[:, None]) ** 2, 1)
         regular = jnp.all(share > 10 * jnp.finfo(factor.dtype).eps)
     logdet = jnp.sum(jnp.log(pivots))
     constant = 0.5 * dim * math.log(2 * math.pi)

@@ -14,11 +14,37 @@ import jax.numpy as jnp
 dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
+SWEEPS = 4  # of the balancing; two and three coordinates need one or two
+
+
 def integral(rate, t):
     """int_0^t e^(-rate s) ds, also at rate = 0."""
     small = jnp.abs(rate * t) < jnp.finfo(t.dtype).eps
     safe = jnp.where(small, 1, rate)
     return jnp.where(small, t * (1 - rate * t / 2), -jnp.expm1(-safe * t) / safe)
+
+
+def balancing(a):
+    """Powers of two d, `(dim,)`, for which rows and columns of A_ij d_j / d_i are alike in size.
+
+    Position and momentum may differ by twenty orders of magnitude, and so then do the entries that
+    couple them: what is small beside the largest entry would count as rounding.
+
+    Source: E. E. Osborne, J. ACM 7, 338 (1960).
+    """
+    size = jnp.abs(jax.lax.stop_gradient(a)) * (1 - jnp.eye(a.shape[0], dtype=a.dtype))
+    # In logarithms, base 2: products of entries may leave the range of the numbers.
+    logs = jnp.where(size > 0, jnp.log2(jnp.where(size > 0, size, 1)), -jnp.inf)
+
+    def one(i, d):
+        column = jnp.max(logs[:, i] - d)
+        row = jnp.max(logs[i] + d)
+        coupled = jnp.isfinite(row) & jnp.isfinite(column)
+        return d.at[i].set(jnp.where(coupled, jnp.round(0.5 * (row - column)), d[i]))
+
+    sweep = lambda _, d: jax.lax.fori_loop(0, a.shape[0], one, d)
+    start = jnp.zeros(a.shape[0], a.dtype)
+    return jnp.exp2(jax.lax.fori_loop(0, SWEEPS, sweep, start))
 
 
 def doubled(drift, diffusion, t):

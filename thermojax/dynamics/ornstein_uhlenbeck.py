@@ -14,8 +14,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import instance, real, whole
-from .._component import AbstractComponent, Numbers, finite, floating, known
+from .._arguments import instance, is_real, real, whole
+from .._component import AbstractComponent, Numbers, finite, floating, known, require
 from .._keys import check_key
 from ..system import Bath
 from .linear_process import (
@@ -134,7 +134,21 @@ class OrnsteinUhlenbeck(AbstractComponent):
         process, basis = principal(self)
         pair = moments(process, jnp.asarray(t, self.dtype))
         decay, covariance = (matrix_back(x, basis) for x in pair)
+        self.require_held(covariance, t)
         return matrix(decay, self.dim), matrix(covariance, self.dim)
+
+    def require_held(self, covariance, t=None) -> None:
+        """**Raises:** ValueError for variances that the dtype cannot tell from nothing."""
+        variances = known(covariance if covariance.ndim < 2 else jnp.diagonal(covariance))
+        power = known(self.diffusion if self.diffusion.ndim < 2 else jnp.diagonal(self.diffusion))
+        if variances is None or power is None or (t is not None and known(t) in (None, 0)):
+            return
+        lost = (variances < np.finfo(variances.dtype).tiny) & (power > 0)
+        if np.any(lost) or np.any((power > 0) & ~np.isfinite(variances)):
+            raise ValueError(
+                f"the variances reach {np.min(variances):.3g} to {np.max(variances):.3g}, out of "
+                f"the range of {variances.dtype.name}: take other units of length, or float64"
+            )
 
     def mean_covariance(
         self, t: ArrayLike, mean0: Numbers, covariance0: Numbers = 0.0
@@ -147,8 +161,18 @@ class OrnsteinUhlenbeck(AbstractComponent):
         **Returns:** the mean `(dim,)` and the covariance `(dim, dim)`.
         """
         decay, covariance = self.transition(t)
-        away = jnp.broadcast_to(floating(mean0, "mean0") - self.shift, (self.dim,))
-        start = matrix(floating(covariance0, "covariance0"), self.dim)
+        mean0 = floating(mean0, "mean0")
+        covariance0 = floating(covariance0, "covariance0")
+        for name, value, most in (("mean0", mean0, 1), ("covariance0", covariance0, 2)):
+            if value.ndim > most or set(value.shape) - {self.dim}:
+                expected = ("", f", ({self.dim},)", f", ({self.dim},) or {(self.dim, self.dim)}")
+                raise ValueError(
+                    f"{name} has shape {value.shape}: expected a number{expected[most]}"
+                )
+            require(name, value, np.isfinite, "finite numbers")
+        require_semidefinite("covariance0", covariance0)
+        away = jnp.broadcast_to(mean0 - self.shift, (self.dim,))
+        start = matrix(covariance0, self.dim)
         return self.shift + dot(decay, away), dot(dot(decay, start), decay.T) + covariance
 
     def stationary(self) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
@@ -164,7 +188,9 @@ class OrnsteinUhlenbeck(AbstractComponent):
         require_stable(self.drift)
         mean = jnp.broadcast_to(self.shift, (self.dim,)).astype(self.dtype)
         process, basis = principal(self)
-        return mean, matrix(matrix_back(stationary_covariance(process), basis), self.dim)
+        covariance = matrix_back(stationary_covariance(process), basis)
+        self.require_held(covariance)
+        return mean, matrix(covariance, self.dim)
 
     def sample(
         self,
@@ -202,6 +228,8 @@ class OrnsteinUhlenbeck(AbstractComponent):
                 f"initial has shape {place.shape}: expected ({self.dim},), or "
                 f"({batch}, {self.dim}) for one position per path"
             )
+        if place is not None:
+            require("initial", place, np.isfinite, "finite numbers")
         first, steps, index = distinct_steps(times, place is not None)
         process, basis = principal(self)
         return walk(process, basis, key, first, steps, index, batch, place)
@@ -220,6 +248,7 @@ class OrnsteinUhlenbeck(AbstractComponent):
         Cost: as `sample`.
         """
         path = floating(path, "path")
+        require("path", path, np.isfinite, "finite numbers")
         if path.ndim not in (2, 3) or path.shape[-1] != self.dim:
             raise ValueError(
                 f"path has shape {path.shape}: expected (times, {self.dim}) or "
@@ -250,8 +279,10 @@ def distinct_steps(times, started: bool):
 
     A first time known to be 0 is None: no step leads to it.
     """
-    if not isinstance(times, np.ndarray):  # which may be wider than JAX's floats
-        times = floating(times, "times")
+    if not eqx.is_array(times):
+        times = np.asarray(floating(times, "times"), np.float64)
+    elif not is_real(times):
+        raise ValueError(f"times has dtype {times.dtype}: expected real numbers")
     if jnp.ndim(times) != 1 or jnp.shape(times)[0] == 0:
         raise ValueError(f"times has shape {jnp.shape(times)}: expected (times,), at least one")
     value = known(times)

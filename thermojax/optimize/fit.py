@@ -29,7 +29,7 @@ from ..system import AbstractSystem
 from .choose import choose, pooled
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
-from .picture import ExactMoments, GridLaw, Particles, RunOptions, Runs, prepared
+from .picture import ExactMoments, GaussianLaw, GridLaw, Particles, RunOptions, Runs, prepared
 from .starts import drawn_once
 from .trainable import inward, not_positive, projected, split
 from .training import Training, fingerprint, resumed
@@ -292,10 +292,10 @@ def optimization(
         there = dataclasses.replace(task, picture=once)
         final.append((yield Call(evaluate, (there, trials[chosen], k), own=second)))
         tell(final[-1])
-    found = eqx.combine(trials[chosen], rest)
-    if isinstance(picture_of, GridLaw):
-        warn_of_domain(picture_of.solver, found)
-    return Fit(found, pooled(final), now.history, candidates, chosen, stopped)
+    found, value = eqx.combine(trials[chosen], rest), pooled(final)
+    if isinstance(picture_of, GaussianLaw | GridLaw):
+        warn_of_law(picture_of, found, value)
+    return Fit(found, value, now.history, candidates, chosen, stopped)
 
 
 class Task(eqx.Module):
@@ -374,12 +374,12 @@ def require_dependence(task: Task, params, key) -> None:
         )
 
 
-def warn_of_domain(solver: FokkerPlanck, system) -> None:
-    """The domain was found for the protocol of the start: does it still hold the trained one?"""
+def warn_of_law(picture: GaussianLaw | GridLaw, system, value: Estimate) -> None:
+    """Traced, the law could say nothing: does its picture hold for the trained protocol?"""
     try:
-        solver.grid(system)
+        picture.check(system, value)
     except ValueError as error:
-        warnings.warn(f"the trained protocol does not fit the grid: {error}", stacklevel=3)
+        warnings.warn(f"the trained protocol does not fit the picture: {error}", stacklevel=3)
 
 
 def all_finite(tree) -> bool:

@@ -7,14 +7,16 @@ from typing import Any, TypedDict, Unpack
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
 from .._component import AbstractComponent
 from .._keys import Purpose, check_key, purpose_key
 from ..distribution import Densities, FokkerPlanck, Moments, moments
-from ..distribution.linear import LinearLangevin
+from ..distribution.linear import linear_langevin
 from ..distribution.moments import find_template, starting_law
+from ..distribution.verdict import require_announced
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
 from ..sampling import Equilibrium, Result
@@ -111,6 +113,14 @@ class GaussianLaw(eqx.Module):
         initial = at_equilibrium(self.initial) if backward else self.initial
         return moments(system, 2, initial, time_steps=self.steps)
 
+    def check(self, system: AbstractSystem, value: Estimate) -> None:
+        """Find out in words, where values are known, why a cost is none.
+
+        **Raises:** ValueError as `tj.moments`, which traced gives NaN where it fails.
+        """
+        if not np.all(np.isfinite(np.asarray(value.value))):
+            self(system)
+
 
 class GridLaw(eqx.Module):
     """The law on a grid, by the Fokker-Planck equation."""
@@ -122,6 +132,14 @@ class GridLaw(eqx.Module):
     def __call__(self, system: AbstractSystem, key=None, backward=False) -> Densities:
         initial = at_equilibrium(self.initial) if backward else self.initial
         return self.solver.solve(system, 2, time_steps=self.steps, initial=initial)  # pyright: ignore[reportArgumentType]  # checked before
+
+    def check(self, system: AbstractSystem, value: Estimate) -> None:
+        """Run once more where values are known, and warnings heard: the domain was found for the
+        protocol of the start, and the steps may be too long for the trained one.
+
+        **Raises:** ValueError as `tj.FokkerPlanck`.
+        """
+        self(system)
 
 
 def at_equilibrium(initial):
@@ -207,7 +225,8 @@ def prepared(
         time_steps = MOMENT_STEPS if dt is None and time_steps is None else time_steps
         law = GaussianLaw(count_steps(system.protocol.duration, dt, time_steps), initial)
         # What is wrong with the system shows best here, where values are known.
-        starting_law(LinearLangevin(system, find_template(system, initial)), initial)
+        require_announced(system.protocol, "tj.ExactMoments")
+        starting_law(linear_langevin(system, find_template(system, initial)), initial)
         return system, law
     raise ValueError(
         f"picture is a {type(picture).__name__}: expected tj.ExactMoments(), a tj.FokkerPlanck, or "

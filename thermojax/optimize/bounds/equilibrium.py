@@ -10,13 +10,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..._arguments import choice, whole
+from ...distribution.claims import require_quadratic
 from ...distribution.fokker_planck import FokkerPlanck
-from ...distribution.linear import Quadratic, require_quadratic
+from ...distribution.linear import Quadratic
 from ...protocol import Linear
 from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem, Bath, Overdamped, check_system
 from .laws import Density, Normal, quadratic_energy
 from .line import LineEnergy
+from .metric import require_one_temperature
 
 CELLS = 2000  # of an equilibrium density on the line
 
@@ -31,8 +33,7 @@ def quadratic(system: AbstractSystem, template) -> bool:
 
 
 def require_quadratic_ends(system: AbstractSystem, template) -> None:
-    for control in (system.protocol.initial, system.protocol.final):
-        require_quadratic(system.potential, template, control)
+    require_quadratic(system, template, [system.protocol.initial, system.protocol.final])
 
 
 def equilibrium(
@@ -50,7 +51,8 @@ def equilibrium(
     """
     check_system(system)
     choice("end", end, ("initial", "final"))
-    cells = whole("cells", cells)
+    require_one_temperature(system)
+    cells = whole("cells", cells, 8)
     control, kt = getattr(system.protocol, end), system.bath.temperature
     position = template_of(system, template, "template")
     if position is not None and quadratic(system, position):

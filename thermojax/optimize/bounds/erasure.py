@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ..._arguments import choice, real, whole
-from ..._component import finite, floating, require
+from ..._component import floating, positive, require
 from ...sampling import Equilibrium
 from ...system import AbstractSystem, check_system
 from .equilibrium import CELLS, line_equilibrium
@@ -36,9 +36,8 @@ def landauer(success: ArrayLike, temperature: ArrayLike = 1.0) -> Float[Array, "
     **Source:** R. Landauer, IBM J. Res. Dev. 5, 183 (1961); K. Maroney, Phys. Rev. E 79, 031105
     (2009), for uncertain results.
     """
-    p = floating(success, "success")
-    kt = finite("temperature", temperature)
-    require("temperature", kt, lambda t: t >= 0, "an energy, not negative")
+    p, kt = floating(success, "success"), floating(temperature, "temperature")
+    require("temperature", kt, positive, "positive and finite")
     require("success", p, lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
     plogp = lambda q: jnp.where(q > 0, q * jnp.log(jnp.where(q > 0, q, 1)), 0)
     return kt * (jnp.log(2.0) + plogp(p) + plogp(1 - p))

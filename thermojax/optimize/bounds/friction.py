@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._arguments import whole
 from ..._component import Numbers, finite, positive_number
-from ...distribution.linear import LinearLangevin
+from ...distribution.claims import require_quadratic
+from ...distribution.linear import LinearLangevin, linear_langevin
 from ...dynamics.matrix_equations import lyapunov
 from ...estimate import Estimate, weighted_mean
 from ...estimators.ergodic import windowed_sum
@@ -44,7 +45,9 @@ def friction_tensor(
     **Source:** D. A. Sivak, G. E. Crooks, Phys. Rev. Lett. 108, 190602 (2012), eq. (6).
     """
     control = control_like(system, control)
-    return tensor(langevin_of(system, template), control)
+    langevin = langevin_of(system, template)
+    require_quadratic(system, langevin.template, [control])
+    return tensor(langevin, control)
 
 
 def control_like(system: AbstractSystem, control: Numbers) -> Float[Array, "*control"]:
@@ -59,16 +62,16 @@ def control_like(system: AbstractSystem, control: Numbers) -> Float[Array, "*con
 def langevin_of(system: AbstractSystem, template: Equilibrium | None) -> LinearLangevin:
     require_equilibrium(system)
     position = template_of(system, template, "template")
-    return LinearLangevin(system, jnp.zeros(1) if position is None else position)
+    return linear_langevin(system, jnp.zeros(1) if position is None else position)
 
 
 @eqx.filter_jit
 def tensor(langevin: LinearLangevin, control):
     """The compiled part of `friction_tensor`."""
     now = jnp.zeros((), langevin.origin.dtype)
-    kt, _, mass = langevin.bath(now)
-    drift, _, _ = langevin.equation(now, langevin.forces(control))
-    mean, spread, _ = langevin.energy(control, mass).equilibrium(kt)
+    kt, energy = langevin.temperature(now), langevin.energy(control, langevin.mass(now))
+    drift, _, _ = langevin.equation(now, langevin.forces(energy, control))
+    mean, spread, _ = energy.equilibrium(kt)
     change = jax.jacrev(langevin.potential_energy)(control)  # of U, the control's axis last
     d, n = len(langevin.origin), len(mean)
     bend = jnp.moveaxis(change.matrix.reshape(d, d, -1), -1, 0)
@@ -78,7 +81,7 @@ def tensor(langevin: LinearLangevin, control):
     linear = slope @ jnp.linalg.solve(-drift, spread @ slope.T)
     memory = jax.vmap(lambda k: lyapunov(-drift.T, k))(bend)
     squares = 0.5 * jnp.einsum("iab,bc,jcd,da->ij", memory, spread, bend, spread)
-    found = (linear + squares) / kt
+    found = (linear + squares) / kt * langevin.units.energy
     return (0.5 * (found + found.T)).reshape(control.shape * 2)
 
 

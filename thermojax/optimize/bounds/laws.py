@@ -12,15 +12,16 @@ from jaxtyping import Array, Float
 
 from ..._component import Numbers, finite, floating, require
 from ...distribution.distances import (
-    coupled_samples,
     merged,
     place,
     points,
+    power_of_two,
     require_covariance,
     sinkhorn,
-    squared_distance,
+    squared_distance_in_words,
+    wasserstein,
 )
-from ...distribution.linear import LinearLangevin, Quadratic
+from ...distribution.linear import Quadratic, in_given_units
 from ...distribution.moments import gaussian_entropy
 from ...sampling import template_of
 from ...system import AbstractSystem
@@ -78,7 +79,7 @@ class Normal(AbstractLaw):
     def distance2(self, other: Normal, metric):
         root = jnp.sqrt(metric)
         scaled = [(root * x.mean, x.covariance * jnp.outer(root, root)) for x in (self, other)]
-        return squared_distance(*scaled[0], *scaled[1])
+        return squared_distance_in_words(*scaled[0], *scaled[1])
 
     def free_energy(self, system, control):
         entropy = gaussian_entropy(self.covariance)
@@ -93,7 +94,7 @@ class Normal(AbstractLaw):
 
 @eqx.filter_jit
 def quadratic_energy(system: AbstractSystem, template, control) -> Quadratic:
-    return LinearLangevin(system, template).potential_energy(control)
+    return in_given_units(system, template).potential_energy(control)
 
 
 class Density(AbstractLaw):
@@ -140,7 +141,9 @@ class Density(AbstractLaw):
         return self.x[cell] + part * jnp.diff(self.x)[cell]
 
     def distance2(self, other: Density, metric):
-        return metric[0] * coupled(self, other)
+        unit = power_of_two(self.x[-1] - self.x[0])
+        near, far = (eqx.tree_at(lambda law: law.x, law, law.x / unit) for law in (self, other))
+        return metric[0] * unit * coupled(near, far) * unit
 
     def free_energy(self, system, control):
         energy = LineEnergy(system.potential, control)
@@ -188,7 +191,7 @@ class Samples(AbstractLaw):
         x, y = (law.values * jnp.sqrt(metric) for law in (self, other))
         if self.dim > 1:
             return sinkhorn(x, y)
-        return coupled_samples(x[:, 0], y[:, 0], None, None, 2)
+        return wasserstein(x[:, 0], y[:, 0])
 
     def free_energy(self, system, control):
         raise ValueError(

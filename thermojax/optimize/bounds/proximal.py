@@ -39,11 +39,12 @@ def nearest_normal(mean, covariance, energy: Quadratic, metric, kt):
     shift = -jnp.linalg.solve(curvature + 2 * identity, slope)
     values, vectors = jnp.linalg.eigh(identity + curvature / 2)
     inverse = (vectors / jnp.sqrt(values)) @ vectors.T  # NaN where there is no minimum
-    spread, axes = jnp.linalg.eigh(inverse @ (covariance * scale) @ inverse)
+    # In units of kT, whose square may leave the range of the numbers.
+    spread, axes = jnp.linalg.eigh(inverse @ (covariance * scale / kt) @ inverse)
     spread = jnp.maximum(spread, 0)
-    z = (spread + kt + jnp.sqrt(spread * (spread + 2 * kt))) / 2
+    z = (spread + 1 + jnp.sqrt(spread * (spread + 2))) / 2
     back = inverse @ axes
-    return mean + shift / root, (back * z) @ back.T / scale
+    return mean + shift / root, (back * z) @ back.T * (kt / scale)
 
 
 @eqx.filter_jit
@@ -69,7 +70,19 @@ def nearest_density(
         relaxed = jnp.where(index < i, *sides).at[i].set(value)
         free = free.at[i].set(False)
     maps = jnp.stack([simple, 0.99 * relaxed + 0.01 * simple])  # strictly increasing, both
-    y = lowest(maps, x, shares, free, energy, metric, kt)
+    # In units of kT and of the length of the line.
+    unit, origin = x[-1] - x[0], x[0]
+    inside = lambda y: (y - origin) / unit
+    y = lowest(
+        inside(maps),
+        inside(x),
+        shares,
+        free,
+        lambda y: energy(origin + unit * y) / kt,
+        metric * unit / kt * unit,
+        1.0,
+    )
+    y = origin + unit * y
     return Density(y, shares / jnp.diff(y))
 
 

@@ -150,8 +150,8 @@ def free_end(
     else:
         kind = type(start).__name__
         raise ValueError(
-            f"start is a {kind}, lower = {lower}, upper = {upper}: a free end needs a "
-            "tj.bounds.Density, or a tj.bounds.Normal without walls"
+            f"start is a {kind}, lower = {shown(lower)}, upper = {shown(upper)}: a free end needs "
+            "a tj.bounds.Density, or a tj.bounds.Normal without walls"
         )
     return bounded(system, start, end)
 
