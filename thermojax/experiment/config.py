@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import UserError, one_line, shortened
+from .source import source_root
 from .yaml_file import Place, read_yaml, refuse_deep
 
 DEFAULTS = "defaults"
@@ -63,9 +64,15 @@ class Config:
 
     @property
     def folders(self) -> list[Path]:
-        """Where modules and data files are looked for, in this order."""
+        """Where modules and data files are looked for, in this order.
+
+        Last, the repository that thermojax itself is used from: a copy of one of its configs runs
+        anywhere.
+        """
         beside = [file.resolve().parent for file in self.files]
-        return list(dict.fromkeys([Path.cwd(), *beside, *(place.parent for place in beside)]))
+        places = [Path.cwd(), *beside, *(place.parent for place in beside)]
+        root = source_root()
+        return list(dict.fromkeys([*places, *([] if root is None else [root])]))
 
     @property
     def text(self) -> str:

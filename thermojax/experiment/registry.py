@@ -6,13 +6,12 @@ names costs nothing and a new component is one line here.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError, nearest, one_line, own_frames, own_traceback
+from .own_code import import_own
 from .signatures import Signature, live_signature, signature_of
 from .source import Found, find_in, load
 
@@ -131,13 +130,8 @@ def find(kind: Any, folders: list[Path], where: str = "kind") -> Any:
 
 
 def import_module(name: str, folders: list[Path], where: str) -> Any:
-    # At the end of the path, so that a user's folder never hides an installed package.
-    for folder in map(str, folders):
-        if folder not in sys.path:
-            sys.path.append(folder)
-    importlib.invalidate_caches()
     try:
-        return importlib.import_module(name)
+        return import_own(name, folders)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(missing + "."):

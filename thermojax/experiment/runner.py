@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import chdir, contextmanager, nullcontext
@@ -13,20 +14,21 @@ from typing import Any
 from .._calls import Computation, alone
 from .build import build
 from .cache import cache_settings, mended
+from .command_line import refuse_long, report_command, resume_command
 from .config import Config, read_config
-from .device import prepare_cpu
-from .errors import UserError, nearest, one_line
+from .device import chosen_device, prepare_cpu
+from .errors import UserError, nearest, one_line, shortened
 from .folder import (
     CONFIG,
     STATE,
     check_free,
     close_run,
     finished,
+    kept,
     locked,
     note_run,
     noted_run,
     reserved,
-    resume_command,
     saved,
     unfinished,
     unwritable,
@@ -71,7 +73,7 @@ def beginning(
 ) -> Computation[None]:
     """A new run in a folder, as a computation."""
     with reserved(folder):
-        origin = {"file": str(config.file.resolve()), "cwd": str(Path.cwd())}
+        origin = origin_of(config)
         started = time.strftime("%Y-%m-%d %H:%M:%S %z")
         facts = facts_of(config, study)
         noted = {"config": config.text, "origin": origin, "started": started, "facts": facts}
@@ -103,15 +105,16 @@ def resume(
     """
     progress = progress or Progress()
     folder = Path(folder)
+    refuse_long(folder)
     if not unfinished(folder):
         if finished(folder):
-            finish_report(folder)
+            finish_report(folder, progress)
             return folder, False
         raise UserError(f"{folder}: holds no run that was begun: expected the output folder of one")
     with writing(folder), locked(folder):
         noted = noted_run(folder)
         if (folder / RESULTS).exists():  # killed between its results and its last line
-            finish_report(folder)
+            finish_report(folder, progress)
             close_run(folder)
             return folder, False
         config = noted_config(folder, noted)
@@ -175,40 +178,63 @@ def work(
             results.attributes["computed_together"] = 1 if share is None else share.runs
             results.attributes["started"] = started
             results.attributes["wall_time"] = progress.checkpoints.elapsed
-            finish(folder, results)
+            save(folder / RESULTS, results)
+        finish_report(folder, progress)
+        close_run(folder)
+    except UserError:
+        raise
     except ValueError as error:
         # What the library refuses is a setting that does not fit, said in one sentence.
         if os.environ.get("THERMOJAX_TRACEBACK"):
             raise
-        raise UserError(f"{config.file}: {one_line(error)}") from error
+        raise UserError(f"{config.file}: {one_line(error)}{what_is_kept(shown)}") from error
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; continue with\n  {resume_command(shown)}"
-            if saved(folder)
+            if kept(folder)
             else "interrupted before there was anything to keep"
         ) from None
     except OSError as error:
-        if not saved(folder):
+        if not kept(folder):
             raise
         cure = f"make room, then continue with `{resume_command(shown)}`"
         raise unwritable(shown, error, cure) from error
+    except Exception:
+        if said := what_is_kept(shown):
+            progress.line(said.removeprefix("; "))
+        raise
     finally:
         progress.checkpoints = None
 
 
-def finish(folder: Path, results: Any) -> None:
-    """Store the results, make the report from what was stored, and clear up."""
-    save(folder / RESULTS, results)
-    finish_report(folder)
-    close_run(folder)
+def what_is_kept(folder: Path) -> str:
+    """The end of a sentence on a run that has failed: how to go on from what it has computed."""
+    if not saved(folder):
+        return ""
+    again = f"{resume_command(folder)} --anyway"
+    return f"; what was computed is kept: after a correction `{again}` goes on from there"
 
 
-def finish_report(folder: Path) -> None:
-    """The report, where a run was killed before it could write it."""
+def finish_report(folder: Path, progress: Progress) -> None:
+    """The report, where there is none: made from what was stored, which it cannot touch.
+
+    What fails here is a warning: the results are there, and the report can be made again.
+    """
+    from .drawing import backend_set_aside
     from .report import REPORT, write_report
 
-    if not (folder / REPORT).exists():
-        write_report(folder, load(folder))
+    if (folder / REPORT).exists():
+        return
+    results = load(folder)
+    try:
+        with backend_set_aside():
+            write_report(folder, results)
+    except Exception as error:  # of a figure, a style or a plugin, whatever it is
+        why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
+        progress.line(
+            f"warning: the results are stored, but their report could not be made ({why}); "
+            f"again with\n  {report_command(folder)}"
+        )
 
 
 def facts_of(config: Config, study: Any) -> dict[str, str]:
@@ -242,7 +268,19 @@ def noted_config(folder: Path, noted: dict[str, Any]) -> Config:
             f"{folder / CONFIG}: was changed since the run began: undo that, or start a new run "
             "with it in another folder"
         )
-    return replace(config, file=Path(noted["origin"]["file"]))
+    origin = noted["origin"]
+    files = tuple(map(Path, origin.get("files", [origin["file"]])))
+    return replace(config, file=Path(origin["file"]), files=files)
+
+
+def origin_of(config: Config) -> dict[str, Any]:
+    """Where a run has begun: what its config names is looked for from there again."""
+    return {
+        "file": str(config.file.resolve()),
+        "files": [str(file.resolve()) for file in config.files],
+        "cwd": str(Path.cwd()),
+        "device": chosen_device(),
+    }
 
 
 @contextmanager
@@ -256,9 +294,19 @@ def writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def working_folder(path: str) -> Iterator[None]:
-    """Where the run was started, as long as that is still there."""
+    """Where the run was started, as long as that is still there.
+
+    `python -m` looks for modules where it is called, first of all: that place moves along.
+    """
+    here, first = str(Path.cwd()), sys.path[:1]
     with chdir(path) if Path(path).is_dir() else nullcontext():
-        yield
+        if first == [here]:
+            sys.path[0] = str(Path.cwd())
+        try:
+            yield
+        finally:
+            if first == [here]:
+                sys.path[0] = here
 
 
 def run_settings(config: Config) -> tuple[int, str]:
