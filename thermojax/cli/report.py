@@ -22,10 +22,10 @@ def report(arguments: list[str]) -> int:
         return 0
     from ..experiment.drawing import backend_set_aside
     from ..experiment.folder import unwritable
-    from ..experiment.store import load
+    from ..experiment.store import load_run
 
     folder = Path(options.folder)
-    results = load(folder)
+    results = load_run(folder)
     folder = folder if folder.is_dir() else folder.parent  # results.h5 itself was named
     try:
         with backend_set_aside():

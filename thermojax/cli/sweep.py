@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def sweep(arguments: list[str]) -> int:
         raise unwritable(folder, error, "choose another --out DIR") from error
     done = [point.folder for point in points if point not in failed]
     wrong = {point.name: why for point, why in failed.items()}
-    rows = table_of(folder, Path(options.config).stem, done, wrong, command("sweep", *arguments))
+    again = f"cd {shlex.quote(str(Path.cwd()))} && {command('sweep', *arguments)}"
+    rows = table_of(folder, Path(options.config).stem, done, wrong, again)
     if done:
         print(f"{aligned(rows)}\n")
     written = [str(file) for name in WRITTEN if (file := folder / name).exists()]

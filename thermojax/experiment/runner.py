@@ -311,6 +311,8 @@ def working_folder(path: str) -> Iterator[None]:
 
 def run_settings(config: Config) -> tuple[int, str]:
     """The settings of the run itself, checked."""
+    for key in RUNNER_KEYS:
+        config.refuse_words(key)
     seed = config.values.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise config.error("seed", f"seed = {seed!r}: expected a whole number from 0 to 2^32 - 1")
