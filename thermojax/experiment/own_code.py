@@ -30,6 +30,7 @@ SITES = ("site-packages", "dist-packages")  # where installed packages lie
 Content = tuple[tuple[str, str, str], ...]
 
 _imported: dict[str, tuple[ModuleType, Content]] = {}  # by name: the module, and its content then
+_others: set[str] = set()  # of those, the names of modules that were there already
 _imports: dict[tuple[str, str], list[str]] = {}  # by name and digest: what a file imports
 
 
@@ -38,15 +39,25 @@ def import_own(name: str, folders: list[Path]) -> Any:
 
     **Arguments:** `folders`, searched besides Python's own path, after it.
     """
-    search_in(folders)
-    importlib.invalidate_caches()
+    look_in(folders)
     files = own_files(name, tuple(folders))
     contents = {module: content_of(module, tuple(folders)) for module in files}
-    for module in files:
-        if module in sys.modules and not is_current(module, contents[module]):
+    for module, content in contents.items():
+        known, then = _imported.get(module, (None, ()))
+        if module in sys.modules and not is_current(module, content):
             linecache.checkcache(str(files[module]))
             del sys.modules[module]
-    _finder.take(files, folders)
+        if module not in sys.modules and known is not None and then == content:
+            sys.modules[module] = known
+    for module in files:
+        package, _, inner = module.rpartition(".")
+        held = vars(sys.modules[package]).get(inner) if package in sys.modules else None
+        if isinstance(held, ModuleType) and held is not sys.modules.get(module):
+            delattr(sys.modules[package], inner)  # or `from . import inner` would find it there
+    _finder.files = {**_finder.files, **files}
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+    importlib.invalidate_caches()
     try:
         return importlib.import_module(name)
     finally:
@@ -55,8 +66,28 @@ def import_own(name: str, folders: list[Path]) -> Any:
                 _imported[module] = sys.modules[module], contents[module]
 
 
+def look_in(folders: list[Path]) -> None:
+    """Find modules in the folders of a config, and none of those of the config before."""
+    if _finder.folders != folders:
+        put_away()
+        _finder.folders = list(folders)
+    search_in(folders)
+
+
+def put_away() -> None:
+    """Leave Python as it was before modules of the user's were imported here, by their names."""
+    for name, (module, _) in _imported.items():
+        if sys.modules.get(name) is module and name not in _others:
+            del sys.modules[name]
+    _finder.files, _finder.folders = {}, []
+    search_in([])
+    if _finder in sys.meta_path:
+        sys.meta_path.remove(_finder)
+
+
 def is_current(name: str, content: Content) -> bool:
     """Whether the module that is loaded under a name is the one with this content."""
+    _others.discard(name)
     module = sys.modules[name]
     known, then = _imported.get(name, (None, ()))
     if known is module:
@@ -65,7 +96,10 @@ def is_current(name: str, content: Content) -> bool:
     file = getattr(module, "__file__", None)
     own = next(place for part, place, _ in content if part == name)
     same = file is not None and os.path.exists(file) and os.path.samefile(file, own)
-    return same and all(os.stat(place).st_mtime < STARTED for _, place, _ in content)
+    current = same and all(os.stat(place).st_mtime < STARTED for _, place, _ in content)
+    if current:
+        _others.add(name)
+    return current
 
 
 def digests(name: str, folders: list[Path]) -> dict[str, str]:
@@ -150,13 +184,6 @@ class OwnFinder(MetaPathFinder):
     def __init__(self):
         self.files: dict[str, Path] = {}
         self.folders: list[Path] = []
-
-    def take(self, files: dict[str, Path], folders: list[Path]) -> None:
-        """Find these modules in these files, and those of the same config as before."""
-        self.files = {**self.files, **files} if self.folders == folders else files
-        self.folders = folders
-        if self not in sys.meta_path:
-            sys.meta_path.insert(0, self)
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
         file = self.files.get(fullname)

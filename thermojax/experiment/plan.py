@@ -232,7 +232,7 @@ def fit_any(config: Config, value: Any, key: str, hint: Union) -> Any:
         try:
             return fit_one(config, value, key, option)
         except Unfit as error:
-            if set(hint.options) <= {option, Nothing()}:  # then what is wrong is known exactly
+            if isinstance(option, Numbers) and set(hint.options) <= {option, Nothing()}:
                 raise Unfit(str(error)) from None
     settings = any(isinstance(option, Instance) for option in hint.options)
     raise Unfit(f"{hint.words()}{': a mapping with its settings' if settings else ''}")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError, nearest, one_line, own_frames, own_traceback
-from .own_code import import_own
+from .own_code import import_own, look_in
 from .signatures import Signature, live_signature, signature_of
-from .source import Found, find_in, load
+from .source import PACKAGE, Found, file_in, find_in, load, locate, source_root
 
 KINDS: dict[str, dict[str, str]] = {
     "potential": {
@@ -74,11 +74,14 @@ def describe(kind: Any, folders: list[Path], where: str = "kind") -> Signature:
     """
     module, attribute = target_of(kind, where)
     places = tuple(folders)
+    if folders:
+        look_in(folders)
     try:
         source = load(module, places)
         found = find_in(module, attribute, places)
     except UserError as error:
         raise UserError(f"{where} = {kind}: {error}") from None
+    refuse_two(module, folders, f"{where} = {kind}")
     if source is None and not exists(module):
         raise no_module(module.partition(".")[0], folders, where)
     if source is not None and found is None and not source.open:
@@ -88,6 +91,26 @@ def describe(kind: Any, folders: list[Path], where: str = "kind") -> Signature:
         )
     told = signature_of(found) if isinstance(found, Found) else None
     return told or live_signature(find(kind, folders, where))
+
+
+def refuse_two(module: str, folders: list[Path], said: str) -> None:
+    """UserError where an import finds one module of a name, and the config lies beside another.
+
+    Whoever keeps an older study in a folder of its own, and runs it from that of the present one,
+    means one of them.
+    """
+    parts = module.split(".")
+    if parts[0] == PACKAGE.name:
+        return
+    taken = locate(module, tuple(folders), stubs=False)
+    around = [folder for folder in folders[1:] if folder != source_root()]
+    beside = next((file for x in around if (file := file_in(x, parts, stubs=False))), None)
+    if taken is None or beside is None or taken.read_bytes() == beside.read_bytes():
+        return
+    raise UserError(
+        f"{said}: could be that of {taken.resolve()} or, beside the config, of {beside}, and they "
+        "differ: rename one of them, or run from the folder of the one that you mean"
+    )
 
 
 def exists(module: str) -> bool:

@@ -34,6 +34,7 @@ from .folder import (
     unwritable,
 )
 from .interrupt import Interrupted, Stop, stoppable
+from .own_code import put_away
 from .plan import RUNNER_KEYS, STUDY, plan
 from .progress import Progress
 from .store import RESULTS, load, save, write_whole
@@ -63,7 +64,7 @@ def run(
     plan(config, RUNNER_KEYS, STUDY)  # most mistakes are answered here, before JAX is loaded
     folder = Path("runs") / config.file.stem if out is None else Path(out)
     check_free(folder)
-    with computing(precision):
+    with own_modules(), computing(precision):
         alone(beginning(folder, config, built(config), progress))
     return folder
 
@@ -120,7 +121,7 @@ def resume(
         config = noted_config(folder, noted)
         _, precision = run_settings(config)
         here = folder.resolve()
-        with working_folder(noted["origin"]["cwd"]), computing(precision):
+        with working_folder(noted["origin"]["cwd"]), own_modules(), computing(precision):
             study = built(config)
             facts = facts_of(config, study)
             if not anyway:
@@ -290,6 +291,15 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise unwritable(folder, error, "make it writable and try again") from error
+
+
+@contextmanager
+def own_modules() -> Iterator[None]:
+    """Modules of the user's are imported for one run: another import of that name is another's."""
+    try:
+        yield
+    finally:
+        put_away()
 
 
 @contextmanager
