@@ -123,7 +123,9 @@ def read_config(file: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     # Keys that are no text are refused where the arguments are checked, with their place.
     values = cast(dict[str, Any], resolved)
     config = Config(file, values, places, overridden, files)
-    left = {key: word for key, word in words.items() if word and isinstance(config.value(key), bool)}
+    left = {
+        key: word for key, word in words.items() if word and isinstance(config.value(key), bool)
+    }
     return replace(config, words=left)
 
 
