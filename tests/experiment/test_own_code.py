@@ -1,4 +1,4 @@
-"""What runs is what the files hold: of two modules of one name, of one that was edited, and so on."""
+"""What runs is what the files hold: of two modules of one name, and of one that was edited."""
 
 import sys
 from pathlib import Path

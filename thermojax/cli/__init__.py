@@ -68,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\nthermojax: {stop or 'interrupted'}", file=sys.stderr)
         return 130
+    finally:
+        if (own_code := sys.modules.get("thermojax.experiment.own_code")) is not None:
+            own_code.put_away()
 
 
 def open_standard_streams() -> None:

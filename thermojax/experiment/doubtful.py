@@ -86,4 +86,5 @@ def meant(text: str) -> str:
     truth = WORDS.get(text.lower())
     if truth is None or text not in (text.lower(), text.upper(), text.capitalize()):
         return ""
-    return f"could be the text '{text}' or {truth}, as in YAML 1.1: write '{text}' in quotes, or {truth}"
+    both = f"the text '{text}' or {truth}, as in YAML 1.1"
+    return f"could be {both}: write '{text}' in quotes, or {truth}"

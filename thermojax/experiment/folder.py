@@ -132,7 +132,7 @@ def reserved(folder: Path) -> Iterator[None]:
                 raise
             remove_beginning(folder)
             remove_empty(missing)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and concerns(folder, error):
                 raise unwritable(folder, error, "nothing was kept") from error
             raise
 
@@ -150,12 +150,22 @@ def in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not concerns(folder, error):
+            raise
         raise unwritable(folder, error, "choose another --out DIR") from None
 
 
 def unwritable(folder: Path, error: OSError, cure: str) -> Unwritable:
     what = error.strerror or one_line(error)
     return Unwritable(f"{folder}: the output folder cannot be written ({what}): {cure}")
+
+
+def concerns(folder: Path, error: OSError) -> bool:
+    """Whether an error is about the output folder, and not about a file elsewhere that it names."""
+    if not isinstance(error.filename, str):
+        return True
+    file = Path(error.filename).absolute()
+    return folder.absolute() in (file, *file.parents)
 
 
 def remove_empty(folders: list[Path]) -> None:

@@ -83,13 +83,12 @@ def run_facts(config: Config, study: Any) -> dict[str, str]:
 
     Versions, device and threads are added by the checkpoint itself.
     """
+    data = {name: digest(file.read_bytes()) for name, file in data_files(config)}
     return {
         "the config": digest(config.text.encode()),
         "the code of thermojax": digest(*(x.read_bytes() for x in sorted(HOUSE.rglob("*.py")))),
         **{f"the content of {name}": short for name, short in code_files(config, study)},
-        **{
-            f"the content of {name}": digest(file.read_bytes()) for name, file in data_files(config)
-        },
+        **{f"the content of {name}": short for name, short in data.items()},
     }
 
 

@@ -23,6 +23,7 @@ from .folder import (
     STATE,
     check_free,
     close_run,
+    concerns,
     finished,
     kept,
     locked,
@@ -111,6 +112,11 @@ def resume(
         if finished(folder):
             finish_report(folder, progress)
             return folder, False
+        if folder.is_dir() and any(map(unfinished, folder.iterdir())):
+            raise UserError(
+                f"{folder}: holds several runs: name the folder of one, or give the same command "
+                "of the sweep again"
+            )
         raise UserError(f"{folder}: holds no run that was begun: expected the output folder of one")
     with writing(folder), locked(folder):
         noted = noted_run(folder)
@@ -120,7 +126,7 @@ def resume(
             return folder, False
         config = noted_config(folder, noted)
         _, precision = run_settings(config)
-        here = folder.resolve()
+        here = Path(os.path.abspath(folder))  # seen from the folder where it began, too
         with working_folder(noted["origin"]["cwd"]), own_modules(), computing(precision):
             study = built(config)
             facts = facts_of(config, study)
@@ -161,7 +167,7 @@ def work(
     anyway: bool = False,
     share: Share | None = None,
 ) -> Computation[None]:
-    """Do what is left to do; `shown` is the folder as the user has called it."""
+    """Do what is left to do; `shown`, how the user has called the folder."""
     import jax
 
     from .checkpoints import Checkpoints
@@ -188,20 +194,20 @@ def work(
         # What the library refuses is a setting that does not fit, said in one sentence.
         if os.environ.get("THERMOJAX_TRACEBACK"):
             raise
-        raise UserError(f"{config.file}: {one_line(error)}{what_is_kept(shown)}") from error
+        raise UserError(f"{config.file}: {one_line(error)}{what_is_kept(folder)}") from error
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted; continue with\n  {resume_command(shown)}"
+            f"interrupted; continue with\n  {resume_command(folder)}"
             if kept(folder)
             else "interrupted before there was anything to keep"
         ) from None
-    except OSError as error:
-        if not kept(folder):
-            raise
-        cure = f"make room, then continue with `{resume_command(shown)}`"
-        raise unwritable(shown, error, cure) from error
-    except Exception:
-        if said := what_is_kept(shown):
+    except Exception as error:
+        if isinstance(error, OSError) and concerns(folder, error):
+            if not kept(folder):
+                raise
+            cure = f"make room, then continue with `{resume_command(folder)}`"
+            raise unwritable(shown, error, cure) from error
+        if said := what_is_kept(folder):
             progress.line(said.removeprefix("; "))
         raise
     finally:
@@ -290,6 +296,8 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not concerns(folder, error):
+            raise
         raise unwritable(folder, error, "make it writable and try again") from error
 
 

@@ -112,7 +112,7 @@ def former_name(overrides: tuple[str, ...]) -> str:
 
 
 def point_of(overrides: tuple[str, ...], folder: Path) -> Point:
-    """A point in the folder of a sweep; where it was begun under its former name, it stays there."""
+    """A point in the folder of a sweep; begun under its former name, it stays there."""
     former = folder / former_name(overrides)
     there = finished(former) or unfinished(former)
     return Point(overrides, former if there else folder / folder_name(overrides))
