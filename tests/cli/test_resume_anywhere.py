@@ -151,7 +151,8 @@ def test_killed_as_a_process_from_three_folders(tmp_path):
         words, shell=True, cwd=folder, env=resuming.environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    assert resuming.start(tmp_path, "init", "my demo").wait() == 0
+    begun = resuming.start(tmp_path, "init", "my demo")
+    assert "thermojax run 'my demo/my demo.yaml'" in begun.communicate()[0]
     small = "training.steps=100000 training.batch=8"
     words = f"exec {shlex.quote(sys.executable)} -m thermojax run 'my demo/my demo.yaml' {small}"
     kept = tmp_path / "runs" / "my demo" / ".checkpoint" / "01-training.ckpt"

@@ -110,6 +110,8 @@ def test_what_the_user_has_imported(here, monkeypatch):
 
     monkeypatch.setattr(own_code, "STARTED", (here / "own_model.py").stat().st_mtime + 1)
     assert isinstance(build(read_config(config)), own_model.Model)
+    for out in ("x", "y"):
+        assert value_of_run(config, out) == 0.33 and sys.modules["own_model"] is own_model
     # From here on it is known by its content.
     write(here, ".78")
     assert value_of_run(config, "a") == 0.78

@@ -46,6 +46,7 @@ def import_own(name: str, folders: list[Path]) -> Any:
         known, then = _imported.get(module, (None, ()))
         if module in sys.modules and not is_current(module, content):
             linecache.checkcache(str(files[module]))
+            _others.discard(module)
             del sys.modules[module]
         if module not in sys.modules and known is not None and then == content:
             sys.modules[module] = known
@@ -87,7 +88,6 @@ def put_away() -> None:
 
 def is_current(name: str, content: Content) -> bool:
     """Whether the module that is loaded under a name is the one with this content."""
-    _others.discard(name)
     module = sys.modules[name]
     known, then = _imported.get(name, (None, ()))
     if known is module:

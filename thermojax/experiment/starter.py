@@ -14,7 +14,7 @@ CONFIG = """\
 #   thermojax run {config}                            the whole study
 #   thermojax run {config} dt=0.01 training.steps=20  with other settings, in one try
 #   thermojax list Driven                             what this kind of study takes
-#   thermojax check my_potential:MyPotential          what is wrong with a potential
+#   thermojax check my_potential:MyPotential          what is wrong with a potential, from here
 kind: Driven
 seed: 0
 precision: float32  # or float64
