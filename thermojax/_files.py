@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from collections.abc import Callable
@@ -45,7 +46,12 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what a killed process has left half-written in a folder."""
-    for file in folder.glob(f".*{PART}"):
+def remove_parts(folder: Path, name: str = "*") -> None:
+    """Remove what a killed process has left half-written in a folder, of one file or of all.
+
+    Only who owns the folder may do so for all: what another process is writing there has such a
+    name too.
+    """
+    pattern = name if name == "*" else glob.escape(name)
+    for file in folder.glob(f".{pattern}.*{PART}"):
         file.unlink(missing_ok=True)

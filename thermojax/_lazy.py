@@ -12,9 +12,12 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+STARTED = time.time()  # when thermojax was imported: a file that is older has not changed since
 
 
 class LazyPackage(ModuleType):

@@ -100,7 +100,7 @@ class Checkpoint(AbstractCheckpoint):
         """
         if not self.file.exists():
             return None
-        remove_parts(self.file.parent)
+        remove_parts(self.file.parent, self.file.name)
         leaves, facts = read(self.file)
         if not self.anyway and (problem := difference(facts, self.facts)):
             raise CheckpointError(f"{self.file}: this checkpoint is of another run: {problem}")

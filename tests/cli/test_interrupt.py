@@ -9,6 +9,7 @@ import pytest
 
 from tests import resuming
 from thermojax.cli import main
+from thermojax.experiment.command_line import resume_command
 from thermojax.experiment.folder import locked
 
 LONG = "kind: drag_study:Drag\nsteps: 100000\nchunks: 2\n"
@@ -43,7 +44,9 @@ def test_interrupted_run_is_kept_and_says_how_to_go_on(place, capsys):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == ""
     assert "stopping at the next chunk" in err and "Traceback" not in err
-    assert err.endswith("interrupted; continue with\n  thermojax resume 'my run'\n")
+    again = resume_command("my run")
+    assert f"thermojax resume '{place}/my run'" in again
+    assert err.endswith(f"interrupted; continue with\n  {again}\n")
     assert main(["resume", "my run", "--device", "tpu"]) == 2
     assert "--device tpu: expected cpu or gpu" in capsys.readouterr().err
     # A changed config, and a truncated checkpoint, are seen.
@@ -59,7 +62,7 @@ def test_interrupted_run_is_kept_and_says_how_to_go_on(place, capsys):
     )
     (place / "drag_study.py").write_text(resuming.STUDY)
     assert main(["compare", "my run"]) == 2
-    assert "is not finished: continue it with `thermojax resume" in capsys.readouterr().err
+    assert f"is not finished: continue it with `{again}`" in capsys.readouterr().err
     kept = place / "my run" / ".checkpoint" / "01-training.ckpt"
     kept.write_bytes(kept.read_bytes()[:-100])
     assert main(["resume", "my run"]) == 2

@@ -1,5 +1,6 @@
 """A grid of runs: what is finished stays, what failed is told, and one table shows the rest."""
 
+import shlex
 import signal
 import sys
 import time
@@ -61,9 +62,12 @@ def test_grids():
 
 
 def test_folder_names():
-    assert folder_name(("a.b=1", "c=[1, 2]")) == "a.b=1 c=[1, 2]"
-    odd = [folder_name((f"file={name}",)) for name in ("../x", "..-x", "a/b", "x" * 500)]
-    assert len(set(odd)) == 4 and not any("/" in name or len(name) > 140 for name in odd)
+    assert folder_name(("a.b=1", "c=-1e-3")) == "a.b-1,c--1e-3" and folder_name(()) == "point"
+    assert folder_name(("c=[1, 2]",)).startswith("c-_1,_2-")
+    odd = ("../x", "..-x", "a/b", "a_b", "x" * 500, "a b", "$HOME", "a'b", "*", "é", "[1,2]", "1,2")
+    names = [folder_name((f"file={name}",)) for name in odd] + [folder_name(("-x=.",))]
+    assert len(set(names)) == len(odd) + 1 and not any(len(name) > 140 for name in names)
+    assert all(shlex.quote(name) == name and name[0] not in ".-" for name in names)
 
 
 def in_this_process(calls):
@@ -88,7 +92,7 @@ def test_a_sweep(place, capsys):
     words, calls = ["x=1,2,-1", "offset=[0],[1,1]"], []
     folder, points = plan("p.yaml", words, "out")
     failed = sweep("p.yaml", points, Progress(), in_this_process(calls))
-    assert len(calls) == 6 and [point.name[:4] for point in failed] == ["x=-1", "x=-1"]
+    assert len(calls) == 6 and [point.name[:5] for point in failed] == ["x--1,", "x--1,"]
     assert all("expected a positive number" in why for why in failed.values())
     done = [point.folder for point in points if point not in failed]
     rows = write_sweep(folder, "p", done, {point.name: why for point, why in failed.items()})
@@ -96,20 +100,20 @@ def test_a_sweep(place, capsys):
     assert rows[4][1:] == ["2", "[1, 1]", "curve", "6.0 ± 0.5"]
     page = (folder / "sweep.html").read_text()
     assert "How high is a parabola?" in page and page.count("<svg") == 1
-    assert "Failed: x=-1" in page and "offset = [1, 1]" in page
+    assert "Failed: x--1" in page and "offset = [1, 1]" in page
     assert (folder / "sweep.csv").read_text().count("\n") == 5
     # Again, with another value: only what is missing is run, what failed too.
     calls.clear()
     _, points = plan("p.yaml", ["x=1,2,3", "offset=[0],[1,1]"], "out")
     assert not sweep("p.yaml", points, Progress(), in_this_process(calls))
-    assert calls == ["x=3 offset=[0]", "x=3 offset=[1,1]"]
+    assert calls == [folder_name(("x=3", f"offset={one}")) for one in ("[0]", "[1,1]")]
     assert "4 of 6 points are there already" in capsys.readouterr().err
     # Another config under the same names is refused.
     Path("p.yaml").write_text("kind: parabolas:Parabola\nx: 1\noffset: [0]\npower: 3\n")
     with pytest.raises(UserError, match="is another config than the one of this point now"):
         plan("p.yaml", words, "out")
     # The table of the command, of two of the folders.
-    folders = [str(folder / name) for name in ("x=1 offset=[0]", "x=3 offset=[0]")]
+    folders = [str(folder / folder_name((x, "offset=[0]"))) for x in ("x=1", "x=3")]
     assert main(["compare", *folders]) == 0
     table = capsys.readouterr().out
     assert table.startswith("run ") and "9.0 ± 0.5" in table and "offset  " not in table
@@ -120,7 +124,7 @@ def test_in_processes(place, capsys):
     assert main(["sweep", "p.yaml", "x=2,-1", "--jobs", "2", "--out", "grid"]) == 2
     out, err = capsys.readouterr()
     assert "4.0 ± 0.5" in out and "sweep.html" in out
-    assert "1 of 2 points failed: x=-1: " in err and "Traceback" not in err
+    assert "1 of 2 points failed: x--1: " in err and "Traceback" not in err
 
 
 @pytest.mark.slow
@@ -128,7 +132,7 @@ def test_an_interrupted_sweep_continues(tmp_path):
     """Its runs save what they have; the same command again resumes them."""
     resuming.write_study(tmp_path, "kind: drag_study:Drag\nsteps: 100000\nchunks: 2\n")
     words = ["sweep", "drag.yaml", "stiffness=1,2", "--jobs", "2", "--out", "o"]
-    kept = [tmp_path / "o" / f"stiffness={i}" / ".checkpoint" for i in (1, 2)]
+    kept = [tmp_path / "o" / f"stiffness-{i}" / ".checkpoint" for i in (1, 2)]
     for turn in range(2):
         before = [file.stat().st_mtime for folder in kept for file in folder.glob("01-*")]
         process = resuming.start(tmp_path, *words)
@@ -142,18 +146,18 @@ def test_an_interrupted_sweep_continues(tmp_path):
         assert process.returncode == 130, (turn, err)
         assert err.endswith("interrupted; the same command again continues the sweep\n")
         for i in (1, 2):
-            assert "continue with" in (tmp_path / "o" / f"stiffness={i}.log").read_text()
+            assert "continue with" in (tmp_path / "o" / f"stiffness-{i}.log").read_text()
 
 
 def test_names_in_the_table_are_short():
     """What all points share is left out, but never everything."""
-    rows = [["run", "a"], ["a=1 b=2", "1"], ["a=2 b=2", "2"]]
-    assert short_names(rows) == ["a=1", "a=2"] and short_names(rows[:2]) == ["a=1 b=2"]
+    rows = [["run", "a"], ["a-1,b-2", "1"], ["a-2,b-2", "2"]]
+    assert short_names(rows) == ["a-1", "a-2"] and short_names(rows[:2]) == ["a-1,b-2"]
     assert short_names([["run"], ["a"], ["a"]]) == ["a", "a"]
-    rows = [["run"], ["a.b.c=1 d=1.e=2"], ["a.b.c=2 d=1.e=2"]]
-    assert short_names(rows) == ["c=1", "c=2"]
-    clash = [["run"], ["a.c=1"], ["b.c=1"]]
-    assert short_names(clash) == ["a.c=1", "b.c=1"]
+    rows = [["run"], ["a.b.c-1.5e-3,d-1.e-2"], ["a.b.c-2,d-1.e-2"]]
+    assert short_names(rows) == ["c-1.5e-3", "c-2"]
+    clash = [["run"], ["a.c-1"], ["b.c-1"]]
+    assert short_names(clash) == ["a.c-1", "b.c-1"]
 
 
 def test_bad_sweeps(place, capsys):

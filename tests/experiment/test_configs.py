@@ -95,6 +95,35 @@ def test_nested_kind_and_optional(folder):
     assert thing.file.exists()
 
 
+PAIR = """
+import jax.numpy as jnp
+import thermojax as tj
+
+class Pair(tj.AbstractPotential):
+    def energy(self, x, control):
+        return 0.5 * jnp.sum(x**2) + 0.5 * control * jnp.sum((x[0] - x[1]) ** 2)
+"""
+
+
+def test_positions_of_particles(folder):
+    """Nested lists, as (particles, dim); what is no position is said in words."""
+    (folder / "my_parts.py").write_text(PAIR)
+    text = (
+        "kind: Driven\npotential: {kind: my_parts:Pair}\n"
+        "protocol: {kind: PiecewiseLinear.between, initial: 0, final: 2, duration: 1, knots: 3}\n"
+        "bath: {kind: Bath}\ndt: 0.05\nposition: [[0.0, 0.0], [1, 0.0]]\n"
+    )
+    study = made(folder, text)
+    assert study.initial.template.shape == (2, 2)
+    assert float(study.system.potential.energy(study.initial.template, 2.0)) == 1.5
+    for value, said in (
+        ("0.5", "position = 0.5: expected a list of coordinates, as in [0.0]"),
+        ("[[0], [1, 2]]", "position = [[0], [1, 2]]: expected lists of one length"),
+        ("x", "position = 'x': expected a number or a list of numbers"),
+    ):
+        assert said in refusal(folder, text, [f"position={value}"])
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -10,6 +10,7 @@ import pytest
 
 from tests import resuming
 from thermojax.cli import main
+from thermojax.experiment.command_line import resume_command
 from thermojax.experiment.store import load
 
 
@@ -52,7 +53,8 @@ def test_killed_while_writing(place, every_boundary, capsys):
         assert process.returncode == -signal.SIGKILL, said
         assert not (place / out / "report.html").exists()
     assert main(["run", str(place / "drag.yaml"), "--out", str(place / out)]) == 2
-    assert "unfinished run: continue it with `thermojax resume" in capsys.readouterr().err
+    again = resume_command(place / out)
+    assert f"unfinished run: continue it with `{again}`" in capsys.readouterr().err
     assert main(["resume", str(place / out)]) == 0
     assert_as_whole(place, out)
     assert main(["resume", str(place / out)]) == 0

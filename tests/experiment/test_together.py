@@ -159,8 +159,8 @@ def test_a_sweep_in_one_program(tmp_path, monkeypatch, capsys):
     assert all((x / "report.html").exists() for x in folders)
     assert len({float(load(x)["linear"]["work"].value) for x in folders}) == 2
     one = folders[-1]
-    assert one.name == "seed=1 potential.stiffness=2"
-    assert main(["run", words[1], *one.name.split(" "), "--out", "alone"]) == 0
+    assert one.name == "seed-1,potential.stiffness-2"
+    assert main(["run", words[1], "seed=1", "potential.stiffness=2", "--out", "alone"]) == 0
     runs = load(one), load("alone")
     # Compiled without optimizations, float32 noise rounds differently in one batch of both.
     same(*runs, 1e-6 if jax.config.values["jax_disable_most_optimizations"] else 1e-9)
@@ -192,4 +192,4 @@ def test_an_interrupted_sweep_in_one_program_continues(tmp_path):
     assert process.returncode == 0 and "2 points as one program" in err
     alone_ = str(tmp_path / "alone")
     assert main(["run", config, "potential.stiffness=2", "--out", alone_]) == 0
-    same(load(tmp_path / "o" / "potential.stiffness=2"), load(alone_), 1e-6)
+    same(load(tmp_path / "o" / "potential.stiffness-2"), load(alone_), 1e-6)

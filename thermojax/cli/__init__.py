@@ -44,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ..experiment.errors import UserError, one_line, own_traceback
 
     arguments = list(sys.argv[1:] if argv is None else argv)
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and not stream.closed:
             stream.reconfigure(errors="replace")  # a console without ± still shows the numbers
     try:
         return dispatch(arguments)
@@ -67,6 +68,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\nthermojax: {stop or 'interrupted'}", file=sys.stderr)
         return 130
+    finally:
+        if (own_code := sys.modules.get("thermojax.experiment.own_code")) is not None:
+            own_code.put_away()
+
+
+def open_standard_streams() -> None:
+    """Give numbers 0 to 2 of files, where a shell has closed them (`2>&-`), to nothing.
+
+    The next file to be opened would get such a number, and what libraries in C say on standard
+    error would be written into it: into a checkpoint, for example.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
 
 
 def dispatch(arguments: list[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 from ..experiment.errors import UserError, one_line
@@ -25,9 +24,9 @@ def check(arguments: list[str]) -> int:
     position = numbers("--position", options.position)
     control = numbers("--control", options.control)
     from ..experiment.registry import find
+    from ..experiment.source import working_places
 
-    here = Path.cwd()
-    found = find(options.potential, [here], "check")
+    found = find(options.potential, working_places(), "check")
     potential = instance(found, options.potential)
 
     import jax.numpy as jnp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from .arguments import Parser
@@ -14,7 +15,11 @@ def compare(arguments: list[str]) -> int:
     if options is None:
         return 0
     from ..experiment.compare import compare as table
+    from ..experiment.compare import runs_among
     from ..experiment.summary import aligned
 
-    print(aligned(table([Path(folder) for folder in options.folders])))
+    folders, passed = runs_among([Path(folder) for folder in options.folders])
+    for why in passed:
+        print(f"passed over: {why}", file=sys.stderr)
+    print(aligned(table(folders)))
     return 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from .arguments import Parser
 
 
@@ -13,8 +11,9 @@ def init(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
+    from ..experiment.command_line import command
     from ..experiment.starter import write_starter
 
     config, potential = write_starter(options.name)
-    print(f"Written: {config}, {potential}\nNext: thermojax run {shlex.quote(str(config))}")
+    print(f"Written: {config}, {potential}\nNext: {command('run', str(config))}")
     return 0

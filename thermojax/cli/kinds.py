@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
 
 from ..experiment.hints import Anything
 from ..experiment.registry import KINDS, describe
 from ..experiment.signatures import Signature
+from ..experiment.source import working_places
 from .arguments import Parser
 
 WIDTH = 100
@@ -46,7 +46,7 @@ def call(name: str, signature: Signature) -> str:
 
 def explained(kind: str) -> list[str]:
     """Call, types and docstring of one kind."""
-    signature = describe(kind, [Path.cwd()], "list")
+    signature = describe(kind, working_places(), "list")
     lines = [wrapped(call(kind, signature), "", "    "), ""]
     width = max(map(len, signature.arguments), default=0)
     for argument in signature.arguments.values():

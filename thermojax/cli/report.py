@@ -20,14 +20,17 @@ def report(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
+    from ..experiment.drawing import backend_set_aside
     from ..experiment.folder import unwritable
-    from ..experiment.store import load
+    from ..experiment.store import load_run
 
     folder = Path(options.folder)
-    results = load(folder)
+    results = load_run(folder)
+    folder = folder if folder.is_dir() else folder.parent  # results.h5 itself was named
     try:
-        for file in made(folder, results, options):
-            print(f"Written: {file}")
+        with backend_set_aside():
+            for file in made(folder, results, options):
+                print(f"Written: {file}")
     except OSError as error:
         raise unwritable(folder, error, "make it writable and try again") from None
     return 0

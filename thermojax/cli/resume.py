@@ -14,14 +14,15 @@ def resume(arguments: list[str]) -> int:
         action="store_true",
         help="also where versions, device, threads, code or data have changed since",
     )
-    parser.add_argument("--device", metavar="cpu|gpu", help="where it began, if not JAX's choice")
+    parser.add_argument("--device", metavar="cpu|gpu", help="another than it began on")
     options = parser.read(arguments)
     if options is None:
         return 0
     from ..experiment.device import on_device
+    from ..experiment.folder import device_of
     from ..experiment.runner import resume as resume_run
 
-    with on_device(options.device):
+    with on_device(options.device or device_of(options.folder)):
         folder, worked = resume_run(options.folder, anyway=options.anyway)
     if not worked:
         print(f"{folder}: this run is finished.\n")

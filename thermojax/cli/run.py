@@ -12,6 +12,8 @@ from pathlib import Path
 from ..version import __version__
 from .arguments import Parser
 
+WRITTEN = ("results.h5", "report.html")
+
 
 def run(arguments: list[str]) -> int:
     parser = Parser("run", "Run the study that a config file describes.")
@@ -94,7 +96,29 @@ def place_of_work() -> str:
 
 
 def said(folder: Path) -> str:
-    """The results of a run as the console shows them, from what was stored."""
+    """The results of a run as the console shows them, from what was stored.
+
+    They are there, whatever fails in showing them.
+    """
+    from ..experiment.command_line import report_command
+    from ..experiment.errors import one_line, shortened
+
+    written = [str(file) for name in WRITTEN if (file := folder / name).exists()]
+    try:
+        text = shown(folder)
+    except Exception as error:
+        why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
+        print(
+            f"warning: the results are stored, but cannot be shown ({why}); a report with\n"
+            f"  {report_command(folder)}",
+            file=sys.stderr,
+        )
+        text = ""
+    return f"{text}\nWritten: {', '.join(written)}".lstrip()
+
+
+def shown(folder: Path) -> str:
+    """The tables, the warnings, and how long it took."""
     from ..experiment.store import load
     from ..experiment.summary import aligned, best_column, headline, posterior
 
@@ -110,7 +134,6 @@ def said(folder: Path) -> str:
     diverged = facts["diverged"] or "no"
     parts.append(
         f"{diverged} {'path' if diverged == 1 else 'paths'} diverged; "
-        f"{facts['wall_time']:.0f} s in all.\nWritten: {folder / 'results.h5'}, "
-        f"{folder / 'report.html'}"
+        f"{facts['wall_time']:.0f} s in all."
     )
     return "\n\n".join(parts)

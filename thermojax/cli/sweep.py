@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 from ..experiment.errors import UserError
 from .arguments import Parser
+
+WRITTEN = ("sweep.csv", "sweep.html")
 
 
 def sweep(arguments: list[str]) -> int:
@@ -44,8 +48,8 @@ def sweep(arguments: list[str]) -> int:
 
     # Most mistakes are answered here, before anything heavy is loaded.
     folder, points = plan(options.config, options.values, options.out)
+    from ..experiment.command_line import command
     from ..experiment.summary import aligned
-    from ..experiment.sweep_report import write_sweep
     from ..experiment.sweep_together import in_programs
 
     progress = Progress()
@@ -57,18 +61,46 @@ def sweep(arguments: list[str]) -> int:
             work = in_programs(options.config, progress, work)
     try:
         failed = run_sweep(options.config, points, progress, work)
-        done = [point.folder for point in points if point not in failed]
-        wrong = {point.name: why for point, why in failed.items()}
-        rows = write_sweep(folder, Path(options.config).stem, done, wrong)
     except OSError as error:
         raise unwritable(folder, error, "choose another --out DIR") from error
+    done = [point.folder for point in points if point not in failed]
+    wrong = {point.name: why for point, why in failed.items()}
+    again = f"cd {shlex.quote(str(Path.cwd()))} && {command('sweep', *arguments)}"
+    rows = table_of(folder, Path(options.config).stem, done, wrong, again)
     if done:
         print(f"{aligned(rows)}\n")
-    print(f"Written: {folder / 'sweep.csv'}, {folder / 'sweep.html'}")
+    written = [str(file) for name in WRITTEN if (file := folder / name).exists()]
+    if written:
+        print(f"Written: {', '.join(written)}")
     if failed:
         names = "; ".join(f"{name}: {why}" for name, why in wrong.items())
         raise UserError(f"{len(failed)} of {len(points)} points failed: {names}")
     return 0
+
+
+def table_of(
+    folder: Path, name: str, done: list[Path], wrong: dict[str, str], again: str
+) -> list[list[str]]:
+    """The table of the finished points, its page and its file written.
+
+    The points are there, whatever fails in that: it is a warning with the command that repeats it.
+    """
+    from ..experiment.compare import compare
+    from ..experiment.drawing import backend_set_aside
+    from ..experiment.errors import one_line, shortened
+    from ..experiment.sweep_report import write_sweep
+
+    try:
+        with backend_set_aside():
+            return write_sweep(folder, name, done, wrong)
+    except Exception as error:
+        why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
+        print(
+            f"warning: the results of all points are stored, but their page could not be made "
+            f"({why}); again with\n  {again}",
+            file=sys.stderr,
+        )
+        return compare(done, only_last=True) if done else [["run"]]
 
 
 def parameters(text: str) -> dict[str, str]:

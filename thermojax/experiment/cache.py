@@ -26,8 +26,8 @@ def cache_folder() -> Path | None:
         return None
     base, wish = os.environ.get("XDG_CACHE_HOME"), os.environ.get("THERMOJAX_CACHE")
     try:
-        folder = (Path(base) if base else Path.home() / ".cache") / "thermojax"
-        folder = Path(wish) if wish else folder
+        folder = (Path(base).expanduser() if base else Path.home() / ".cache") / "thermojax"
+        folder = Path(wish).expanduser() if wish else folder  # a shell leaves ~ behind a = alone
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -10,10 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import AbstractCheckpoint, Checkpoint, CheckpointError
-from .errors import UserError
+from .errors import UserError, shortened
 from .interrupt import Stop
 
 INTERVAL = "THERMOJAX_CHECKPOINT_SECONDS"  # seconds between two saves, 5 where it is not set
+
+
+def interval() -> float:
+    """Seconds between two saves. **Raises:** UserError that names the variable."""
+    said = os.environ.get(INTERVAL) or "5"
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise UserError(
+            f"the environment variable {INTERVAL} = {shortened(said)}: expected a number of "
+            "seconds, 0 or more"
+        )
+    return seconds
 
 
 class Checkpoints:
@@ -26,6 +42,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, facts: Mapping[str, str], stop: Stop, anyway: bool = False):
         self.folder, self.facts, self.stop, self.anyway = folder, facts, stop, anyway
+        self.interval = interval()
         self.count = 0
         self.began = time.monotonic()
 
@@ -49,8 +66,7 @@ class PhaseCheckpoint(AbstractCheckpoint):
 
     def __init__(self, run: Checkpoints, file: Path):
         self.run = run
-        interval = float(os.environ.get(INTERVAL) or 5.0)
-        self.file = Checkpoint(file, facts=run.facts, interval=interval, anyway=run.anyway)
+        self.file = Checkpoint(file, facts=run.facts, interval=run.interval, anyway=run.anyway)
 
     def load(self, like: Any = None) -> Any:
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .store import Record, load
+from .errors import UserError, one_line
+from .store import Record, load_run
 from .summary import cell
 
 MISSING = "-"
@@ -42,7 +43,7 @@ def compare(folders: list[Path], only_last: bool = False) -> list[list[str]]:
 
     **Raises:** UserError where a folder holds no results.
     """
-    runs = [load(folder) for folder in folders]
+    runs = [load_run(folder) for folder in folders]
     settings = [settings_of(results) for results in runs]
     keys = differing(settings)
     labels: dict[str, str] = {}  # two studies may call one entry differently: the first one wins
@@ -65,6 +66,26 @@ def compare(folders: list[Path], only_last: bool = False) -> list[list[str]]:
                 ]
             )
     return rows
+
+
+def runs_among(paths: list[Path]) -> tuple[list[Path], list[str]]:
+    """The finished runs among what a shell has made of `runs/*`, and what is passed over, and why.
+
+    **Raises:** UserError, that of the first, where there is no run at all.
+    """
+    found, passed = [], []
+    first: UserError | None = None
+    for path in paths:
+        try:
+            load_run(path)
+        except UserError as error:
+            first = first or error
+            passed.append(one_line(error))
+        else:
+            found.append(path)
+    if first is not None and not found:
+        raise first
+    return found, passed
 
 
 def has(results: Record, entry: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,8 +11,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .doubtful import meant
 from .errors import UserError, one_line, shortened
-from .yaml_file import Place, read_yaml, refuse_deep
+from .source import source_root
+from .yaml_file import Loader, Place, read_yaml, refuse_deep, words_in
 
 DEFAULTS = "defaults"
 DEEPEST_CHAIN = 10  # of files that include files
@@ -26,7 +28,8 @@ class Config:
       interpolations resolved.
     - `places`: dotted key -> file and line. `overridden`: dotted key -> the override as it was
       typed, for keys from the command line.
-    - `files`: the file and all that it includes.
+    - `files`: the file and all that it includes. `words`: dotted key -> what is written there,
+      where YAML 1.1 takes that for true or false and others do not, such as `on`.
     """
 
     file: Path
@@ -34,6 +37,7 @@ class Config:
     places: dict[str, Place]
     overridden: dict[str, str]
     files: tuple[Path, ...]
+    words: dict[str, str] = field(default_factory=dict)
 
     def where(self, key: str) -> str:
         """The place of a key, or of the nearest mapping around it, for errors."""
@@ -61,11 +65,24 @@ class Config:
         """A mistake at a key: place, then message."""
         return UserError(f"{self.where(key)}: {message}", detail)
 
+    def refuse_words(self, key: str, expected: str = "") -> None:
+        """UserError with both readings, where `on` or its like stands at a key or inside of it."""
+        for name, word in self.words.items():
+            if name == key or name.startswith(f"{key}."):
+                cure = f"{expected and '; expected '}{expected}"
+                raise self.error(name, f"{name} = {word} {meant(word)}{cure}")
+
     @property
     def folders(self) -> list[Path]:
-        """Where modules and data files are looked for, in this order."""
+        """Where modules and data files are looked for, in this order.
+
+        Last, the repository that thermojax itself is used from: a copy of one of its configs runs
+        anywhere.
+        """
         beside = [file.resolve().parent for file in self.files]
-        return list(dict.fromkeys([Path.cwd(), *beside, *(place.parent for place in beside)]))
+        places = [Path.cwd(), *beside, *(place.parent for place in beside)]
+        root = source_root()
+        return list(dict.fromkeys([*places, *([] if root is None else [root])]))
 
     @property
     def text(self) -> str:
@@ -88,10 +105,13 @@ def read_config(file: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     values, places, files = read_with_defaults(file, ())
     base = OmegaConf.create(values)
     overridden: dict[str, str] = {}
+    words = {key: place.word for key, place in places.items()}
     for override in overrides:
-        for key in lay_over(base, override):
+        keys, said = lay_over(base, override)
+        for key in keys:
             overridden.pop(key, None)  # the last one wins, and is the one to be named
             overridden[key] = shortened(override)
+        words |= said
     try:
         resolved = OmegaConf.to_container(base, resolve=True)
     except OmegaConfBaseException as error:
@@ -101,7 +121,12 @@ def read_config(file: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
             key, f"{key}: {one_line(str(error).split('full_key')[0])}: correct the name in ${{...}}"
         ) from None
     # Keys that are no text are refused where the arguments are checked, with their place.
-    return Config(file, cast(dict[str, Any], resolved), places, overridden, files)
+    values = cast(dict[str, Any], resolved)
+    config = Config(file, values, places, overridden, files)
+    left = {
+        key: word for key, word in words.items() if word and isinstance(config.value(key), bool)
+    }
+    return replace(config, words=left)
 
 
 def read_with_defaults(
@@ -148,8 +173,8 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def lay_over(base: DictConfig, override: str) -> list[str]:
-    """Apply one `a.b=value`; the dotted keys that it made."""
+def lay_over(base: DictConfig, override: str) -> tuple[list[str], dict[str, str]]:
+    """Apply one `a.b=value`; the dotted keys that it made, and the words at those it set."""
     key, separator, value = override.partition("=")
     key = re.sub(r"\[([^\].]*)\]", r".\1", key.strip())
     if not separator or not key or not all(key.split(".")) or key.startswith("-"):
@@ -159,6 +184,7 @@ def lay_over(base: DictConfig, override: str) -> list[str]:
     place = f"override {shortened(override)}"
     try:
         refuse_deep(f"value: {value}", Path(place))
+        words = words_of(value, key, place)
         parsed: Any = OmegaConf.to_container(OmegaConf.create(f"value: {value}"))
         (old, made), new = present(base, key, place), parsed["value"]
         # A mapping with a kind is an object of its own, not a change of the one that is there.
@@ -171,7 +197,25 @@ def lay_over(base: DictConfig, override: str) -> list[str]:
             f"{place}: cannot set {key} ({one_line(error)}): give the dotted name of a setting, "
             "as in bath.temperature=2"
         ) from None
-    return [made, key]
+    return [made, key], words
+
+
+def words_of(value: str, key: str, place: str) -> dict[str, str]:
+    """The words for true and false in the value of an override, by their dotted keys.
+
+    **Raises:** UserError for what has two readings, or ends in what YAML takes for a comment.
+    """
+    text = f"value: {value}"
+    node = yaml.compose(text, Loader=Loader)
+    if not isinstance(node, yaml.MappingNode):  # refused where it is parsed
+        return {}
+    ((_, inner),) = node.value[:1]
+    if value.strip() and text[max(inner.end_mark.index, 6) :].strip().startswith("#"):
+        raise UserError(
+            f"{place}: YAML takes what follows ' #' for a comment: put the text in quotes, as in "
+            f"""{key}="'a #1'\""""
+        )
+    return words_in(inner, key, place)
 
 
 def present(base: DictConfig, key: str, place: str) -> tuple[Any, str]:

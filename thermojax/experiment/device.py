@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from .errors import UserError, nearest, one_line
 
@@ -41,6 +42,14 @@ def on_device(name: str | None) -> Iterator[None]:
     finally:
         for key, value in before.items():
             jax.config.update(key, value)
+
+
+def chosen_device() -> str | None:
+    """`cpu` or `gpu` where `on_device`, or the user, has said so; None where JAX chooses."""
+    import jax
+
+    device: Any = jax.config.values["jax_default_device"]  # None, a name or a device
+    return None if device is None else str(getattr(device, "platform", device))
 
 
 def prepare_cpu(devices: object) -> None:

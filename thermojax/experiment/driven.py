@@ -14,6 +14,7 @@ import optax
 from jax.sharding import NamedSharding
 
 from .._calls import Computation
+from .._component import Numbers
 from .._keys import Purpose, purpose_key
 from ..optimize import Fit, MeanWork
 from ..optimize.fit import optimization
@@ -62,11 +63,11 @@ class Driven(AbstractStudy):
 
     **Arguments:** `potential`; `protocol`, for example `PiecewiseLinear.between`, which can train;
     `bath`, at temperature 1: energies are in units of kT; `dt`, the time step; `dynamics`,
-    overdamped or underdamped; `position`, one position `(dim,)`, where the potential does not say
-    which shape it takes, also the first guess for its equilibrium; `training` and `evaluation`,
-    what to spend; `free_energy_change`, where it is known, by symmetry for example; `devices`,
-    how many GPUs, or cores of a CPU, share each batch, `all` for all that divide it: the numbers
-    are the same. One when left out.
+    overdamped or underdamped; `position`, one position, `(dim,)` or nested lists such as
+    `(particles, dim)`, where the potential does not say which shape it takes, also the first guess
+    for its equilibrium; `training` and `evaluation`, what to spend; `free_energy_change`, where it
+    is known, by symmetry for example; `devices`, how many GPUs, or cores of a CPU, share each
+    batch, `all` for all that divide it: the numbers are the same. One when left out.
     """
 
     question = "What does it cost to drive this system, and how much of that can be saved?"
@@ -87,7 +88,7 @@ class Driven(AbstractStudy):
         bath: Bath,
         dt: Annotated[float, "> 0"],
         dynamics: Literal["overdamped", "underdamped"] = "overdamped",
-        position: list[float] | None = None,
+        position: Numbers | None = None,
         training: Training | None = None,
         evaluation: Testing = Testing(),
         free_energy_change: float | None = None,
@@ -110,6 +111,8 @@ class Driven(AbstractStudy):
                 f"protocol has nothing to train, being a {type(protocol).__name__}: use "
                 "PiecewiseLinear.between, or leave training out"
             )
+        if position is not None and np.ndim(position) == 0:
+            raise ValueError(f"position = {position}: expected a list of coordinates, as in [0.0]")
         self.initial = None if position is None else Equilibrium(jnp.asarray(position, float))
         kind = Overdamped if dynamics == "overdamped" else Underdamped
         self.system = kind(potential, protocol, bath)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import remove_parts, write_whole
+from .command_line import refuse_long, resume_command
 from .errors import UserError, one_line
 
 CONFIG = "config.yaml"
@@ -35,15 +35,12 @@ def finished(folder: Path) -> bool:
     return (folder / RESULTS).exists() and not unfinished(folder)
 
 
-def resume_command(folder: Path) -> str:
-    return f"thermojax resume {shlex.quote(str(folder))}"
-
-
 def check_free(folder: Path) -> None:
     """Refuse a folder that holds something.
 
     A run that died before it had begun leaves no more than a lock, and counts as nothing.
     """
+    refuse_long(folder)
     if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
         raise UserError(f"{folder}: this output folder cannot be read: choose another --out DIR")
     if unfinished(folder):
@@ -53,7 +50,12 @@ def check_free(folder: Path) -> None:
             f"`{resume_command(folder)}`, or choose a new one with --out DIR"
         )
     if folder.is_dir() and {file.name for file in folder.iterdir()} <= {STATE}:
-        return
+        if not saved(folder):
+            return
+        raise UserError(
+            f"{folder}: this output folder holds checkpoints of a run without its notes: choose "
+            "another --out DIR, or remove it"
+        )
     if folder.is_dir() and ((folder / RESULTS).exists() or (folder / CONFIG).exists()):
         raise UserError(
             f"{folder}: this output folder already holds another run: choose a new one with "
@@ -107,7 +109,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def reserved(folder: Path) -> Iterator[None]:
-    """Make the output folder and own it; removed again where a run fails that has saved nothing."""
+    """Make the output folder and own it; removed again where a run ends that has kept nothing.
+
+    What has been computed stays, however the run ends: results, and checkpoints too, since another
+    run would have to compute them again.
+    """
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         (folder / STATE).mkdir(parents=True, exist_ok=True)
@@ -122,15 +128,20 @@ def reserved(folder: Path) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            # What is refused once is refused again: only what has merely stopped can go on.
-            refused = isinstance(error, UserError) and not isinstance(error, Unwritable)
-            if saved(folder) and not refused:
+            if kept(folder):
                 raise
-            shutil.rmtree(folder, ignore_errors=True)
-            remove_empty(missing[1:])
-            if isinstance(error, OSError):
+            remove_beginning(folder)
+            remove_empty(missing)
+            if isinstance(error, OSError) and concerns(folder, error):
                 raise unwritable(folder, error, "nothing was kept") from error
             raise
+
+
+def remove_beginning(folder: Path) -> None:
+    """Remove what a run writes before it computes, and nothing that others have put there."""
+    shutil.rmtree(folder / STATE, ignore_errors=True)
+    (folder / CONFIG).unlink(missing_ok=True)
+    remove_parts(folder)
 
 
 @contextmanager
@@ -139,12 +150,22 @@ def in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not concerns(folder, error):
+            raise
         raise unwritable(folder, error, "choose another --out DIR") from None
 
 
 def unwritable(folder: Path, error: OSError, cure: str) -> Unwritable:
     what = error.strerror or one_line(error)
     return Unwritable(f"{folder}: the output folder cannot be written ({what}): {cure}")
+
+
+def concerns(folder: Path, error: OSError) -> bool:
+    """Whether an error is about the output folder, and not about a file elsewhere that it names."""
+    if not isinstance(error.filename, str):
+        return True
+    file = Path(error.filename).absolute()
+    return folder.absolute() in (file, *file.parents)
 
 
 def remove_empty(folders: list[Path]) -> None:
@@ -156,6 +177,11 @@ def remove_empty(folders: list[Path]) -> None:
 def saved(folder: Path) -> bool:
     """Whether there is something that a resumed run would not have to do again."""
     return any((folder / STATE).glob("*.ckpt"))
+
+
+def kept(folder: Path) -> bool:
+    """Whether a run has left something that was computed."""
+    return saved(folder) or (folder / RESULTS).exists()
 
 
 def note_run(folder: Path, facts: dict[str, Any]) -> None:
@@ -175,6 +201,12 @@ def noted_run(folder: Path) -> dict[str, Any]:
             f"{file}: cannot be read as the notes of a run ({one_line(error)}): start the run "
             "again in a new folder"
         ) from None
+
+
+def device_of(folder: str | Path) -> str | None:
+    """The device that an unfinished run was told to compute on; None where JAX chose it."""
+    refuse_long(folder)
+    return noted_run(Path(folder))["origin"].get("device") if unfinished(Path(folder)) else None
 
 
 def close_run(folder: Path) -> None:

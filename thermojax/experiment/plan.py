@@ -154,11 +154,40 @@ def checked(config: Config, value: Any, key: str, hint: Hint) -> Any:
         return fit(config, value, key, hint)
     except Unfit as error:
         shown = shortened(repr(value))
-        raise config.error(key, f"{key} = {shown}: expected {error}") from None
+        cure = number_in_text(value)
+        raise config.error(key, f"{key} = {shown}: expected {error}{cure}") from None
+
+
+def number_in_text(value: Any) -> str:
+    """The end of a sentence, where a text that is a number to people was given for a number."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    written = value if value.isdecimal() else f"{number!r}".replace("inf", ".inf")
+    return f", and this is a text to YAML: write {written.replace('nan', '.nan')}"
 
 
 def fit(config: Config, value: Any, key: str, hint: Hint) -> Any:
     """As `checked`. **Raises:** Unfit, for the caller to try another type or to refuse."""
+    if isinstance(value, bool) and not takes_truth(hint):
+        config.refuse_words(key, "" if isinstance(hint, Anything) else hint.words())
+    return fit_one(config, value, key, hint)
+
+
+def takes_truth(hint: Hint) -> bool:
+    """Whether true and false are among what is expected."""
+    if isinstance(hint, Union):
+        return any(takes_truth(option) for option in hint.options)
+    if isinstance(hint, Choice):
+        return any(isinstance(option, bool) for option in hint.options)
+    return isinstance(hint, Scalar) and hint.kind == "bool"
+
+
+def fit_one(config: Config, value: Any, key: str, hint: Hint) -> Any:
+    """As `fit`, of a value that has one reading."""
     if isinstance(hint, Union):
         return fit_any(config, value, key, hint)
     if isinstance(value, dict):
@@ -201,9 +230,10 @@ def fit_any(config: Config, value: Any, key: str, hint: Union) -> Any:
         return None
     for option in hint.options:
         try:
-            return fit(config, value, key, option)
-        except Unfit:
-            continue
+            return fit_one(config, value, key, option)
+        except Unfit as error:
+            if isinstance(option, Numbers) and set(hint.options) <= {option, Nothing()}:
+                raise Unfit(str(error)) from None
     settings = any(isinstance(option, Instance) for option in hint.options)
     raise Unfit(f"{hint.words()}{': a mapping with its settings' if settings else ''}")
 
@@ -215,6 +245,7 @@ def fit_mapping(config: Config, value: dict[str, Any], key: str, hint: Hint) -> 
     if instance is not None:
         return part(config, value, key, instance)
     if isinstance(hint, Mapping):
+        config.refuse_words(key)
         return value
     raise Unfit(f"{hint.words()}; a mapping here needs a key 'kind'")
 

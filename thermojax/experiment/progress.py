@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # what is said before anything runs must not wait for JAX
     from .checkpoints import Checkpoints, PhaseCheckpoint
+
+
+class Tolerant:
+    """A stream that may be missing, closed, or whose reader has gone: no run ends for that."""
+
+    def __init__(self, stream: TextIO | None):
+        self.stream = stream
+
+    def isatty(self) -> bool:
+        return self.tried(lambda stream: stream.isatty()) or False
+
+    def write(self, text: str) -> int:
+        self.tried(lambda stream: stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self.tried(lambda stream: stream.flush())
+
+    def __getattr__(self, name: str) -> Any:  # what a bar asks, such as its encoding
+        return getattr(self.stream, name)
+
+    def tried(self, use: Callable[[TextIO], Any]) -> Any:
+        """What a use of the stream gives; None, now and later, where there is none to use."""
+        try:
+            return None if self.stream is None else use(self.stream)
+        except (OSError, ValueError):
+            self.stream = None
+            return None
 
 
 class Phase:
@@ -69,7 +97,7 @@ class Progress:
     def __init__(
         self, stream: TextIO | None = None, mirror: Progress | None = None, prefix: str = ""
     ):
-        self.stream = sys.stderr if stream is None else stream
+        self.stream = Tolerant(sys.stderr if stream is None else stream)
         self.mirror, self.prefix = mirror, prefix
         self.terminal = self.stream.isatty()
         self.checkpoints: Checkpoints | None = None  # of the run, while one is under way

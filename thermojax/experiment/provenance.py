@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import platform
 import subprocess
 import sys
@@ -15,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from .config import Config
+from .own_code import digests
 from .registry import short_names
 from .store import Record
 from .summary import warnings_of
 
 PACKAGES = ("thermojax", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy")
+LENGTH = 12  # letters of a digest
 HOUSE = Path(__file__).resolve().parents[1]
 
 
@@ -82,11 +83,12 @@ def run_facts(config: Config, study: Any) -> dict[str, str]:
 
     Versions, device and threads are added by the checkpoint itself.
     """
-    files = [*code_files(config, study), *data_files(config)]
+    data = {name: digest(file.read_bytes()) for name, file in data_files(config)}
     return {
         "the config": digest(config.text.encode()),
         "the code of thermojax": digest(*(x.read_bytes() for x in sorted(HOUSE.rglob("*.py")))),
-        **{f"the content of {file}": digest(file.read_bytes()) for file in dict.fromkeys(files)},
+        **{f"the content of {name}": short for name, short in code_files(config, study)},
+        **{f"the content of {name}": short for name, short in data.items()},
     }
 
 
@@ -94,7 +96,7 @@ def digest(*contents: bytes) -> str:
     total = hashlib.sha256()
     for content in contents:
         total.update(content)
-    return total.hexdigest()[:12]
+    return total.hexdigest()[:LENGTH]
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -109,29 +111,28 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def code_files(config: Config, study: Any) -> Iterator[Path]:
-    """The files outside of the package that define what the config names."""
+def code_files(config: Config, study: Any) -> Iterator[tuple[str, str]]:
+    """Name and digest of the files outside of the package that define what the config names.
+
+    Those that they import are among them. The digests are those of what has been imported, even
+    where a file has changed since.
+    """
     names = [value for key, value in leaves(config.values) if key == "kind"]
     targets = [short_names().get(name, name) for name in names if isinstance(name, str)]
-    modules = [sys.modules.get(target.partition(":")[0]) for target in targets]
-    for thing in (type(study), *modules):
-        try:
-            file = Path(inspect.getfile(thing)) if thing is not None else None
-        except (TypeError, OSError):  # built in, or typed into a session
-            continue
-        if file is not None and file.is_file() and HOUSE not in file.resolve().parents:
-            yield file
+    for module in (type(study).__module__, *(target.partition(":")[0] for target in targets)):
+        for name, whole in digests(module, config.folders).items():
+            yield f"{name.replace('.', '/')}.py", whole[:LENGTH]
 
 
-def data_files(config: Config) -> Iterator[Path]:
-    """The files that the config names."""
+def data_files(config: Config) -> Iterator[tuple[str, Path]]:
+    """The files that the config names, by the names that it has for them."""
     for key, value in leaves(config.values):
         if key == "kind" or not isinstance(value, str) or not value or len(value) > 500:
             continue
         for folder in config.folders:
             try:
                 if (folder / value).is_file():
-                    yield folder / value
+                    yield value, folder / value
                     break
             except (OSError, ValueError):
                 break

@@ -6,15 +6,14 @@ names costs nothing and a new component is one line here.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError, nearest, one_line, own_frames, own_traceback
+from .own_code import import_own, look_in
 from .signatures import Signature, live_signature, signature_of
-from .source import Found, find_in, load
+from .source import PACKAGE, Found, file_in, find_in, load, locate, source_root
 
 KINDS: dict[str, dict[str, str]] = {
     "potential": {
@@ -75,11 +74,14 @@ def describe(kind: Any, folders: list[Path], where: str = "kind") -> Signature:
     """
     module, attribute = target_of(kind, where)
     places = tuple(folders)
+    if folders:
+        look_in(folders)
     try:
         source = load(module, places)
         found = find_in(module, attribute, places)
     except UserError as error:
         raise UserError(f"{where} = {kind}: {error}") from None
+    refuse_two(module, folders, f"{where} = {kind}")
     if source is None and not exists(module):
         raise no_module(module.partition(".")[0], folders, where)
     if source is not None and found is None and not source.open:
@@ -89,6 +91,26 @@ def describe(kind: Any, folders: list[Path], where: str = "kind") -> Signature:
         )
     told = signature_of(found) if isinstance(found, Found) else None
     return told or live_signature(find(kind, folders, where))
+
+
+def refuse_two(module: str, folders: list[Path], said: str) -> None:
+    """UserError where an import finds one module of a name, and the config lies beside another.
+
+    Whoever keeps an older study in a folder of its own, and runs it from that of the present one,
+    means one of them.
+    """
+    parts = module.split(".")
+    if parts[0] == PACKAGE.name:
+        return
+    taken = locate(module, tuple(folders), stubs=False)
+    around = [folder for folder in folders[1:] if folder != source_root()]
+    beside = next((file for x in around if (file := file_in(x, parts, stubs=False))), None)
+    if taken is None or beside is None or taken.read_bytes() == beside.read_bytes():
+        return
+    raise UserError(
+        f"{said}: could be that of {taken.resolve()} or, beside the config, of {beside}, and they "
+        "differ: rename one of them, or run from the folder of the one that you mean"
+    )
 
 
 def exists(module: str) -> bool:
@@ -131,13 +153,8 @@ def find(kind: Any, folders: list[Path], where: str = "kind") -> Any:
 
 
 def import_module(name: str, folders: list[Path], where: str) -> Any:
-    # At the end of the path, so that a user's folder never hides an installed package.
-    for folder in map(str, folders):
-        if folder not in sys.path:
-            sys.path.append(folder)
-    importlib.invalidate_caches()
     try:
-        return importlib.import_module(name)
+        return import_own(name, folders)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(missing + "."):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import chdir, contextmanager, nullcontext
@@ -13,25 +14,28 @@ from typing import Any
 from .._calls import Computation, alone
 from .build import build
 from .cache import cache_settings, mended
+from .command_line import refuse_long, report_command, resume_command
 from .config import Config, read_config
-from .device import prepare_cpu
-from .errors import UserError, nearest, one_line
+from .device import chosen_device, prepare_cpu
+from .errors import UserError, nearest, one_line, shortened
 from .folder import (
     CONFIG,
     STATE,
     check_free,
     close_run,
+    concerns,
     finished,
+    kept,
     locked,
     note_run,
     noted_run,
     reserved,
-    resume_command,
     saved,
     unfinished,
     unwritable,
 )
 from .interrupt import Interrupted, Stop, stoppable
+from .own_code import put_away
 from .plan import RUNNER_KEYS, STUDY, plan
 from .progress import Progress
 from .store import RESULTS, load, save, write_whole
@@ -61,7 +65,7 @@ def run(
     plan(config, RUNNER_KEYS, STUDY)  # most mistakes are answered here, before JAX is loaded
     folder = Path("runs") / config.file.stem if out is None else Path(out)
     check_free(folder)
-    with computing(precision):
+    with own_modules(), computing(precision):
         alone(beginning(folder, config, built(config), progress))
     return folder
 
@@ -71,7 +75,7 @@ def beginning(
 ) -> Computation[None]:
     """A new run in a folder, as a computation."""
     with reserved(folder):
-        origin = {"file": str(config.file.resolve()), "cwd": str(Path.cwd())}
+        origin = origin_of(config)
         started = time.strftime("%Y-%m-%d %H:%M:%S %z")
         facts = facts_of(config, study)
         noted = {"config": config.text, "origin": origin, "started": started, "facts": facts}
@@ -103,21 +107,27 @@ def resume(
     """
     progress = progress or Progress()
     folder = Path(folder)
+    refuse_long(folder)
     if not unfinished(folder):
         if finished(folder):
-            finish_report(folder)
+            finish_report(folder, progress)
             return folder, False
+        if folder.is_dir() and any(map(unfinished, folder.iterdir())):
+            raise UserError(
+                f"{folder}: holds several runs: name the folder of one, or give the same command "
+                "of the sweep again"
+            )
         raise UserError(f"{folder}: holds no run that was begun: expected the output folder of one")
     with writing(folder), locked(folder):
         noted = noted_run(folder)
         if (folder / RESULTS).exists():  # killed between its results and its last line
-            finish_report(folder)
+            finish_report(folder, progress)
             close_run(folder)
             return folder, False
         config = noted_config(folder, noted)
         _, precision = run_settings(config)
-        here = folder.resolve()
-        with working_folder(noted["origin"]["cwd"]), computing(precision):
+        here = Path(os.path.abspath(folder))  # seen from the folder where it began, too
+        with working_folder(noted["origin"]["cwd"]), own_modules(), computing(precision):
             study = built(config)
             facts = facts_of(config, study)
             if not anyway:
@@ -157,7 +167,7 @@ def work(
     anyway: bool = False,
     share: Share | None = None,
 ) -> Computation[None]:
-    """Do what is left to do; `shown` is the folder as the user has called it."""
+    """Do what is left to do; `shown`, how the user has called the folder."""
     import jax
 
     from .checkpoints import Checkpoints
@@ -175,40 +185,63 @@ def work(
             results.attributes["computed_together"] = 1 if share is None else share.runs
             results.attributes["started"] = started
             results.attributes["wall_time"] = progress.checkpoints.elapsed
-            finish(folder, results)
+            save(folder / RESULTS, results)
+        finish_report(folder, progress)
+        close_run(folder)
+    except UserError:
+        raise
     except ValueError as error:
         # What the library refuses is a setting that does not fit, said in one sentence.
         if os.environ.get("THERMOJAX_TRACEBACK"):
             raise
-        raise UserError(f"{config.file}: {one_line(error)}") from error
+        raise UserError(f"{config.file}: {one_line(error)}{what_is_kept(folder)}") from error
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted; continue with\n  {resume_command(shown)}"
-            if saved(folder)
+            f"interrupted; continue with\n  {resume_command(folder)}"
+            if kept(folder)
             else "interrupted before there was anything to keep"
         ) from None
-    except OSError as error:
-        if not saved(folder):
-            raise
-        cure = f"make room, then continue with `{resume_command(shown)}`"
-        raise unwritable(shown, error, cure) from error
+    except Exception as error:
+        if isinstance(error, OSError) and concerns(folder, error):
+            if not kept(folder):
+                raise
+            cure = f"make room, then continue with `{resume_command(folder)}`"
+            raise unwritable(shown, error, cure) from error
+        if said := what_is_kept(folder):
+            progress.line(said.removeprefix("; "))
+        raise
     finally:
         progress.checkpoints = None
 
 
-def finish(folder: Path, results: Any) -> None:
-    """Store the results, make the report from what was stored, and clear up."""
-    save(folder / RESULTS, results)
-    finish_report(folder)
-    close_run(folder)
+def what_is_kept(folder: Path) -> str:
+    """The end of a sentence on a run that has failed: how to go on from what it has computed."""
+    if not saved(folder):
+        return ""
+    again = f"{resume_command(folder)} --anyway"
+    return f"; what was computed is kept: after a correction `{again}` goes on from there"
 
 
-def finish_report(folder: Path) -> None:
-    """The report, where a run was killed before it could write it."""
+def finish_report(folder: Path, progress: Progress) -> None:
+    """The report, where there is none: made from what was stored, which it cannot touch.
+
+    What fails here is a warning: the results are there, and the report can be made again.
+    """
+    from .drawing import backend_set_aside
     from .report import REPORT, write_report
 
-    if not (folder / REPORT).exists():
-        write_report(folder, load(folder))
+    if (folder / REPORT).exists():
+        return
+    results = load(folder)
+    try:
+        with backend_set_aside():
+            write_report(folder, results)
+    except Exception as error:  # of a figure, a style or a plugin, whatever it is
+        why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
+        progress.line(
+            f"warning: the results are stored, but their report could not be made ({why}); "
+            f"again with\n  {report_command(folder)}"
+        )
 
 
 def facts_of(config: Config, study: Any) -> dict[str, str]:
@@ -242,7 +275,19 @@ def noted_config(folder: Path, noted: dict[str, Any]) -> Config:
             f"{folder / CONFIG}: was changed since the run began: undo that, or start a new run "
             "with it in another folder"
         )
-    return replace(config, file=Path(noted["origin"]["file"]))
+    origin = noted["origin"]
+    files = tuple(map(Path, origin.get("files", [origin["file"]])))
+    return replace(config, file=Path(origin["file"]), files=files)
+
+
+def origin_of(config: Config) -> dict[str, Any]:
+    """Where a run has begun: what its config names is looked for from there again."""
+    return {
+        "file": str(config.file.resolve()),
+        "files": [str(file.resolve()) for file in config.files],
+        "cwd": str(Path.cwd()),
+        "device": chosen_device(),
+    }
 
 
 @contextmanager
@@ -251,18 +296,41 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not concerns(folder, error):
+            raise
         raise unwritable(folder, error, "make it writable and try again") from error
 
 
 @contextmanager
-def working_folder(path: str) -> Iterator[None]:
-    """Where the run was started, as long as that is still there."""
-    with chdir(path) if Path(path).is_dir() else nullcontext():
+def own_modules() -> Iterator[None]:
+    """Modules of the user's are imported for one run: another import of that name is another's."""
+    try:
         yield
+    finally:
+        put_away()
+
+
+@contextmanager
+def working_folder(path: str) -> Iterator[None]:
+    """Where the run was started, as long as that is still there.
+
+    `python -m` looks for modules where it is called, first of all: that place moves along.
+    """
+    here, first = str(Path.cwd()), sys.path[:1]
+    with chdir(path) if Path(path).is_dir() else nullcontext():
+        if first == [here]:
+            sys.path[0] = str(Path.cwd())
+        try:
+            yield
+        finally:
+            if first == [here]:
+                sys.path[0] = here
 
 
 def run_settings(config: Config) -> tuple[int, str]:
     """The settings of the run itself, checked."""
+    for key in RUNNER_KEYS:
+        config.refuse_words(key)
     seed = config.values.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise config.error("seed", f"seed = {seed!r}: expected a whole number from 0 to 2^32 - 1")

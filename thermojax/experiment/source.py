@@ -160,7 +160,8 @@ def is_readable(module: str) -> bool:
     return first not in FOREIGN and first not in sys.stdlib_module_names
 
 
-_loaded: dict[tuple[str, tuple[Path, ...]], tuple[float, Module | None]] = {}
+_loaded: dict[tuple[str, tuple[Path, ...], Path], tuple[tuple[int, int], Module]] = {}
+_added: list[str] = []  # folders at the end of Python's path that `search_in` has put there
 
 
 def load(name: str, folders: tuple[Path, ...]) -> Module | None:
@@ -171,21 +172,42 @@ def load(name: str, folders: tuple[Path, ...]) -> Module | None:
     file = locate(name, folders)
     if file is None:
         return None
-    changed = file.stat().st_mtime
-    if (name, folders) not in _loaded or _loaded[name, folders][0] != changed:
-        _loaded[name, folders] = changed, Module(name, file, folders)
-    return _loaded[name, folders][1]
+    facts = file.stat()
+    state, key = (facts.st_mtime_ns, facts.st_size), (name, folders, file.absolute())
+    if key not in _loaded or _loaded[key][0] != state:
+        _loaded[key] = state, Module(name, file, folders)
+    return _loaded[key][1]
 
 
-def locate(name: str, folders: tuple[Path, ...]) -> Path | None:
-    """The file of a module, where an import would find it: installed packages before folders."""
+def search_in(folders: list[Path]) -> None:
+    """Let imports look into these folders too, and no longer into those of the config before.
+
+    At the end of the path, so that a user's folder never hides an installed package.
+    """
+    wanted = [str(folder) for folder in folders]
+    for folder in [folder for folder in _added if folder not in wanted]:
+        _added.remove(folder)
+        if folder in sys.path:
+            sys.path.remove(folder)
+    for folder in wanted:
+        if folder not in sys.path:
+            sys.path.append(folder)
+            _added.append(folder)
+
+
+def locate(name: str, folders: tuple[Path, ...], stubs: bool = True) -> Path | None:
+    """The file of a module, where an import would find it: installed packages before folders.
+
+    **Arguments:** `stubs`, whether a package's stub stands for it, which tells more to a reader.
+    """
     parts = name.split(".")
     if not all(parts):
         return None
     if parts[0] == PACKAGE.name:
-        return file_in(PACKAGE.parent, parts)
-    for root in (*map(Path, sys.path), *folders):
-        if (file := file_in(root, parts)) is not None:
+        return file_in(PACKAGE.parent, parts, stubs)
+    own = [Path(folder) for folder in sys.path if folder not in _added]
+    for root in (*own, *folders):
+        if (file := file_in(root, parts, stubs)) is not None:
             return file
     try:
         # Where it is installed by other means; nothing is imported for a name without dots.
@@ -193,14 +215,28 @@ def locate(name: str, folders: tuple[Path, ...]) -> Path | None:
     except (ImportError, ValueError):
         spec = None
     places = () if spec is None else spec.submodule_search_locations or ()
-    return next((file for x in places if (file := file_in(Path(x).parent, parts))), None)
+    found = (file_in(Path(place).parent, parts, stubs) for place in places)
+    return next((file for file in found if file is not None), None)
 
 
-def file_in(root: Path, parts: list[str]) -> Path | None:
+def file_in(root: Path, parts: list[str], stubs: bool = True) -> Path | None:
     """The file of a module below a root."""
     place = root.joinpath(*parts)
     # The stub first: a package with lazy names has them there.
-    for file in (place / "__init__.pyi", place / "__init__.py", place.with_suffix(".py")):
+    stub = [place / "__init__.pyi"] if stubs else []
+    for file in (*stub, place / "__init__.py", place.with_suffix(".py")):
         if file.is_file():
             return file
     return None
+
+
+def source_root() -> Path | None:
+    """The repository that thermojax is used from, with its studies; None where it is installed."""
+    root = PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "experiments").is_dir() else None
+
+
+def working_places() -> list[Path]:
+    """Where a command that reads no config looks for modules."""
+    root = source_root()
+    return [Path.cwd(), *([] if root is None else [root])]

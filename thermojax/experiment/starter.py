@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
+from .command_line import refuse_long
 from .errors import UserError, one_line
 
 CONFIG = """\
@@ -12,7 +14,7 @@ CONFIG = """\
 #   thermojax run {config}                            the whole study
 #   thermojax run {config} dt=0.01 training.steps=20  with other settings, in one try
 #   thermojax list Driven                             what this kind of study takes
-#   thermojax check my_potential:MyPotential          what is wrong with a potential
+#   thermojax check my_potential:MyPotential          what is wrong with a potential, from here
 kind: Driven
 seed: 0
 precision: float32  # or float64
@@ -74,6 +76,7 @@ def write_starter(name: str) -> tuple[Path, Path]:
     folder = Path(name)
     if folder.name in ("", "..") or "\0" in name:
         raise UserError(f"init {name!r}: expected a name for a new folder, such as my_study")
+    refuse_long(folder / f"{folder.name}.yaml")
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder}: holds files already: choose another name, nothing is replaced")
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
@@ -83,7 +86,7 @@ def write_starter(name: str) -> tuple[Path, Path]:
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shown = f"'{config}'" if " " in str(config) else str(config)
+        shown = shlex.quote(str(config))
         for file, text in (
             (config, CONFIG.replace("{name}", folder.name).replace("{config}", shown)),
             (potential, POTENTIAL),

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 
 from .._files import write_whole as write_whole
+from .command_line import refuse_long, resume_command
 from .errors import UserError, one_line
 from .folder import RESULTS as RESULTS
-from .folder import resume_command, unfinished
+from .folder import unfinished
+
+FORMAT = "format"  # the attribute of a file that says what it is
+RESULTS_FORMAT = "thermojax results 1"
 
 
 class Record(dict):
@@ -95,6 +99,7 @@ def save(file: Path, record: Record) -> None:
 
     stream = io.BytesIO()
     with h5py.File(stream, "w") as root:
+        root.attrs[FORMAT] = RESULTS_FORMAT
         write_record(root, record)
     write_whole(file, lambda path: path.write_bytes(stream.getbuffer()))
 
@@ -149,6 +154,7 @@ def load(folder: str | Path) -> Record:
     """
     import h5py
 
+    refuse_long(folder)
     file = Path(folder)
     file = file / RESULTS if file.is_dir() else file
     if not file.exists() and unfinished(Path(folder)):
@@ -158,9 +164,47 @@ def load(folder: str | Path) -> Record:
         raise UserError(f"{folder}: holds no {RESULTS}: expected the output folder of a run")
     try:
         with h5py.File(file, "r") as root:
-            return read_record(root)
+            return read_root(root, file)
     except OSError as error:
         raise UserError(f"{file}: cannot be read as results ({one_line(error)})") from None
+
+
+def load_run(folder: str | Path) -> Record:
+    """As `load`, and what has been stored is that of a run: with its config and its columns.
+
+    **Raises:** UserError, as `load`, and for a record that `save` has written outside of a run.
+    """
+    results = load(folder)
+    if "config" not in results or not {"columns", "labels", "entries"} <= results.attributes.keys():
+        raise UserError(
+            f"{folder}: holds a record, but not the results of a run (no config, no columns): read "
+            "it with thermojax.experiment.load"
+        )
+    return results
+
+
+def read_root(root, file: Path) -> Record:
+    """The record in an open file. **Raises:** UserError for a file that others have written."""
+    said = native(root.attrs.get(FORMAT, ""))
+    if said not in (RESULTS_FORMAT, ""):  # files of version 0.1 and before do not say
+        raise UserError(
+            f"{file}: its {FORMAT} is {said!r}: expected {RESULTS_FORMAT!r}, which this version of "
+            "thermojax writes and reads"
+        )
+    try:
+        if not said and not root.attrs and not len(root):
+            raise KeyError(FORMAT)
+        record = read_record(root)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"{type(error).__name__}: {one_line(error)}"
+        if not said:
+            why = "thermojax has not written it"
+        raise UserError(
+            f"{file}: is HDF5, but holds no results of a run ({why}): expected the output folder "
+            f"of one, or its {RESULTS}"
+        ) from None
+    record.attributes.pop(FORMAT, None)
+    return record
 
 
 def read_record(group) -> Record:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from .command_line import refuse_long
 from .config import read_config
 from .errors import UserError, one_line
 from .folder import CONFIG, finished, unfinished
@@ -21,6 +22,7 @@ from .progress import Progress
 
 LONGEST_NAME = 120
 MOST_POINTS = 10_000
+PLAIN = re.compile(r"[A-Za-z0-9._+-]+")  # what is in the name of a folder as it was typed
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,22 @@ def split(text: str) -> list[str]:
 
 
 def folder_name(overrides: tuple[str, ...]) -> str:
-    """The settings of a point as the name of a folder."""
+    """The settings of a point as a name that a shell takes as it stands: `bath.mass-2,seed-1`.
+
+    A digest tells names apart whose settings hold other signs, or are long.
+    """
+    pairs = [tuple(part.strip() for part in one.split("=", 1)) for one in overrides]
+    name = ",".join("-".join(pair) for pair in pairs) or "point"
+    safe = re.sub(r"[^A-Za-z0-9._+,-]+", "_", name).strip("_")
+    plain = all(PLAIN.fullmatch(part) for pair in pairs for part in pair)
+    if not plain or len(safe) > LONGEST_NAME or safe[:1] in (".", "-", "+"):
+        code = hashlib.sha256(" ".join(overrides).encode()).hexdigest()[:8]
+        safe = f"{safe[:LONGEST_NAME].lstrip('.-+,')}-{code}".lstrip("-")
+    return safe
+
+
+def former_name(overrides: tuple[str, ...]) -> str:
+    """The name that version 0.1 gave to the folder of a point, with spaces and `=`."""
     text = " ".join(overrides) or "point"
     name = re.sub(r"[^\w.=+\-\[\],{}: ]", "_", text)
     if name != text or len(name) > LONGEST_NAME or name.startswith("."):
@@ -94,17 +111,25 @@ def folder_name(overrides: tuple[str, ...]) -> str:
     return name
 
 
+def point_of(overrides: tuple[str, ...], folder: Path) -> Point:
+    """A point in the folder of a sweep; begun under its former name, it stays there."""
+    former = folder / former_name(overrides)
+    there = finished(former) or unfinished(former)
+    return Point(overrides, former if there else folder / folder_name(overrides))
+
+
 def plan(file: str | Path, words: list[str], out: str | Path | None) -> tuple[Path, list[Point]]:
     """The folder of a sweep and its points, each a config that can be read.
 
     **Raises:** UserError for a config or an override that cannot be read.
     """
     folder = Path("runs") / f"{Path(file).stem}-sweep" if out is None else Path(out)
+    refuse_long(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: exists and is no folder: choose another --out DIR")
     if finished(folder) or unfinished(folder):
         raise UserError(f"{folder}: holds a single run: choose another --out DIR for the sweep")
-    points = [Point(one, folder / folder_name(one)) for one in grid(words)]
+    points = [point_of(one, folder) for one in grid(words)]
     texts = {point: read_config(file, point.overrides).text for point in points}
     for point, text in texts.items():
         kept = point.folder / CONFIG

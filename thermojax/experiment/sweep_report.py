@@ -39,10 +39,10 @@ def write_sweep(
 
 def short_names(rows: list[list[str]]) -> list[str]:
     """The names of the runs: the settings that differ, by the last part of their keys."""
-    words = [row[0].split(" ") for row in rows[1:]]
+    words = [row[0].split(",") for row in rows[1:]]
     shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
-    names = [" ".join(w for w in one if w not in shared) or " ".join(one) for one in words]
-    shorter = [re.sub(r"(?<!\S)[\w.]+\.(?=\w+=)", "", name) for name in names]
+    names = [",".join(w for w in one if w not in shared) or ",".join(one) for one in words]
+    shorter = [re.sub(r"(?<![^,])[\w.]+\.(?=\w+-)", "", name) for name in names]
     return shorter if len(set(shorter)) == len(set(names)) else names
 
 

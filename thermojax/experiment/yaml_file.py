@@ -10,6 +10,8 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .command_line import refuse_long
+from .doubtful import doubt, meant, plain
 from .errors import UserError, one_line
 
 LARGEST_FILE = 1_000_000  # bytes; a larger one is data, and would take seconds to parse
@@ -22,10 +24,15 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a key stands: file and line, from 1."""
+    """Where a key stands: file and line, from 1.
+
+    `word`: its value as it is written, where that is a word such as `on`, which YAML 1.1 takes for
+    true; empty for all that has one meaning.
+    """
 
     file: Path
     line: int
+    word: str = ""
 
     def __str__(self) -> str:
         return f"{self.file}, line {self.line}"
@@ -76,6 +83,7 @@ def refuse_deep(text: str, file: Path) -> None:
 
 
 def read_text(file: Path) -> str:
+    refuse_long(file)
     try:
         with open(file, "rb") as stream:
             data = stream.read(LARGEST_FILE + 1)
@@ -95,18 +103,48 @@ def read_text(file: Path) -> str:
 
 def note_places(node: yaml.Node, prefix: str, file: Path, places: dict[str, Place]) -> None:
     """Fill `places`. **Raises:** UserError where aliases multiply to too many values."""
-    if isinstance(node, yaml.MappingNode):
-        inner = [(str(name.value), name, value) for name, value in node.value]
-    elif isinstance(node, yaml.SequenceNode):
-        inner = [(str(i), value, value) for i, value in enumerate(node.value)]
-    else:
-        return
-    for name, mark, value in inner:
-        key = f"{prefix}{name}"
-        places[key] = Place(file, mark.start_mark.line + 1)
+    for name, mark, value in children(node):
+        key, place = f"{prefix}{name}", Place(file, mark.start_mark.line + 1)
+        word = refuse_doubt(value, f"{place}: {key}")
+        if mark is not value and (text := refuse_doubt(mark, f"{place}: the key {key}")):
+            raise UserError(f"{place}: the key {text} {meant(text)}")
+        places[key] = Place(file, place.line, word)
         if len(places) > MOST_VALUES:
             raise too_many(file)
         note_places(value, f"{key}.", file, places)
+
+
+def children(node: yaml.Node) -> list[tuple[str, yaml.Node, yaml.Node]]:
+    """(name, node that holds the name, node of the value) of what a mapping or a list holds."""
+    if isinstance(node, yaml.MappingNode):
+        return [(str(name.value), name, value) for name, value in node.value]
+    if isinstance(node, yaml.SequenceNode):
+        return [(str(i), value, value) for i, value in enumerate(node.value)]
+    return []
+
+
+def words_in(node: yaml.Node, key: str, place: str) -> dict[str, str]:
+    """Dotted key -> the word that stands there for true or false, of a value and all in it.
+
+    **Raises:** UserError with both readings, for what is doubtful wherever it stands.
+    """
+    found = {key: refuse_doubt(node, f"{place}: {key}")}
+    for name, _, value in children(node):
+        found |= words_in(value, f"{key}.{name}", place)
+    return found
+
+
+def refuse_doubt(node: yaml.Node, place: str) -> str:
+    """The word that a scalar is, where YAML 1.1 takes it for true or false; else nothing.
+
+    **Raises:** UserError with both readings, for what is doubtful wherever it stands.
+    """
+    text = plain(node)
+    if text is None:
+        return ""
+    if said := doubt(text):
+        raise UserError(f"{place}: {said}")
+    return text if meant(text) else ""
 
 
 def too_many(file: Path) -> UserError:
