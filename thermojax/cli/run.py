@@ -96,7 +96,7 @@ def place_of_work() -> str:
 def said(folder: Path) -> str:
     """The results of a run as the console shows them, from what was stored."""
     from ..experiment.store import load
-    from ..experiment.summary import aligned, best_column, headline, posterior
+    from ..experiment.summary import aligned, best_column, headline, posterior, saved
 
     results = load(folder)
     parts = []
@@ -105,6 +105,8 @@ def said(folder: Path) -> str:
     parts.append(aligned(headline(results)))
     if (best := best_column(results)) is not None:
         parts.append(f"log evidence {results[best]['log_evidence']}")
+    if gain := saved(results):
+        parts.append(gain)
     facts = results.attributes
     parts += [f"Warning: {warning}" for warning in facts["warnings"]]
     diverged = facts["diverged"] or "no"

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from .figures import draw
 from .store import Record, write_whole
-from .summary import BOUNDS, best_column, headline, posterior
+from .summary import BOUNDS, best_column, headline, posterior, saved
 
 REPORT = "report.html"
 
@@ -127,18 +127,25 @@ def label(name: str) -> str:
 
 
 def answer(results: Record) -> str:
-    """The headline in one line."""
+    """The headline in one line: what was asked for, and what training has saved."""
+    gain = saved(results)
     best = best_column(results)
     if best is not None:
-        return f"log evidence {results[best]['log_evidence']}"
+        return f"log evidence {results[best]['log_evidence']}" + (f". {gain}" if gain else "")
+    if gain:
+        return f"{gain} Training minimizes the mean total work."
     header, *rows = headline(results)
     if not rows or len(header) < 2:
         return ""
     last = len([name for name in results.attributes["columns"] if name in results])
     if not rows[0][last]:
         return ""
-    before = f" ({rows[0][1]} {header[1]})" if last > 1 and rows[0][1] else ""
-    return f"{rows[0][0]} {rows[0][last]}, {header[last]}{before}"
+    facts = results.attributes
+    entry = dict(zip(facts["labels"], facts["entries"], strict=True))[rows[0][0]]
+    unit = results[header[last]].units.get(entry, "1")
+    unit = "" if unit == "1" else f" {unit}"
+    before = f" ({rows[0][1]}{unit} {header[1]})" if last > 1 and rows[0][1] else ""
+    return f"{rows[0][0]} {rows[0][last]}{unit}, {header[last]}{before}"
 
 
 def bound_note(results: Record) -> str:

@@ -13,9 +13,9 @@ import numpy as np
 
 from .._files import write_whole
 from .compare import compare, differing, settings_of
-from .figures import BLUE, GREEN, ORANGE, PURPLE, SKY, STYLE, VERMILION, as_svg
 from .report import PAGE, table
 from .store import Record, is_estimate, load
+from .style import BLUE, GREEN, ORANGE, PURPLE, SKY, STYLE, VERMILION, as_svg
 
 LINES = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 MARKS = "osD^vP"
