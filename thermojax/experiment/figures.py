@@ -101,8 +101,9 @@ def work_distribution(results: Record):
         axes.axvline(float(column["total_work"].value), color=color, linestyle="--", linewidth=1.2)
         if name in backward:
             heights, _ = np.histogram(backward[name], edges, density=True)
-            label = f"{name}, reversed: minus the work"
-            axes.stairs(heights, edges, color=color, linewidth=1.1, linestyle=":", label=label)
+            axes.stairs(
+                heights, edges, color=color, lw=1.1, linestyle=":", label=f"{name}, reversed"
+            )
         if "dissipated_work" in column:
             notes.append(f"{name} {column['dissipated_work']} kT")
     change, source = free_energy_change(results, columns)
@@ -292,6 +293,7 @@ def training_curve(axes, record: Record) -> None:
     axes.axhspan(final - final_error, final + final_error, color=VERMILION, alpha=0.25, lw=0)
     axes.axhline(final, color=VERMILION, linestyle="--", label="chosen schedule, fresh paths")
     axes.set(ylabel="mean total work (kT)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 FIGURES: dict[str, Callable[[Record], Any]] = {

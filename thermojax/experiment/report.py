@@ -29,7 +29,7 @@ PAGE = Template("""<!doctype html>
     --blue: #3d9bd9; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 44rem; padding: 1.2rem 1rem 3rem; background: var(--paper);
+body { margin: 0 auto; max-width: $width; padding: 1.2rem 1rem 3rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.45rem; line-height: 1.25; margin: 0.4rem 0; }
 h2 { font-size: 1.1rem; margin: 2rem 0 0.5rem; }
@@ -47,6 +47,8 @@ th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.6rem 0.25rem 
   border-bottom: 1px solid var(--line); font-weight: inherit; }
 thead th { font-weight: 600; hyphens: auto; }
 figure { margin: 1.6rem 0; }
+.figures { display: grid; gap: 0 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); }
 figure svg { display: block; width: 100%; height: auto; max-width: 40rem; }
 .warning summary { margin: 0; }
 .warning p { font-size: 0.9rem; margin: 0.4rem 0; }
@@ -106,6 +108,7 @@ def report(results: Record) -> str:
             f"{table(weights, numbers=True)}\n</details>"
         )
     return PAGE.substitute(
+        width="44rem",
         title=escape(f"{facts['name']}: thermojax"),
         name=escape(facts["name"]),
         question=escape(facts["question"] or facts["name"]),

@@ -110,7 +110,9 @@ def saved(results: Record) -> str:
         lost = float(dissipated.value)
         # A share of what is lost, where there is that much to tell of.
         if lost > 5 * float(dissipated.error) and less and float(gain.value) < 1.05 * lost:
-            text += f": {min(float(gain.value) / lost, 1) * 100:.0f} % of what the latter dissipates"
+            text += (
+                f": {min(float(gain.value) / lost, 1) * 100:.0f} % of what the latter dissipates"
+            )
     return f"{text}."
 
 
