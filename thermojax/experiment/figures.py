@@ -154,10 +154,11 @@ def ledger(results: Record):
     if not columns:
         return None
     figure, panels = new(len(columns), 0.7 + 1.9 * len(columns))
-    largest = 0.0
+    largest, instants = 0.0, 0
     for axes, (name, (column, _)) in zip(panels, columns.items(), strict=True):
         record = column["ledger"]
         time = record["time"]
+        instants = max(instants, len(time))
         for entry, (color, dashes, label) in LEDGER.items():
             mean, spread = record[entry].value, record[f"{entry}_spread"]
             largest = max(largest, float(np.max(record[entry].error)))
@@ -173,7 +174,8 @@ def ledger(results: Record):
         "The ledger through time, means over all paths: work done by the schedule, heat released "
         "to the bath, and the change of energy, which is work and shadow work minus heat at every "
         "moment. Bands: the standard deviation among paths; the standard error of a mean is at "
-        f"most {largest:.2g} kT."
+        f"most {largest:.2g} kT. Straight lines join the {instants} instants that were kept: a "
+        "jump at the end lies between the last two."
     )
 
 

@@ -31,6 +31,7 @@ PAGE = Template("""<!doctype html>
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: $width; padding: 1.2rem 1rem 3rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+p { max-width: 44rem; }
 h1 { font-size: 1.45rem; line-height: 1.25; margin: 0.4rem 0; }
 h2 { font-size: 1.1rem; margin: 2rem 0 0.5rem; }
 .soft, figcaption, footer { color: var(--soft); font-size: 0.88rem; }
