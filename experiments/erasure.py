@@ -11,11 +11,11 @@ import numpy as np
 import optax
 
 import thermojax as tj
+from thermojax.experiment.change import put_known_change
 from thermojax.experiment.driven import training_record
 from thermojax.experiment.evaluate import (
     evaluate,
     evaluation_record,
-    put_known_change,
     require_chunks,
 )
 from thermojax.experiment.progress import Progress
@@ -57,7 +57,7 @@ class Erasure(AbstractStudy):
     columns = ("given", "optimized")
     headline: ClassVar[dict[str, str]] = {
         "work, exact": "exact_work",
-        "work of the paths": "total_work",
+        "total work of the paths": "total_work",
         "failures, exact": "exact_failures",
         "failures of the paths": "failures",
         "least with full control": "full_control",

@@ -13,8 +13,9 @@ from jaxtyping import Array, Float
 
 import thermojax as tj
 from experiments.erasure import share
+from thermojax.experiment.curves import schedule_record
 from thermojax.experiment.driven import training_record
-from thermojax.experiment.evaluate import evaluate, require_chunks, schedule_record
+from thermojax.experiment.evaluate import evaluate, require_chunks
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.store import Record
 from thermojax.experiment.study import AbstractStudy
@@ -137,7 +138,7 @@ class ErasureBenchmark(AbstractStudy):
     headline: ClassVar[dict[str, str]] = {
         "failures": "failures",
         "failures at a quarter of the step": "quarter_failures",
-        "work of the paths": "total_work",
+        "total work of the paths": "total_work",
         "trajectories in training": "training_paths",
     }
 

@@ -10,11 +10,11 @@ import numpy as np
 
 import thermojax as tj
 from thermojax._calls import alone
+from thermojax.experiment.change import put_known_change, put_saved
 from thermojax.experiment.driven import Testing, Training, training, training_record
 from thermojax.experiment.evaluate import (
     evaluate,
     evaluation_record,
-    put_known_change,
     require_chunks,
 )
 from thermojax.experiment.progress import Progress
@@ -44,7 +44,8 @@ class TrapBenchmark(AbstractStudy):
     columns = ("linear", "optimized")
     headline: ClassVar[dict[str, str]] = {
         "score, exact": "score",
-        "work of our paths": "total_work",
+        "total work of our paths": "total_work",
+        "work saved": "work_saved",
         "trajectories in training": "training_paths",
     }
 
@@ -89,6 +90,7 @@ class TrapBenchmark(AbstractStudy):
             # The trap is the same at both ends: all of the work is lost.
             put_known_change(record, 0.0)
             results[name] = record
+        put_saved(results, self.columns)
         results["bounds"] = Record()
         results["bounds"].put("score", least_score(), "kT")
         results["bounds"].attributes = {"note": "the minimum over all lists of 1000 values"}

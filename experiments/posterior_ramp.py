@@ -15,6 +15,7 @@ import optax
 import thermojax as tj
 from thermojax._calls import Computation
 from thermojax.estimate import weighted_mean
+from thermojax.experiment.change import most_reliable, put_saved
 from thermojax.experiment.data import Table
 from thermojax.experiment.driven import shared_among, training_record
 from thermojax.experiment.evaluate import (
@@ -78,12 +79,13 @@ class PosteriorRamp(AbstractStudy):
     columns = ("linear", "optimized")
     headline: ClassVar[dict[str, str]] = {
         "log evidence": "log_evidence",
-        "mean work": "work",
-        "heat": "heat",
-        "shadow work": "shadow_work",
         "total work": "total_work",
+        "work saved": "work_saved",
         "dissipated work": "dissipated_work",
         "effective samples": "effective_samples",
+        "work W": "work",
+        "shadow work": "shadow_work",
+        "heat": "heat",
         "accuracy on the data": "accuracy",
     }
 
@@ -116,6 +118,11 @@ class PosteriorRamp(AbstractStudy):
             raise ValueError(
                 f"bath.temperature = {bath.temperature}: expected 1, since energies are minus "
                 "logarithms of probabilities here"
+            )
+        if isinstance(bath.mass, tj.AbstractProtocol):
+            raise ValueError(
+                "bath.mass is a schedule: expected numbers, since a mass that changes moves the "
+                "free energy of the momenta, and the evidence is that of the positions"
             )
         features, labels, self.names = data.load()
         self.features, self.labels = jnp.asarray(features), jnp.asarray(labels)
@@ -158,8 +165,8 @@ class PosteriorRamp(AbstractStudy):
                 name=name,
                 sharding=self.sharding,
             )
-        # One evidence for all; the errors that two schedules state do not tell who is better.
-        best = min(done.values(), key=lambda e: float(e.average("total_work").value))
+        # One evidence for all dissipated works; each column states its own beside it.
+        best = most_reliable(done)
         results = Record()
         for name, evaluation in done.items():
             record = evaluation_record(systems[name], evaluation, best)
@@ -167,6 +174,7 @@ class PosteriorRamp(AbstractStudy):
             record["posterior"] = self.posterior(evaluation)
             record.put("accuracy", self.accuracy(evaluation))
             results[name] = record
+        put_saved(results, self.columns)
         results["rehearsal"] = training_record(rehearsal)
         results["training"] = training_record(fit)
         return results

@@ -42,6 +42,7 @@ def refused(capsys, tmp_path, monkeypatch):
         ("training.step=1", ["unknown key 'training.step'", "did you mean 'steps'?"]),
         ("bath.temperature=-1", ["bath.temperature = -1:", "positive"]),
         ("bath.temperature=2", ["bath.temperature = 2", "expected 1"]),
+        ("bath.mass={kind: Linear, start: 1, end: 2, duration: 100}", ["bath.mass is a schedule"]),
         ("duration=-3", ["duration = -3:", "positive number"]),
         ("training=[1,2]", ["expected a Training: a mapping with its settings"]),
         ("dt=200", ["dt = 200 is larger than the duration 100", "smaller dt"]),

@@ -1,5 +1,6 @@
 """A grid of runs: what is finished stays, what failed is told, and one table shows the rest."""
 
+import csv
 import shlex
 import signal
 import sys
@@ -13,7 +14,7 @@ from thermojax.cli import main
 from thermojax.experiment import UserError, runner
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.sweep import folder_name, grid, last_line, plan, split, sweep
-from thermojax.experiment.sweep_report import short_names, write_sweep
+from thermojax.experiment.sweep_report import write_sweep
 
 STUDY = """
 from thermojax.estimate import Estimate
@@ -96,12 +97,17 @@ def test_a_sweep(place, capsys):
     assert all("expected a positive number" in why for why in failed.values())
     done = [point.folder for point in points if point not in failed]
     rows = write_sweep(folder, "p", done, {point.name: why for point, why in failed.items()})
-    assert rows[0] == ["run", "x", "offset", "of", "height"] and len(rows) == 5
-    assert rows[4][1:] == ["2", "[1, 1]", "curve", "6.0 ± 0.5"]
+    assert rows[0] == ["x", "offset", "height"] and len(rows) == 5
+    assert rows[4] == ["2", "[1, 1]", "6.0 ± 0.5"]
     page = (folder / "sweep.html").read_text()
     assert "How high is a parabola?" in page and page.count("<svg") == 1
     assert "Failed: x--1" in page and "offset = [1, 1]" in page
-    assert (folder / "sweep.csv").read_text().count("\n") == 5
+    with open(folder / "sweep.csv", newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert list(found[0]) == ["run", "x", "offset", "height", "height_error"] and len(found) == 4
+    assert [float(row["height"]) for row in found] == [1, 3, 4, 6]
+    assert all(float(row["height_error"]) == 0.5 for row in found)
+    assert [row["run"] for row in found] == [file.name for file in done]
     # Again, with another value: only what is missing is run, what failed too.
     calls.clear()
     _, points = plan("p.yaml", ["x=1,2,3", "offset=[0],[1,1]"], "out")
@@ -147,17 +153,6 @@ def test_an_interrupted_sweep_continues(tmp_path):
         assert err.endswith("interrupted; the same command again continues the sweep\n")
         for i in (1, 2):
             assert "continue with" in (tmp_path / "o" / f"stiffness-{i}.log").read_text()
-
-
-def test_names_in_the_table_are_short():
-    """What all points share is left out, but never everything."""
-    rows = [["run", "a"], ["a-1,b-2", "1"], ["a-2,b-2", "2"]]
-    assert short_names(rows) == ["a-1", "a-2"] and short_names(rows[:2]) == ["a-1,b-2"]
-    assert short_names([["run"], ["a"], ["a"]]) == ["a", "a"]
-    rows = [["run"], ["a.b.c-1.5e-3,d-1.e-2"], ["a.b.c-2,d-1.e-2"]]
-    assert short_names(rows) == ["c-1.5e-3", "c-2"]
-    clash = [["run"], ["a.c-1"], ["b.c-1"]]
-    assert short_names(clash) == ["a.c-1", "b.c-1"]
 
 
 def test_bad_sweeps(place, capsys):

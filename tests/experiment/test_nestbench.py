@@ -94,7 +94,7 @@ def test_erasure(tmp_path):
     for name in ("failures", "quarter_failures"):  # none of n is 0 +- 1/n
         assert found[name].value + 4.5 * found[name].error < 1.25e-3
     assert found["training_paths"] < 1e6 and found["diverged"] == 0
-    controls = np.asarray(found["schedule"]["control"], float)[1:-1]
+    controls = np.asarray(found["schedule"]["knot_control"], float)
     assert np.all(controls >= -10) and np.all(controls <= [10, 15])
     x = benchmark(controls, 8000, np.random.default_rng(0))
     # At a failure rate of 1.25e-3 ten are expected, and at most one has a chance of 5e-4.

@@ -10,11 +10,12 @@ import pytest
 
 from thermojax.cli import main
 from thermojax.estimate import Estimate
-from thermojax.experiment.animation import animate
+from thermojax.experiment.animation import animate, scene
 from thermojax.experiment.compare import compare
 from thermojax.experiment.progress import Progress
 from thermojax.experiment.report import report
 from thermojax.experiment.store import Record, load, save
+from thermojax.experiment.style import STYLE
 from thermojax.experiment.summary import headline
 
 
@@ -78,6 +79,25 @@ def test_a_film(tmp_path):
             assert getattr(image, "n_frames", 1) == 3
 
 
+def test_a_film_of_two_controls(tmp_path):
+    """A curve and a dot for each, where the dense curve is at that time."""
+    import matplotlib
+
+    results = film(2)
+    t = np.linspace(0, 1, 401)
+    both = np.stack([np.sin(3 * t), 1 + t], axis=1)
+    time, control = np.concatenate([[0], t, [1]]), np.concatenate([both[:1], both, both[-1:]])
+    results["density"]["control"] = Record(time=time, control=control)
+    with matplotlib.rc_context(STYLE):
+        figure, draw, _ = scene(results["density"])
+        draw(1)
+    lines = figure.axes[1].get_lines()
+    dots = [line.get_xydata()[0] for line in lines if len(line.get_xydata()) == 1]
+    np.testing.assert_allclose(dots, [[1, np.sin(3)], [1, 2]])
+    said = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert said == ["λ₁", "λ₂"]
+
+
 def test_frames_where_nothing_writes_films(tmp_path, monkeypatch):
     from matplotlib.animation import writers
 
@@ -97,7 +117,7 @@ def test_bounds_stand_beside_the_numbers(tmp_path):
     assert headline(back)[1] == ["work", "1.50 ± 0.10", "at least 1.25"]
     page = report(back)
     assert "at least 1.25" in page and "By the second law." in page
-    assert "work 1.50 ± 0.10, density" in page  # the answer, where there is no log evidence
+    assert "work 1.50 ± 0.10 kT, density" in page  # the answer, where there is no log evidence
 
 
 def test_studies_that_call_one_entry_differently_share_a_column(tmp_path):

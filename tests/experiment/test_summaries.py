@@ -5,6 +5,7 @@ import pytest
 
 from thermojax.estimate import Estimate
 from thermojax.experiment.evaluate import Evaluation, dissipated, mean_of, merged
+from thermojax.experiment.provenance import diverged_paths
 from thermojax.experiment.store import Record
 from thermojax.experiment.summary import aligned, column_warnings, training_warnings
 
@@ -37,6 +38,21 @@ def test_silent_when_all_is_well():
 def test_warnings(entries, said):
     (warning,) = column_warnings("linear", column(**entries))
     assert said in warning
+
+
+def test_physicists_are_not_told_of_evidence():
+    (warning,) = column_warnings("given", column(effective_samples=12.0))
+    assert "error of its free energy difference" in warning and "evidence" not in warning
+    bayesian = column(effective_samples=12.0, log_evidence=Estimate(-3.0, 0.1, 9))
+    assert "error of its log evidence" in column_warnings("linear", bayesian)[0]
+
+
+def test_paths_that_diverge_in_a_reverse_run_are_counted():
+    back = Record(diverged=2, paths_total=50)
+    both = column(diverged=3, reverse=back)
+    assert diverged_paths(both) == 5 and diverged_paths(column()) == 0
+    warnings = column_warnings("given", both)
+    assert any(text.startswith("given, reversed: 2 of 50 paths diverged") for text in warnings)
 
 
 def test_training_warnings():

@@ -68,3 +68,24 @@ def test_missing_and_binary_files(tmp_path):
 def test_constant_column():
     with pytest.raises(UserError, match="column 2 holds one value only, 3"):
         standardize(np.array([[1.0, 3.0], [2.0, 3.0]]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.1, 1e9 / 3, 1e-30])
+def test_a_column_that_is_constant_to_rounding(dtype, value):
+    """Its computed spread is a rounding, which would be blown up to a second bias column."""
+    column = np.full(569, value, dtype)
+    column[::7] = np.nextafter(column[0], dtype(np.inf))
+    for constant in (np.full(569, value, dtype), column):
+        features = np.stack([np.linspace(0, 1, 569, dtype=dtype), constant], axis=1)
+        with pytest.raises(UserError, match="column 2 holds one value only"):
+            standardize(features)
+
+
+def test_columns_of_any_size_are_standardized():
+    """Squares that overflow, or vanish, are no reason to refuse a column, nor to make it zero."""
+    x = np.linspace(-1, 2, 50)
+    found = standardize(np.stack([x * 1e200, x * 1e-200, 1e6 + x, np.arange(50)], axis=1))
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-9)
+    np.testing.assert_allclose(found.std(0), 1, rtol=1e-9)
+    assert standardize(np.array([[1, 2], [2, 4]])).tolist() == [[-1, -1], [1, 1]]

@@ -1,10 +1,12 @@
 """The study of the talk's figure: the table of REFERENCE R11, from paths and from the density."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments.two_pictures import largest_of
 from thermojax.experiment.runner import run
 from thermojax.experiment.store import load
 
@@ -19,6 +21,13 @@ TABLE = [
     (2.0, 6.2241, 3.6744, 3.4751, 3.4725, 0.00252),
 ]
 COLUMNS = ("work", "heat", "free_energy", "equilibrium_free_energy", "divergence")
+
+
+def test_the_largest_of_many():
+    """The median of max |z|: of 20,000 drawn sets of 50, and in closed form for one."""
+    z = np.abs(np.random.default_rng(0).normal(size=(20_000, 50))).max(axis=1)
+    assert largest_of(50) == pytest.approx(np.median(z), abs=0.02)
+    assert largest_of(1) == pytest.approx(0.67449, abs=1e-5) and largest_of(0) == 0
 
 
 def compared(results, tolerance):
@@ -36,7 +45,12 @@ def test_a_small_run(tmp_path):
     """Coarse in time and space: the density within a percent, the paths within 4 errors."""
     small = ["batch=2000", "cells=200", "dt=0.01", "snapshots=9"]
     folder = run(CONFIG, small, tmp_path / "out")
-    compared(load(folder), 0.02)
+    compared(results := load(folder), 0.02)
+    # How far, of how many comparisons, and what is to be expected of so many.
+    paths = results["paths"]
+    assert paths["comparisons"] > 20 and 2 < paths["expected_deviation"] < 4
+    said = rf"{paths['largest_deviation']:.1f} standard errors, the largest of "
+    assert re.match(rf"{said}{paths['comparisons']} \(\d\.\d expected of", paths["deviation"])
     page = (folder / "report.html").read_text()
     assert 'id="two_pictures"' in page and "Fokker-Planck" in page
 

@@ -120,7 +120,7 @@ def said(folder: Path) -> str:
 def shown(folder: Path) -> str:
     """The tables, the warnings, and how long it took."""
     from ..experiment.store import load
-    from ..experiment.summary import aligned, best_column, headline, posterior
+    from ..experiment.summary import aligned, best_column, headline, posterior, saved
 
     results = load(folder)
     parts = []
@@ -129,6 +129,8 @@ def shown(folder: Path) -> str:
     parts.append(aligned(headline(results)))
     if (best := best_column(results)) is not None:
         parts.append(f"log evidence {results[best]['log_evidence']}")
+    if gain := saved(results):
+        parts.append(gain)
     facts = results.attributes
     parts += [f"Warning: {warning}" for warning in facts["warnings"]]
     diverged = facts["diverged"] or "no"

@@ -9,8 +9,10 @@ import numpy as np
 
 from .._files import write_whole
 from .errors import UserError
-from .figures import BLUE, INK, ORANGE, STYLE, VERMILION, inside
+from .figures import inside
+from .schedule_figures import drawn, points, symbol
 from .store import Record
+from .style import BLUE, INK, ORANGE, STYLE, VERMILION
 
 FRAMES_PER_SECOND = 12
 DPI = 110
@@ -90,18 +92,27 @@ def scene(column: Record) -> tuple[Any, Any, int]:
     target = np.asarray(column["equilibrium"])[:, shown] if "equilibrium" in column else None
     (rest,) = above.plot([], [], "--", color=VERMILION, label="equilibrium at this control")
     rest.set_visible(target is not None)
-    above.legend(handles=[line, *([rest] if target is not None else [])], loc="upper left")
+    handles = [line, *([rest] if target is not None else [])]
+    # Above the axes, beside the clock: no curve is there.
+    above.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     schedule = column.get("control", column.get("schedule"))
-    (dot,) = below.plot([], [], "o", color=ORANGE, markersize=7, zorder=3, clip_on=False)
     below.set(xlabel="time", ylabel="control λ", xlim=(times[0], times[-1]))
-    control = None
+    dots: list[Any] = []
+    control = np.zeros((len(times), 0))
     if schedule is not None:
-        at, values = np.asarray(schedule["time"]), np.asarray(schedule["control"])
-        values = values.reshape(len(at), -1)
-        below.plot(at, values, color=INK, linewidth=1.2)
-        if values.shape[1] == 1:
-            # The outside values at both ends are left out: a time has one control then.
-            control = np.interp(times, at[1:-1], values[1:-1, 0])
+        at, values = points(schedule)
+        drawn(below, at, values, INK)
+        # The outside values at both ends are left out: a time has one control then.
+        inner = values[1:-1].T
+        control = np.stack([np.interp(times, at[1:-1], x) for x in inner], axis=1)
+        dots = [
+            below.plot([], [], "o", color=ORANGE, markersize=7, zorder=3, clip_on=False)[0]
+            for _ in inner
+        ]
+        if len(dots) > 1:
+            lines = below.get_lines()[: len(dots)]
+            below.legend(lines, [symbol(i) for i in range(len(dots))], ncols=len(dots))
+            below.set(ylabel="controls")
     cloud = []
     clock = above.set_title("")
 
@@ -112,9 +123,9 @@ def scene(column: Record) -> tuple[Any, Any, int]:
         line.set_data(x, rho[i])
         if target is not None:
             rest.set_data(x, target[i])
-        if control is not None:
-            dot.set_data([times[i]], [control[i]])
+        for dot, value in zip(dots, control[i], strict=True):
+            dot.set_data([times[i]], [value])
         clock.set_text(f"t = {times[i]:.3g}")
-        return [line, rest, dot, clock, *cloud]
+        return [line, rest, *dots, clock, *cloud]
 
     return figure, draw, len(times)

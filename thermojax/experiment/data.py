@@ -11,6 +11,8 @@ import numpy as np
 
 from .errors import UserError, nearest
 
+SAME = 8  # roundings of the largest value within which a column counts as constant
+
 
 @dataclass(frozen=True)
 class Table:
@@ -104,15 +106,27 @@ def number(cell: str, place: str) -> float:
 
 
 def standardize(features: np.ndarray, file: str | Path = "data") -> np.ndarray:
-    """Each column with mean zero and variance one (of the population, not of the sample)."""
-    spread = features.std(axis=0)
-    if np.any(spread == 0):
-        column = int(np.argmin(spread))
+    """Each column with mean zero and variance one (of the population, not of the sample).
+
+    **Raises:** UserError for a column that holds one value only, to rounding: its computed spread
+    would be rounding, and blown up to a second column of the bias.
+    """
+    floating = np.issubdtype(features.dtype, np.floating)
+    rounding = float(np.finfo(features.dtype if floating else float).eps)
+    features = np.asarray(features, float)
+    largest = np.max(np.abs(features), axis=0)
+    # In units of the largest value no square overflows, nor underflows.
+    scaled = features / np.where(largest > 0, largest, 1)
+    constant = np.ptp(scaled, axis=0) <= SAME * rounding
+    if np.any(constant):
+        column = int(np.argmax(constant))
         raise UserError(
             f"{file}: feature column {column + 1} holds one value only, "
             f"{features[0, column]:g}: drop it, since it cannot be standardized"
         )
-    return (features - features.mean(axis=0)) / spread
+    centered = scaled - scaled.mean(axis=0)
+    widest = np.max(np.abs(centered), axis=0)
+    return centered / widest / np.std(centered / widest, axis=0)
 
 
 def with_bias(features: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,20 +17,16 @@ from jax.sharding import NamedSharding
 from .._calls import Computation
 from .._component import Numbers
 from .._keys import Purpose, purpose_key
+from ..estimate import Estimate
 from ..optimize import Fit, MeanWork
 from ..optimize.fit import optimization
-from ..potential import AbstractPotential
+from ..potential import AbstractPotential, Interpolation, Sum
 from ..protocol import AbstractProtocol, values_at
 from ..sampling import Equilibrium, batch_sharding, template_of
 from ..sampling.grid import count_steps
-from ..system import AbstractSystem, Bath, Overdamped, Underdamped
-from .evaluate import (
-    Evaluation,
-    evaluation_record,
-    measurement,
-    put_known_change,
-    require_chunks,
-)
+from ..system import AbstractSystem, Bath, Overdamped, Underdamped, reverse
+from .change import most_reliable, put_known_change, put_measured_change, put_saved
+from .evaluate import Evaluation, evaluation_record, measurement, require_chunks
 from .progress import Progress
 from .store import Record
 from .study import AbstractStudy
@@ -58,27 +55,32 @@ class Driven(AbstractStudy):
 
     Paths start in the equilibrium of the potential before the schedule begins. They are measured
     under the schedule as it is given and, where `training` says so, under the one of the least
-    mean total work. The dissipated work is W - Delta F, with Delta F from closed forms where the
-    potential has them at both ends, else from the exponential average of the better schedule.
+    mean total work. The dissipated work is the mean total work less one free energy difference for
+    all schedules: from closed forms where the potential has them at both ends, else from Bennett's
+    estimate of all data (`pooled`), each schedule being run backward as well.
 
     **Arguments:** `potential`; `protocol`, for example `PiecewiseLinear.between`, which can train;
     `bath`, at temperature 1: energies are in units of kT; `dt`, the time step; `dynamics`,
     overdamped or underdamped; `position`, one position, `(dim,)` or nested lists such as
     `(particles, dim)`, where the potential does not say which shape it takes, also the first guess
     for its equilibrium; `training` and `evaluation`, what to spend; `free_energy_change`, where it
-    is known, by symmetry for example; `devices`, how many GPUs, or cores of a CPU, share each
-    batch, `all` for all that divide it: the numbers are the same. One when left out.
+    is known, by symmetry for example; `reverse`, false for no runs backward, which take as long as
+    those forward: the difference is then the exponential average of the schedule where it is most
+    reliable; `devices`, how many GPUs, or cores of a CPU, share each batch, `all` for all that
+    divide it: the numbers are the same. One when left out.
     """
 
     question = "What does it cost to drive this system, and how much of that can be saved?"
     headline: ClassVar[dict[str, str]] = {
-        "mean work": "work",
-        "heat": "heat",
-        "shadow work": "shadow_work",
         "total work": "total_work",
-        "free energy change": "free_energy_change",
+        "work saved": "work_saved",
         "dissipated work": "dissipated_work",
+        "free energy difference": "free_energy_change",
+        "log evidence": "log_evidence",
         "effective samples": "effective_samples",
+        "work W": "work",
+        "shadow work": "shadow_work",
+        "heat": "heat",
     }
 
     def __init__(
@@ -92,6 +94,7 @@ class Driven(AbstractStudy):
         training: Training | None = None,
         evaluation: Testing = Testing(),
         free_energy_change: float | None = None,
+        reverse: bool = True,
         devices: Annotated[int, ">= 1"] | Literal["all"] | None = None,
     ):
         # Not in arrays: points of a sweep that differ here are no one program.
@@ -117,7 +120,7 @@ class Driven(AbstractStudy):
         kind = Overdamped if dynamics == "overdamped" else Underdamped
         self.system = kind(potential, protocol, bath)
         self.dt, self.training, self.evaluation = dt, training, evaluation
-        self.known_change = free_energy_change
+        self.known_change, self.reverse = free_energy_change, reverse
         batches = [evaluation.chunk or evaluation.batch]
         batches += [] if training is None else [training.batch]
         self.sharding = shared_among(devices, *batches)
@@ -133,7 +136,7 @@ class Driven(AbstractStudy):
         self.columns = (given,) if training is None else (given, "optimized")
 
     def run(self, key, progress: Progress) -> Computation[Record]:
-        train_key, *keys = jax.random.split(purpose_key(key, Purpose.STUDY), 3)
+        train_key, *keys = jax.random.split(purpose_key(key, Purpose.STUDY), 5)
         systems: dict[str, AbstractSystem] = {self.columns[0]: self.system}
         fit = None
         if self.training is not None:
@@ -147,11 +150,39 @@ class Driven(AbstractStudy):
                 sharding=self.sharding,
             )
             systems["optimized"] = fit.system
-        done: dict[str, Evaluation] = {}
-        for (name, system), test_key in zip(systems.items(), keys, strict=False):
-            done[name] = yield from measurement(
+        change = self.free_energy_change()
+        both_ways = self.reverse and change is None
+        forward: dict[str, Evaluation] = {}
+        backward: dict[str, Evaluation] = {}
+        for i, (name, system) in enumerate(systems.items()):
+            forward[name] = yield from self.measured(system, keys[i], progress, name)
+            if both_ways:
+                back, own = reverse(system), keys[2 + i]
+                backward[name] = yield from self.measured(back, own, progress, f"reversed {name}")
+        results = Record()
+        best = most_reliable(forward)
+        for name, evaluation in forward.items():
+            results[name] = evaluation_record(systems[name], evaluation, best)
+        if change is not None:
+            for record in results.values():
+                put_known_change(record, change)
+        elif both_ways:
+            put_measured_change(results, forward, backward)
+        else:
+            for record in results.values():
+                record.put("free_energy_change", best.free_energy.difference(1.0), "kT")
+        if is_bayesian(self.system):
+            put_evidence(results, tuple(forward))
+        put_saved(results, self.columns)
+        if fit is not None:
+            results["training"] = training_record(fit)
+        return results
+
+    def measured(self, system, key, progress: Progress, name: str) -> Computation[Evaluation]:
+        return (
+            yield from measurement(
                 system,
-                test_key,
+                key,
                 dt=self.dt,
                 batch=self.evaluation.batch,
                 chunk=self.evaluation.chunk,
@@ -160,32 +191,49 @@ class Driven(AbstractStudy):
                 initial=self.initial,
                 sharding=self.sharding,
             )
-        # One free energy for all: that of the schedule that wastes least, or the exact one.
-        best = min(done.values(), key=lambda e: float(e.average("total_work").value))
-        exact = self.free_energy_change()
-        results = Record()
-        for name, evaluation in done.items():
-            record = evaluation_record(systems[name], evaluation, best)
-            if exact is None:
-                record.put("free_energy_change", evaluation.free_energy.difference(1.0), "kT")
-            else:
-                put_known_change(record, exact)
-            results[name] = record
-        if fit is not None:
-            results["training"] = training_record(fit)
-        return results
+        )
 
     def free_energy_change(self) -> float | None:
         """F at the end minus F at the start, where given, or known to the potential at both."""
         if self.known_change is not None:
             return self.known_change
         system: AbstractSystem = self.system
+        if isinstance(system, Underdamped) and isinstance(system.bath.mass, AbstractProtocol):
+            return None  # the potential does not know what the momenta add
         template = template_of(system, self.initial)
         ends = [
             system.potential.free_energy(control, jnp.asarray(1.0), template)
             for control in (system.protocol.initial, system.protocol.final)
         ]
         return None if ends[0] is None or ends[1] is None else float(ends[1] - ends[0])
+
+
+def is_bayesian(system: AbstractSystem) -> bool:
+    """Whether a run at kT = 1 goes from a normalized prior to a posterior: exp(-Delta F) = p(y)."""
+    potential, protocol, bath = system.potential, system.protocol, system.bath
+    if not isinstance(potential, Interpolation) or not isinstance(potential.target, Sum):
+        return False
+    if any(isinstance(x, AbstractProtocol) for x in (bath.temperature, bath.mass)):
+        return False
+    ends = [np.asarray(x).tolist() for x in (protocol.initial, protocol.final)]
+    if ends != [0.0, 1.0] or np.any(np.asarray(bath.temperature) != 1):
+        return False
+    if not any(eqx.tree_equal(term, potential.prior) for term in potential.target.terms):
+        return False  # no prior times a likelihood
+    template = potential.template(protocol.initial)
+    start = potential.free_energy(protocol.initial, jnp.asarray(1.0), template)
+    return start is not None and abs(float(start)) < 1e-4
+
+
+def put_evidence(results: Record, columns: tuple[str, ...]) -> None:
+    """The log evidence of each column, ln p(y) = -Delta F at kT = 1."""
+    for name in columns:
+        change = results[name]["free_energy_change"]
+        if isinstance(change, Estimate):
+            evidence = Estimate(-change.value, change.error, change.count)
+        else:
+            evidence = -change
+        results[name].put("log_evidence", evidence)
 
 
 def training(

@@ -13,12 +13,12 @@ from .._calls import Call, Computation, alone
 from .._keys import Purpose, part_key
 from ..estimate import Estimate
 from ..estimators.exponential import FreeEnergy, exponential_average
-from ..protocol import AbstractProtocol, values_at
 from ..sampling.grid import count_steps
 from ..sampling.initial import warn_burn_in
 from ..sampling.resolution import warn_rounding
 from ..sampling.simulate import arranged, run
 from ..system import AbstractSystem
+from .curves import put_schedules
 from .progress import Progress
 from .store import Record
 
@@ -200,20 +200,6 @@ def dissipated(evaluation: Evaluation, reference: Evaluation, temperature: float
     return Estimate(value, np.asarray(error), work.count)
 
 
-def schedule_record(protocol: AbstractProtocol, points: int = 257) -> Record:
-    """The control over time, outside values and jumps included: a line to draw."""
-    duration = float(protocol.duration)
-    knots: Any = getattr(protocol, "knots", None)
-    inside = np.linspace(0, duration, points) if knots is None else np.asarray(knots, float)
-    values = np.asarray(values_at(protocol, jnp.asarray(inside)))
-    ends = [np.asarray(x)[None] for x in (protocol.initial, protocol.final)]
-    record = Record()
-    record.put("time", np.concatenate([[0.0], inside, [duration]]), "time", ("knot",))
-    axes = ("knot", "control")[: values.ndim]
-    record.put("control", np.concatenate([ends[0], values, ends[1]]), "1", axes)
-    return record
-
-
 def evaluation_record(
     system: AbstractSystem, evaluation: Evaluation, reference: Evaluation, temperature: float = 1.0
 ) -> Record:
@@ -227,7 +213,7 @@ def evaluation_record(
     record.put("effective_samples", float(free.effective_samples), "paths")
     record.put("paths_total", len(evaluation.alive), "paths")
     record.put("diverged", evaluation.diverged, "paths")
-    record["schedule"] = schedule_record(system.protocol)
+    put_schedules(record, system)
     through = Record()
     through.put("time", evaluation.times, "time", ("time",))
     for name in THROUGH_TIME:
@@ -243,12 +229,3 @@ def evaluation_record(
     paths.put("alive", evaluation.alive, "1", ("path",))
     record["paths"] = paths
     return record
-
-
-def put_known_change(record: Record, change: float) -> None:
-    """The free energy change is known: what is dissipated follows without exponential averages."""
-    work = record["total_work"]
-    record.put("free_energy_change", change, "kT")
-    dissipated_work = Estimate(np.asarray(work.value - change), work.error, work.count)
-    record.put("dissipated_work", dissipated_work, "kT")
-    del record["effective_samples"]

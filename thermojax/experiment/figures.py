@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,48 +10,29 @@ from typing import Any
 import numpy as np
 
 from .._files import write_whole
-from .store import Record
-
-# Okabe and Ito's colours, told apart by every kind of colour vision.
-ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
+from .schedule_figures import plane, schedule
+from .store import Record, is_estimate
+from .style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    STYLE,
+    VERMILION,
+    as_svg,
+    compared,
+    legend,
+    new,
 )
-COLUMNS = (ORANGE, BLUE, GREEN, PURPLE)  # one per column of the results
+from .summary import best_column
+
 LEDGER = {
     "work": (BLUE, "-", "work W"),
     "heat": (VERMILION, "-", "heat Q"),
     "energy_change": (GREEN, "--", "energy change ΔH"),
     "shadow_work": (PURPLE, ":", "shadow work"),
-}
-INK = "#010203"  # stands for the colour of the text around the figure
-STYLE: Any = {
-    "figure.figsize": (4.8, 3.1),
-    "figure.constrained_layout.use": True,
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.18,
-    "grid.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "lines.linewidth": 1.8,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "thermojax",
-    "savefig.transparent": True,
 }
 
 
@@ -97,89 +77,76 @@ def inside(rho: np.ndarray) -> slice:
     return slice(cells[0], cells[-1] + 1)
 
 
-def new(rows: int = 1, height: float = 3.1, sharex: bool = True):
-    """An empty figure that no window manager ever sees."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.8, height))
-    return figure, figure.subplots(rows, 1, sharex=sharex, squeeze=False)[:, 0]
-
-
-def compared(results: Record, entry: str) -> dict[str, tuple[Record, str]]:
-    """The columns that hold an entry: name -> (column, colour)."""
-    names = [name for name in results.attributes["columns"] if entry in results.get(name, {})]
-    return {name: (results[name], COLUMNS[i % len(COLUMNS)]) for i, name in enumerate(names)}
-
-
-def schedule(results: Record):
-    columns = compared(results, "schedule")
-    if not columns:
-        return None
-    figure, (axes,) = new()
-    jumps = []
-    for name, (column, color) in columns.items():
-        time, control = (np.asarray(column["schedule"][x]) for x in ("time", "control"))
-        control = control.reshape(len(time), -1)
-        margin = 0.04 * time[-1]
-        time = np.concatenate([[-margin], time, [time[-1] + margin]])
-        control = np.concatenate([control[:1], control, control[-1:]])
-        knots = control[2:-2]
-        size = 3 if len(knots) < 65 else 0
-        for i, values in enumerate(control.T):
-            label = name if i == 0 else None
-            axes.plot(time, values, DASHES[i % len(DASHES)], color=color, label=label)
-        axes.plot(time[2:-2], knots, "o", color=color, markersize=size)
-        first, last = control[2] - control[1], control[-2] - control[-3]
-        jumps.append(f"{name}: {listed(first)} at the start, {listed(last)} at the end")
-    axes.set(xlabel="time", ylabel="control λ")
-    axes.legend()
-    return figure, (
-        "The control over time before and after training; outside of the run it is held at its "
-        "end values, and a vertical stroke is a jump, paid for in the work. Jumps, "
-        f"{'; '.join(jumps)}."
-        + (" The controls in their order: solid, dashed, dotted." if control.shape[1] > 1 else "")
-    )
-
-
-DASHES = ("-", "--", ":")
-
-
-def listed(values: np.ndarray) -> str:
-    return ", ".join("none" if abs(x) < 5e-4 else f"{x:+.2g}" for x in np.ravel(values))
-
-
 def work_distribution(results: Record):
     columns = compared(results, "paths")
     if not columns:
         return None
-    figure, (axes,) = new()
-    kept = {
-        name: column["paths"]["total_work"][np.asarray(column["paths"]["alive"]) > 0]
+    figure, (axes,) = new(height=3.4)
+    forward = {name: total_works(column) for name, (column, _) in columns.items()}
+    # On the axis of the work forward: where the two directions cross is the free energy difference.
+    backward = {
+        name: -total_works(column["reverse"])
         for name, (column, _) in columns.items()
+        if "reverse" in column
     }
-    low = min(np.quantile(values, 0.0005) for values in kept.values())
-    high = max(np.quantile(values, 0.9995) for values in kept.values())
+    kept = [*forward.values(), *backward.values()]
+    low = min(np.quantile(values, 0.0005) for values in kept)
+    high = max(np.quantile(values, 0.9995) for values in kept)
     edges = np.linspace(low, high, 61)
     notes = []
     for name, (column, color) in columns.items():
-        heights, _ = np.histogram(kept[name], edges, density=True)
+        heights, _ = np.histogram(forward[name], edges, density=True)
         axes.stairs(heights, edges, color=color, fill=True, alpha=0.35)
         axes.stairs(heights, edges, color=color, linewidth=1.5, label=name)
         axes.axvline(float(column["total_work"].value), color=color, linestyle="--", linewidth=1.2)
-        notes.append(f"{name} {column['dissipated_work']} kT")
-    best = min(columns.values(), key=lambda c: float(c[0]["total_work"].value))[0]
-    known = best.get("free_energy_change", -best["log_ratio"].value)  # where it is known exactly
-    difference = float(getattr(known, "value", known))
-    source = "" if "free_energy_change" in best else " (minus the log evidence)"
-    axes.axvline(difference, color=INK, linewidth=1.2, label="free energy difference")
-    axes.set(xlabel="total work W + shadow work (kT)", ylabel="share of paths per kT")
-    axes.legend()
-    return figure, (
-        "How the total work is distributed over the paths. Dashed: the means. The solid line is "
-        f"the free energy difference, {difference:.2f} kT{source}; the distance "
-        f"from it to a mean is the dissipated work: {', '.join(notes)}. Paths to the left of the "
-        "line weigh most in the exponential average."
+        if name in backward:
+            heights, _ = np.histogram(backward[name], edges, density=True)
+            axes.stairs(
+                heights, edges, color=color, lw=1.1, linestyle=":", label=f"{name}, reversed"
+            )
+        if "dissipated_work" in column:
+            notes.append(f"{name} {column['dissipated_work']} kT")
+    change, source = free_energy_change(results, columns)
+    if change is not None:
+        axes.axvline(change, color=INK, linewidth=1.2, label="free energy difference")
+    axes.set(xlabel="total work (kT)", ylabel="share of paths per kT")
+    legend(figure)
+    text = (
+        "How the total work, shadow work included, is distributed over the paths. Dashed: the means"
     )
+    if change is None:
+        return figure, f"{text}."
+    text += (
+        f". The solid line is the free energy difference, {source}; the distance from it to a mean "
+        f"is the dissipated work: {', '.join(notes)}."
+    )
+    if backward:
+        return figure, text + (
+            " Dotted: minus the work of the reverse runs; by Crooks' relation the two curves of a "
+            "schedule cross at that line."
+        )
+    return figure, text + (" Paths to the left of the line weigh most in the exponential average.")
+
+
+def total_works(column: Record) -> np.ndarray:
+    """The total work of the paths that are alive."""
+    paths = column["paths"]
+    return np.asarray(paths["total_work"])[np.asarray(paths["alive"]) > 0]
+
+
+def free_energy_change(results: Record, columns) -> tuple[float | None, str]:
+    """The free energy difference that dissipated works refer to, and its text; None for none."""
+    first = next(iter(columns.values()))[0]
+    known = first.get("free_energy_change")
+    if known is not None:
+        value = float(getattr(known, "value", known))
+        text = f"{known} kT" if is_estimate(known) else f"{value:.4g} kT, which is known"
+        return value, text
+    best = best_column(results)
+    if best is None:
+        return None, ""
+    evidence = results[best]["log_evidence"]
+    return -float(evidence.value), f"minus the log evidence {evidence} of the {best} schedule"
 
 
 def ledger(results: Record):
@@ -187,10 +154,11 @@ def ledger(results: Record):
     if not columns:
         return None
     figure, panels = new(len(columns), 0.7 + 1.9 * len(columns))
-    largest = 0.0
+    largest, instants = 0.0, 0
     for axes, (name, (column, _)) in zip(panels, columns.items(), strict=True):
         record = column["ledger"]
         time = record["time"]
+        instants = max(instants, len(time))
         for entry, (color, dashes, label) in LEDGER.items():
             mean, spread = record[entry].value, record[f"{entry}_spread"]
             largest = max(largest, float(np.max(record[entry].error)))
@@ -201,12 +169,13 @@ def ledger(results: Record):
     low, high = (f(f(axes.get_ylim()) for axes in panels) for f in (min, max))
     for axes in panels:
         axes.set_ylim(low, high)
-    panels[0].legend(ncols=2)
+    legend(figure)
     return figure, (
         "The ledger through time, means over all paths: work done by the schedule, heat released "
         "to the bath, and the change of energy, which is work and shadow work minus heat at every "
         "moment. Bands: the standard deviation among paths; the standard error of a mean is at "
-        f"most {largest:.2g} kT."
+        f"most {largest:.2g} kT. Straight lines join the {instants} instants that were kept: a "
+        "jump at the end lies between the last two."
     )
 
 
@@ -241,7 +210,7 @@ def two_pictures(results: Record):
         below.fill_between(time, value - error, value + error, color=color, alpha=0.25, lw=0)
         below.plot(time, value, "o", color=color, markersize=2.6)
     below.set(xlabel="time", ylabel="energy (kT)")
-    below.legend(ncols=2)
+    legend(figure, list(zip(*below.get_legend_handles_labels(), strict=True)))
     return figure, (
         "Above, the density through time, by the Fokker-Planck equation. Below, the ledger of the "
         "same ramp in both pictures: lines, of the density; dots and bands, of the paths with "
@@ -283,7 +252,7 @@ def frontier(results: Record):
     if len(time) <= 8:
         below.set_xticks(time, [f"{x:g}" for x in time])
         below.minorticks_off()
-    above.legend(ncols=2)
+    legend(figure, columns=3)
     return figure, (
         "The mean total work of each schedule against the time it is given, on fresh paths that "
         f"all schedules share (standard errors at most {worst:.2g} kT). Solid: what no control "
@@ -301,7 +270,7 @@ def training(results: Record):
     for axes, record, name in zip(panels, stages, names, strict=True):
         training_curve(axes, record)
         axes.set_title(name)
-    panels[0].legend()
+    legend(figure)
     panels[-1].set(xlabel="training step")
     rehearsed = (
         "Above, the rehearsal at a share of the duration, where every schedule dissipates more; "
@@ -326,33 +295,15 @@ def training_curve(axes, record: Record) -> None:
     axes.axhspan(final - final_error, final + final_error, color=VERMILION, alpha=0.25, lw=0)
     axes.axhline(final, color=VERMILION, linestyle="--", label="chosen schedule, fresh paths")
     axes.set(ylabel="mean total work (kT)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 FIGURES: dict[str, Callable[[Record], Any]] = {
     "schedule": schedule,
+    "plane": plane,
     "work_distribution": work_distribution,
     "ledger": ledger,
     "two_pictures": two_pictures,
     "frontier": frontier,
     "training": training,
 }
-
-
-def as_svg(figure, name: str) -> str:
-    """A figure as SVG to put into a page: text in the page's colour, ids of its own."""
-    import matplotlib
-
-    stream = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    text = stream.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    text = text.replace(BLUE.lower(), "var(--blue)")  # too dark for a dark page
-    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    # The page says how wide: the view box keeps the proportions.
-    return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"',
-        r"\1",
-        re.sub(r' height="[^"]*pt"', "", text, count=1),
-        count=1,
-    )

@@ -45,13 +45,18 @@ def describe(results: Record, config: Config, study: Any, seed: int) -> None:
         precision="float64" if jax.config.read("jax_enable_x64") else "float32",
         device=f"{device.device_kind}{kind}, {threads()} CPU cores",
         commit=commit(),
-        diverged=int(np.sum(trained)) + sum(column.get("diverged", 0) for column in columns),
+        diverged=int(np.sum(trained)) + sum(diverged_paths(column) for column in columns),
     )
     results.attributes["warnings"] = warnings_of(results)
     results.put("config", config.text)
     versions = Record()
     versions.attributes = {"python": platform.python_version(), **installed()}
     results["versions"] = versions
+
+
+def diverged_paths(column: Record) -> int:
+    """Those of a column, and of its reverse run where it has one."""
+    return column.get("diverged", 0) + column.get("reverse", {}).get("diverged", 0)
 
 
 def installed() -> dict[str, str]:

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from .figures import draw
 from .store import Record, write_whole
-from .summary import BOUNDS, best_column, headline, posterior
+from .summary import BOUNDS, best_column, headline, posterior, saved
 
 REPORT = "report.html"
 
@@ -29,8 +29,9 @@ PAGE = Template("""<!doctype html>
     --blue: #3d9bd9; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 44rem; padding: 1.2rem 1rem 3rem; background: var(--paper);
+body { margin: 0 auto; max-width: $width; padding: 1.2rem 1rem 3rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+p { max-width: 44rem; }
 h1 { font-size: 1.45rem; line-height: 1.25; margin: 0.4rem 0; }
 h2 { font-size: 1.1rem; margin: 2rem 0 0.5rem; }
 .soft, figcaption, footer { color: var(--soft); font-size: 0.88rem; }
@@ -47,6 +48,8 @@ th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.6rem 0.25rem 
   border-bottom: 1px solid var(--line); font-weight: inherit; }
 thead th { font-weight: 600; hyphens: auto; }
 figure { margin: 1.6rem 0; }
+.figures { display: grid; gap: 0 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); }
 figure svg { display: block; width: 100%; height: auto; max-width: 40rem; }
 .warning summary { margin: 0; }
 .warning p { font-size: 0.9rem; margin: 0.4rem 0; }
@@ -106,6 +109,7 @@ def report(results: Record) -> str:
             f"{table(weights, numbers=True)}\n</details>"
         )
     return PAGE.substitute(
+        width="44rem",
         title=escape(f"{facts['name']}: thermojax"),
         name=escape(facts["name"]),
         question=escape(facts["question"] or facts["name"]),
@@ -127,18 +131,25 @@ def label(name: str) -> str:
 
 
 def answer(results: Record) -> str:
-    """The headline in one line."""
+    """The headline in one line: what was asked for, and what training has saved."""
+    gain = saved(results)
     best = best_column(results)
     if best is not None:
-        return f"log evidence {results[best]['log_evidence']}"
+        return f"log evidence {results[best]['log_evidence']}" + (f". {gain}" if gain else "")
+    if gain:
+        return f"{gain} Training minimizes the mean total work."
     header, *rows = headline(results)
     if not rows or len(header) < 2:
         return ""
     last = len([name for name in results.attributes["columns"] if name in results])
     if not rows[0][last]:
         return ""
-    before = f" ({rows[0][1]} {header[1]})" if last > 1 and rows[0][1] else ""
-    return f"{rows[0][0]} {rows[0][last]}, {header[last]}{before}"
+    facts = results.attributes
+    entry = dict(zip(facts["labels"], facts["entries"], strict=True))[rows[0][0]]
+    unit = results[header[last]].units.get(entry, "1")
+    unit = "" if unit == "1" else f" {unit}"
+    before = f" ({rows[0][1]}{unit} {header[1]})" if last > 1 and rows[0][1] else ""
+    return f"{rows[0][0]} {rows[0][last]}{unit}, {header[last]}{before}"
 
 
 def bound_note(results: Record) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..estimate import Estimate
@@ -71,13 +73,47 @@ def aligned(rows: list[list[str]]) -> str:
 
 
 def best_column(results: Record, entry: str = "log_evidence") -> str | None:
-    """The column with the least work among those that hold an entry.
+    """The most reliable column among those that hold an entry.
 
     Not that of the smallest error: a sample that has missed the rare paths states a small one.
     """
     columns = results.attributes["columns"]
     names = [n for n in columns if is_estimate(results.get(n, {}).get(entry))]
-    return min(names, key=lambda n: float(results[n]["total_work"].value), default=None)
+    return max(names, key=lambda n: counting(results[n]), default=None)
+
+
+def counting(column: Record) -> float:
+    """How many paths count in the exponential average of a column, as far as can be told."""
+    effective, dissipated = column.get("effective_samples"), column.get("dissipated_work")
+    if effective is None or dissipated is None:
+        return math.inf  # it does not rest on one
+    rare = column["paths_total"] * math.exp(-max(float(dissipated.value), 0.0))
+    return min(float(effective), rare)
+
+
+def saved(results: Record) -> str:
+    """What training has saved, in one sentence; empty where nothing was trained or compared."""
+    columns = [name for name in results.attributes["columns"] if name in results]
+    if len(columns) < 2 or "work_saved" not in results[columns[-1]]:
+        return ""
+    first, last = results[columns[0]], results[columns[-1]]
+    gain, before = last["work_saved"], first["total_work"]
+    less = float(gain.value) >= 0
+    shown = gain if less else Estimate(-gain.value, gain.error, gain.count)
+    verb = "saves" if less else "costs"
+    text = (
+        f"The {columns[-1]} schedule {verb} {shown} kT of total work, "
+        f"{last['total_work']} kT instead of {before} kT ({columns[0]})"
+    )
+    dissipated = first.get("dissipated_work")
+    if dissipated is not None and np.isfinite(dissipated.error):
+        lost = float(dissipated.value)
+        # A share of what is lost, where there is that much to tell of.
+        if lost > 5 * float(dissipated.error) and less and float(gain.value) < 1.05 * lost:
+            text += (
+                f": {min(float(gain.value) / lost, 1) * 100:.0f} % of what the latter dissipates"
+            )
+    return f"{text}."
 
 
 def warnings_of(results: Record) -> list[str]:
@@ -85,6 +121,7 @@ def warnings_of(results: Record) -> list[str]:
     found = []
     for name in results.attributes["columns"]:
         found += column_warnings(name, results.get(name, Record()))
+    found += list(results.get("free_energy", Record()).attributes.get("warnings", []))
     if "training" in results:
         trained = results.get(results.attributes["columns"][-1], Record())
         found += training_warnings(results["training"], trained)
@@ -98,6 +135,12 @@ def column_warnings(name: str, column: Record) -> list[str]:
             f"{name}: {column['diverged']:,} of {column['paths_total']:,} paths diverged and were "
             "left out of every mean; take a smaller dt."
         )
+    back = column.get("reverse", Record())
+    if back.get("diverged"):
+        found.append(
+            f"{name}, reversed: {back['diverged']:,} of {back['paths_total']:,} paths diverged and "
+            "were left out of the free energy difference; take a smaller dt."
+        )
     shadow, dissipated = column.get("shadow_work"), column.get("dissipated_work")
     if shadow is not None and dissipated is not None:
         size = abs(float(shadow.value))
@@ -108,10 +151,11 @@ def column_warnings(name: str, column: Record) -> list[str]:
             )
     effective, total = column.get("effective_samples"), column.get("paths_total")
     if effective is not None and total and few(effective, total, dissipated):
+        what = "log evidence" if "log_evidence" in column else "free energy difference"
         found.append(
             f"{name}: low effective sample size: {effective:,.0f} of {total:,} paths carry the "
-            "exponential average, so the stated error of its log evidence may be too small; take "
-            "a longer duration or more paths."
+            f"exponential average, so the stated error of its {what} may be too small; take a "
+            "longer duration or more paths."
         )
     return found
 

@@ -1,0 +1,136 @@
+"""What is stored and drawn of a schedule is the control that ran, between its knots, too."""
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+import pytest
+
+import thermojax as tj
+from tests.components import PROTOCOLS
+from thermojax.experiment import load
+from thermojax.experiment.curves import put_schedules, schedule_record
+from thermojax.experiment.figures import FIGURES, drawn
+from thermojax.experiment.schedule_figures import plane, schedule
+from thermojax.experiment.store import Record, save
+from thermojax.experiment.style import STYLE
+from thermojax.protocol import value_at
+
+
+class Beats(tj.AbstractProtocol):
+    """Oscillations that are zero at every point of an even grid of 512; nothing is announced."""
+
+    duration: jax.Array
+    knots: int = 3  # of another meaning than those of ours
+
+    @property
+    def initial(self):
+        return jnp.asarray(0.0)
+
+    final = initial
+
+    def __call__(self, t):
+        return jnp.sin(2 * jnp.pi * 1024 * t / self.duration)
+
+
+def read(record):
+    return np.asarray(record["time"]), np.asarray(record["control"])
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_curve_is_the_control(name):
+    """At random times straight lines between the points are within 0.2 % of the range."""
+    protocol = PROTOCOLS[name]
+    record = schedule_record(protocol)
+    time, control = read(record)
+    assert len(time) > 400 and np.all(np.diff(time) >= 0)
+    np.testing.assert_allclose(control[0], protocol.initial)
+    np.testing.assert_allclose(control[-1], protocol.final)
+    assert time[1] == 0 and time[-2] == protocol.duration
+    at = np.random.default_rng(0).uniform(0, 2, 300)
+    truth = np.asarray(jax.vmap(lambda t: value_at(protocol, t))(at)).reshape(300, -1)
+    columns = control[1:-1].reshape(len(time) - 2, -1)
+    line = np.stack([np.interp(at, time[1:-1], x) for x in columns.T], axis=1)
+    assert np.all(np.abs(line - truth) <= 2e-3 * np.ptp(truth, axis=0) + 1e-12)
+
+
+def test_both_sides_of_a_jump():
+    record = schedule_record(PROTOCOLS["piecewise constant"])
+    time, control = read(record)
+    for jump, before, after in ((2 / 3, 0.2, 0.1), (4 / 3, 0.1, 0.9)):
+        (first, second) = np.flatnonzero(np.abs(time - jump) < 1e-6)
+        assert second == first + 1
+        np.testing.assert_allclose(control[[first, second]], [before, after])
+    np.testing.assert_allclose(record["knot_time"], [1 / 3, 1, 5 / 3])
+    np.testing.assert_allclose(record["knot_control"], [0.2, 0.1, 0.9])
+
+
+def test_what_oscillates_is_followed():
+    protocol = Beats(jnp.asarray(1.0))
+    time, control = read(schedule_record(protocol))
+    assert control.max() > 0.99 and control.min() < -0.99  # an even grid of 512 shows zeros
+    assert len(time) > 4 * 1024
+
+
+def results_of(*protocols, bath=None, kind=tj.Underdamped):
+    results = Record()
+    results.attributes = {"columns": ["given", "optimized"][: len(protocols)]}
+    for name, protocol in zip(results.attributes["columns"], protocols, strict=True):
+        results[name] = Record()
+        put_schedules(results[name], kind(tj.DoubleWell(2.0), protocol, bath or tj.Bath()))
+    return results
+
+
+def test_schedules_of_the_bath_and_kicks_are_stored(tmp_path):
+    kicked = tj.PiecewiseLinear([0.2, 0.9], 2.0, 0.0, 1.0, kicks=[0.25, -0.5])
+    bath = tj.Bath(friction=tj.Linear(1.0, 3.0, 2.0), mass=tj.PiecewiseConstant([1.0, 2.0], 2.0))
+    save(tmp_path / "results.h5", results_of(kicked, bath=bath))
+    column = load(tmp_path)["given"]
+    assert set(column["bath"]) == {"friction", "mass"}
+    time, friction = read(column["bath"]["friction"])
+    np.testing.assert_allclose(friction, 1 + time)
+    np.testing.assert_allclose(column["schedule"]["kicks"], [0.25, -0.5])
+    with matplotlib.rc_context(STYLE):
+        figure, caption = schedule(load(tmp_path))
+    assert [a.get_ylabel() for a in figure.axes] == ["control λ", "friction γ", "mass m"]
+    assert "kicks (control times time), given: +0.25 at the start, -0.5 at the end" in caption
+    # What the dynamics do not use is not shown.
+    plain = tj.PiecewiseLinear([0.2, 0.9], 2.0, 0.0, 1.0)
+    over = results_of(plain, bath=bath, kind=tj.Overdamped)
+    assert set(over["given"]["bath"]) == {"friction"}
+
+
+def test_two_controls_have_a_legend_and_their_plane():
+    values = [[1.0, 0.0], [0.0, 5.0], [1.0, 0.0]]
+    one = tj.PiecewiseLinear(values, 3.0, [1.0, 0.0], [1.0, 0.0])
+    two = tj.CubicSpline([[1.0, 0.5], [0.0, 5.0], [1.0, 0.5]], 3.0, [1.0, 0.0], [1.0, 0.0])
+    results = results_of(one, two)
+    with matplotlib.rc_context(STYLE):
+        figure, _ = schedule(results)
+        (legend,) = figure.legends
+        said = [text.get_text() for text in legend.get_texts()]
+        assert said == ["given, λ₁", "given, λ₂", "optimized, λ₁", "optimized, λ₂"]
+        figure, _ = plane(results)
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("λ₁", "λ₂")
+    x, y = axes.get_lines()[0].get_data()
+    assert y.max() == 5 and x.min() == 0 and len(x) > 400
+    assert plane(results_of(tj.Linear(0.0, 1.0, 1.0))) is None and "plane" in FIGURES
+
+
+def test_legends_are_beside_the_curves(tiny_run):
+    """Drawn, no legend meets the axes that its figure has."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    results = load(tiny_run[0])
+    with matplotlib.rc_context(STYLE):
+        figures = drawn(results)
+        assert set(figures) == {"schedule", "work_distribution", "ledger", "training"}
+        for name, (figure, _) in figures.items():
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            assert not any(axes.get_legend() for axes in figure.axes)
+            (legend,) = figure.legends
+            box = legend.get_window_extent(canvas.get_renderer())
+            assert not any(box.overlaps(axes.bbox) for axes in figure.axes), name
+            assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 + 1, name
