@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._component import AbstractComponent, Numbers, finite
+from ..._component import AbstractComponent, Numbers, finite, floating
 from ...distribution import Densities, Moments
 from ...estimate import Estimate
 from ...sampling import Result
