@@ -56,15 +56,6 @@ def describe(results: Record, config: Config, study: Any, seed: int) -> None:
     results["versions"] = versions
 
 
-def told(results: Record) -> list[str]:
-    """The warnings of a run; results that they cannot read are stored all the same."""
-    try:
-        return warnings_of(results)
-    except Exception as error:  # of records that a study of the user's own calls by our names
-        why = f"{type(error).__name__}: {one_line(error)}"
-        return [f"what is doubtful about these results could not be found out ({why})."]
-
-
 def installed() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
@@ -87,6 +78,15 @@ def commit() -> str:
         return say("rev-parse", "HEAD") + ("+" if say("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def told(results: Record) -> list[str]:
+    """The warnings of a run; results that they cannot read are stored all the same."""
+    try:
+        return warnings_of(results)
+    except Exception as error:  # of records that a study of the user's own calls by our names
+        why = f"{type(error).__name__}: {one_line(error)}"
+        return [f"what is doubtful about these results could not be found out ({why})."]
 
 
 def run_facts(config: Config, study: Any) -> dict[str, str]:
