@@ -93,10 +93,7 @@ def test_what_does_not_fit(system, out, tmp_path):
     underdamped = tj.Underdamped(system.potential, system.protocol, system.bath)
     harmonic = tj.Harmonic(1.0, jnp.zeros(2), control="stiffness")
     for like, said in (
-        (
-            tj.Underdamped(system.potential, system.protocol, system.bath),
-            "the class of it is 'Under",
-        ),
+        (underdamped, "the class of it is 'Underdamped' here and was 'Overdamped'"),
         (system.replace(potential=harmonic), "potential.control is \"'stiffness'\" here and was"),
     ):
         with pytest.raises(UserError, match=said):

@@ -145,13 +145,18 @@ def is_typed(leaf: jax.ShapeDtypeStruct) -> bool:
 
 def restored(value: Any, leaf: Any) -> Any:
     """A stored value as the kind of thing that `leaf` is."""
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return keys_of(value, None) if is_typed(leaf) else jnp.asarray(value, leaf.dtype)
     if isinstance(leaf, bool | int | float | str):
         return type(leaf)(value)
     if isinstance(leaf, np.generic):
         return leaf.dtype.type(value)
     if isinstance(leaf, np.ndarray):
         return np.asarray(value, leaf.dtype)
-    if is_key(leaf) or (isinstance(leaf, jax.ShapeDtypeStruct) and is_typed(leaf)):
-        implementation = jax.random.key_impl(leaf) if is_key(leaf) else None
-        return jax.random.wrap_key_data(jnp.asarray(value), impl=implementation)
-    return jnp.asarray(value, leaf.dtype)
+    return keys_of(value, leaf) if is_key(leaf) else jnp.asarray(value, leaf.dtype)
+
+
+def keys_of(data: Any, like: jax.Array | None) -> jax.Array:
+    """Typed keys from their data, of the generator of others; of JAX's own choice without."""
+    generator = None if like is None else jax.random.key_impl(like)
+    return jax.random.wrap_key_data(jnp.asarray(data), impl=generator)
