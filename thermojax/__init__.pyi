@@ -44,6 +44,7 @@ from .estimators import power as power
 from .estimators import r_hat as r_hat
 from .experiment import Record as Record
 from .experiment import load as load
+from .experiment import save as save
 from .ledger import Ledger as Ledger
 from .optimize import AbstractGradient as AbstractGradient
 from .optimize import AbstractObjective as AbstractObjective

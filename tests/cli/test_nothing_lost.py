@@ -45,6 +45,8 @@ class Counted(AbstractStudy):
         if self.fail == "save":
             return Record(all=Record(sum=object()))
         results = Record(all=Record())
+        if self.fail == "names":  # entries of ours, with another meaning
+            results["training"] = Record(loss=3.0)
         results["all"].put("sum", Estimate(float(state["sum"]), 0.5, self.size))
         return results
 """
@@ -105,6 +107,14 @@ def test_results_that_cannot_be_shown(here, monkeypatch, capsys):
     assert out == "Written: a/results.h5, a/report.html\n"
     assert "cannot be shown (TypeError: no table)" in err
     assert float(load("a")["all"]["sum"].value) == 3
+
+
+def test_entries_that_are_called_as_ours(here, capsys):
+    """A study of one's own may call a record `training`, and put something else into it."""
+    assert main(["run", "c.yaml", "fail=names", "--out", "a"]) == 0
+    results = load("a")
+    assert results["training"]["loss"] == 3 and float(results["all"]["sum"].value) == 3
+    assert "could not be found out (KeyError: 'diverged')" in capsys.readouterr().out
 
 
 def test_ctrl_c_in_the_report(here, monkeypatch, capsys):

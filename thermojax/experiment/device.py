@@ -49,7 +49,8 @@ def chosen_device() -> str | None:
     import jax
 
     device: Any = jax.config.values["jax_default_device"]  # None, a name or a device
-    return None if device is None else str(getattr(device, "platform", device))
+    name = str(getattr(device, "platform", device))
+    return name if name in DEVICES else None
 
 
 def prepare_cpu(devices: object) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .config import Config
+from .errors import one_line
 from .own_code import digests
 from .registry import short_names
 from .store import Record
@@ -33,7 +34,8 @@ def describe(results: Record, config: Config, study: Any, seed: int) -> None:
     device = jax.devices()[0]
     kind = f" ({processor()})" if device.platform == "cpu" and processor() else ""
     columns = [results[name] for name in study.columns if name in results]
-    trained = results["training"]["diverged"] if "training" in results else 0
+    training = results.get("training")
+    trained = training.get("diverged", 0) if isinstance(training, Record) else 0
     results.attributes.update(
         name=config.file.stem,
         kind=config.values["kind"],
@@ -47,7 +49,7 @@ def describe(results: Record, config: Config, study: Any, seed: int) -> None:
         commit=commit(),
         diverged=int(np.sum(trained)) + sum(diverged_paths(column) for column in columns),
     )
-    results.attributes["warnings"] = warnings_of(results)
+    results.attributes["warnings"] = told(results)
     results.put("config", config.text)
     versions = Record()
     versions.attributes = {"python": platform.python_version(), **installed()}
@@ -81,6 +83,15 @@ def commit() -> str:
         return say("rev-parse", "HEAD") + ("+" if say("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def told(results: Record) -> list[str]:
+    """The warnings of a run; results that they cannot read are stored all the same."""
+    try:
+        return warnings_of(results)
+    except Exception as error:  # of records that a study of the user's own calls by our names
+        why = f"{type(error).__name__}: {one_line(error)}"
+        return [f"what is doubtful about these results could not be found out ({why})."]
 
 
 def run_facts(config: Config, study: Any) -> dict[str, str]:

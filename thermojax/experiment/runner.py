@@ -57,7 +57,8 @@ def run(
     **Returns:** the folder, with `config.yaml`, `results.h5` and `report.html` in it.
 
     **Raises:** UserError for any mistake in the config, the data or the folder; nothing is left
-    behind then. Interrupted after Ctrl-C: what was done is in the folder, for `resume`.
+    behind then but what was computed. Interrupted after Ctrl-C: what was done is in the folder, for
+    `resume`.
     """
     progress = progress or Progress()
     config = read_config(file, overrides)

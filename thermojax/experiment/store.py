@@ -90,13 +90,25 @@ def contents(record: Record, indent: str = "") -> list[str]:
     return lines
 
 
-def save(file: Path, record: Record) -> None:
-    """Write a record to `file`: to a temporary file beside it first, then renamed.
+def save(file: str | Path, thing: Any) -> None:
+    """Write a `Result`, a `Fit`, a system, or any other pytree, to a file; `load` reads it back.
 
-    HDF5 writes to memory, since a full disk is no plain OSError to it.
+    It is HDF5, which others read too: arrays, numbers and texts under the names of their fields,
+    estimates with their errors. The file is the old one or the new one, never half of one.
+
+    **Arguments:** `file`, in a folder that is there; `thing`, a pytree, or a `Record`.
+
+    **Raises:** ValueError for what holds no arrays or numbers; OSError for a folder that is not
+    there or full.
     """
     import h5py
 
+    file, record = Path(file), thing
+    if not isinstance(thing, Record):
+        from .objects import as_record
+
+        record = as_record(thing)
+    # To memory first, since a full disk is no plain OSError to HDF5.
     stream = io.BytesIO()
     with h5py.File(stream, "w") as root:
         root.attrs[FORMAT] = RESULTS_FORMAT
@@ -141,16 +153,19 @@ def attribute(value: Any) -> Any:
     return value
 
 
-def load(folder: str | Path) -> Record:
-    """The results of a run: what `thermojax run` has stored in `folder`.
+def load(folder: str | Path, like: Any = None) -> Any:
+    """What `thermojax run` has stored in a folder, or `save` in a file.
 
-    **Arguments:** `folder`, or its `results.h5` itself.
+    **Arguments:** `folder`, that of a run, or a file; `like`, what has the structure of the thing
+    that was saved, such as the system as it was before training, or
+    `jax.eval_shape(lambda: tj.simulate(...))` for a result, in which nothing is computed.
 
-    **Returns:** a `Record`, a nested dict: `load("runs/x")["optimized"]["work"]` is an
-    `Estimate`; arrays are numpy's. Printed, it is a table of contents; `.attributes` holds seed,
-    device, versions, commit, wall time and warnings.
+    **Returns:** with `like`, the thing itself. Without it a `Record`, a nested dict:
+    `load("runs/x")["optimized"]["work"]` is an `Estimate`; arrays are numpy's. Printed, it is a
+    table of contents; `.attributes` holds seed, device, versions, commit, wall time and warnings.
 
-    **Raises:** UserError where there are no results, or a file that cannot be read.
+    **Raises:** UserError where there are no results, for a file that cannot be read or that others
+    have written, and where it holds another thing than `like`.
     """
     import h5py
 
@@ -164,9 +179,14 @@ def load(folder: str | Path) -> Record:
         raise UserError(f"{folder}: holds no {RESULTS}: expected the output folder of a run")
     try:
         with h5py.File(file, "r") as root:
-            return read_root(root, file)
+            record = read_root(root, file)
     except OSError as error:
         raise UserError(f"{file}: cannot be read as results ({one_line(error)})") from None
+    if like is None:
+        return record
+    from .objects import like_it
+
+    return like_it(record, like, file)
 
 
 def load_run(folder: str | Path) -> Record:
