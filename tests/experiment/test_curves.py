@@ -24,7 +24,10 @@ class Beats(tj.AbstractProtocol):
     """Oscillations that are zero at every point of an even grid of 512; nothing is announced."""
 
     duration: jax.Array
-    knots: int = 3  # of another meaning than those of ours
+    knots: int  # of another meaning than those of ours
+
+    def __init__(self):
+        self.duration, self.knots = jnp.asarray(1.0), 3
 
     @property
     def initial(self):
@@ -78,8 +81,7 @@ def test_both_sides_of_a_jump():
 
 
 def test_what_oscillates_is_followed():
-    protocol = Beats(jnp.asarray(1.0))
-    time, control = read(schedule_record(protocol))
+    time, control = read(schedule_record(Beats()))
     assert control.max() > 0.99 and control.min() < -0.99  # an even grid of 512 shows zeros
     assert len(time) > 4 * 1024
 
