@@ -82,6 +82,7 @@ class PosteriorRamp(AbstractStudy):
         "total work": "total_work",
         "work saved": "work_saved",
         "dissipated work": "dissipated_work",
+        "free energy difference": "free_energy_change",
         "effective samples": "effective_samples",
         "work W": "work",
         "shadow work": "shadow_work",
@@ -165,12 +166,13 @@ class PosteriorRamp(AbstractStudy):
                 name=name,
                 sharding=self.sharding,
             )
-        # One evidence for all dissipated works; each column states its own beside it.
+        # One free energy difference for all dissipated works; each column has its own evidence.
         best = most_reliable(done)
         results = Record()
         for name, evaluation in done.items():
             record = evaluation_record(systems[name], evaluation, best)
             record.put("log_evidence", evaluation.free_energy.log_ratio)
+            record.put("free_energy_change", best.free_energy.difference(1.0), "kT")
             record["posterior"] = self.posterior(evaluation)
             record.put("accuracy", self.accuracy(evaluation))
             results[name] = record

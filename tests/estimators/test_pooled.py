@@ -54,7 +54,7 @@ def test_errors_of_all_that_is_said(two):
 def test_no_overlap_is_said():
     """The truth is about zero; the works leave 370 kT between the two directions."""
     random = np.random.default_rng(0)
-    far = [random.normal(-200, 3, 500) for _ in range(2)]
+    far = random.normal(-200, 3, 500), random.normal(-200, 3, 500)
     found = pooled([far])
     assert np.isinf(found.log_ratio.error) and np.isfinite(found.log_ratio.value)
     assert "do not overlap" in str(found.doubt)

@@ -119,7 +119,9 @@ def test_the_headline_says_what_was_saved(trained):
 
 
 def test_both_directions_are_drawn(trained):
-    figure, caption = work_distribution(trained)
+    found = work_distribution(trained)
+    assert found is not None
+    figure, caption = found
     said = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"linear, reversed", "optimized, reversed", "free energy difference"} <= set(said)
     assert str(trained["linear"]["free_energy_change"]) in caption and "Crooks" in caption

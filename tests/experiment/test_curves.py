@@ -1,5 +1,8 @@
 """What is stored and drawn of a schedule is the control that ran, between its knots, too."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import matplotlib
@@ -21,16 +24,28 @@ class Beats(tj.AbstractProtocol):
     """Oscillations that are zero at every point of an even grid of 512; nothing is announced."""
 
     duration: jax.Array
-    knots: int = 3  # of another meaning than those of ours
+    knots: int  # of another meaning than those of ours
+
+    def __init__(self):
+        self.duration, self.knots = jnp.asarray(1.0), 3
 
     @property
     def initial(self):
         return jnp.asarray(0.0)
 
-    final = initial
+    @property
+    def final(self):
+        return jnp.asarray(0.0)
 
     def __call__(self, t):
         return jnp.sin(2 * jnp.pi * 1024 * t / self.duration)
+
+
+def made(figure: Callable, results: Record) -> Any:
+    """(figure, caption) of results that have one."""
+    found = figure(results)
+    assert found is not None
+    return found
 
 
 def read(record):
@@ -66,13 +81,12 @@ def test_both_sides_of_a_jump():
 
 
 def test_what_oscillates_is_followed():
-    protocol = Beats(jnp.asarray(1.0))
-    time, control = read(schedule_record(protocol))
+    time, control = read(schedule_record(Beats()))
     assert control.max() > 0.99 and control.min() < -0.99  # an even grid of 512 shows zeros
     assert len(time) > 4 * 1024
 
 
-def results_of(*protocols, bath=None, kind=tj.Underdamped):
+def results_of(*protocols, bath=None, kind: Callable = tj.Underdamped):
     results = Record()
     results.attributes = {"columns": ["given", "optimized"][: len(protocols)]}
     for name, protocol in zip(results.attributes["columns"], protocols, strict=True):
@@ -91,7 +105,7 @@ def test_schedules_of_the_bath_and_kicks_are_stored(tmp_path):
     np.testing.assert_allclose(friction, 1 + time)
     np.testing.assert_allclose(column["schedule"]["kicks"], [0.25, -0.5])
     with matplotlib.rc_context(STYLE):
-        figure, caption = schedule(load(tmp_path))
+        figure, caption = made(schedule, load(tmp_path))
     assert [a.get_ylabel() for a in figure.axes] == ["control λ", "friction γ", "mass m"]
     assert "kicks (control times time), given: +0.25 at the start, -0.5 at the end" in caption
     # What the dynamics do not use is not shown.
@@ -106,14 +120,14 @@ def test_two_controls_have_a_legend_and_their_plane():
     two = tj.CubicSpline([[1.0, 0.5], [0.0, 5.0], [1.0, 0.5]], 3.0, [1.0, 0.0], [1.0, 0.0])
     results = results_of(one, two)
     with matplotlib.rc_context(STYLE):
-        figure, _ = schedule(results)
+        figure, _ = made(schedule, results)
         (legend,) = figure.legends
         said = [text.get_text() for text in legend.get_texts()]
         assert said == ["given, λ₁", "given, λ₂", "optimized, λ₁", "optimized, λ₂"]
-        figure, _ = plane(results)
+        figure, _ = made(plane, results)
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("λ₁", "λ₂")
-    x, y = axes.get_lines()[0].get_data()
+    x, y = (np.asarray(z) for z in axes.get_lines()[0].get_data())
     assert y.max() == 5 and x.min() == 0 and len(x) > 400
     assert plane(results_of(tj.Linear(0.0, 1.0, 1.0))) is None and "plane" in FIGURES
 

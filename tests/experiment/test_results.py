@@ -61,6 +61,11 @@ def test_results_of_a_run(tiny_run):
         assert column["schedule"]["control"][0] == 0 and column["schedule"]["control"][-1] == 1
         assert column["ledger"]["work"].value.shape == column["ledger"]["time"].shape
         assert column.units["work"] == "kT" and column["paths"].axes["work"] == ("path",)
+        lost = column["total_work"].value - column["free_energy_change"].value
+        assert column["dissipated_work"].value == pytest.approx(float(lost), rel=1e-5)
+    changes = [results[name]["free_energy_change"].value for name in ("linear", "optimized")]
+    assert changes[0] == changes[1]  # one for all columns, that of one of their evidences
+    assert -changes[0] in [results[n]["log_evidence"].value for n in ("linear", "optimized")]
     assert results["training"]["loss"].shape == (3,)
     facts = results.attributes
     assert facts["seed"] == 0 and facts["diverged"] == 0 and facts["wall_time"] > 0
