@@ -29,6 +29,7 @@ LEVELS = (
         *("cpu", "version"),
     ),
     ("checkpoint",),
+    ("saving",),
     ("potential",),
     ("protocol",),
     ("system",),

@@ -43,6 +43,7 @@ from .estimators import knn_entropy as knn_entropy
 from .estimators import power as power
 from .estimators import r_hat as r_hat
 from .experiment import Record as Record
+from .experiment import enable_compilation_cache as enable_compilation_cache
 from .experiment import load as load
 from .ledger import Ledger as Ledger
 from .optimize import AbstractGradient as AbstractGradient
@@ -97,6 +98,7 @@ from .sampling import batch_sharding as batch_sharding
 from .sampling import simulate as simulate
 from .sampling import start as start
 from .sampling import switch as switch
+from .saving import save as save
 from .system import Bath as Bath
 from .system import Overdamped as Overdamped
 from .system import Underdamped as Underdamped

@@ -136,26 +136,40 @@ def attribute(value: Any) -> Any:
     return value
 
 
-def load(folder: str | Path) -> Record:
-    """The results of a run: what `thermojax run` has stored in `folder`.
+def load(folder: str | Path) -> Any:
+    """The results of a run, what `thermojax run` has stored in `folder`; or what `tj.save` wrote.
 
-    **Arguments:** `folder`, or its `results.h5` itself.
+    **Arguments:** `folder`, or its `results.h5` itself, or a file of `tj.save`.
 
-    **Returns:** a `Record`, a nested dict: `load("runs/x")["optimized"]["work"]` is an
+    **Returns:** of a run a `Record`, a nested dict: `load("runs/x")["optimized"]["work"]` is an
     `Estimate`; arrays are numpy's. Printed, it is a table of contents; `.attributes` holds seed,
-    device, versions, commit, wall time and warnings.
+    device, versions, commit, wall time and warnings. Of `tj.save` what was saved. Classes and
+    functions of one's own that are part of it must have been imported before; nothing is imported
+    or called for the sake of a file.
 
-    **Raises:** UserError where there are no results, or a file that cannot be read.
+    **Raises:** UserError where there are no results, or a file that cannot be read; ValueError for
+    a file of `tj.save` that is damaged, or of other versions of its classes.
     """
-    import h5py
+    if not isinstance(folder, str | Path):
+        raise ValueError(f"folder is a {type(folder).__name__}: expected a path")
+    file = Path(folder).expanduser()
+    if file.is_file():
+        from ..saving import is_checkpoint, is_saved, restore
 
-    file = Path(folder)
+        if is_saved(file):
+            return restore(file)
+        if is_checkpoint(file):
+            raise ValueError(
+                f"{file}: is a checkpoint: pass tj.Checkpoint to the call that wrote it"
+            )
     file = file / RESULTS if file.is_dir() else file
     if not file.exists() and unfinished(Path(folder)):
         cure = resume_command(Path(folder))
         raise UserError(f"{folder}: this run is not finished: continue it with `{cure}`")
     if not file.exists():
         raise UserError(f"{folder}: holds no {RESULTS}: expected the output folder of a run")
+    import h5py
+
     try:
         with h5py.File(file, "r") as root:
             return read_record(root)
