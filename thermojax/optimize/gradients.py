@@ -123,7 +123,7 @@ class Smoothed(AbstractGradient):
     width: Float[Array, ""] | Callable
 
     def __init__(self, width: Numbers | Callable):
-        self.width = width if callable(width) else floating(width)
+        self.width = width if callable(width) else floating(width, "width")
         if not callable(width):
             require("width", self.width, positive, "a positive length")
 

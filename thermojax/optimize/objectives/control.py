@@ -28,7 +28,7 @@ class ControlCost(AbstractObjective):
     jump_time: Float[Array, ""] | None
 
     def __init__(self, jump_time: Numbers | None = None):
-        self.jump_time = None if jump_time is None else floating(jump_time)
+        self.jump_time = None if jump_time is None else floating(jump_time, "jump_time")
         if self.jump_time is not None:
             require("jump_time", self.jump_time, positive, "a positive time, or None")
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..._arguments import real, whole
 from ..._component import Numbers, floating, positive, require
 from ...distribution import Densities, Moments, kl_gaussian, wasserstein
 from ...estimate import Estimate
@@ -58,13 +59,13 @@ class TerminalError(AbstractObjective):
             raise ValueError(
                 f"measure = {measure!r}: expected 'moments', 'kl', 'wasserstein' or 'mmd'"
             )
-        self.measure, self.bandwidth = measure, floating(bandwidth)
+        self.measure, self.bandwidth = measure, floating(bandwidth, "bandwidth")
         require("bandwidth", self.bandwidth, positive, "a positive length")
         if measure in ("moments", "kl"):
             if not isinstance(target, tuple) or len(target) != 2:
                 raise ValueError(f"measure = {measure!r} needs target=(mean, covariance)")
-            mean = jnp.atleast_1d(floating(target[0]))
-            covariance = floating(target[1])
+            mean = jnp.atleast_1d(floating(target[0], "target[0]"))
+            covariance = floating(target[1], "target[1]")
             if covariance.ndim < 2:
                 covariance = jnp.diag(jnp.broadcast_to(covariance, mean.shape))
             require_definite("target covariance", covariance)
@@ -72,7 +73,9 @@ class TerminalError(AbstractObjective):
         else:
             if isinstance(target, tuple):
                 raise ValueError(f"measure = {measure!r} needs target=samples, an array")
-            samples = floating(target)
+            samples = floating(target, "target")
+            if samples.ndim < 1 or len(samples) < 2:
+                raise ValueError(f"target has shape {samples.shape}: expected two samples or more")
             self.target = samples.reshape(len(samples), -1)
             if measure == "wasserstein" and self.target.shape[1] != 1:
                 raise ValueError(
@@ -154,8 +157,10 @@ class ErasureError(AbstractObjective):
     ):
         if side not in ("above", "below"):
             raise ValueError(f"side = {side!r}: expected 'above' or 'below'")
-        self.side, self.boundary, self.coordinate = side, floating(boundary), coordinate
-        self.width = None if width is None else floating(width)
+        self.side, self.boundary = side, floating(boundary, "boundary")
+        self.coordinate = whole("coordinate", coordinate, 0)
+        real("boundary", self.boundary, "one number")
+        self.width = None if width is None else floating(width, "width")
         if self.width is not None:
             require("width", self.width, positive, "a positive length, or None")
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..._arguments import real
 from ..._component import Numbers, floating
 from ...distribution import Densities, Moments, log_work_moment
 from ...estimate import Estimate
@@ -17,6 +18,8 @@ from ...protocol import AbstractProtocol
 from ...sampling import Equilibrium, Result
 from ...system import AbstractSystem, Overdamped
 from .objective import AbstractObjective, exact, function_of_means, mean_work
+
+NAME = "free_energy_difference"
 
 
 class MeanWork(AbstractObjective):
@@ -45,7 +48,9 @@ class Dissipation(AbstractObjective):
 
     def __init__(self, free_energy_difference: Numbers | None = None):
         given = free_energy_difference
-        self.free_energy_difference = None if given is None else floating(given)
+        self.free_energy_difference = None if given is None else floating(given, NAME)
+        if given is not None:
+            real(NAME, self.free_energy_difference, "one number, or None")
 
     def __call__(self, system, result):
         work = mean_work(result)
