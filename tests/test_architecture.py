@@ -29,6 +29,7 @@ LEVELS = (
         *("_scale", "_tree", "cpu", "version"),
     ),
     ("checkpoint",),
+    ("saving",),
     ("potential",),
     ("protocol",),
     ("system",),

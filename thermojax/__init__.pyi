@@ -43,8 +43,8 @@ from .estimators import knn_entropy as knn_entropy
 from .estimators import power as power
 from .estimators import r_hat as r_hat
 from .experiment import Record as Record
+from .experiment import enable_compilation_cache as enable_compilation_cache
 from .experiment import load as load
-from .experiment import save as save
 from .ledger import Ledger as Ledger
 from .optimize import AbstractGradient as AbstractGradient
 from .optimize import AbstractObjective as AbstractObjective
@@ -99,6 +99,7 @@ from .sampling import resample as resample
 from .sampling import simulate as simulate
 from .sampling import start as start
 from .sampling import switch as switch
+from .saving import save as save
 from .system import Bath as Bath
 from .system import Overdamped as Overdamped
 from .system import Underdamped as Underdamped

@@ -183,7 +183,7 @@ def is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def as_bytes(leaves: Mapping[str, Any], facts: Mapping[str, str]) -> bytes:
+def as_bytes(leaves: Mapping[str, Any], facts: Mapping[str, str], form: bytes = FORMAT) -> bytes:
     """The content of the file: a line that says what it is, a digest, and numpy's archive.
 
     The digest comes first, so that damaged bytes are never parsed: readers of archives, HDF5's
@@ -195,7 +195,7 @@ def as_bytes(leaves: Mapping[str, Any], facts: Mapping[str, str]) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, head=text(json.dumps(head)), **arrays)
     body = stream.getvalue()
-    return b"\n".join([FORMAT, hashlib.sha256(body).hexdigest().encode(), body])
+    return b"\n".join([form, hashlib.sha256(body).hexdigest().encode(), body])
 
 
 def text(words: str) -> np.ndarray:
@@ -238,6 +238,11 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise CheckpointError(
             f"{file}: this checkpoint is truncated or damaged and cannot be used: remove it"
         )
+    return unpacked(body)
+
+
+def unpacked(body: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """The leaves and the facts in what comes after the digest."""
     with np.load(io.BytesIO(body)) as archive:
         head = json.loads(archive["head"].tobytes().decode())
         kinds = head["kinds"].items()

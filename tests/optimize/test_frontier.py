@@ -177,9 +177,25 @@ def test_a_frontier_that_was_killed_goes_on_where_it_was(tmp_path, saves):
 
 def test_mistakes_of_frontiers():
     system, rest = squeezed(2.0), (tj.MeanWork(), adam(0.1), KEY)
-    for durations in ([1.0, 0.5], [1.0, 1.0], [0.0, 1.0], [-1.0], [], 1.0, [1.0, np.nan]):
+    for durations in (
+        [1.0, 0.5],
+        [1.0, 1.0],
+        [0.0, 1.0],
+        [-1.0],
+        [],
+        1.0,
+        [1.0, np.nan],
+        None,
+        ["a"],
+    ):
         with pytest.raises(ValueError, match="each once and in increasing order"):
             tj.frontier(system, *rest, durations=durations, **RUN)
+    with pytest.raises(ValueError, match=r"rivals\['mine'\] is a float: expected a protocol"):
+        tj.frontier(system, *rest, durations=[1.0], rivals={"mine": 1.0}, **RUN)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="evaluation = 0"):
+        tj.frontier(system, *rest, durations=[1.0], evaluation=0, **RUN)
+    with pytest.raises(ValueError, match="key must be a typed key"):
+        tj.frontier(system, *rest[:-1], 3, durations=[1.0], **RUN)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="the bound starts from equilibrium"):
         positions: dict[str, Any] = RUN | {"initial": jnp.zeros((512, 1))}
         tj.frontier(system, *rest, durations=[1.0], **positions)

@@ -52,7 +52,7 @@ def test_opposite_noise_leaves_a_dragged_trap_no_variance():
     keys = jax.random.split(KEY, 40)
     (plain, error), slope = estimator(dragged, False)(VALUES, keys)
     (paired, paired_error), paired_slope = estimator(dragged, True)(VALUES, keys)
-    assert np.all(np.std(slope, axis=0) > 0.05)
+    assert np.all(np.std(slope, axis=0) > 0.03)  # 0.062 to 0.09, and 40 batches tell it to 11 %
     np.testing.assert_allclose(paired_slope, np.broadcast_to(paired_slope[0], (40, 3)), atol=1e-12)
     # The same expectation, and a work of a fiftieth of the variance, as its error knows.
     assert np.all(abs(slope.mean(0) - paired_slope[0]) < 4.5 * np.std(slope, axis=0) / np.sqrt(40))

@@ -223,6 +223,14 @@ def test_the_cost_of_the_control():
         (lambda: tj.FreeEnergyVariance("backward"), "direction = 'backward'"),  # pyright: ignore[reportArgumentType]  # refused
         (lambda: tj.ControlCost(jump_time=0.0), "jump_time = 0"),
         (lambda: tj.MeanWork() * jnp.ones(2), "expected one number"),
+        (lambda: tj.MeanWork() / "text", "number = 'text': expected real numbers"),
+        (lambda: "text" * tj.MeanWork(), "factor = 'text': expected real numbers"),
+        (lambda: tj.Dissipation("text"), "free_energy_difference = 'text'"),
+        (lambda: tj.Dissipation(jnp.ones(2)), "free_energy_difference = .*: expected one number"),
+        (lambda: tj.Dissipation(np.nan), "free_energy_difference = nan"),
+        (lambda: tj.ErasureError("above", coordinate=0.5), "coordinate = 0.5"),  # pyright: ignore[reportArgumentType]  # refused
+        (lambda: tj.ErasureError("above", boundary=np.nan), "boundary = nan"),
+        (lambda: tj.TerminalError(1.0, "mmd"), "two samples or more"),
     ],
 )
 def test_bad_costs_are_refused_in_words(build, words):

@@ -226,12 +226,48 @@ def test_a_bath_that_is_no_longer_positive_stops_training():
         ({"objective": lambda s, r: 0}, "expected one such as tj.MeanWork"),
         ({"trainable": lambda s: s.drive}, "no array of floats"),
         ({"dt": 2.0}, "larger than the duration"),
+        ({"trainable": lambda s: 2 * s.protocol.values}, "was computed and is no part"),
+        ({"steps": 2.5}, "steps = 2.5: expected a positive whole number"),
+        ({"steps": True}, "steps = True"),
+        ({"batch": "8"}, "batch = '8'"),
+        ({"batch": 8.0}, "batch = 8.0"),
+        ({"patience": 0}, "patience = 0"),
+        ({"tolerance": float("nan")}, "tolerance = nan: expected a number from 0 on"),
+        ({"tolerance": -1e-3}, "tolerance = -0.001"),
+        ({"callback": 3}, "callback = 3: expected a function"),
+        ({"compared": "bar"}, "compared = 'bar'"),
+        ({"checkpoint": "x.ckpt"}, "checkpoint is a str: expected a tj.Checkpoint"),
+        ({"gradient": tj.Pathwise}, "gradient is the class Pathwise itself"),
+        ({"integrator": None}, "integrator is None"),
+        ({"objective": tj.MeanWork}, "objective is the class MeanWork itself"),
+        ({"optimizer": 0.1}, "optimizer is a float: expected an optax transformation"),
+        ({"key": 3}, "key must be a typed key"),
     ],
 )
 def test_bad_input_is_refused_in_words(changes, words):
-    options = dict(dt=0.1, batch=8, steps=2, initial=POINT, objective=tj.MeanWork())
+    options: dict[str, Any] = dict(dt=0.1, batch=8, steps=2, initial=POINT)
+    options |= dict(objective=tj.MeanWork(), optimizer=optax.adam(0.1), key=KEY)
     options |= {"protocol": tj.PiecewiseLinear.between(0.0, 1.0, 1.0)} | changes
-    protocol, objective = options.pop("protocol"), options.pop("objective")
+    protocol = options.pop("protocol")
     system = tj.Overdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())
     with pytest.raises(ValueError, match=words):
-        tj.optimize(system, objective, optax.adam(0.1), KEY, **options)
+        tj.optimize(system, **options)
+
+
+def test_numbers_of_numpy_are_numbers():
+    protocol = tj.PiecewiseLinear.between(0.0, 1.0, 1.0, knots=np.int64(3))  # pyright: ignore[reportArgumentType]
+    system = tj.Overdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())
+    steps: Any = np.int64(1)
+    tolerance: Any = np.float32(0)
+    fit = tj.optimize(
+        system,
+        tj.MeanWork(),
+        optax.adam(0.1),
+        steps=steps,
+        picture=tj.ExactMoments(),
+        initial=POINT,
+        time_steps=4,
+        patience=steps,
+        tolerance=tolerance,
+    )
+    assert fit.history["loss"].shape == (1,)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 TROUBLE = "persistent compilation cache"  # what JAX's warnings about it have in common
+SHORT = "jax_persistent_cache_min_compile_time_secs"
 SHORTEST = 0.2  # seconds of compilation that are worth a file; 1 by default
 
 
@@ -42,10 +43,53 @@ def cache_settings() -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if not known.jax_compilation_cache_dir and (cache := cache_folder()) is not None:
         settings["jax_compilation_cache_dir"] = str(cache)
-        settings["jax_persistent_cache_min_compile_time_secs"] = SHORTEST
+        settings[SHORT] = SHORTEST
     if cache_is_off():
         settings["jax_enable_compilation_cache"] = False
     return settings
+
+
+def enable_compilation_cache(folder: str | Path | None = None) -> Path | None:
+    """Keep compiled programs in a folder: the next process reads them instead of compiling again.
+
+    JAX's own persistent cache, with the folder and the settings of `thermojax run`, which does this
+    by itself. Call it once, at the top of a script: what was compiled before is not kept.
+
+    **Arguments:** `folder`; when left out that of JAX's own settings where they name one, else
+    THERMOJAX_CACHE, else `thermojax` in XDG_CACHE_HOME or ~/.cache.
+
+    **Returns:** the folder; None where THERMOJAX_CACHE says `off` and no folder is given.
+
+    **Raises:** ValueError for a folder that cannot be made or written.
+    """
+    import jax
+    from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+    if folder is not None and not isinstance(folder, str | Path):
+        raise ValueError(f"folder is a {type(folder).__name__}: expected a path, or None")
+    if folder is None and cache_is_off():
+        return None
+    chosen = folder or jax.config.values["jax_compilation_cache_dir"]
+    found = cache_folder() if chosen is None else writable(Path(chosen).expanduser())
+    if found is None:
+        raise ValueError(
+            f"folder = {chosen or os.environ.get('THERMOJAX_CACHE') or '~/.cache'}: cannot be made "
+            "or written: pass one that can"
+        )
+    settings = {"jax_compilation_cache_dir": str(found), "jax_enable_compilation_cache": True}
+    for name, value in (settings | {SHORT: SHORTEST}).items():
+        jax.config.update(name, value)
+    reset_cache()  # JAX decides at its first compilation, and not again
+    return found
+
+
+def writable(folder: Path) -> Path | None:
+    """The folder, made where it was not there; None where nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 @contextmanager

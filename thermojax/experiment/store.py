@@ -90,24 +90,11 @@ def contents(record: Record, indent: str = "") -> list[str]:
     return lines
 
 
-def save(file: str | Path, thing: Any) -> None:
-    """Write a `Result`, a `Fit`, a system, or any other pytree, to a file; `load` reads it back.
-
-    It is HDF5, which others read too: arrays, numbers and texts under the names of their fields,
-    estimates with their errors. The file is the old one or the new one, never half of one.
-
-    **Arguments:** `file`, in a folder that is there; `thing`, a pytree, or a `Record`.
-
-    **Raises:** ValueError for what holds no arrays or numbers; OSError for a folder that is not
-    there or full.
-    """
+def save(file: str | Path, record: Record) -> None:
+    """Write a `Record` to an HDF5 file, which is the old one or the new one, never half of one."""
     import h5py
 
-    file, record = Path(file), thing
-    if not isinstance(thing, Record):
-        from .objects import as_record
-
-        record = as_record(thing)
+    file = Path(file)
     # To memory first, since a full disk is no plain OSError to HDF5.
     stream = io.BytesIO()
     with h5py.File(stream, "w") as root:
@@ -153,46 +140,52 @@ def attribute(value: Any) -> Any:
     return value
 
 
-def load(folder: str | Path, like: Any = None) -> Any:
-    """What `thermojax run` has stored in a folder, or `save` in a file.
+def load(folder: str | Path) -> Any:
+    """The results of a run, what `thermojax run` has stored in `folder`; or what `tj.save` wrote.
 
-    **Arguments:** `folder`, that of a run, or a file; `like`, what has the structure of the thing
-    that was saved, such as the system as it was before training, or
-    `jax.eval_shape(lambda: tj.simulate(...))` for a result, in which nothing is computed.
+    **Arguments:** `folder`, or its `results.h5` itself, or a file of `tj.save`.
 
-    **Returns:** with `like`, the thing itself. Without it a `Record`, a nested dict:
-    `load("runs/x")["optimized"]["work"]` is an `Estimate`; arrays are numpy's. Printed, it is a
-    table of contents; `.attributes` holds seed, device, versions, commit, wall time and warnings.
+    **Returns:** of a run a `Record`, a nested dict: `load("runs/x")["optimized"]["work"]` is an
+    `Estimate`; arrays are numpy's. Printed, it is a table of contents; `.attributes` holds seed,
+    device, versions, commit, wall time and warnings. Of `tj.save` what was saved. Classes and
+    functions of one's own that are part of it must have been imported before; nothing is imported
+    or called for the sake of a file.
 
-    **Raises:** UserError where there are no results, for a file that cannot be read or that others
-    have written, and where it holds another thing than `like`.
+    **Raises:** UserError where there are no results, or a file that cannot be read; ValueError for
+    a file of `tj.save` that is damaged, or of other versions of its classes.
     """
-    import h5py
-
+    if not isinstance(folder, str | Path):
+        raise ValueError(f"folder is a {type(folder).__name__}: expected a path")
     refuse_long(folder)
-    file = Path(folder)
+    file = Path(folder).expanduser()
+    if file.is_file():
+        from ..saving import is_checkpoint, is_saved, restore
+
+        if is_saved(file):
+            return restore(file)
+        if is_checkpoint(file):
+            raise ValueError(
+                f"{file}: is a checkpoint: pass tj.Checkpoint to the call that wrote it"
+            )
     file = file / RESULTS if file.is_dir() else file
     if not file.exists() and unfinished(Path(folder)):
         cure = resume_command(Path(folder))
         raise UserError(f"{folder}: this run is not finished: continue it with `{cure}`")
     if not file.exists():
         raise UserError(f"{folder}: holds no {RESULTS}: expected the output folder of a run")
+    import h5py
+
     try:
         with h5py.File(file, "r") as root:
-            record = read_root(root, file)
+            return read_root(root, file)
     except OSError as error:
         raise UserError(f"{file}: cannot be read as results ({one_line(error)})") from None
-    if like is None:
-        return record
-    from .objects import like_it
-
-    return like_it(record, like, file)
 
 
 def load_run(folder: str | Path) -> Record:
     """As `load`, and what has been stored is that of a run: with its config and its columns.
 
-    **Raises:** UserError, as `load`, and for a record that `save` has written outside of a run.
+    **Raises:** UserError, as `load`, and for a record that is not that of a run.
     """
     results = load(folder)
     if "config" not in results or not {"columns", "labels", "entries"} <= results.attributes.keys():

@@ -20,7 +20,7 @@ from jaxtyping import PRNGKeyArray
 from .._arguments import instance, real, whole
 from .._calls import Call, Computation, alone
 from .._component import shown
-from .._keys import Purpose, part_key
+from .._keys import Purpose, check_key, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..distribution import FokkerPlanck
 from ..dynamics import BAOAB, AbstractSplitting
@@ -186,6 +186,8 @@ def optimization(
     """
     steps = whole("steps", steps, cure="so many steps are trained")
     instance("system", system, AbstractSystem, "a tj.Underdamped or tj.Overdamped")
+    if key is not None:
+        check_key(key)
     instance("objective", objective, AbstractObjective, "one such as tj.MeanWork()")
     transformation = "an optax transformation such as optax.adam(0.1)"
     instance("optimizer", optimizer, optax.GradientTransformation, transformation)

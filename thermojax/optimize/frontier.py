@@ -12,7 +12,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import known
+from .._arguments import instance, whole
+from .._component import known, shown
 from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
@@ -104,6 +105,9 @@ def frontier(
     **Raises:** ValueError for durations that are not positive and increasing, a bound that does
     not exist for this system, or what `tj.optimize` refuses; all but the last before training.
     """
+    evaluation = None if evaluation is None else whole("evaluation", evaluation, 2)
+    for name, protocol in ({} if rivals is None else rivals).items():
+        instance(f"rivals[{name!r}]", protocol, AbstractProtocol, "a protocol")
     durations, initial = checked_durations(durations), options.get("initial")
     systems = [stretched(system, duration) for duration in durations]
     floor = None if bound is None else lowest(systems, bound, initial)
@@ -143,12 +147,17 @@ def checked_durations(durations) -> list[float]:
     """**Raises:** ValueError unless they are positive numbers, each longer than the last."""
     values = known(durations)
     increasing = lambda v: v[0] > 0 and np.all(np.isfinite(v)) and np.all(np.diff(v) > 0)
-    if values is None or values.ndim != 1 or values.size == 0 or not increasing(values):
+    if values is None or not is_vector(values) or not increasing(values):
         raise ValueError(
-            f"durations = {durations}: expected positive times, each once and in increasing order; "
-            "sort them and drop repetitions"
+            f"durations = {shown(durations)}: expected positive times, each once and in increasing "
+            "order; sort them and drop repetitions"
         )
     return [float(value) for value in values]
+
+
+def is_vector(values: np.ndarray) -> bool:
+    """Whether it is one axis of real numbers, one or more."""
+    return values.ndim == 1 and values.size > 0 and values.dtype.kind in "iuf"
 
 
 def is_protocol(node) -> bool:

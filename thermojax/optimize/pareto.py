@@ -11,13 +11,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import known
+from .._arguments import instance, whole
+from .._component import known, shown
 from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
 from ..system import AbstractSystem
 from .fit import Fit
-from .frontier import stacked
+from .frontier import is_vector, stacked
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
 from .picture import RunOptions, measured
@@ -73,9 +74,13 @@ def pareto(
     """
     given = known(weights)
     increasing = lambda w: w[0] >= 0 and np.all(np.isfinite(w)) and np.all(np.diff(w) > 0)
-    if given is None or given.ndim != 1 or given.size == 0 or not increasing(given):
+    evaluation = None if evaluation is None else whole("evaluation", evaluation, 2)
+    for name, what in (("cost", cost), ("error", error)):
+        instance(name, what, AbstractObjective, "an objective such as tj.MeanWork()")
+    if given is None or not is_vector(given) or not increasing(given):
         raise ValueError(
-            f"weights = {weights}: expected numbers from 0 on, each once and in increasing order"
+            f"weights = {shown(weights)}: expected numbers from 0 on, each once and in increasing "
+            "order"
         )
     fresh = part_key(key, Purpose.EVALUATION, 0)
     fits = trained_in_turn(

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
+from .._arguments import instance, whole
 from .._component import AbstractComponent
 from .._keys import Purpose, check_key, purpose_key
 from ..distribution import Densities, FokkerPlanck, Moments, moments
@@ -199,6 +200,8 @@ def prepared(
 
     **Raises:** ValueError for arguments that the picture does not take, or lacks.
     """
+    instance("integrator", integrator, AbstractSplitting, "one such as tj.BAOAB()")
+    batch = None if batch is None else whole("batch", batch, cure="the number of paths")
     if picture is None:
         check_key(key)
         check_adjoint(None, memory)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._keys import Purpose, part_key
+from .._keys import Purpose, check_key, part_key
 from ..checkpoint import AbstractCheckpoint, CheckpointError
 from ..estimate import Estimate
 from ..system import AbstractSystem
@@ -106,6 +106,8 @@ def trained_in_turn(
     `training` and `options`: what else `tj.optimize` takes, the latter of its runs. With a
     checkpoint trainings that are done are read back, and the one that was under way goes on.
     """
+    if key is not None:
+        check_key(key)
     count, fits, stages, begun = len(systems), [], None, None
     if checkpoint is not None:
         params, _ = split(prepared(systems[0], key, **options)[0], trainable)

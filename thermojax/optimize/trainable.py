@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._component import shown
 from ..protocol import AbstractProtocol, values_at
 from ..system import AbstractSystem
 
@@ -37,7 +38,13 @@ def split(system: AbstractSystem, trainable: Callable | None) -> tuple[Any, Any]
         picked = trainable(s)
         return list(picked) if isinstance(picked, tuple | list) else [picked]
 
+    leaves = {id(leaf) for leaf in jax.tree.leaves(system)}
     for part in chosen(system):
+        if any(eqx.is_array(x) and id(x) not in leaves for x in jax.tree.leaves(part)):
+            raise ValueError(
+                f"trainable returned {shown(part)}, which was computed and is no part of the "
+                "system: return its leaves themselves, such as lambda s: s.bath.friction"
+            )
         if not any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(part)):
             raise ValueError(
                 f"trainable picked {part!r}, which is no array of floats: pick array leaves"

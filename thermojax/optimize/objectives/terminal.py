@@ -80,8 +80,8 @@ class TerminalError(AbstractObjective):
             if isinstance(target, tuple):
                 raise ValueError(f"measure = {measure!r} needs target=samples, an array")
             samples = finite("target", target)
-            if samples.ndim == 0 or samples.size == 0:
-                raise ValueError(f"target has shape {samples.shape}: expected samples, (n, ...)")
+            if samples.ndim < 1 or len(samples) < 2:
+                raise ValueError(f"target has shape {samples.shape}: expected two samples or more")
             self.target = samples.reshape(len(samples), -1)
             if measure == "wasserstein" and self.target.shape[1] != 1:
                 raise ValueError(
