@@ -94,7 +94,7 @@ def require_within(name: str, times: np.ndarray, duration: float) -> None:
         raise ValueError(f"{name} = {shown(times)}: expected finite times")
     if times.min() < 0 or times.max() > duration * (1 + 1e-6):
         raise ValueError(
-            f"{name}: times from {times.min():g} to {times.max():g}: expected 0 to {duration:g}"
+            f"{name}: times run from {times.min():g} to {times.max():g}: expected 0 to {duration:g}"
         )
     if np.any(np.diff(times) < 0):
         raise ValueError(f"{name}: the times must not decrease: sort them")
