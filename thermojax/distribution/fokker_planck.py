@@ -153,7 +153,7 @@ class FokkerPlanck(AbstractComponent):
         """
         check_system(system)
         steps = count_steps(system.protocol.duration, dt, time_steps)
-        stops = tuple(snap(times, system.protocol.duration, steps).tolist())
+        stops = tuple(snap(times, system.protocol.duration, steps, "times").tolist())
         template = initial.template if isinstance(initial, Equilibrium) else None
         grid = self.grid(system, template)
         if initial is None or isinstance(initial, Equilibrium):
