@@ -131,7 +131,7 @@ def optimize(
     root of the number of time steps.
     """
     check_system(system)
-    instance("objective", objective, AbstractObjective, "an objective such as tj.MeanWork()")
+    instance("objective", objective, AbstractObjective, "one such as tj.MeanWork()")
     check_training(
         optimizer,
         key,

@@ -108,7 +108,7 @@ def frontier(
     """
     durations, initial = checked_durations(durations), options.get("initial")
     systems = [stretched(system, duration) for duration in durations]
-    instance("objective", objective, AbstractObjective, "an objective such as tj.MeanWork()")
+    instance("objective", objective, AbstractObjective, "one such as tj.MeanWork()")
     check_training(
         optimizer,
         key,

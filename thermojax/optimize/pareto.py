@@ -87,7 +87,7 @@ def pareto(
     )
     for name, objective in (("cost", cost), ("error", error)):
         instance(name, objective, AbstractObjective, "an objective such as tj.MeanWork()")
-    weights = finite("weights", weights)
+    finite("weights", weights)
     given = known(weights)
     increasing = lambda w: w[0] >= 0 and np.all(np.isfinite(w)) and np.all(np.diff(w) > 0)
     if given is None or given.ndim != 1 or given.size == 0 or not increasing(given):
