@@ -394,7 +394,13 @@ PENDING = {
     *("fluctuation.integral", "fluctuation.crooks", "fluctuation.detailed", "autocorrelation"),
     *("autocorrelation_time", "effective_sample_size", "ergodicity", "r_hat", "knn_entropy"),
     *("Streaming.start", "FokkerPlanck", "FokkerPlanck.solve", "moments", "moments in steps"),
-    *("log_work_moment", "frontier", "pareto", "optimize", "load"),
+    *("log_work_moment", "frontier", "pareto", "optimize", "load", "kl_gaussian", "wasserstein"),
+    *("wasserstein2_gaussian", "wasserstein_density", "sinkhorn", "ControlCost", "Dissipation"),
+    *("ErasureError", "FreeEnergyVariance", "TerminalError", "Smoothed", "scale_by_value"),
+    *("bounds.Density", "bounds.Normal", "bounds.Samples", "bounds.landauer", "bounds.dissipation"),
+    *("bounds.fixed_end", "bounds.free_end", "bounds.equilibrium", "bounds.erasure"),
+    *("bounds.friction_tensor", "bounds.measured_friction", "bounds.geodesic"),
+    "bounds.thermodynamic_length",
 }
 
 RETURNED = """

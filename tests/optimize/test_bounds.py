@@ -313,5 +313,5 @@ def test_mistakes_of_bounds():
         bounds.geodesic(system.replace(protocol=tj.Constant([1.0], 1.0)))
     with pytest.raises(ValueError, match=r"friction has shape \(2,\)"):
         bounds.free_end(squeezed(1.0, 2.0, 1.0, friction=[1.0, 2.0]))
-    with pytest.raises(ValueError, match=r"batch = 1: .* at least 8"):
+    with pytest.raises(ValueError, match="at least 8 paths"):
         bounds.measured_friction(system, [1.0], jax.random.key(0), duration=1.0, dt=0.1, batch=1)

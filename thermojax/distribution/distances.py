@@ -7,7 +7,6 @@ the two agree. Lengths are those of the positions, divergences are in nats.
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from functools import partial
 
@@ -18,7 +17,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, known, positive_number, require, shown
+from .._component import Numbers, floating, known, require
 from ..potential.gaussian import require_definite
 
 
@@ -142,7 +141,7 @@ def rounding(matrix) -> float:
 def checked_pair(mean0, covariance0, mean1, covariance1, singular: bool):
     """What describes two Gaussians, as floats, of shapes that fit."""
     given = {"mean0": mean0, "covariance0": covariance0, "mean1": mean1, "covariance1": covariance1}
-    given = {name: floating(value, name) for name, value in given.items()}
+    given = {name: floating(value) for name, value in given.items()}
     for name, value in given.items():
         if name.startswith("covariance"):
             require_covariance(name, value, singular)
@@ -251,9 +250,6 @@ def wasserstein_density(
     require(
         "grid", x, lambda g: g.size > 1 and np.all(np.diff(g) > 0), "two increasing points or more"
     )
-    for name, density in (("density0", density0), ("density1", density1)):
-        if density is None:
-            raise ValueError(f"{name} is None: expected a density on the grid, (points,)")
     both = [("density0", density0), ("density1", density1)]
     return coupled_densities(x, *(checked_weights(name, d, x, "grid") for name, d in both), p)
 
@@ -323,7 +319,7 @@ def sinkhorn(
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x has shape {x.shape}, y {y.shape}: expected points of one dimension")
     if epsilon is not None:
-        positive_number("epsilon", epsilon, "regularization, length^2")
+        require("epsilon", epsilon, lambda e: e > 0, "a positive regularization, length^2")
     transport = import_ott()
     a = checked_weights("x_weights", x_weights, x, "x")
     b = checked_weights("y_weights", y_weights, y, "y")
@@ -362,14 +358,13 @@ def import_ott():
 
 
 def require_power(p) -> None:
-    concrete = isinstance(p, numbers.Real) and not isinstance(p, bool)
-    if not concrete or not 1 <= p < float("inf"):  # static: it decides the program
-        raise ValueError(f"p = {shown(p)}: expected a number of at least 1, such as 2")
+    if not isinstance(p, float | int) or not 1 <= p < float("inf"):
+        raise ValueError(f"p = {p}: expected a number of at least 1, such as 2")
 
 
 def points(name: str, values, ndim: int):
     """Samples as floats of this many axes, finite, at least one of them."""
-    values = floating(values, name)
+    values = floating(values)
     if values.ndim != ndim or values.size == 0:
         wanted = "(n,), samples on the line" if ndim == 1 else "(n, dim), one sample a row"
         raise ValueError(f"{name} has shape {values.shape}: expected {wanted}")
@@ -381,7 +376,7 @@ def checked_weights(name: str, weights, x, of: str):
     """Weights of samples or points, as floats, `(n,)`; None stays None."""
     if weights is None:
         return None
-    weights, n = floating(weights, name), x.shape[0]
+    weights, n = floating(weights), x.shape[0]
     if weights.shape != (n,):
         raise ValueError(f"{name} has shape {weights.shape}: expected {(n,)}, as many as {of}")
     fits = lambda w: np.isfinite(w) & (w >= 0) & (np.sum(w) > 0)

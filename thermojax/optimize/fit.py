@@ -17,14 +17,12 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
-from .._arguments import instance
 from .._calls import Call, Computation, alone
 from ..checkpoint import AbstractCheckpoint
 from ..distribution import FokkerPlanck
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
-from ..system import AbstractSystem, check_system
-from .asked import check_training
+from ..system import AbstractSystem
 from .choose import choose, pooled
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
@@ -130,22 +128,6 @@ def optimize(
     another training. **Cost:** per step about 3-5 runs of the batch; memory grows with the square
     root of the number of time steps.
     """
-    check_system(system)
-    instance("objective", objective, AbstractObjective, "one such as tj.MeanWork()")
-    check_training(
-        optimizer,
-        key,
-        steps,
-        gradient=gradient,
-        trainable=trainable,
-        patience=patience,
-        tolerance=tolerance,
-        checkpoint=checkpoint,
-        common_noise=common_noise,
-        callback=callback,
-        antithetic=antithetic,
-        picture=picture,
-    )
     return alone(
         optimization(
             system,

@@ -12,15 +12,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import function, instance
-from .._component import known, shown
+from .._component import known
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
 from ..protocol import AbstractProtocol, Linear
 from ..sampling import Equilibrium, template_of
 from ..system import AbstractSystem
 from . import bounds
-from .asked import check_training
 from .bounds.equilibrium import quadratic
 from .fit import Fit
 from .gradients import AbstractGradient, Pathwise
@@ -108,25 +106,6 @@ def frontier(
     """
     durations, initial = checked_durations(durations), options.get("initial")
     systems = [stretched(system, duration) for duration in durations]
-    instance("objective", objective, AbstractObjective, "one such as tj.MeanWork()")
-    check_training(
-        optimizer,
-        key,
-        steps,
-        gradient=gradient,
-        trainable=trainable,
-        patience=patience,
-        tolerance=tolerance,
-        checkpoint=checkpoint,
-        common_noise=common_noise,
-        callback=callback,
-    )
-    if bound is not None:
-        function("bound", bound, "a function, bound(system, start) -> tj.bounds.WorkBound, or None")
-    if rivals is not None and not isinstance(rivals, dict):
-        raise ValueError(
-            f"rivals is {shown(rivals)}: expected protocols by name in a dict, or None"
-        )
     floor = None if bound is None else lowest(systems, bound, initial)
     rivals = usual_rivals(system, initial) if rivals is None else rivals
     tell = None if callback is None else lambda i, fit: callback(durations[i], fit)

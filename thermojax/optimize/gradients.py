@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from .._component import AbstractComponent, Numbers, positive_number
+from .._component import AbstractComponent, Numbers, floating, positive, require
 from .objectives import AbstractObjective
 
 
@@ -123,10 +123,9 @@ class Smoothed(AbstractGradient):
     width: Float[Array, ""] | Callable
 
     def __init__(self, width: Numbers | Callable):
-        if callable(width) and not isinstance(width, type):
-            self.width = width
-        else:
-            self.width = positive_number("width", width, "length")
+        self.width = width if callable(width) else floating(width)
+        if not callable(width):
+            require("width", self.width, positive, "a positive length")
 
     def value_and_grad(self, cost, params, key):
         return reverse_mode(cost, params, key)

@@ -11,12 +11,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import instance
-from .._component import finite, known
+from .._component import known
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
-from ..system import AbstractSystem, check_system
-from .asked import check_training
+from ..system import AbstractSystem
 from .fit import Fit
 from .frontier import stacked
 from .gradients import AbstractGradient, Pathwise
@@ -73,21 +71,6 @@ def pareto(
     **Raises:** ValueError for weights that are negative or do not increase, or what `tj.optimize`
     refuses.
     """
-    check_system(system)
-    check_training(
-        optimizer,
-        key,
-        steps,
-        gradient=gradient,
-        trainable=trainable,
-        patience=patience,
-        tolerance=tolerance,
-        checkpoint=checkpoint,
-        common_noise=common_noise,
-    )
-    for name, objective in (("cost", cost), ("error", error)):
-        instance(name, objective, AbstractObjective, "an objective such as tj.MeanWork()")
-    finite("weights", weights)
     given = known(weights)
     increasing = lambda w: w[0] >= 0 and np.all(np.isfinite(w)) and np.all(np.diff(w) > 0)
     if given is None or given.ndim != 1 or given.size == 0 or not increasing(given):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-
-from .._arguments import real
 
 
 def scale_by_value(floor: float) -> optax.GradientTransformation:
@@ -19,8 +16,8 @@ def scale_by_value(floor: float) -> optax.GradientTransformation:
 
     **Raises:** ValueError for a floor that is not positive (a value of 0 would never move).
     """
-    expected = "a positive number, or values at 0 stay there"
-    real("floor", floor, expected, lambda x: np.isfinite(x) & (x > 0))
+    if not floor > 0:
+        raise ValueError(f"floor = {floor}: expected a positive number, or values at 0 stay there")
     return optax.stateless(
         lambda updates, params: jax.tree.map(lambda u, p: u * (jnp.abs(p) + floor), updates, params)
     )

@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._arguments import choice, whole
 from ...distribution.fokker_planck import FokkerPlanck
 from ...distribution.linear import Quadratic, require_quadratic
 from ...protocol import Linear
 from ...sampling import Equilibrium, template_of
-from ...system import AbstractSystem, Bath, Overdamped, check_system
+from ...system import AbstractSystem, Bath, Overdamped
 from .laws import Density, Normal, quadratic_energy
 from .line import LineEnergy
 
@@ -48,11 +47,10 @@ def equilibrium(
 
     **Raises:** ValueError for an energy that is neither quadratic nor of one dimension.
     """
-    check_system(system)
-    choice("end", end, ("initial", "final"))
-    cells = whole("cells", cells)
+    if end not in ("initial", "final"):
+        raise ValueError(f"end = {end!r}: expected 'initial' or 'final'")
     control, kt = getattr(system.protocol, end), system.bath.temperature
-    position = template_of(system, template, "template")
+    position = template_of(system, template)
     if position is not None and quadratic(system, position):
         energy = quadratic_energy(system, position, control)
         mean, covariance, _ = eqx.filter_jit(Quadratic.equilibrium)(energy, kt)
@@ -72,7 +70,7 @@ def line_equilibrium(
     cells: int = CELLS,
 ) -> Density:
     """The equilibrium before or after the protocol on the line, where it has mass at either."""
-    position = template_of(system, template, "template")
+    position = template_of(system, template)
     grid = FokkerPlanck(cells=cells).grid(as_line(system), position)
     x = jnp.linspace(grid.lower[0], grid.upper[0], cells + 1)
     energy = LineEnergy(system.potential, getattr(system.protocol, end))

@@ -9,10 +9,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from ..._arguments import choice, real, whole
-from ..._component import finite, floating, require
+from ..._component import require
 from ...sampling import Equilibrium
-from ...system import AbstractSystem, check_system
+from ...system import AbstractSystem
 from .equilibrium import CELLS, line_equilibrium
 from .laws import Density
 from .line import LineEnergy
@@ -36,12 +35,10 @@ def landauer(success: ArrayLike, temperature: ArrayLike = 1.0) -> Float[Array, "
     **Source:** R. Landauer, IBM J. Res. Dev. 5, 183 (1961); K. Maroney, Phys. Rev. E 79, 031105
     (2009), for uncertain results.
     """
-    p = floating(success, "success")
-    kt = finite("temperature", temperature)
-    require("temperature", kt, lambda t: t >= 0, "an energy, not negative")
+    p = jnp.asarray(success, jnp.result_type(float))
     require("success", p, lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
     plogp = lambda q: jnp.where(q > 0, q * jnp.log(jnp.where(q > 0, q, 1)), 0)
-    return kt * (jnp.log(2.0) + plogp(p) + plogp(1 - p))
+    return jnp.asarray(temperature) * (jnp.log(2.0) + plogp(p) + plogp(1 - p))
 
 
 def erasure(
@@ -72,11 +69,9 @@ def erasure(
     **Source:** K. Proesmans, J. Ehrich, J. Bechhoefer, Phys. Rev. Lett. 125, 100602 (2020) and
     Phys. Rev. E 102, 032105 (2020).
     """
-    check_system(system)
-    choice("end", end, ("free", "local"))
-    real("success", success, "a probability above 0, at most 1", lambda p: (p > 0) & (p <= 1))
-    real("dividing", dividing, "a point of the line")
-    cells = whole("cells", cells)
+    if end not in ("free", "local"):
+        raise ValueError(f"end = {end!r}: expected 'free' or 'local'")
+    require("success", success, lambda p: (p > 0) & (p <= 1), "a probability above 0, at most 1")
     require_constant(system)
     start, rest = (line_equilibrium(system, e, template, cells) for e in ("initial", "final"))
     rest = split(rest, success, dividing)

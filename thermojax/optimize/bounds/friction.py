@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..._arguments import whole
-from ..._component import Numbers, finite, positive_number
+from ..._component import Numbers, floating
 from ...distribution.linear import LinearLangevin
 from ...dynamics.matrix_equations import lyapunov
 from ...estimate import Estimate, weighted_mean
@@ -17,7 +16,7 @@ from ...potential import AbstractPotential
 from ...protocol import Constant
 from ...sampling import Equilibrium, simulate, template_of
 from ...sampling.grid import count_steps
-from ...system import AbstractSystem, check_system
+from ...system import AbstractSystem
 
 
 def friction_tensor(
@@ -43,22 +42,12 @@ def friction_tensor(
 
     **Source:** D. A. Sivak, G. E. Crooks, Phys. Rev. Lett. 108, 190602 (2012), eq. (6).
     """
-    control = control_like(system, control)
-    return tensor(langevin_of(system, template), control)
-
-
-def control_like(system: AbstractSystem, control: Numbers) -> Float[Array, "*control"]:
-    """A control of the shape of the protocol's."""
-    check_system(system)
-    control, shape = finite("control", control), jnp.shape(system.protocol.initial)
-    if control.shape != shape:
-        raise ValueError(f"control has shape {control.shape}: expected {shape}, as the protocol's")
-    return control
+    return tensor(langevin_of(system, template), floating(control))
 
 
 def langevin_of(system: AbstractSystem, template: Equilibrium | None) -> LinearLangevin:
     require_equilibrium(system)
-    position = template_of(system, template, "template")
+    position = template_of(system, template)
     return LinearLangevin(system, jnp.zeros(1) if position is None else position)
 
 
@@ -110,10 +99,10 @@ def measured_friction(
 
     **Source:** as `tj.bounds.friction_tensor`.
     """
-    control = control_like(system, control)
     require_equilibrium(system)
-    batch = whole("batch", batch, 8, "which tell the error")
-    positive_number("duration", duration, "time")
+    if batch < 8:
+        raise ValueError(f"batch = {batch}: expected at least 8 paths, which tell the error")
+    control = floating(control)
     rest, steps = (
         system.replace(protocol=Constant(control, duration)),
         count_steps(duration, dt, None),
@@ -156,7 +145,6 @@ def integrated_correlation(values: Float[Array, "time chains k"]) -> Float[Array
 
 def require_equilibrium(system: AbstractSystem) -> None:
     """**Raises:** ValueError where a fixed control has no equilibrium, or more than one."""
-    check_system(system)
     if system.drive is not None or system.bath.scheduled:
         raise ValueError(
             "the friction of a control is that of an equilibrium: leave out drive, and give the "

@@ -14,11 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..._arguments import function, instance, whole
-from ..._component import Numbers, finite, known
+from ..._component import Numbers, floating, known
 from ...protocol import PiecewiseLinear
 from ...sampling import Equilibrium
-from ...system import AbstractSystem, check_system
+from ...system import AbstractSystem
 from .friction import langevin_of, tensor
 
 POINTS = 513  # at which a path is measured
@@ -75,7 +74,8 @@ def geodesic(
 
     **Source:** D. A. Sivak, G. E. Crooks, Phys. Rev. Lett. 108, 190602 (2012), eqs. (8)-(10).
     """
-    knots = whole("knots", knots, 2)
+    if knots < 2:
+        raise ValueError(f"knots = {knots}: expected at least two")
     way, length = measured(system, friction, path, template)
     protocol = system.protocol
     even = jnp.linspace(0, 1, knots) * length[-1]
@@ -86,14 +86,9 @@ def geodesic(
 
 def measured(system: AbstractSystem, friction, path, template):
     """Many points along the path, and the length up to each."""
-    check_system(system)
-    if template is not None:
-        instance("template", template, Equilibrium, "tj.Equilibrium(template), or None")
-    if friction is not None:
-        function("friction", friction, "a function, friction(control) -> a number or (k, k)")
     ends = jnp.stack([system.protocol.initial, system.protocol.final])
-    path = ends if path is None else finite("path", path)
-    if path.ndim < 1 or path.shape[1:] != ends.shape[1:] or path.shape[0] < 2:
+    path = ends if path is None else floating(path)
+    if path.shape[1:] != ends.shape[1:] or path.shape[0] < 2:
         raise ValueError(
             f"path has shape {path.shape}: expected (points, ...) of controls of shape "
             f"{ends.shape[1:]}, two points or more"

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..._component import Numbers, finite, floating, require
+from ..._component import Numbers, floating, require
 from ...distribution.distances import (
     coupled_samples,
     merged,
@@ -57,11 +57,10 @@ class Normal(AbstractLaw):
     covariance: Float[Array, "dim dim"]
 
     def __init__(self, mean: Numbers, covariance: Numbers):
-        mean = jnp.atleast_1d(finite("mean", mean))
-        covariance = floating(covariance, "covariance")
+        mean, covariance = jnp.atleast_1d(floating(mean)), floating(covariance)
         require_covariance("covariance", covariance, singular=True)
         dim = max(mean.size, *covariance.shape, 1)
-        if mean.ndim > 1 or mean.size not in (1, dim) or 0 in covariance.shape:
+        if mean.ndim > 1 or mean.size not in (1, dim):
             raise ValueError(
                 f"mean has shape {mean.shape} and covariance {covariance.shape}: expected (dim,) "
                 "and (dim, dim)"
@@ -110,7 +109,7 @@ class Density(AbstractLaw):
     shares: Float[Array, " cells"]
 
     def __init__(self, x: Numbers, density: Numbers):
-        self.x, density = points("x", x, 1), floating(density, "density")
+        self.x, density = points("x", x, 1), floating(density)
         if density.ndim != 1 or density.size not in (self.x.size, self.x.size - 1):
             raise ValueError(
                 f"density has shape {density.shape}: expected {self.x.shape}, as x, or one less"
@@ -177,7 +176,7 @@ class Samples(AbstractLaw):
     values: Float[Array, "n dim"]
 
     def __init__(self, values: Numbers):
-        values = floating(values, "values")
+        values = floating(values)
         self.values = points("values", values[:, None] if values.ndim == 1 else values, 2)
 
     @property

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..._component import Numbers, positive_number
+from ..._component import Numbers, floating, positive, require
 from ...protocol import AbstractProtocol
 from .objective import AbstractObjective, exact
 
@@ -28,9 +28,9 @@ class ControlCost(AbstractObjective):
     jump_time: Float[Array, ""] | None
 
     def __init__(self, jump_time: Numbers | None = None):
-        self.jump_time = (
-            None if jump_time is None else positive_number("jump_time", jump_time, "time")
-        )
+        self.jump_time = None if jump_time is None else floating(jump_time)
+        if self.jump_time is not None:
+            require("jump_time", self.jump_time, positive, "a positive time, or None")
 
     def __call__(self, system, result):
         cost = squared_speed(system.protocol)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._component import AbstractComponent, Numbers, finite
+from ..._component import AbstractComponent, Numbers, floating
 from ...distribution import Densities, Moments
 from ...estimate import Estimate
 from ...sampling import Result
@@ -96,7 +96,7 @@ class Scaled(AbstractObjective):
     factor: Float[Array, ""]
 
     def __init__(self, objective: AbstractObjective, factor: Numbers):
-        self.objective, self.factor = objective, finite("factor", factor)
+        self.objective, self.factor = objective, floating(factor)
         if self.factor.shape != ():
             raise ValueError(f"factor has shape {self.factor.shape}: expected one number")
 

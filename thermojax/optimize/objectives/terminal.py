@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._arguments import choice, real, whole
-from ..._component import Numbers, finite, floating, positive_number
+from ..._component import Numbers, floating, positive, require
 from ...distribution import Densities, Moments, kl_gaussian, wasserstein
 from ...estimate import Estimate
 from ...potential.gaussian import require_definite
@@ -55,33 +54,25 @@ class TerminalError(AbstractObjective):
         measure: Literal["moments", "kl", "wasserstein", "mmd"] = "moments",
         bandwidth: Numbers = 1.0,
     ):
-        self.measure = choice("measure", measure, ("moments", "kl", "wasserstein", "mmd"))
-        self.bandwidth = positive_number("bandwidth", bandwidth, "length")
+        if measure not in ("moments", "kl", "wasserstein", "mmd"):
+            raise ValueError(
+                f"measure = {measure!r}: expected 'moments', 'kl', 'wasserstein' or 'mmd'"
+            )
+        self.measure, self.bandwidth = measure, floating(bandwidth)
+        require("bandwidth", self.bandwidth, positive, "a positive length")
         if measure in ("moments", "kl"):
             if not isinstance(target, tuple) or len(target) != 2:
                 raise ValueError(f"measure = {measure!r} needs target=(mean, covariance)")
-            mean = jnp.atleast_1d(finite("target mean", target[0]))
-            covariance = floating(target[1], "target covariance")
+            mean = jnp.atleast_1d(floating(target[0]))
+            covariance = floating(target[1])
             if covariance.ndim < 2:
-                if covariance.shape not in ((), mean.shape) or mean.ndim != 1:
-                    raise ValueError(
-                        f"target has a mean of shape {mean.shape} and a covariance of shape "
-                        f"{covariance.shape}: expected (dim,), and a number, (dim,) or (dim, dim)"
-                    )
                 covariance = jnp.diag(jnp.broadcast_to(covariance, mean.shape))
             require_definite("target covariance", covariance)
-            if mean.ndim != 1 or covariance.shape != mean.shape * 2:
-                raise ValueError(
-                    f"target has a mean of shape {mean.shape} and a covariance of shape "
-                    f"{covariance.shape}: expected (dim,) and (dim, dim)"
-                )
             self.target = mean, covariance
         else:
             if isinstance(target, tuple):
                 raise ValueError(f"measure = {measure!r} needs target=samples, an array")
-            samples = finite("target", target)
-            if samples.ndim == 0 or samples.size == 0:
-                raise ValueError(f"target has shape {samples.shape}: expected samples, (n, ...)")
+            samples = floating(target)
             self.target = samples.reshape(len(samples), -1)
             if measure == "wasserstein" and self.target.shape[1] != 1:
                 raise ValueError(
@@ -161,10 +152,12 @@ class ErasureError(AbstractObjective):
         coordinate: int = 0,
         width: Numbers | None = None,
     ):
-        self.side = choice("side", side, ("above", "below"))
-        self.boundary = floating(real("boundary", boundary, "a length"))
-        self.coordinate = whole("coordinate", coordinate, 0)
-        self.width = None if width is None else positive_number("width", width, "length")
+        if side not in ("above", "below"):
+            raise ValueError(f"side = {side!r}: expected 'above' or 'below'")
+        self.side, self.boundary, self.coordinate = side, floating(boundary), coordinate
+        self.width = None if width is None else floating(width)
+        if self.width is not None:
+            require("width", self.width, positive, "a positive length, or None")
 
     def of(self, runs):
         return self(runs.system, runs.counted if self.width is None else runs.forward)

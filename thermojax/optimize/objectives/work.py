@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._arguments import choice, real
 from ..._component import Numbers, floating
 from ...distribution import Densities, Moments, log_work_moment
 from ...estimate import Estimate
@@ -46,9 +45,7 @@ class Dissipation(AbstractObjective):
 
     def __init__(self, free_energy_difference: Numbers | None = None):
         given = free_energy_difference
-        if given is not None:
-            given = floating(real("free_energy_difference", given, "an energy, or None"))
-        self.free_energy_difference = given
+        self.free_energy_difference = None if given is None else floating(given)
 
     def __call__(self, system, result):
         work = mean_work(result)
@@ -98,7 +95,9 @@ class FreeEnergyVariance(AbstractObjective):
     direction: Literal["forward", "reverse", "both"] = eqx.field(static=True)
 
     def __init__(self, direction: Literal["forward", "reverse", "both"] = "forward"):
-        self.direction = choice("direction", direction, ("forward", "reverse", "both"))
+        self.direction = direction
+        if direction not in ("forward", "reverse", "both"):
+            raise ValueError(f"direction = {direction!r}: expected 'forward', 'reverse' or 'both'")
 
     def __call__(self, system, result):
         """Of one run, in its own direction."""
