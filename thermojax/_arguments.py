@@ -68,10 +68,12 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, options: Sequence[str]) -> Any:
-    """One of a few words. **Raises:** ValueError for anything else."""
+def choice(name: str, value: Any, options: Sequence[str], or_none: bool = False) -> Any:
+    """One of a few words, or None. **Raises:** ValueError for anything else."""
+    if or_none and value is None:
+        return None
     if not isinstance(value, str) or value not in options:
-        listed = " or ".join(repr(option) for option in options)
+        listed = " or ".join(map(repr, (*options, None) if or_none else options))
         raise ValueError(f"{name} = {shown(value)}: expected {listed}")
     return value
 

@@ -372,7 +372,7 @@ BAD = {
     "drift has the eigenvalue -3": lambda: OrnsteinUhlenbeck(-3.0).log_prob([[0.0]], [0.0]),
     "give `sample` an initial": lambda: OrnsteinUhlenbeck(0.0).sample(jax.random.key(0), [1.0], 1),
     "t = -1.0": lambda: GOOD.transition(-1.0),
-    "t has shape (2,)": lambda: GOOD.transition(np.ones(2)),
+    "t = [1. 1.]": lambda: GOOD.transition(np.ones(2)),
     "times do not increase": lambda: GOOD.sample(jax.random.key(0), [1.0, 1.0], 1),
     "times start at -1": lambda: GOOD.sample(jax.random.key(0), [-1.0, 1.0], 1, np.zeros(2)),
     "times has shape ()": lambda: GOOD.sample(jax.random.key(0), 1.0, 1),

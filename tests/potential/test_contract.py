@@ -189,7 +189,7 @@ def test_a_float_field_is_a_leaf_that_differentiates():
         (lambda: tj.Harmonic(np.ones((2, 3))), "shape"),
         (
             lambda: tj.Harmonic(control="spring"),  # pyright: ignore[reportArgumentType]
-            "expected 'center', 'stiffness' or None",
+            "expected 'center' or 'stiffness' or None",
         ),
         (lambda: tj.Gaussian(0.0), r"expected \(dim,\)"),
         (lambda: tj.Gaussian(jnp.zeros(2), [[np.nan, 0.0], [0.0, 1.0]]), "not finite"),

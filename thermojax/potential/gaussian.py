@@ -55,8 +55,7 @@ class Harmonic(AbstractPotential):
         center: Numbers = 0.0,
         control: Literal["center", "stiffness"] | None = None,
     ):
-        if control is not None:
-            choice("control", control, ("center", "stiffness"))
+        choice("control", control, ("center", "stiffness"), or_none=True)
         self.stiffness, self.center = floating(stiffness, "stiffness"), finite("center", center)
         self.control = control
         require_definite("stiffness", self.stiffness)

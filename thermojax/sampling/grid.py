@@ -66,23 +66,23 @@ def divisors(n: int) -> list[int]:
     return [k for k in range(1, n + 1) if n % k == 0]
 
 
-def snap(times, duration, steps: int) -> np.ndarray:
+def snap(times, duration, steps: int, name: str = "save") -> np.ndarray:
     """Grid indices of save times: a count of equal intervals' ends (with both), or times.
 
     **Raises:** ValueError for times outside of the run or out of order.
     """
     one = not isinstance(times, list | tuple) and np.ndim(times) == 0
     if one and not isinstance(times, float | Tracer):
-        count = whole("save", times, 2, "or an array of times")
+        count = whole(name, times, 2, "or an array of times")
         return np.unique(np.round(np.linspace(0, steps, min(count, steps + 1))).astype(int))
-    times = floating(times, "save")
+    times = floating(times, name)
     length, wanted = known(duration), known(times)
     if length is None or wanted is None:
         raise ValueError(
             "save times need values known outside of jit: pass the number of snapshots instead"
         )
     wanted = np.atleast_1d(wanted).astype(float)
-    require_within("save", wanted, float(length))
+    require_within(name, wanted, float(length))
     return np.clip(np.round(wanted / float(length) * steps).astype(int), 0, steps)
 
 
@@ -94,7 +94,7 @@ def require_within(name: str, times: np.ndarray, duration: float) -> None:
         raise ValueError(f"{name} = {shown(times)}: expected finite times")
     if times.min() < 0 or times.max() > duration * (1 + 1e-6):
         raise ValueError(
-            f"{name}: times from {times.min():g} to {times.max():g}: expected 0 to {duration:g}"
+            f"{name}: times run from {times.min():g} to {times.max():g}: expected 0 to {duration:g}"
         )
     if np.any(np.diff(times) < 0):
         raise ValueError(f"{name}: the times must not decrease: sort them")

@@ -65,9 +65,10 @@ def simulate(
     - `integrator`: `tj.BAOAB()`, `tj.OBABO()` or `tj.QUICSORT()`.
     - `save`: a number of snapshots, evenly spaced with both ends, or an array of times (snapped
       to the grid); `observe(time, state, ledger)` says what to keep of each, by default the last
-      two.
+      two. Whole numbers and booleans are kept as they are, exactly.
     - `adjoint`: a diffrax adjoint: RecursiveCheckpointAdjoint (default, memory O(sqrt(n)) besides
-      the controls of n steps), DirectAdjoint, or ForwardMode for `jax.jvp`.
+      the controls of n steps), ForwardMode for `jax.jvp` and `jax.jacfwd`, or DirectAdjoint, also
+      for second derivatives such as `jax.hessian`.
     - `memory`: bytes that reverse mode may keep, of all devices together: block and checkpoints
       are chosen to fit, at the price of computing parts of the run more often. Snapshots and the
       start are not counted.
