@@ -53,8 +53,8 @@ def start(
     check_sharding(sharding, ready.batch)
     system = checked_start(system, ready)
     chain, report = begin(system, key, ready, sharding)
-    warn_burn_in(report, system.potential)
-    warn_rounding(system, chain.ledger)
+    if not warn_burn_in(report, system.potential):
+        warn_rounding(system, chain.ledger)
     return chain
 
 

@@ -13,8 +13,8 @@ from .._component import known, shown
 from ..ledger import Ledger
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
+from .burn_in import COARSE
 
-COARSE = 0.1  # kT: rounding of an energy beyond which it is said
 PATHS = 4096  # so many are looked at
 
 

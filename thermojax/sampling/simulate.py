@@ -99,8 +99,8 @@ def simulate(
         sharding=sharding,
     )
     result = run(*arguments)
-    warn_burn_in(result.burn_in, system.potential)
-    warn_rounding(system, result.ledger)
+    if not warn_burn_in(result.burn_in, system.potential):
+        warn_rounding(system, result.ledger)
     return result
 
 
