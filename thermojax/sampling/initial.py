@@ -17,7 +17,7 @@ from .._tree import batch_of, cast, dtype_of, like_position
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
-from .burn_in import COARSE, burn_in
+from .burn_in import COARSE, REACH, burn_in
 from .resolution import check_momenta
 from .state import State, as_state
 
@@ -249,11 +249,11 @@ def warn_burn_in(report, potential) -> bool:
             f"its energies are rounded to {float(report.rounding):.2g} kT, subtract their constant "
             "or use float64 (jax.config.update('jax_enable_x64', True))"
         )
-    elif exceeds(report.reach, 1):
+    elif exceeds(report.reach, REACH):
         cure = (
             "its samples spread as far as they were let, as where the energy does not bound every "
-            "coordinate and there is no equilibrium: confine them, or pass your own positions as "
-            "initial="
+            "coordinate and there is no equilibrium; confine them, pass a better template to "
+            "tj.Equilibrium, or your own positions as initial="
         )
     else:
         cure = "pass a better template to tj.Equilibrium, or your own positions as initial="
