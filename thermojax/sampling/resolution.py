@@ -7,6 +7,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._arguments import exceeds
 from .._component import known, shown
@@ -90,7 +91,7 @@ def warn_rounding(system: AbstractSystem, ledger: Ledger) -> None:
 
 def here(x) -> np.ndarray | None:
     """Some of the numbers of a batch that lie on this host; None while they are being traced."""
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         return None
     if isinstance(x, jax.Array):
         x = x.addressable_shards[0].data
