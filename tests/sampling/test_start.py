@@ -39,6 +39,65 @@ def test_burn_in_in_many_dimensions_and_far_from_the_guess():
     assert abs(report.log_normalizer - exact) < 0.5
 
 
+def test_burn_in_of_widths_that_differ_by_a_thousand_states_its_normalizer():
+    """Before, 4.8 to 9.7 for 9.19, without an error; eight keys against the error stated now."""
+    stiffness = jnp.logspace(-3, 3, 10, dtype=jnp.float32)
+    energy = lambda x: 0.5 * jnp.sum(stiffness * x**2)
+    many = jax.jit(jax.vmap(lambda k: burn_in(k, energy, jnp.zeros(10, jnp.float32), 512)))
+    x, report = many(jax.random.split(KEY, 8))
+    exact = 5 * np.log(2 * np.pi) - 0.5 * np.sum(np.log(np.asarray(stiffness)))
+    assert np.all(report.converged)
+    off = (np.asarray(report.log_normalizer) - exact) / np.asarray(report.log_normalizer_error)
+    assert np.max(np.abs(off)) < 4 and np.sqrt(np.mean(off**2)) < 2
+    assert np.all(np.asarray(report.log_normalizer_error) < 0.2)
+    np.testing.assert_allclose(jnp.var(x, axis=(0, 1)) * stiffness, 1.0, atol=0.25)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=str)
+def test_burn_in_knows_no_unit_of_length_and_no_constant(dtype):
+    """Before, widths below 2^-10 and above 2^10 were not tried; 1e9 made variances fourfold."""
+
+    def drawn(length, constant):
+        def energy(x):
+            z = x / length
+            return jnp.sum(0.5 * z**2 + 0.25 * z**4) + constant
+
+        return burn_in(KEY, energy, jnp.zeros(2, dtype), 512)
+
+    run = jax.jit(drawn)
+    x, report = run(1.0, 0.0)
+    assert bool(report.converged)
+    for length in (1e-12, 1e12):
+        y, other = run(length, 0.0)
+        assert bool(other.converged)
+        np.testing.assert_allclose(jnp.std(y / length, axis=0), jnp.std(x, axis=0), rtol=0.2)
+        shifted = report.log_normalizer + 2 * np.log(length)
+        assert abs(other.log_normalizer - shifted) < 5 * other.log_normalizer_error
+    for constant in (1e3, 1e6, 1e9, -5e9):
+        y, other = run(1.0, constant)
+        said = dtype == jnp.float32 and abs(constant) > 1e5
+        assert bool(other.converged) is not said
+        if not said:
+            np.testing.assert_allclose(jnp.std(y, axis=0), jnp.std(x, axis=0), rtol=0.2)
+            rounding = 4 * abs(constant) * float(jnp.finfo(dtype).eps)
+            shifted = report.log_normalizer - constant
+            assert abs(other.log_normalizer - shifted) < 5 * other.log_normalizer_error + rounding
+
+
+@pytest.mark.parametrize("kind", ["washboard", "one coordinate of two", "slow logarithm"])
+def test_an_energy_without_bounds_is_no_equilibrium(kind):
+    """Before, "converged" at |x| of 10,000 with a finite ln Z."""
+    energy = {
+        "washboard": lambda x: 2 * jnp.sum(jnp.cos(x)),
+        "one coordinate of two": lambda x: 2 * jnp.cos(x[0]) + 0.5 * x[1] ** 2,
+        "slow logarithm": lambda x: 0.4 * jnp.log1p(x[0] ** 2),
+    }[kind]
+    system = tj.Underdamped(tj.LogDensity(lambda x: -energy(x)), tj.Constant(), tj.Bath())
+    template = jnp.zeros(2 if "two" in kind else 1)
+    with pytest.warns(UserWarning, match="does not bound every coordinate"):
+        tj.start(system, KEY, batch=8, initial=tj.Equilibrium(template))
+
+
 def test_a_burn_in_that_fails_says_so():
     unbounded = tj.LogDensity(lambda x: 0.5 * jnp.sum(x**2))  # no equilibrium at all
     system = tj.Underdamped(unbounded, tj.Constant(0.0, 1e-6), tj.Bath())

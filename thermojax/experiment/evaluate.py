@@ -135,8 +135,8 @@ def measurement(
                 sharding=sharding,
             )
             out = yield Call(run, arguments, own=lambda given: given[0].protocol)
-            warn_burn_in(out.burn_in, system.potential)
-            warn_rounding(system, out.ledger)
+            if not warn_burn_in(out.burn_in, system.potential):
+                warn_rounding(system, out.ledger)
             part = {
                 "position": out.position,
                 "log_weight": out.log_weight,

@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 from .._calls import Call, Computation
 from .._keys import Purpose, part_key
 from .._tree import depends
-from ..sampling.initial import Start, law_of_start, reduced_energy, warn_burn_in
+from ..sampling.initial import Start, energy_of, law_of_start, warn_burn_in
 from ..sampling.pool import Pool
 from ..system import AbstractSystem, reverse
 from .picture import Particles
@@ -49,4 +49,5 @@ def drawn_once(
 
 @eqx.filter_jit
 def fill(law, start: Start, key: PRNGKeyArray):
-    return Pool.filled(key, reduced_energy(law), start.template, start.batch)
+    energy, temperature = energy_of(law)
+    return Pool.filled(key, energy, start.template, start.batch, temperature)

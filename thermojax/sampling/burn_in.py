@@ -1,9 +1,10 @@
 """The equilibrium of any potential: tempered sequential Monte Carlo with Metropolis-adjusted moves.
 
-A population starts from a broad Gaussian around the template and is carried to exp(-U/kT) along
-exp(-(1 - s) U_ref - s U/kT), s from 0 to 1 in steps chosen so that the effective sample size stays
-high, with resampling and Hamiltonian Monte Carlo at each (Del Moral, Doucet, Jasra, JRSS B 68, 411
-(2006)). Several modes are found where the broad start covers them, in their right shares.
+A few samples move from around the template to where the energy lets them go; a population then
+starts from a Gaussian twice as wide as they are along each coordinate, and is carried to exp(-U/kT)
+along exp(-(1 - s) U_ref - s U/kT), s from 0 to 1 in steps chosen so that the effective sample size
+stays high, with resampling and Hamiltonian Monte Carlo at each (Del Moral, Doucet, Jasra, JRSS B
+68, 411 (2006)). Several modes are found where the first samples cover them, in their right shares.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ MOVES = 2  # HMC moves per rung
 LEAPS = 6  # leapfrog steps per move
 SETTLE = 12  # moves at the end, on the target itself
 LOWEST_POPULATION = 512
+SCOUTS, SCOUTING = 256, 32  # the first samples, and their moves
+BROADER = 2.0  # the reference than the target
+# What passes as converged. A population fills half of the reference, 1 / BROADER; all of it only
+# where the energy does not bound it, or where the reference was too narrow to weigh it by.
+LEAST_SHARE, LEAST_ACCEPTANCE, DRIFT, REACH, ERROR, COARSE = 0.1, 0.3, 5.0, 0.75, 2.0, 0.1
 
 
 class BurnInReport(eqx.Module):
@@ -31,70 +37,110 @@ class BurnInReport(eqx.Module):
     - `acceptance`: of the last moves; healthy between 0.4 and 0.99.
     - `lowest_ess`: the smallest effective sample size of a rung, as a share of the population.
     - `drift`: change of the mean energy over the last moves, in standard errors.
-    - `log_normalizer`: the estimate of ln of the integral of exp(-U/kT).
+    - `reach`: the width of the population beside that of the reference that it came from, of the
+      coordinate where it is largest; about 0.5. An energy that does not bound its coordinates, so
+      that there is no equilibrium, leaves it at 1 or above.
+    - `rounding`: of energies in their dtype, in kT.
+    - `log_normalizer`: the estimate of ln of the integral of exp(-U/kT). `log_normalizer_error`:
+      its standard error, from how unevenly the population descends from its first members (Lee,
+      Whiteley, Biometrika 105, 609 (2018)).
     """
 
     acceptance: Float[Array, ""]
     lowest_ess: Float[Array, ""]
     drift: Float[Array, ""]
+    reach: Float[Array, ""]
+    rounding: Float[Array, ""]
     log_normalizer: Float[Array, ""]
+    log_normalizer_error: Float[Array, ""]
 
     __pdoc__ = with_numbers
 
     @property
     def converged(self):
-        """Whether all three checks hold: the share above 0.1, acceptance above 0.3, drift < 5."""
-        return (self.lowest_ess > 0.1) & (self.acceptance > 0.3) & (jnp.abs(self.drift) < 5)
+        """Whether all checks hold: the share above 0.1, acceptance above 0.3, drift < 5, reach
+        < 0.75, rounding < 0.1, and an error of the normalizer < 2. NaN holds nowhere.
+        """
+        return (
+            (self.lowest_ess > LEAST_SHARE)
+            & (self.acceptance > LEAST_ACCEPTANCE)
+            & (jnp.abs(self.drift) < DRIFT)
+            & (self.reach < REACH)
+            & (self.rounding < COARSE)
+            & (self.log_normalizer_error < ERROR)
+            & jnp.isfinite(self.log_normalizer)
+        )
 
 
 def burn_in(
-    key: PRNGKeyArray, reduced_energy, template: PyTree[Array], batch: int
+    key: PRNGKeyArray, energy, template: PyTree[Array], batch: int, temperature=1.0
 ) -> tuple[PyTree[Array], BurnInReport]:
-    """`batch` draws from exp(-reduced_energy(x))/Z around a first guess, and the report.
+    """`batch` draws from exp(-energy(x) / temperature)/Z around a first guess, and the report.
 
-    **Cost:** about 670 gradients for each of max(batch, 512) samples; no gradient flows through.
+    **Cost:** about 800 gradients for each of 512 samples, 700 of more; no gradient flows through.
     """
-    center, unravel = ravel_pytree(template)
-    size = max(batch, LOWEST_POPULATION)
-    rungs = RUNGS + math.isqrt(center.size)
-    energy = jax.vmap(lambda v: finite(reduced_energy(unravel(v))))
-    keys = jax.random.split(key, rungs + 4)
-    z = jax.random.normal(keys[0], (size, center.size), center.dtype)
-    spread = 2 * best_spread(energy, center, z)
-
-    def reference(v):
-        square = jnp.sum(((v - center) / spread) ** 2, axis=-1)
-        return 0.5 * square + center.size * (jnp.log(spread) + 0.5 * jnp.log(2 * jnp.pi))
+    guess, unravel = ravel_pytree(template)
+    dim, size = guess.size, max(batch, LOWEST_POPULATION)
+    rungs = RUNGS + math.isqrt(dim)
+    from_here, base = reduced_energy(energy, template, temperature)
+    reduced = lambda v: from_here(jax.vmap(unravel)(v))
+    keys = jax.random.split(key, rungs + 5)
+    center, scale, bounded = scouted(keys[0], reduced, guess)
+    # In coordinates in which the reference is the normal law.
+    target = lambda u: reduced(center + scale * u)
+    reference = lambda u: 0.5 * jnp.sum(u**2, axis=-1) + 0.5 * dim * math.log(2 * math.pi)
 
     def bridged(s):
-        return lambda v: (1 - s) * reference(v) + s * energy(v)
+        return lambda u: (1 - s) * reference(u) + s * target(u)
 
     def rung(carry, x):
-        v, s, step, log_z = carry
+        u, ancestor, s, step, log_z = carry
         key, last = x
-        gain = energy(v) - reference(v)
+        gain = target(u) - reference(u)
         new = jnp.where(last, 1.0, next_rung(gain, s))
         log_w = -(new - s) * gain
         log_z = log_z + jax.nn.logsumexp(log_w) - jnp.log(size)
         share = effective_share(log_w)
         resample, move = jax.random.split(key)
-        v = v[systematic(resample, log_w)]
-        v, step, accepted = hmc(move, bridged(new), v, step, MOVES)
-        return (v, new, step, log_z), (share, accepted)
+        chosen = systematic(resample, log_w)
+        u, step, accepted = hmc(move, bridged(new), u[chosen], step, MOVES)
+        return (u, ancestor[chosen], new, step, log_z), (share, accepted)
 
-    zero = jnp.zeros((), center.dtype)
-    carry = (center + spread * z, zero, jnp.full((), 0.3, center.dtype), zero)
+    u = jax.random.normal(keys[1], (size, dim), guess.dtype)
+    zero = jnp.zeros((), guess.dtype)
+    carry = (u, jnp.arange(size), zero, jnp.full((), 0.3, guess.dtype), zero)
     last = jnp.arange(rungs) == rungs - 1
-    (v, _, step, log_z), (shares, _) = jax.lax.scan(rung, carry, (keys[1 : rungs + 1], last))
-    before = energy(v)
-    v, _, accepted = hmc(keys[-2], energy, v, step, SETTLE)
-    after = energy(v)
+    carry, (shares, _) = jax.lax.scan(rung, carry, (keys[2 : rungs + 2], last))
+    u, ancestor, _, step, log_z = carry
+    before = target(u)
+    u, _, accepted = hmc(keys[-2], target, u, step, SETTLE)
+    after = target(u)
+    change = jnp.mean(after) - jnp.mean(before)
     error = jnp.sqrt((jnp.var(before) + jnp.var(after)) / size)
-    drift = (jnp.mean(after) - jnp.mean(before)) / error
+    low, high = jnp.quantile(u, jnp.array([0.16, 0.84]), axis=0)
+    offspring = jnp.zeros(size, guess.dtype).at[ancestor].add(1 / size)
+    report = BurnInReport(
+        acceptance=accepted,
+        lowest_ess=jnp.min(shares),
+        drift=jnp.where(change == 0, change, change / error),  # no drift in a box
+        reach=jnp.where(bounded, jnp.max(high - low) / 2, jnp.inf),
+        rounding=jnp.finfo(guess.dtype).eps * jnp.median(jnp.abs(after + base / temperature)),
+        log_normalizer=log_z + jnp.sum(jnp.log(scale)) - base / temperature,
+        log_normalizer_error=jnp.sqrt(jnp.maximum(jnp.sum(offspring**2) - 1 / size, 0)),
+    )
     # Resampling leaves copies side by side; a permutation keeps any part of the batch fair.
-    v = jax.random.permutation(keys[-1], v)[:batch]
-    report = BurnInReport(accepted, jnp.min(shares), drift, log_z)
-    return jax.lax.stop_gradient((jax.vmap(unravel)(v), report))
+    u = jax.random.permutation(keys[-1], u)[:batch]
+    return jax.lax.stop_gradient((jax.vmap(unravel)(center + scale * u), report))
+
+
+def reduced_energy(energy, x0, temperature):
+    """U/kT of a batch of positions, less that of one; and U(x0).
+
+    A constant in the energy then costs no more digits than it has taken already.
+    """
+    base = energy(x0)
+    base = jnp.where(jnp.isfinite(base), base, 0)
+    return jax.vmap(lambda x: finite((energy(x) - base) / temperature)), base
 
 
 def finite(energy):
@@ -102,11 +148,38 @@ def finite(energy):
     return jnp.nan_to_num(energy, nan=1e12, posinf=1e12)
 
 
-def best_spread(energy, center, z):
-    """The width of the isotropic Gaussian around the guess nearest to the target in KL."""
-    widths = jnp.asarray(2.0, center.dtype) ** jnp.arange(-10, 11)
-    costs = jax.lax.map(lambda s: jnp.mean(energy(center + s * z[:256])), widths)
-    return widths[jnp.argmin(costs - center.size * jnp.log(widths))]
+def scouted(key, energy, guess):
+    """Center and width along each coordinate of a Gaussian that covers the target.
+
+    A few samples around the guess take moves on the target itself, with steps that grow as they
+    spread. And whether any width is the best, which is not so where the energy has no bounds.
+    """
+    draw, move = jax.random.split(key)
+    z = jax.random.normal(draw, (SCOUTS, guess.size), guess.dtype)
+    width, bounded = best_width(energy, guess, z)
+    around = lambda y: energy(guess + width * y)
+    y, _, _ = hmc(move, around, BROADER * z, jnp.full((), 0.3, guess.dtype), SCOUTING)
+    spread = jnp.maximum(jnp.std(y, axis=0), 1e-3)
+    return guess + width * jnp.mean(y, axis=0), BROADER * width * spread, bounded
+
+
+def best_width(energy, center, z):
+    """The width of the isotropic Gaussian around the guess nearest to the target in KL.
+
+    Of all powers of two whose squares the dtype holds, since the unit of length is not known. And
+    whether it is not the last of them.
+    """
+    most = jnp.finfo(center.dtype).maxexp // 2 - 8
+
+    def best(exponents):
+        widths = jnp.exp2(exponents.astype(center.dtype))
+        costs = jax.lax.map(lambda s: jnp.mean(energy(center + s * z)), widths)
+        return exponents[jnp.argmin(costs - center.size * math.log(2) * exponents)]
+
+    most -= most % 4
+    coarse = best(jnp.arange(-most, most + 1, 4))
+    fine = best(coarse + jnp.arange(-3, 4))
+    return jnp.exp2(fine.astype(center.dtype)), coarse < most
 
 
 def next_rung(gain, s):
@@ -144,7 +217,7 @@ def hmc(key, energy, v, step, moves: int):
 
     def move(carry, key):
         v, step = carry
-        scale = jnp.std(v, axis=0) + 1e-12
+        scale = jnp.std(v, axis=0) + 1e-6
         draw, accept = jax.random.split(key)
         p = jax.random.normal(draw, v.shape, v.dtype)
 

@@ -67,7 +67,7 @@ def start(
     check_sharding(sharding, ready.batch)
     system = checked_start(system, ready)
     chain, report = begin(system, key, ready, sharding)
-    warn_burn_in(report, system.potential)
+    said = warn_burn_in(report, system.potential)
     lost = known(chain.diverged)
     if lost is not None and np.any(lost):
         warnings.warn(
@@ -76,7 +76,8 @@ def start(
             "positions as initial=",
             stacklevel=2,
         )
-    warn_rounding(system, chain.ledger)
+    if not said:
+        warn_rounding(system, chain.ledger)
     return chain
 
 

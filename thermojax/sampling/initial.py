@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .._arguments import instance, whole
+from .._arguments import exceeds, instance, whole
 from .._component import known, pytree_of_floats
 from .._keys import Purpose, purpose_key
 from .._tree import batch_of, cast, dtype_of, like_position
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped, check_system
-from .burn_in import burn_in
+from .burn_in import COARSE, REACH, burn_in
 from .devices import check_layout
 from .pool import Pool
 from .resolution import check_momenta
@@ -186,11 +186,11 @@ def draw_start(
         if not potential.reparametrized:
             position = jax.lax.stop_gradient(position)
     else:
-        reduced = reduced_energy(law_of_start(system))
+        energy, kt = energy_of(law_of_start(system))
         if start.pool is not None:
-            position = start.pool.drawn(position_key, reduced, start.batch)
+            position = start.pool.drawn(position_key, energy, start.batch, kt)
         else:
-            position, report = burn_in(position_key, reduced, start.template, start.batch)
+            position, report = burn_in(position_key, energy, start.template, start.batch, kt)
     score = score_weight(system, position, start)
     if start.state is not None:
         return start.state, score, None
@@ -208,10 +208,10 @@ def law_of_start(system: AbstractSystem):
     return system.potential, system.protocol.initial, outside(system.bath.temperature)
 
 
-def reduced_energy(law):
-    """x -> U(x)/kT of such a law, without its gradient."""
+def energy_of(law):
+    """x -> U(x) of such a law, and its kT, without their gradients."""
     potential, control, temperature = stopped(law)
-    return lambda x: potential.energy(x, control) / temperature
+    return lambda x: potential.energy(x, control), temperature
 
 
 def alternating(first, second):
@@ -291,14 +291,33 @@ def checked_start(system: AbstractSystem, start: Start) -> AbstractSystem:
     return system
 
 
-def warn_burn_in(report, potential) -> None:
-    """Say in words when a burn-in has not converged; silent while tracing."""
+def warn_burn_in(report, potential) -> bool:
+    """Say in words when a burn-in has not converged; silent while tracing. Whether it was said."""
     if report is None or known(report.converged) is None or bool(report.converged):
-        return
+        return False
+    numbers = {
+        "acceptance": f"{float(report.acceptance):.2f}",
+        "lowest effective share": f"{float(report.lowest_ess):.2g}",
+        "drift": f"{float(report.drift):.1f} standard errors",
+        "reach": f"{float(report.reach):.2g}",
+        "ln Z": f"{float(report.log_normalizer):.6g} ± {float(report.log_normalizer_error):.2g}",
+    }
+    found = ", ".join(f"{name} {value}" for name, value in numbers.items())
+    if exceeds(report.rounding, COARSE):
+        cure = (
+            f"its energies are rounded to {float(report.rounding):.2g} kT, subtract their constant "
+            "or use float64 (jax.config.update('jax_enable_x64', True))"
+        )
+    elif exceeds(report.reach, REACH):
+        cure = (
+            "its samples spread as far as they were let, as where the energy does not bound every "
+            "coordinate and there is no equilibrium; confine them, pass a better template to "
+            "tj.Equilibrium, or your own positions as initial="
+        )
+    else:
+        cure = "pass a better template to tj.Equilibrium, or your own positions as initial="
     warnings.warn(
-        f"the burn-in of {type(potential).__name__} has not converged (acceptance "
-        f"{float(report.acceptance):.2f}, lowest effective share {float(report.lowest_ess):.2g}, "
-        f"drift {float(report.drift):.1f} standard errors): pass a better template to "
-        "tj.Equilibrium, or your own positions as initial=",
+        f"the burn-in of {type(potential).__name__} has not converged ({found}): {cure}",
         stacklevel=3,
     )
+    return True

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .burn_in import LOWEST_POPULATION, SETTLE, BurnInReport, burn_in, finite, hmc
+from .burn_in import LOWEST_POPULATION, SETTLE, BurnInReport, burn_in, hmc, reduced_energy
 
 MOVES = 2  # HMC moves between the pool and a start
 
@@ -29,28 +29,33 @@ class Pool(eqx.Module):
 
     @classmethod
     def filled(
-        cls, key: PRNGKeyArray, reduced_energy, template: PyTree[Array], batch: int
+        cls, key: PRNGKeyArray, energy, template: PyTree[Array], batch: int, temperature
     ) -> tuple[Self, BurnInReport]:
         """Enough for runs of `batch` paths, and how the burn-in went."""
         of_draws, of_moves = jax.random.split(key)
         size = max(batch, LOWEST_POPULATION)
-        positions, report = burn_in(of_draws, reduced_energy, template, size)
-        vectors, energy, unravel = flattened(positions, reduced_energy)
-        first = jnp.full((), 0.3, vectors.dtype)
-        vectors, step, _ = hmc(of_moves, energy, vectors, first, SETTLE)
-        return jax.lax.stop_gradient(cls(jax.vmap(unravel)(vectors), step)), report
+        positions, report = burn_in(of_draws, energy, template, size, temperature)
+        u, target, back = standardized(positions, energy, temperature)
+        u, step, _ = hmc(of_moves, target, u, jnp.full((), 0.3, u.dtype), SETTLE)
+        return jax.lax.stop_gradient(cls(back(u), step)), report
 
-    def drawn(self, key: PRNGKeyArray, reduced_energy, batch: int) -> PyTree[Array]:
+    def drawn(self, key: PRNGKeyArray, energy, batch: int, temperature) -> PyTree[Array]:
         """`batch` positions; no gradient flows through."""
         of_moves, of_choice = jax.random.split(key)
-        vectors, energy, unravel = flattened(self.positions, reduced_energy)
-        vectors, _, _ = hmc(of_moves, energy, vectors, self.step, MOVES)
-        vectors = jax.random.permutation(of_choice, vectors)[:batch]
-        return jax.lax.stop_gradient(jax.vmap(unravel)(vectors))
+        u, target, back = standardized(self.positions, energy, temperature)
+        u, _, _ = hmc(of_moves, target, u, self.step, MOVES)
+        return jax.lax.stop_gradient(back(jax.random.permutation(of_choice, u)[:batch]))
 
 
-def flattened(positions: PyTree[Array], reduced_energy) -> tuple[Array, Any, Any]:
-    """The positions as vectors, the energy of vectors, and the way back."""
-    _, unravel = ravel_pytree(jax.tree.map(lambda x: x[0], positions))
+def standardized(positions: PyTree[Array], energy, temperature) -> tuple[Array, Any, Any]:
+    """Positions as vectors about their mean, in units of their widths; U/kT of these vectors about
+    that of the first; and the way back.
+    """
+    first = jax.tree.map(lambda x: x[0], positions)
+    _, unravel = ravel_pytree(first)
     vectors = jax.vmap(lambda x: ravel_pytree(x)[0])(positions)
-    return vectors, jax.vmap(lambda v: finite(reduced_energy(unravel(v)))), unravel
+    center, width = jnp.mean(vectors, axis=0), jnp.std(vectors, axis=0)
+    width = jnp.where(width > 0, width, 1)
+    back = jax.vmap(lambda u: unravel(center + width * u))
+    reduced = reduced_energy(energy, first, temperature)[0]
+    return (vectors - center) / width, lambda u: reduced(back(u)), back

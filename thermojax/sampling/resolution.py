@@ -7,14 +7,15 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._arguments import exceeds
 from .._component import known, shown
 from ..ledger import Ledger
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
+from .burn_in import COARSE
 
-COARSE = 0.1  # kT: rounding of an energy beyond which it is said
 PATHS = 4096  # so many are looked at
 
 
@@ -90,7 +91,7 @@ def warn_rounding(system: AbstractSystem, ledger: Ledger) -> None:
 
 def here(x) -> np.ndarray | None:
     """Some of the numbers of a batch that lie on this host; None while they are being traced."""
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         return None
     if isinstance(x, jax.Array):
         x = x.addressable_shards[0].data

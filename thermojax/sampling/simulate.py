@@ -102,8 +102,8 @@ def simulate(
     )
     with forward_mode_in_words():
         result = run(*arguments)
-    warn_burn_in(result.burn_in, system.potential)
-    warn_rounding(system, result.ledger)
+    if not warn_burn_in(result.burn_in, system.potential):
+        warn_rounding(system, result.ledger)
     return result
 
 
