@@ -1,6 +1,7 @@
 """A number with its error: what it says of few samples, large offsets and small units."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,6 +93,7 @@ def test_means_of_a_run_say_what_survived():
     jax.jit(lambda result: result.mean(result.ledger.heat))(surviving([0.0] * 4))  # silent
     one = tj.simulate(system, jax.random.key(0), dt=0.1, initial=start[:1])
     assert np.isnan(one.mean(one.ledger.heat).error)
+    wrong: Any
     for wrong in (None, "heat", jnp.ones(3), 1.0, jnp.ones(4) * 1j):
         with pytest.raises(
             ValueError, match=r"values = .*expected real numbers of shape \(4, \.+\)"
@@ -124,6 +126,7 @@ def test_digits():
 
 
 def test_refusals():
+    parts: Any
     for name, parts in (
         ("value", (None, 1.0, 1)),
         ("error", (1.0, "small", 1)),

@@ -95,6 +95,9 @@ def floating(value, name: str = "value") -> jax.Array:
     # A number stays a known number also where a component is built inside of jit.
     with jax.ensure_compile_time_eval():
         try:
+            # NumPy would read some texts as the name of a dtype.
+            if any(isinstance(leaf, str | bytes) for leaf in jax.tree.leaves(value)):
+                raise TypeError("a text is no number")
             array = jnp.asarray(value)
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(

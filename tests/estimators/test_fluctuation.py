@@ -128,11 +128,29 @@ def test_integral_in_extremes():
     assert "effective paths" in str(few)
 
 
+def test_a_large_free_energy_does_not_matter():
+    """Works about 1e4 in float32, whose neighbors there are 1e-3 apart, as those about 0."""
+    f, r = gaussian_works(9, FORWARD, REVERSE)
+    wanted = fluctuation.crooks(f, r), fluctuation.detailed(f, r)
+    f, r = (jnp.asarray(x, jnp.float32) for x in (f + 1e4, r - 1e4))
+    crooks, detailed = fluctuation.crooks(f, r), fluctuation.detailed(f, r)
+    assert float(crooks.slope.value) == pytest.approx(float(wanted[0].slope.value), abs=2e-3)
+    assert float(detailed.chi_square) == pytest.approx(float(wanted[1].chi_square), abs=0.5)
+    level = float(detailed.free_energy.value) - 1e4
+    assert level == pytest.approx(float(wanted[1].free_energy.value), abs=2e-3)
+    np.testing.assert_allclose(detailed.work - 1e4, wanted[1].work, atol=0.05)
+
+
 def test_sentences():
     f, r = gaussian_works(7, FORWARD, REVERSE)
     assert "expected 1: holds (p = " in str(fluctuation.integral(-f, -SHIFT))
     assert str(fluctuation.crooks(f, r)).startswith("Crooks slope ")
     assert "degrees of freedom, holds" in str(fluctuation.detailed(f, r))
+    for found in (fluctuation.integral(-f, -SHIFT), fluctuation.crooks(f, r)):
+        assert "p_value=0." in repr(found) and "f64" not in repr(found)
+    told = []
+    jax.jit(lambda f, r: told.append(str(fluctuation.crooks(f, r))))(f, r)
+    assert "p_value=f64[]" in told[0]
 
 
 def test_refusals():

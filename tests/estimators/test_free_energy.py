@@ -1,5 +1,7 @@
 """Free energies against closed forms: Jarzynski, Bennett, thermodynamic integration."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,6 +52,7 @@ def test_refusals():
         jarzynski(jnp.zeros((2, 2)))
     with pytest.raises(ValueError, match="fewer than two"):
         jarzynski(jnp.zeros(3), jnp.array([1.0, 0.0, 0.0]))
+    wrong: Any
     for wrong, words in (
         (None, "log_weight = None: expected real numbers"),
         ("work", "log_weight = 'work': expected real numbers"),
@@ -65,7 +68,7 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"temperature = -1.0: expected a positive"):
         jarzynski(jnp.zeros(3)).difference(-1.0)
     with pytest.raises(ValueError, match="system is a float"):
-        jarzynski(jnp.zeros(3), system=1.0)
+        jarzynski(jnp.zeros(3), system=1.0)  # pyright: ignore[reportArgumentType]  # refused
 
 
 def gaussian_works(key, n, dissipated, difference=0.7):

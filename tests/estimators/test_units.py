@@ -22,7 +22,7 @@ RHO, TIME, COUNT = 0.7, 2000, 4
 def chains():
     z = np.random.default_rng(0).standard_normal((COUNT, TIME))
     z[:, 1:] *= np.sqrt(1 - RHO**2)
-    return np.ascontiguousarray(scipy.signal.lfilter([1], [1, -RHO], z, axis=1).T)
+    return np.ascontiguousarray(np.transpose(scipy.signal.lfilter([1], [1, -RHO], z)))
 
 
 VALUES = chains()

@@ -33,6 +33,9 @@ def test_silent_when_all_is_well():
         ({"shadow_work": Estimate(-0.5, 0.01, 100)}, "dt too coarse"),
         ({"dissipated_work": Estimate(4.0, 0.1, 100)}, "low effective sample size: 900 of 1,000"),
         ({"effective_samples": 12.0}, "low effective sample size: 12 of 1,000 paths"),
+        # What is no number is doubt.
+        ({"shadow_work": Estimate(np.nan, np.nan, 100)}, "dt too coarse"),
+        ({"effective_samples": np.nan}, "low effective sample size"),
     ],
 )
 def test_warnings(entries, said):
@@ -62,6 +65,8 @@ def test_training_warnings():
     training["value"] = Estimate(12.0, 0.1, 8)
     (warning,) = training_warnings(training, measured)
     assert "12.00 ± 0.10 kT there, and 9.20 ± 0.10 kT when measured" in warning
+    training["value"] = Estimate(np.nan, 0.1, 8)
+    assert len(training_warnings(training, measured)) == 1
     training["diverged"] = np.array([0, 2, 0])
     assert "2 paths diverged" in training_warnings(training, measured)[0]
 

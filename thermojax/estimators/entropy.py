@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import digamma, gammaln
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from .._arguments import instance, real, whole
@@ -31,7 +32,7 @@ STEPS = 2  # of the grid that the k-th neighbor should be away
 REFERENCE = 0x6B6E6E  # the purpose of the reference numbers, out of reach of a user's key
 
 
-def knn_entropy(samples: Float[Array, "n dim"], neighbor: int = NEIGHBOR) -> Estimate:
+def knn_entropy(samples: Float[ArrayLike, "n dim"], neighbor: int = NEIGHBOR) -> Estimate:
     r"""The differential entropy -int rho ln rho of independent samples, by nearest neighbors.
 
         S = psi(n) - psi(k) + ln c_d + (d/n) sum_i ln eps_i,

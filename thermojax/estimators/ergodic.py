@@ -134,7 +134,8 @@ def integrated(values: Float[Array, "time chains ..."], window) -> Estimate:
     # Chains that never decorrelate are one sample each, not fewer.
     tau = jnp.clip(tau, 1 / (n * chains), n)
     tau = jnp.where(coarse(values, covariance[0], scale), jnp.nan, tau)
-    return Estimate(tau, tau * jnp.sqrt(2 * (2 * stop + 1) / (n * chains)), n * chains)
+    error = tau * jnp.sqrt(2 * (2 * stop + 1).astype(tau.dtype) / (n * chains))
+    return Estimate(tau, error, n * chains)
 
 
 def windowed_sum(covariance: Float[Array, "lags ..."], window: float, samples: int):
@@ -143,7 +144,7 @@ def windowed_sum(covariance: Float[Array, "lags ..."], window: float, samples: i
     Lag k has n - k pairs, not n; and each C(k) lacks the variance of the mean, sum / samples.
     """
     n = covariance.shape[0]
-    lag = jnp.arange(n).reshape(-1, *[1] * (covariance.ndim - 1))
+    lag = jnp.arange(n, dtype=covariance.dtype).reshape(-1, *[1] * (covariance.ndim - 1))
     covariance = covariance * (n / (n - lag))
     total = 2 * jnp.cumsum(covariance, axis=0) - covariance[0]
     tau = total / jnp.where(covariance[0] > 0, covariance[0], 1)
@@ -151,7 +152,8 @@ def windowed_sum(covariance: Float[Array, "lags ..."], window: float, samples: i
     wide = (lag >= window * jnp.maximum(tau, 2)) | (lag == n - 1)
     stop = jnp.argmax(wide, axis=0)
     found = jnp.take_along_axis(total, stop[None], axis=0)[0]
-    return jnp.maximum(found, 0) / jnp.maximum(1 - (2 * stop + 1) / samples, 0.5), stop
+    seen = (2 * stop + 1).astype(covariance.dtype) / samples
+    return jnp.maximum(found, 0) / jnp.maximum(1 - seen, 0.5), stop
 
 
 def effective_sample_size(

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import logsumexp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jax.typing import ArrayLike
+from jaxtyping import Float, PRNGKeyArray, Shaped
 
 from .._arguments import exceeds, instance, whole
 from .._component import floating, known
@@ -26,8 +27,8 @@ from .fluctuation import crooks, overlap
 
 
 def jarzynski(
-    run: Result | Float[Array, " paths"],
-    alive: Float[Array, " paths"] | None = None,
+    run: Result | Float[ArrayLike, " paths"],
+    alive: Shaped[ArrayLike, " paths"] | None = None,
     *,
     system: AbstractSystem | None = None,
 ) -> FreeEnergy:
@@ -96,7 +97,7 @@ def warn_of(found: FreeEnergy) -> None:
 
 
 def bar(
-    forward: Result | Float[Array, " paths"], reverse: Result | Float[Array, " paths"]
+    forward: Result | Float[ArrayLike, " paths"], reverse: Result | Float[ArrayLike, " paths"]
 ) -> FreeEnergy:
     r"""ln(Z_1 / Z_0) from runs in both directions: the estimator of least variance.
 

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 
 from .._calls import Call, Computation, alone
 from .._keys import Purpose, part_key
+from .._scale import power_of_two
 from ..estimate import Estimate
 from ..estimators.exponential import FreeEnergy, exponential_average
 from ..sampling.grid import count_steps
@@ -70,12 +71,18 @@ def mean_of(values: np.ndarray) -> Estimate:
 
 
 def moments(time, state, ledger):
-    """Count, means and sums of squared deviations over the batch of one snapshot."""
+    """Count, means and sums of squared deviations over the batch of one snapshot.
+
+    The squares are in units of the square of the last, a power of two: those of joules would be
+    zero in float32.
+    """
     change = ledger.energy - ledger.energy_start
     rows = jnp.stack([ledger.work, ledger.heat, ledger.shadow_work, change])
     count = jnp.sum(ledger.alive)
     mean = jnp.sum(ledger.alive * rows, axis=1) / jnp.maximum(count, 1)
-    return count, mean, jnp.sum(ledger.alive * (rows - mean[:, None]) ** 2, axis=1)
+    off = ledger.alive * (rows - mean[:, None])
+    scale = power_of_two(jnp.max(jnp.abs(off), axis=1))
+    return count, mean, jnp.sum((off / scale[:, None]) ** 2, axis=1), scale
 
 
 def require_chunks(chunk: int, **batches: int) -> None:
@@ -147,7 +154,8 @@ def measurement(
                 values = np.asarray(values)
                 rows = whole.setdefault(entry, np.zeros((batch, *values.shape[1:]), values.dtype))
                 rows[i * chunk : (i + 1) * chunk] = values
-            sums = merged(sums, tuple(np.asarray(x, float) for x in out.saved.values))
+            count, mean, squares, scale = (np.asarray(x, float) for x in out.saved.values)
+            sums = merged(sums, (count, mean, squares * scale**2))
             times = np.asarray(out.saved.times, float)
             phase.advance(chunk)
             if phase.checkpoint is not None:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .._arguments import exceeds
 from ..estimate import Estimate
 from .store import Record, is_estimate
 
@@ -144,7 +145,8 @@ def column_warnings(name: str, column: Record) -> list[str]:
     shadow, dissipated = column.get("shadow_work"), column.get("dissipated_work")
     if shadow is not None and dissipated is not None:
         size = abs(float(shadow.value))
-        if size > 5 * float(shadow.error) and size > SHADOW_SHARE * abs(float(dissipated.value)):
+        small = np.maximum(5 * float(shadow.error), SHADOW_SHARE * abs(float(dissipated.value)))
+        if exceeds(size, small):
             found.append(
                 f"{name}: dt too coarse: the mean shadow work {shadow} is large compared with the "
                 f"dissipated work {dissipated}; take a smaller dt."
@@ -168,7 +170,7 @@ def few(effective: float, total: int, dissipated: Estimate | None) -> bool:
     Phys. Rev. E 73, 046105 (2006), for work distributions near Gaussian).
     """
     rarity = np.exp(min(float(dissipated.value), 500.0)) if dissipated is not None else 1.0
-    return effective < EFFECTIVE_COUNT or total < PATHS_PER_RARE * rarity
+    return exceeds(EFFECTIVE_COUNT, effective) or exceeds(PATHS_PER_RARE * rarity, total)
 
 
 def training_warnings(training: Record, column: Record) -> list[str]:
@@ -184,7 +186,7 @@ def training_warnings(training: Record, column: Record) -> list[str]:
         return found
     difference = abs(float(learned.value) - float(measured.value))
     error = np.hypot(float(learned.error), float(measured.error))
-    if difference > max(5 * error, abs(float(column["dissipated_work"].value))):
+    if exceeds(difference, np.maximum(5 * error, abs(float(column["dissipated_work"].value)))):
         found.append(
             f"training: its step is too coarse: the schedule cost {learned} kT there, and "
             f"{measured} kT when measured; take a smaller training.dt."

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._arguments import is_real
@@ -102,7 +103,7 @@ class Result(AbstractComponent):
         """1 for paths that survived, 0 for those that diverged, with the score's gradient."""
         return self.ledger.alive * jnp.exp(self.score)
 
-    def mean(self, values: Array) -> Estimate:
+    def mean(self, values: ArrayLike) -> Estimate:
         """The mean over the surviving paths of `(batch, ...)` values, with its standard error.
 
         nan where no path survived, its error where fewer than two did; outside of jit it warns.
