@@ -89,7 +89,10 @@ def of_moments(kind, e, l, t):
 def of_grid(e, l, t):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        out = tj.FokkerPlanck(cells=100).solve(wells(e, l, t), 3, time_steps=100)
+        system = wells(e, l, t)
+        out = tj.FokkerPlanck(-3 * l, 3 * l, 100).solve(system, 3, time_steps=100)
+        found = tj.FokkerPlanck().around(system)  # to the next power of two, roughly
+    assert 2 < -float(found.lower) / l < 4 and 2 < float(found.upper) / l < 4
     return reduced(out.ledger, e, np.log(l)) | dict(density=np.asarray(out.density) * l)
 
 
@@ -130,12 +133,18 @@ def of_distances(e, l, t):
         many=tj.sinkhorn(x, y) / l / l,
         density=tj.wasserstein_density(edges * l, *both) / l / l,
         gauss=tj.wasserstein2_gaussian(
-            [l, 0.0], np.eye(2) * l * l, [0.0, 0.0], [[2 * l * l, 0.3 * l * l], [0.3 * l * l, l * l]]
+            [l, 0.0],
+            np.eye(2) * l * l,
+            [0.0, 0.0],
+            [[2 * l * l, 0.3 * l * l], [0.3 * l * l, l * l]],
         )
         / l
         / l,
         kl=tj.kl_gaussian(
-            [l, 0.0], np.eye(2) * l * l, [0.0, 0.0], [[2 * l * l, 0.3 * l * l], [0.3 * l * l, l * l]]
+            [l, 0.0],
+            np.eye(2) * l * l,
+            [0.0, 0.0],
+            [[2 * l * l, 0.3 * l * l], [0.3 * l * l, l * l]],
         ),
     )
     return {name: np.asarray(value) for name, value in found.items()}
@@ -165,8 +174,10 @@ def test_units_do_not_matter(picture, dtype):
                 refused.append(name)
                 continue
             for part, value in wanted.items():
+                # On the line the cells are those of a domain that is found, to a few percent.
+                off = max(DTYPES[dtype], 1e-6 if part == "line" else 0)
                 np.testing.assert_allclose(
-                    found[part], value, rtol=DTYPES[dtype], atol=DTYPES[dtype], err_msg=(name, part)
+                    found[part], value, rtol=off, atol=off, err_msg=str((name, part))
                 )
     assert "SI" not in refused and (dtype == "float32" or not refused)
 
@@ -177,9 +188,7 @@ def test_a_constant_in_the_energy_does_not_matter(dtype):
     ledgers = {
         "moments": lambda c: tj.moments(trap(tj.Overdamped, 1.0, 1.0, 1.0, c), 2).ledger,
         "grid": lambda c: (
-            tj.FokkerPlanck(-3.0, 3.0, 100)
-            .solve(wells(1.0, 1.0, 1.0, c), 2, time_steps=100)
-            .ledger
+            tj.FokkerPlanck(-3.0, 3.0, 100).solve(wells(1.0, 1.0, 1.0, c), 2, time_steps=100).ledger
         ),
     }
     with in_dtype(dtype):
@@ -195,4 +204,8 @@ def test_a_constant_in_the_energy_does_not_matter(dtype):
                 for part in ("work", "heat", "divergence", "entropy_production"):
                     got, wanted = getattr(found, part)[-1], getattr(plain, part)[-1]
                     tolerance = 1e-6 if dtype == "float64" else 3e-3
-                    assert got == pytest.approx(float(wanted), abs=tolerance), (name, part, constant)
+                    assert got == pytest.approx(float(wanted), abs=tolerance), (
+                        name,
+                        part,
+                        constant,
+                    )

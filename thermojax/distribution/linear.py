@@ -156,7 +156,10 @@ class LinearLangevin(eqx.Module):
 
     def changing(self, t, place=None) -> tuple[Quadratic, Quadratic]:
         """H at time t, and its derivative by time at fixed z."""
-        return jax.jvp(lambda t: self.at(t, place), (t,), (jnp.ones_like(t),))
+        # Of a whole run first: a power may leave the range of the numbers where an energy does not.
+        duration = self.system.protocol.duration
+        energy, change = jax.jvp(lambda t: self.at(t, place), (t,), (duration,))
+        return energy, jax.tree.map(lambda leaf: leaf / duration, change)
 
     def switch(self, before, after, place=None) -> Quadratic:
         """By how much H changes from one (control, mass) to another."""
@@ -193,7 +196,7 @@ class LinearLangevin(eqx.Module):
             [[zero, jnp.diag(velocity)], [push[:, None] * matrix, -jnp.diag(damping)]]
         )
         # kT m damping, in units of the momentum.
-        spread = damping * temperature * push / velocity
+        spread = damping * temperature * (push / velocity)
         return (
             drift,
             jnp.concatenate([none, push * constant]),

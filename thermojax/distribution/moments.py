@@ -22,7 +22,7 @@ from .announced import integral
 from .distances import kl, require_covariance
 from .ledger import EnsembleLedger
 from .linear import Forces, LinearLangevin, Quadratic, linear_langevin
-from .verdict import Verdict, require_exact, warn_of_rounding
+from .verdict import Verdict, require_exact, require_scales, warn_of_rounding
 
 MAX_STEPS = 2**14
 FIRST_STEP = 1e-3  # of the duration
@@ -329,6 +329,7 @@ def moments(
     times = checked_times(times, system.protocol.duration)
     mean, covariance = starting_law(langevin, initial)
     result, verdict = _solve(langevin, times, mean, covariance, time_steps)
+    require_scales(langevin.scale)
     require_exact(system, result, verdict, MAX_STEPS, time_steps)
     lowest = result.ledger.energy, langevin.units.energy, result.mean.dtype
     warn_of_rounding(*lowest, "the energies")

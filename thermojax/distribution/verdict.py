@@ -77,6 +77,19 @@ def require_exact(system, result, verdict: Verdict, limit, time_steps: int | Non
         )
 
 
+def require_scales(scale) -> None:
+    """**Raises:** ValueError where variances leave the range of the numbers; skipped if traced."""
+    value = known(scale)
+    if value is None:
+        return
+    limits, squares = np.finfo(value.dtype), np.asarray(value, np.float64) ** 2
+    if not np.all((squares > 100 * float(limits.tiny)) & (squares < float(limits.max) / 100)):
+        raise ValueError(
+            f"positions and momenta are spread over {np.min(value):.2g} to {np.max(value):.2g}, "
+            f"whose squares {value.dtype.name} does not hold: take other units, or float64"
+        )
+
+
 def require_announced(protocol: AbstractProtocol, who: str) -> None:
     """**Raises:** ValueError where the control jumps and does not say so."""
     found = surprise(protocol)
