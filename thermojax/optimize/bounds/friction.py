@@ -112,7 +112,7 @@ def measured_friction(
     **Source:** as `tj.bounds.friction_tensor`.
     """
     require_equilibrium(system)
-    batch = whole("batch", batch, 8, "paths tell the error")
+    batch = whole("batch", batch, 8, "it takes at least 8 paths to tell the error")
     real("duration", duration, "a positive time", lambda t: np.isfinite(t) & (t > 0))
     control = floating(control, "control")
     require("control", control, np.isfinite, "finite numbers")
