@@ -169,8 +169,8 @@ class FokkerPlanck(AbstractComponent):
         out, coarse = run(cast(system, grid.lower.dtype), grid, density, steps, stops, checked)
         if checked:
             kt = ends(system.bath.temperature, "initial")
-            warn_of_rounding(out.ledger.energy, kt, grid.lower.dtype, "the energies")
-            warn_of_steps(out.ledger, coarse, kt, steps)
+            if not warn_of_rounding(out.ledger.energy, kt, grid.lower.dtype, "the energies"):
+                warn_of_steps(out.ledger, coarse, kt, steps)
             if self.boundary == "natural":
                 require_inside(out)
         return out

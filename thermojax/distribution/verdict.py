@@ -104,18 +104,23 @@ def require_announced(protocol: AbstractProtocol, who: str) -> None:
     )
 
 
-def warn_of_rounding(energies, temperature, dtype, what: str) -> None:
-    """Say so where energies have so large a constant that their differences drown in it."""
+def warn_of_rounding(energies, temperature, dtype, what: str) -> bool:
+    """Say so where energies have so large a constant that their differences drown in it.
+
+    **Returns:** whether they do.
+    """
     values, kt = known(energies), known(temperature)
     if values is None or kt is None:
-        return
+        return False
     lost = float(np.finfo(dtype).eps) * np.max(np.abs(values)) / np.min(kt)
-    if exceeds(lost, 1e-3):
+    drowned = exceeds(lost, 1e-3)
+    if drowned:
         warnings.warn(
             f"{what} reach {np.max(np.abs(values)):.3g}, of which {np.dtype(dtype).name} holds "
             f"digits down to {lost:.2g} kT: take the constant out of the energy, or use float64",
             stacklevel=4,
         )
+    return drowned
 
 
 def warn_of_steps(ledger, coarse, temperature, steps: int) -> None:
