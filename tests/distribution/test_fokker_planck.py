@@ -293,8 +293,8 @@ def test_the_domain_is_found():
     reach = np.sqrt(72) / 100
     assert 700 - 1.3 * reach < grid.lower[0] <= 700 - reach
     assert 701 + reach <= grid.upper[0] < 701 + 1.3 * reach
-    found = FokkerPlanck(cells=30).around(driven(tj.Harmonic(control="stiffness"), 1.0, 100.0))
-    assert found.lower is not None and -11 < found.lower < -8 and found.cells == 30
+    found = FokkerPlanck(cells=300).around(driven(tj.Harmonic(control="stiffness"), 1.0, 100.0))
+    assert found.lower is not None and -11 < found.lower < -8 and found.cells == 300
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,9 @@ def surprise(protocol: AbstractProtocol) -> Surprise | None:
                 j = int(np.argmax(found))
                 low, high, gap = closer[j], closer[j + 1], found[j]
             if gap > 0.1 * first and (worst is None or gap > worst.size):
-                worst = Surprise(0.5 * (low + high), float(gap), bool(within(listed, low, high)))
+                worst = Surprise(
+                    float(0.5 * (low + high)), float(gap), bool(within(listed, low, high))
+                )
     return worst
 
 

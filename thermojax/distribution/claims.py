@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 
 from .._arguments import exceeds
@@ -34,7 +35,7 @@ def require_quadratic(system: AbstractSystem, template, controls=None) -> None:
 
     **Raises:** ValueError with what to use instead.
     """
-    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((system, template))):
+    if any(isinstance(x, Tracer) for x in jax.tree.leaves((system, template))):
         return
     with jax.ensure_compile_time_eval():
         controls = np.asarray(along(system.protocol) if controls is None else jnp.stack(controls))

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._component import AbstractComponent, Numbers, floating, known, shown
@@ -164,12 +165,12 @@ class FokkerPlanck(AbstractComponent):
         else:
             density = given_density(grid, initial)
         arrays = jax.tree.leaves(eqx.filter((system, grid, density), eqx.is_array))
-        checked = not any(isinstance(x, jax.core.Tracer) for x in arrays)
+        checked = not any(isinstance(x, Tracer) for x in arrays)
         out, coarse = run(cast(system, grid.lower.dtype), grid, density, steps, stops, checked)
         if checked:
             kt = ends(system.bath.temperature, "initial")
-            warn_of_rounding(out.ledger.energy, kt, grid.lower.dtype, "the energies")
-            warn_of_steps(out.ledger, coarse, kt, steps)
+            if not warn_of_rounding(out.ledger.energy, kt, grid.lower.dtype, "the energies"):
+                warn_of_steps(out.ledger, coarse, kt, steps)
             if self.boundary == "natural":
                 require_inside(out)
         return out

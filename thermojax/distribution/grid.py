@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,7 +12,8 @@ from .._component import known
 from ..potential import AbstractPotential
 
 REACH = 36.0  # kT above the minimum: exp(-36) = 2e-16 of the highest density
-COARSEST, ALONE = 1.0, 0.6  # kT between neighboring cells, and the share of all that one may hold
+COARSEST = 1.0  # kT between neighboring cells, on the average
+ALONE = 0.45  # the share of three neighboring cells that the middle one holds, on the average
 LEAK = 1e-8  # the share of an equilibrium that bounds may cut off without a word
 FARTHEST = 112  # the scan for the scale of a domain goes from 2^-112 to 2^112
 SCAN = np.arange(-20, 11)  # and that for the domain from 2^-20 to 2^10 of this scale
@@ -221,13 +220,16 @@ def check_cells(potential, grid: Grid, controls, temperatures) -> None:
         change = np.diff(energy, axis=i + 1) ** 2
         share = np.minimum(*(np.take(weight, side, i + 1) for side in (range(n - 1), range(1, n))))
         rough = np.sqrt(np.max(np.sum(share * np.minimum(change, 1e6), axis=everywhere)))
-        # Narrower than a cell, it has no neighbors to share with.
-        alone = np.max(np.sum(weight, axis=tuple(j for j in everywhere if j != i + 1)))
+        # Narrower than a cell, it has no neighbors to share with: 1/3 of three where it is wide.
+        ends = [(0, 0)] * (grid.dim + 1)
+        ends[i + 1] = (1, 1)
+        padded = np.pad(weight, ends)
+        three = sum(np.take(padded, range(j, j + n), i + 1) for j in range(3))
+        alone = np.max(np.sum(weight**2 / np.where(three > 0, three, 1), axis=everywhere))
         if rough > COARSEST or alone > ALONE:
-            needed = math.ceil(n * max(rough / COARSEST, alone / ALONE))
             raise ValueError(
                 f"cells = {grid.cells}: the equilibrium is as narrow as one of them in direction "
-                f"{i}; take {needed} or more there, or a smaller domain"
+                f"{i}; take several times as many there, or a smaller domain"
             )
 
 

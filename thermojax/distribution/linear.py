@@ -156,7 +156,10 @@ class LinearLangevin(eqx.Module):
 
     def changing(self, t, place=None) -> tuple[Quadratic, Quadratic]:
         """H at time t, and its derivative by time at fixed z."""
-        return jax.jvp(lambda t: self.at(t, place), (t,), (jnp.ones_like(t),))
+        # Of a whole run first: a power may leave the range of the numbers where an energy does not.
+        duration = self.system.protocol.duration
+        energy, change = jax.jvp(lambda t: self.at(t, place), (t,), (duration,))
+        return energy, jax.tree.map(lambda leaf: leaf / duration, change)
 
     def switch(self, before, after, place=None) -> Quadratic:
         """By how much H changes from one (control, mass) to another."""
@@ -169,7 +172,7 @@ class LinearLangevin(eqx.Module):
         return z.at[: len(place)].add(-place)
 
     def rates(self, t):
-        """One over times, (dim,): overdamped (mobility,), else (velocity, push, damping).
+        """(velocity, push, damping), `(dim,)`, one over times; overdamped (mobility, ., .).
 
         Of dx/dt = mobility F; dx/dt = velocity p, dp/dt = push F - damping p.
         """
@@ -177,7 +180,7 @@ class LinearLangevin(eqx.Module):
         _, friction, mass = bath_at(self.system, t, self.template)
         friction, mass = self.spread(friction), self.spread(mass)
         if self.overdamped:
-            return ((units.energy / units.length) / (friction * units.length),)
+            return (units.energy / units.length) / (friction * units.length), friction, friction
         velocity = units.momentum / units.length / mass
         return velocity, units.energy / units.length / units.momentum, friction / mass
 
@@ -185,7 +188,7 @@ class LinearLangevin(eqx.Module):
         """(A, a, D): z' = A z + a, and the covariance grows by 2 D."""
         temperature, matrix, constant = self.temperature(t), forces.matrix, forces.constant
         if self.overdamped:
-            (row,) = self.rates(t)
+            row, _, _ = self.rates(t)
             return row[:, None] * matrix, row * constant, jnp.diag(temperature * row)
         velocity, push, damping = self.rates(t)
         zero, none = jnp.zeros_like(matrix), jnp.zeros_like(push)
@@ -193,7 +196,7 @@ class LinearLangevin(eqx.Module):
             [[zero, jnp.diag(velocity)], [push[:, None] * matrix, -jnp.diag(damping)]]
         )
         # kT m damping, in units of the momentum.
-        spread = damping * temperature * push / velocity
+        spread = damping * temperature * (push / velocity)
         return (
             drift,
             jnp.concatenate([none, push * constant]),

@@ -22,7 +22,7 @@ from .announced import integral
 from .distances import kl, require_covariance
 from .ledger import EnsembleLedger
 from .linear import Forces, LinearLangevin, Quadratic, linear_langevin
-from .verdict import Verdict, require_exact, warn_of_rounding
+from .verdict import Verdict, require_exact, require_scales, warn_of_rounding
 
 MAX_STEPS = 2**14
 FIRST_STEP = 1e-3  # of the duration
@@ -271,7 +271,7 @@ def power(langevin: LinearLangevin, t, forces: Forces, y: Account):
     force, push = forces.constant, forces.drive_constant
     matrix, jacobian = forces.matrix, forces.drive_matrix
     if langevin.overdamped:
-        (mobility,) = rates
+        mobility, _, _ = rates
         square = force**2 + jnp.sum((matrix @ width) * matrix, axis=1)
         heat = jnp.sum((square + temperature * jnp.diagonal(matrix)) * mobility)
         both = push * force + jnp.sum((jacobian @ width) * matrix, axis=1)
@@ -329,6 +329,7 @@ def moments(
     times = checked_times(times, system.protocol.duration)
     mean, covariance = starting_law(langevin, initial)
     result, verdict = _solve(langevin, times, mean, covariance, time_steps)
+    require_scales(langevin.scale)
     require_exact(system, result, verdict, MAX_STEPS, time_steps)
     lowest = result.ledger.energy, langevin.units.energy, result.mean.dtype
     warn_of_rounding(*lowest, "the energies")
@@ -341,15 +342,15 @@ def checked_system(system) -> None:
 
 def find_template(system: AbstractSystem, initial):
     """One position: from `initial`, or from the potential."""
-    pair = isinstance(initial, tuple | list) and len(initial) == 2
-    if initial is not None and not pair and not isinstance(initial, Equilibrium):
+    pair = initial if isinstance(initial, tuple | list) and len(initial) == 2 else None
+    if initial is not None and pair is None and not isinstance(initial, Equilibrium):
         raise ValueError(
             f"initial = {shown(initial)}: expected tj.Equilibrium(template), a pair (mean, "
             "covariance), or None for the equilibrium before the first jump"
         )
     template = template_of(system, initial)
-    if template is None and pair and np.ndim(initial[0]) == 1:
-        template = jnp.zeros_like(floating(initial[0]))  # a law of the position alone
+    if template is None and pair is not None and np.ndim(pair[0]) == 1:
+        template = jnp.zeros_like(floating(pair[0]))  # a law of the position alone
     if template is None:
         raise ValueError(
             f"nothing says what a position of {type(system.potential).__name__} looks like: pass "

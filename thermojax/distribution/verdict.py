@@ -77,6 +77,19 @@ def require_exact(system, result, verdict: Verdict, limit, time_steps: int | Non
         )
 
 
+def require_scales(scale) -> None:
+    """**Raises:** ValueError where variances leave the range of the numbers; skipped if traced."""
+    value = known(scale)
+    if value is None:
+        return
+    limits, squares = np.finfo(value.dtype), np.asarray(value, np.float64) ** 2
+    if not np.all((squares > 100 * float(limits.tiny)) & (squares < float(limits.max) / 100)):
+        raise ValueError(
+            f"positions and momenta are spread over {np.min(value):.2g} to {np.max(value):.2g}, "
+            f"whose squares {value.dtype.name} does not hold: take other units, or float64"
+        )
+
+
 def require_announced(protocol: AbstractProtocol, who: str) -> None:
     """**Raises:** ValueError where the control jumps and does not say so."""
     found = surprise(protocol)
@@ -91,18 +104,23 @@ def require_announced(protocol: AbstractProtocol, who: str) -> None:
     )
 
 
-def warn_of_rounding(energies, temperature, dtype, what: str) -> None:
-    """Say so where energies have so large a constant that their differences drown in it."""
+def warn_of_rounding(energies, temperature, dtype, what: str) -> bool:
+    """Say so where energies have so large a constant that their differences drown in it.
+
+    **Returns:** whether they do.
+    """
     values, kt = known(energies), known(temperature)
     if values is None or kt is None:
-        return
+        return False
     lost = float(np.finfo(dtype).eps) * np.max(np.abs(values)) / np.min(kt)
-    if exceeds(lost, 1e-3):
+    drowned = exceeds(lost, 1e-3)
+    if drowned:
         warnings.warn(
             f"{what} reach {np.max(np.abs(values)):.3g}, of which {np.dtype(dtype).name} holds "
             f"digits down to {lost:.2g} kT: take the constant out of the energy, or use float64",
             stacklevel=4,
         )
+    return drowned
 
 
 def warn_of_steps(ledger, coarse, temperature, steps: int) -> None:

@@ -84,7 +84,7 @@ class OrnsteinUhlenbeck(AbstractComponent):
         k, c = quadratic(stiffness, center)
         temperature, friction, _ = constants(bath)
         rows = friction[:, None] if k.ndim == 2 and jnp.ndim(friction) else friction
-        return cls(k / rows, c, 2 * temperature / friction)
+        return cls(k / rows, c, held_power(2 * temperature / friction))
 
     @classmethod
     def underdamped(cls, stiffness: Numbers, center: Numbers, bath: Bath) -> OrnsteinUhlenbeck:
@@ -101,7 +101,7 @@ class OrnsteinUhlenbeck(AbstractComponent):
         k, inverse_mass, rate = (matrix(x, dim) for x in (k, 1 / mass, friction / mass))
         zero = jnp.zeros((dim, dim), k.dtype)
         drift = jnp.block([[zero, -inverse_mass], [k, rate]])
-        power = jnp.broadcast_to(2 * friction * temperature, (dim,))
+        power = jnp.broadcast_to(held_power(2 * friction * temperature), (dim,))
         rest = jnp.zeros(dim, c.dtype)
         shift = jnp.concatenate([jnp.broadcast_to(c, (dim,)), rest])
         return cls(drift, shift, jnp.concatenate([rest, power]))
@@ -312,6 +312,17 @@ def quadratic(stiffness: Numbers, center: Numbers):
             "(dim, dim), and a number or (dim,)"
         )
     return k, c
+
+
+def held_power(power):
+    """The power of the noise, which is not zero at a temperature that is not."""
+    value = known(power)
+    if value is not None and not np.all(np.isfinite(value) & (value > np.finfo(value.dtype).tiny)):
+        raise ValueError(
+            f"the diffusion is {value}, out of the range of {value.dtype.name}: take other units, "
+            "or float64"
+        )
+    return power
 
 
 def constants(bath: Bath):

@@ -115,7 +115,7 @@ def measured_friction(
     """
     control = control_like(system, control)
     require_equilibrium(system)
-    batch = whole("batch", batch, 8, "which tell the error")
+    batch = whole("batch", batch, 8, "it takes at least 8 paths to tell the error")
     positive_number("duration", duration, "time")
     rest, steps = (
         system.replace(protocol=Constant(control, duration)),
