@@ -3,6 +3,9 @@
 A new public name is one entry here, or stands in NOT_CALLED with the reason.
 """
 
+# What is of the wrong type here is so on purpose.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 import contextlib

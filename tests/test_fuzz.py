@@ -9,6 +9,9 @@ By default nothing is compiled: the call ends where it would begin to compute, w
 its checks should be done. The long version computes.
 """
 
+# What is of the wrong type here is so on purpose.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 import functools

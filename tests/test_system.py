@@ -1,5 +1,8 @@
 """What a system and a bath refuse when they are made, in words that name the argument."""
 
+# What is of the wrong type here is so on purpose.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np

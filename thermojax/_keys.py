@@ -7,6 +7,7 @@ would therefore draw, for one of its purposes, what its caller draws from the ne
 from __future__ import annotations
 
 import enum
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +51,15 @@ def purpose_key(key: PRNGKeyArray, purpose: Purpose | int) -> PRNGKeyArray:
     return jax.random.fold_in(marked, int(purpose))
 
 
-def part_key(key: PRNGKeyArray | None, purpose: Purpose, index) -> PRNGKeyArray | None:
+@overload
+def part_key(key: PRNGKeyArray, purpose: Purpose, index) -> PRNGKeyArray: ...
+
+
+@overload
+def part_key(key: None, purpose: Purpose, index) -> None: ...
+
+
+def part_key(key, purpose, index):
     """The key of one of many parts of a purpose; None, of an exact picture, has none."""
     return None if key is None else jax.random.fold_in(purpose_key(key, purpose), index)
 

@@ -1,5 +1,8 @@
 """A position, a potential, a bath and a drive that do not fit are refused before anything runs."""
 
+# What is of the wrong type here is so on purpose.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np

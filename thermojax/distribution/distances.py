@@ -415,7 +415,7 @@ def import_ott():
 
 def require_power(p) -> None:
     concrete = isinstance(p, numbers.Real) and not isinstance(p, bool)
-    if not concrete or not 1 <= p < float("inf"):  # static: it decides the program
+    if not concrete or not 1 <= float(p) < float("inf"):  # static: it decides the program
         raise ValueError(f"p = {shown(p)}: expected a number of at least 1, such as 2")
 
 

@@ -181,7 +181,7 @@ class FokkerPlanck(AbstractComponent):
         potential, protocol = system.potential, system.protocol
         template = potential.template(protocol.initial) if template is None else template
         parts = (x for x in (self.cells, self.lower, self.upper) if x is not None)
-        given = [shape[0] for shape in map(np.shape, parts) if shape]
+        given = [np.shape(part)[0] for part in parts if np.ndim(part)]
         sample = sample_shape(potential, protocol.initial, template, max(given, default=None))
         dim = dimension(sample)
         cells = tuple(int(n) for n in np.broadcast_to(self.cells or CELLS[dim], (dim,)))

@@ -221,8 +221,8 @@ def check_cells(potential, grid: Grid, controls, temperatures) -> None:
         share = np.minimum(*(np.take(weight, side, i + 1) for side in (range(n - 1), range(1, n))))
         rough = np.sqrt(np.max(np.sum(share * np.minimum(change, 1e6), axis=everywhere)))
         # Narrower than a cell, it has no neighbors to share with: 1/3 of three where it is wide.
-        ends = [(0, 0)] * (grid.dim + 1)
-        ends[i + 1] = (1, 1)
+        ends = np.zeros((grid.dim + 1, 2), int)
+        ends[i + 1] = 1
         padded = np.pad(weight, ends)
         three = sum(np.take(padded, range(j, j + n), i + 1) for j in range(3))
         alone = np.max(np.sum(weight**2 / np.where(three > 0, three, 1), axis=everywhere))

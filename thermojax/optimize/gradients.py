@@ -123,8 +123,10 @@ class Smoothed(AbstractGradient):
     width: Float[Array, ""] | Callable
 
     def __init__(self, width: Numbers | Callable):
-        schedule = callable(width) and not isinstance(width, type)
-        self.width = width if schedule else positive_number("width", width, "length")
+        if callable(width) and not isinstance(width, type):
+            self.width = width
+        else:
+            self.width = positive_number("width", width, "length")
 
     def value_and_grad(self, cost, params, key):
         return reverse_mode(cost, params, key)

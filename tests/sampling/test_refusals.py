@@ -1,5 +1,8 @@
 """Arguments of a run that were taken for something else, or answered in the words of a library."""
 
+# What is of the wrong type here is so on purpose.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
+
 import pickle
 
 import jax
