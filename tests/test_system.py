@@ -56,7 +56,7 @@ def test_a_constant_in_the_bath_may_have_any_duration():
     "value",
     [None, "1", 1j, True, -1.0, 0.0, np.nan, [1.0, -1.0], {}, {"r": 1j}, [[1.0], [1.0, 2.0]]]
     + [tj.Linear, tj.Linear(1.0, -1.0, 1.0), object(), jnp.zeros(2, bool), abs],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_bath_names_what_it_refuses(name, value):
     with pytest.raises(ValueError, match=name):
