@@ -15,6 +15,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from .._arguments import whole
 from .._component import AbstractComponent, Numbers, floating, known, shown
 from .._tree import cast
 from ..protocol import AbstractProtocol
@@ -86,7 +87,7 @@ class FokkerPlanck(AbstractComponent):
     ):
         self.lower = None if lower is None else floating(lower, "lower")
         self.upper = None if upper is None else floating(upper, "upper")
-        self.cells = tuple(cells) if isinstance(cells, list | np.ndarray) else cells
+        self.cells = checked_cells(cells)
         self.boundary = boundary
         if not isinstance(boundary, str) or boundary not in ("natural", "reflecting"):
             raise ValueError(f"boundary = {shown(boundary)}: expected 'natural' or 'reflecting'")
@@ -104,11 +105,6 @@ class FokkerPlanck(AbstractComponent):
             ordered = np.isfinite(low) & np.isfinite(high) & (low < high)
             if not np.all(ordered):
                 raise ValueError(f"lower = {low} and upper = {high}: expected lower below upper")
-        counts = () if self.cells is None else np.atleast_1d(self.cells).tolist()
-        if len(counts) > 2 or not all(isinstance(n, int) and n >= 8 for n in counts):
-            raise ValueError(
-                f"cells = {shown(cells)}: expected a whole number, at least 8, or a pair of them"
-            )
 
     def around(self, system: Overdamped) -> FokkerPlanck:
         """This solver with its domain found and checked for `system`, so that it can be traced.
@@ -157,7 +153,10 @@ class FokkerPlanck(AbstractComponent):
         """
         check_system(system)
         steps = count_steps(system.protocol.duration, dt, time_steps)
-        stops = tuple(snap(times, system.protocol.duration, steps).tolist())
+        stops = tuple(snap(times, system.protocol.duration, steps, "times").tolist())
+        given = initial is not None and not isinstance(initial, Equilibrium)
+        if given and (isinstance(initial, type) or not callable(initial)):
+            floating(initial, "initial")
         template = initial.template if isinstance(initial, Equilibrium) else None
         grid = self.grid(system, template)
         if initial is None or isinstance(initial, Equilibrium):
@@ -243,6 +242,16 @@ def tabulate(protocol: AbstractProtocol, temperature, count: int):
         return jnp.concatenate([outside, schedule.tabulated(times)])
 
     return values(protocol), values(temperature)
+
+
+def checked_cells(cells) -> int | tuple[int, ...] | None:
+    """How many in each direction. **Raises:** ValueError for what is no number of at least 8."""
+    if cells is None:
+        return None
+    several = isinstance(cells, list | tuple) or (isinstance(cells, np.ndarray) and cells.ndim == 1)
+    if several and len(cells) in (1, 2):
+        return tuple(whole("cells", n, 8) for n in cells)
+    return whole("cells", cells, 8, "or a pair of them")
 
 
 def given_density(grid: Grid, initial) -> Float[Array, "*cells"]:

@@ -324,9 +324,8 @@ def moments(
             raise ValueError(
                 f"times = {shown(times)}: with time_steps only times=2, the start and the end"
             )
-    template = find_template(system, initial)
-    langevin = linear_langevin(system, template)
     times = checked_times(times, system.protocol.duration)
+    langevin = linear_langevin(system, find_template(system, initial))
     mean, covariance = starting_law(langevin, initial)
     result, verdict = _solve(langevin, times, mean, covariance, time_steps)
     require_scales(langevin.scale)

@@ -131,8 +131,9 @@ def log_work_moment(
         raise ValueError("log_work_moment takes no drive and no kicks: leave them out")
     require_no_jumps(system.protocol, "log_work_moment")
     real("order", order, "a finite number")
+    template = find_template(system, initial)
     require_announced(system.protocol, "log_work_moment")
-    langevin = linear_langevin(system, find_template(system, initial))
+    langevin = linear_langevin(system, template)
     mean, covariance = starting_law(langevin, initial)
     found = _solve(langevin, jnp.asarray(order, mean.dtype), mean, covariance)
     if (value := known(found)) is not None and np.any(np.isnan(value)):

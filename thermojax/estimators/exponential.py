@@ -83,8 +83,8 @@ def survivors(alive, log_weight: Float[Array, " paths"]) -> Float[Array, " paths
         alive = floating(alive, "alive")
     if jnp.shape(alive) != log_weight.shape:
         raise ValueError(
-            f"alive has shape {jnp.shape(alive)}: expected {log_weight.shape}, a number that is "
-            "not zero for every path to keep"
+            f"alive has shape {jnp.shape(alive)}: expected {log_weight.shape} like log_weight, a "
+            "number that is not zero for every path to keep"
         )
     require("alive", alive, lambda x: ~np.isnan(x), "1 or 0 for each path")
     return (jnp.asarray(alive) != 0).astype(log_weight.dtype)

@@ -17,15 +17,14 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
-from .._arguments import instance, real, whole
 from .._calls import Call, Computation, alone
-from .._component import shown
-from .._keys import Purpose, check_key, part_key
+from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..distribution import FokkerPlanck
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
 from ..system import AbstractSystem
+from .arguments import check_training
 from .choose import choose, pooled
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
@@ -184,23 +183,23 @@ def optimization(
 
     The optimizer must be the same object in all of them.
     """
-    steps = whole("steps", steps, cure="so many steps are trained")
-    instance("system", system, AbstractSystem, "a tj.Underdamped or tj.Overdamped")
-    if key is not None:
-        check_key(key)
-    instance("objective", objective, AbstractObjective, "one such as tj.MeanWork()")
-    transformation = "an optax transformation such as optax.adam(0.1)"
-    instance("optimizer", optimizer, optax.GradientTransformation, transformation)
-    instance("gradient", gradient, AbstractGradient, "one such as tj.Pathwise()")
-    if checkpoint is not None:
-        instance("checkpoint", checkpoint, AbstractCheckpoint, "a tj.Checkpoint, or None")
-    patience = None if patience is None else whole("patience", patience)
-    if tolerance is not None:
-        least = "a number from 0 on, or None"
-        tolerance = float(real("tolerance", tolerance, least, lambda x: np.isfinite(x) & (x >= 0)))
-    for name, function in dict(trainable=trainable, callback=callback, compared=compared).items():
-        if function is not None and not callable(function):
-            raise ValueError(f"{name} = {shown(function)}: expected a function, or None")
+    check_training(
+        system,
+        objective,
+        optimizer,
+        key,
+        steps=steps,
+        gradient=gradient,
+        trainable=trainable,
+        callback=callback,
+        compared=compared,
+        patience=patience,
+        tolerance=tolerance,
+        checkpoint=checkpoint,
+        common_noise=common_noise,
+        **options,
+    )
+    steps = int(steps)
     system, picture_of = prepared(system, key, **options)
     noisy = isinstance(picture_of, Particles)
     paths = picture_of.start.batch if noisy else 0

@@ -12,8 +12,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import instance, whole
-from .._component import known, shown
+from .._arguments import function, instance, whole
+from .._component import floating, known, shown
 from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
@@ -21,6 +21,7 @@ from ..protocol import AbstractProtocol, Linear
 from ..sampling import Equilibrium, template_of
 from ..system import AbstractSystem
 from . import bounds
+from .arguments import check_training
 from .bounds.equilibrium import quadratic
 from .fit import Fit
 from .gradients import AbstractGradient, Pathwise
@@ -105,7 +106,28 @@ def frontier(
     **Raises:** ValueError for durations that are not positive and increasing, a bound that does
     not exist for this system, or what `tj.optimize` refuses; all but the last before training.
     """
+    check_training(
+        system,
+        objective,
+        optimizer,
+        key,
+        steps=steps,
+        gradient=gradient,
+        trainable=trainable,
+        callback=callback,
+        patience=patience,
+        tolerance=tolerance,
+        checkpoint=checkpoint,
+        common_noise=common_noise,
+        **options,
+    )
     evaluation = None if evaluation is None else whole("evaluation", evaluation, 2)
+    if bound is not None:
+        function(
+            "bound", bound, "a function, bound(system, start) -> a tj.bounds.WorkBound, or None"
+        )
+    if rivals is not None:
+        instance("rivals", rivals, dict, "a dict of protocols by name, or None")
     for name, protocol in ({} if rivals is None else rivals).items():
         instance(f"rivals[{name!r}]", protocol, AbstractProtocol, "a protocol")
     durations, initial = checked_durations(durations), options.get("initial")
@@ -145,7 +167,7 @@ def frontier(
 
 def checked_durations(durations) -> list[float]:
     """**Raises:** ValueError unless they are positive numbers, each longer than the last."""
-    values = known(durations)
+    values = known(floating(durations, "durations"))
     increasing = lambda v: v[0] > 0 and np.all(np.isfinite(v)) and np.all(np.diff(v) > 0)
     if values is None or not is_vector(values) or not increasing(values):
         raise ValueError(
@@ -187,7 +209,10 @@ def lowest(systems, bound, initial) -> Float[Array, " durations"]:
             "initial gives positions, but the bound starts from equilibrium: pass bound=None, or a "
             "bound(system, start) of your own with tj.Equilibrium as the start"
         )
-    return jnp.stack([bound(system, initial).work for system in systems])
+    found = [bound(system, initial) for system in systems]
+    for each in found:
+        instance("the result of bound", each, bounds.WorkBound, "a tj.bounds.WorkBound")
+    return jnp.stack([each.work for each in found])
 
 
 def usual_rivals(system: AbstractSystem, initial) -> dict[str, AbstractProtocol]:

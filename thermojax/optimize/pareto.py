@@ -12,11 +12,12 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import instance, whole
-from .._component import known, shown
+from .._component import floating, known, shown
 from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
 from ..system import AbstractSystem
+from .arguments import check_training
 from .fit import Fit
 from .frontier import is_vector, stacked
 from .gradients import AbstractGradient, Pathwise
@@ -72,11 +73,25 @@ def pareto(
     **Raises:** ValueError for weights that are negative or do not increase, or what `tj.optimize`
     refuses.
     """
-    given = known(weights)
-    increasing = lambda w: w[0] >= 0 and np.all(np.isfinite(w)) and np.all(np.diff(w) > 0)
-    evaluation = None if evaluation is None else whole("evaluation", evaluation, 2)
     for name, what in (("cost", cost), ("error", error)):
         instance(name, what, AbstractObjective, "an objective such as tj.MeanWork()")
+    check_training(
+        system,
+        cost,
+        optimizer,
+        key,
+        steps=steps,
+        gradient=gradient,
+        trainable=trainable,
+        patience=patience,
+        tolerance=tolerance,
+        checkpoint=checkpoint,
+        common_noise=common_noise,
+        **options,
+    )
+    given = known(floating(weights, "weights"))
+    increasing = lambda w: w[0] >= 0 and np.all(np.isfinite(w)) and np.all(np.diff(w) > 0)
+    evaluation = None if evaluation is None else whole("evaluation", evaluation, 2)
     if given is None or not is_vector(given) or not increasing(given):
         raise ValueError(
             f"weights = {shown(weights)}: expected numbers from 0 on, each once and in increasing "

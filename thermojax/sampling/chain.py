@@ -34,7 +34,7 @@ from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_
 from .metropolis import LocalStep, propose
 from .piece import Settings, move
 from .resolution import warn_rounding
-from .solve import check_adjoint
+from .solve import check_adjoint, check_how, forward_mode_in_words
 from .state import Chain, State, check_dynamics, dynamics_of
 
 SYSTEM = "tj.Underdamped(...) or tj.Overdamped(...)"
@@ -162,7 +162,7 @@ def advance(
     """
     instance("system", system, AbstractSystem, SYSTEM)
     instance("chain", chain, Chain, CHAIN)
-    instance("integrator", integrator, AbstractSplitting, "tj.BAOAB(), or another integrator")
+    check_how(integrator, noise_dtype)
     steps = whole("steps", steps, cure="integration steps of this piece")
     real("dt", dt, STEP, positive)
     check_dynamics("chain", chain.dynamics, system, ANEW)
@@ -174,7 +174,8 @@ def advance(
     if not isinstance(adjusted, bool | LocalStep):
         raise ValueError(f"adjusted = {shown(adjusted)}: expected True, False, or a tj.LocalStep()")
     if adjusted is False:
-        return move(system, chain, jnp.asarray(dt), steps, how)
+        with forward_mode_in_words():
+            return move(system, chain, jnp.asarray(dt), steps, how)
     steady = isinstance(system.protocol, Constant) and not system.bath.scheduled
     if not steady or system.drive is not None or isinstance(integrator, QUICSORT):
         raise ValueError(

@@ -24,6 +24,7 @@ from ..ledger import energy_limit
 from ..potential import batched_energy
 from ..system import AbstractSystem
 from .devices import spread
+from .shapes import check_shapes
 from .solve import solve
 from .state import Chain
 
@@ -50,6 +51,7 @@ def moved(system: AbstractSystem, chain: Chain, dt, steps: int, how: Settings, p
     """The chain after the piece, and its ledger at the beginning, when the system is this one."""
     dtype = dtype_of(chain.position)
     system, h = cast(system, dtype), dt.astype(dtype)
+    check_shapes(system, jax.tree.map(lambda x: x[0], chain.position))
     table = timetable(
         system,
         chain.position,
