@@ -81,8 +81,8 @@ def choice(name: str, value: Any, options: Sequence[str], or_none: bool = False)
 def function(name: str, value: Any, expected: str) -> Any:
     """`value`, which can be called and is no class. **Raises:** ValueError for anything else."""
     if not callable(value) or isinstance(value, type):
-        got = f"the class {value.__name__} itself" if isinstance(value, type) else shown(value)
-        raise ValueError(f"{name} is {got}: expected {expected}")
+        got = f"is the class {value.__name__} itself" if isinstance(value, type) else None
+        raise ValueError(f"{name} {got or f'= {shown(value)}'}: expected {expected}")
     return value
 
 

@@ -70,23 +70,28 @@ def warn_rounding(system: AbstractSystem, ledger: Ledger) -> None:
     if temperature is None or start is None or end is None or alive is None:
         return
     end = np.where(alive > 0, end, start)  # a path that diverged had no bound to its energy
-    sizes = np.maximum(np.abs(start), np.abs(end)).astype(float)
-    sizes = sizes[np.isfinite(sizes)]
-    if not sizes.size:
-        return
-    size = float(np.median(sizes))
-    rounding = size * float(np.finfo(start.dtype).eps) / temperature[0]
-    if not exceeds(rounding, COARSE):
+    begun, reached = (typical(energies) for energies in (start, end))
+    size = max(begun, reached)
+    unit = float(np.finfo(start.dtype).eps) / temperature[0]
+    if not exceeds(size * unit, COARSE):
         return
     lost = "" if np.any(alive > 0) else ", and every path counts as diverged"
+    # What the run begins with is a constant; what it grows to may be an unstable step.
+    grown = "" if exceeds(begun * unit, COARSE) else "take a smaller dt where they grow by it, or "
     warnings.warn(
-        f"energies of {size:.1e} are rounded to {rounding:.2g} kT in {start.dtype}: work, shadow "
-        f"work and log_weight are wrong by as much{lost}; subtract a constant from "
+        f"energies of {size:.1e} are rounded to {size * unit:.2g} kT in {start.dtype}: work, "
+        f"shadow work and log_weight are wrong by as much{lost}; {grown}subtract a constant from "
         f"{type(system.potential).__name__}, so that its energies are of the size of their "
         "differences, or use float64 (jax.config.update('jax_enable_x64', True), and positions "
         "of that dtype)",
         stacklevel=3,
     )
+
+
+def typical(energies: np.ndarray) -> float:
+    """The median of the sizes of those that are finite; zero where none is."""
+    sizes = np.abs(energies[np.isfinite(energies)]).astype(float)
+    return float(np.median(sizes)) if sizes.size else 0.0
 
 
 def here(x) -> np.ndarray | None:

@@ -47,7 +47,7 @@ class Dissipation(AbstractObjective):
     def __init__(self, free_energy_difference: Numbers | None = None):
         given = free_energy_difference
         if given is not None:
-            given = floating(real("free_energy_difference", given, "an energy, or None"))
+            given = floating(real("free_energy_difference", given, "one number, or None"))
         self.free_energy_difference = given
 
     def __call__(self, system, result):
