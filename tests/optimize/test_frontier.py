@@ -190,7 +190,7 @@ def test_mistakes_of_frontiers():
     ):
         with pytest.raises(
             ValueError,
-            match="each once and in increasing order|durations = .*: expected real numbers",
+            match=r"each once and in increasing order|durations = .*: expected real numbers",
         ):
             tj.frontier(system, *rest, durations=durations, **RUN)
     with pytest.raises(ValueError, match=r"rivals\['mine'\] is a float: expected a protocol"):

@@ -37,6 +37,9 @@ ENDS = lambda s: (s.protocol.values, s.protocol.initial)
 HOW: dict[str, Any] = dict(time_steps=4, batch=8, initial=POINT)
 
 
+FINE = (0.8, 0.9, 0.0, 0.5, 0.0, 0.0, 0.1)  # a burn-in that has converged
+
+
 @pytest.mark.parametrize(
     ("system", "trainable", "both_ways", "pools"),
     [
@@ -53,7 +56,7 @@ def test_what_is_drawn_once(system, trainable, both_ways, pools):
     system, picture = prepared(system, KEY, **HOW)
     params, rest = split(system, trainable)
     drawing = drawn_once(picture, params, rest, KEY, both_ways=both_ways)
-    report = tj.BurnInReport(*map(jnp.asarray, (0.8, 0.9, 0.0, 0.0)))
+    report = tj.BurnInReport(*map(jnp.asarray, FINE))
     answer = None
     try:
         while True:
@@ -66,7 +69,7 @@ def test_what_is_drawn_once(system, trainable, both_ways, pools):
 
 def test_a_training_burns_in_once_and_once_more_for_each_comparison():
     """What it asks to be computed, nothing of which needs to be."""
-    report = tj.BurnInReport(*map(jnp.asarray, (0.8, 0.9, 0.0, 0.0)))
+    report = tj.BurnInReport(*map(jnp.asarray, FINE))
     cost = tj.Estimate(jnp.asarray(1.0), jnp.asarray(0.1), jnp.asarray(8))
     answers = {
         "fill": lambda *_: (Pool(jnp.zeros((512, 1)), jnp.ones(())), report),

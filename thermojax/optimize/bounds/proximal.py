@@ -70,8 +70,8 @@ def nearest_density(
         relaxed = jnp.where(index < i, *sides).at[i].set(value)
         free = free.at[i].set(False)
     maps = jnp.stack([simple, 0.99 * relaxed + 0.01 * simple])  # strictly increasing, both
-    # In units of kT and of the length of the line, the origin where it is: near it points lie closer
-    # together than the digits of their distance from anywhere else could tell.
+    # In units of kT and of the length of the line, the origin where it is: near it points lie
+    # closer together than the digits of their distance from anywhere else could tell.
     unit = x[-1] - x[0]
     within = lambda y: energy(unit * y) / kt
     y = unit * lowest(maps / unit, x / unit, shares, free, within, metric * unit / kt * unit, 1.0)
