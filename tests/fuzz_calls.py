@@ -200,6 +200,7 @@ CALLS["advance"] = lambda: Call(
     chained() | dict(system=TRAP, dt=0.1, steps=2, integrator=tj.BAOAB(), memory=10**6),
     HOW | {"adjusted": "choice"},
 )
+CALLS["resample"] = lambda: Call(tj.resample, chained() | dict(key=KEY), {})
 CALLS["switch"] = lambda: Call(tj.switch, chained() | dict(old=TRAP, new=TRAP), {})
 
 
@@ -404,4 +405,6 @@ NOT_CALLED = {
     "abstract": ABSTRACT.split(),
     "without arguments": ["ExactMoments", "ForwardMode", "MeanWork", "Pathwise", "ScoreFunction"],
     "an exception": ["CheckpointError"],
+    # tests/test_saving.py, tests/experiment/test_cache.py
+    "writes to any path that it is given": ["save", "enable_compilation_cache"],
 }

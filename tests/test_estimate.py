@@ -111,9 +111,11 @@ def test_printed_with_numbers():
     seen = []
     jax.jit(lambda x: seen.extend([str(weighted_mean(x, jnp.ones(3)))]))(jnp.ones(3))
     assert seen == ["Estimate(value=f64[], error=f64[], count=i64[])"]
-    report = tj.BurnInReport(*(jnp.asarray(x, jnp.float32) for x in (0.8, 0.5, -1.25, 2.0)))
-    assert repr(report) == (
-        "BurnInReport(acceptance=0.8, lowest_ess=0.5, drift=-1.25, log_normalizer=2)"
+    parts = (0.8, 0.5, -1.25, 0.5, 0.0, 2.0, 0.1)
+    report = tj.BurnInReport(*(jnp.asarray(x, jnp.float32) for x in parts))
+    assert " ".join(repr(report).split()) == (
+        "BurnInReport( acceptance=0.8, lowest_ess=0.5, drift=-1.25, reach=0.5, rounding=0, "
+        "log_normalizer=2, log_normalizer_error=0.1 )"
     )
     produced = tj.EntropyProduction(jnp.ones(2), jnp.zeros(3000))
     assert repr(produced) == "EntropyProduction(medium=[1, 1], system=f64[3000])"

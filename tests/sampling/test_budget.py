@@ -53,7 +53,7 @@ def test_fewer_checkpoints_take_more_passes():
 
 
 def test_budgets_that_cannot_be_kept_are_refused():
-    system = tj.Underdamped(tj.DoubleWell(2.0), tj.Linear(0.0, 1.0, 3.0), tj.Bath())
+    system = tj.Underdamped(tj.DoubleWell(2.0), tj.Linear(0.0, 1.0, 0.3), tj.Bath())
 
     def run(**options: Any):
         options = {"time_steps": FEW, **options}
