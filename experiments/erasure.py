@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -112,7 +113,12 @@ class Erasure(AbstractStudy):
     def train(self, progress: Progress) -> tj.Fit:
         settings = self.training
         cost = tj.MeanWork() + settings.weight * tj.ErasureError("above")
-        with progress.phase("training", settings.steps, "steps") as shown:
+        with (
+            progress.phase("training", settings.steps, "steps") as shown,
+            warnings.catch_warnings(),
+        ):
+            # Coarse on purpose: what is found is measured with the steps of the evaluation.
+            warnings.filterwarnings("ignore", r"time_steps = \d+: with a tenth of them")
             return tj.optimize(
                 self.system,
                 cost,

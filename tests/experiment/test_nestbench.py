@@ -96,9 +96,10 @@ def test_erasure(tmp_path):
     assert found["training_paths"] < 1e6 and found["diverged"] == 0
     controls = np.asarray(found["schedule"]["knot_control"], float)
     assert np.all(controls >= -10) and np.all(controls <= [10, 15])
-    x = benchmark(controls, 8000, np.random.default_rng(0))
-    # At a failure rate of 1.25e-3 ten are expected, and at most one has a chance of 5e-4.
-    assert np.sum(x >= 0) <= 1
+    x = benchmark(controls, 16000, np.random.default_rng(0))
+    # At a failure rate of 1.25e-3 twenty are expected, and at most five have a chance of 7e-5. Of
+    # 100,000 paths six failed, so that one is expected, and more than five have one of 5e-4.
+    assert np.sum(x >= 0) <= 5
 
 
 def benchmark(controls, batch, random):
