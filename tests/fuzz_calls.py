@@ -319,7 +319,7 @@ call(
 call(
     "frontier",
     tj.frontier,
-    TRAINING,
+    TRAINING | {"bound": "optional"},
     system=LEARNS,
     objective=tj.MeanWork(),
     durations=np.array([1.0, 2.0]),

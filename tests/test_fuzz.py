@@ -123,6 +123,7 @@ WRONG = {
     "parts": TEXT | OBJECTS | FUNCTION | DICT | KEYS | NOT_REAL | NAN | NUMBERS,
     "optimizer": TEXT | OBJECTS | FUNCTION | DICT | KEYS | NOT_REAL | NAN | NUMBERS,
     "function": TEXT | DICT | NOT_REAL | NAN | NUMBERS | KEYS | {"an object": 0},
+    "optional": TEXT | DICT | NOT_REAL | NAN | NUMBERS | KEYS | {"an object": 0},
     "tree": TEXT
     | OBJECTS
     | FUNCTION
@@ -165,7 +166,7 @@ def must_refuse(call, name: str, mutant: str) -> bool:
     if kind_of(call, name) == "free":
         return False
     if mutant == "None":
-        return parameter.default is not None
+        return parameter.default is not None and kind_of(call, name) != "optional"
     if mutant in NAN and name in call.nan:
         return False
     return mutant in WRONG[kind_of(call, name)]

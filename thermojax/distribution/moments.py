@@ -360,8 +360,10 @@ def find_template(system: AbstractSystem, initial):
 
 def checked_times(times, duration):
     if isinstance(times, int | np.integer) and not isinstance(times, bool):
-        if times < 2:
-            raise ValueError(f"times = {times}: expected at least 2, or an array of times")
+        if not 2 <= times < 2**31:
+            raise ValueError(
+                f"times = {shown(times)}: expected at least 2 and below 2^31, or an array of times"
+            )
         return jnp.linspace(0, 1, int(times)) * duration
     times = jnp.atleast_1d(floating(times, "times"))
     if times.ndim > 1 or times.size == 0:

@@ -13,7 +13,7 @@ from jax.scipy.special import digamma, gammaln
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from .._arguments import instance, real, whole
+from .._arguments import function, instance, real, whole
 from .._component import floating, known, shown
 from .._keys import purpose_key
 from .._repr import with_numbers
@@ -198,8 +198,7 @@ def entropy_production(
     **Source:** U. Seifert, Phys. Rev. Lett. 95, 040602 (2005), eqs. (7)-(12).
     """
     check_run(system, result)
-    if not callable(log_density):
-        raise ValueError(f"log_density = {shown(log_density)}: expected a function of one position")
+    function("log_density", log_density, "a function of one position")
     temperature = outside(system.bath.temperature, "initial")
     x, ledger = result.position, result.ledger
     overdamped = isinstance(system, Overdamped)

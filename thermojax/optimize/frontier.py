@@ -209,7 +209,10 @@ def lowest(systems, bound, initial) -> Float[Array, " durations"]:
             "initial gives positions, but the bound starts from equilibrium: pass bound=None, or a "
             "bound(system, start) of your own with tj.Equilibrium as the start"
         )
-    found = [bound(system, initial) for system in systems]
+    try:
+        found = [bound(system, initial) for system in systems]
+    except TypeError as error:
+        raise ValueError(f"bound(system, start) cannot be called so: {error}") from error
     for each in found:
         instance("the result of bound", each, bounds.WorkBound, "a tj.bounds.WorkBound")
     return jnp.stack([each.work for each in found])

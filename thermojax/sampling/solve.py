@@ -41,12 +41,10 @@ def check_adjoint(adjoint, memory: int | None = None) -> None:
         raise ValueError(
             "memory chooses the checkpoints of the default adjoint: leave out one of the two"
         )
-    if adjoint is not None and not isinstance(adjoint, ADJOINTS):
+    if adjoint is not None:
         names = ", ".join(f"diffrax.{kind.__name__}()" for kind in ADJOINTS)
-        raise ValueError(
-            f"adjoint = {shown(adjoint)}: expected one of {names}; the others do not "
-            "differentiate a stochastic path correctly"
-        )
+        why = "the others do not differentiate a stochastic path correctly"
+        instance("adjoint", adjoint, ADJOINTS, f"one of {names}; {why}")
 
 
 @contextlib.contextmanager
