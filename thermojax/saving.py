@@ -14,6 +14,7 @@ import functools
 import hashlib
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def save(file: str | Path, thing: Any) -> None:
     """
     if not isinstance(file, str | Path):
         raise ValueError(f"file = {shown(file)}: expected a path; tj.save(file, thing)")
-    file = Path(file).expanduser()
+    file = Path(os.path.expanduser(file))
     if file.is_dir() or (file.exists() and file.stat().st_size and not is_saved(file)):
         raise ValueError(f"file = {file}: is there and was not written by tj.save: take another")
     arrays: dict[str, Any] = {}

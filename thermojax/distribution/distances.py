@@ -415,8 +415,8 @@ def import_ott():
 
 def require_power(p) -> None:
     concrete = isinstance(p, numbers.Real) and not isinstance(p, bool)
-    if not concrete or not 1 <= float(p) < float("inf"):  # static: it decides the program
-        raise ValueError(f"p = {shown(p)}: expected a number of at least 1, such as 2")
+    if not concrete or not 1 <= float(p) <= 100:  # static: it decides the program
+        raise ValueError(f"p = {shown(p)}: expected a number from 1 to 100, such as 2")
 
 
 def points(name: str, values, ndim: int):

@@ -259,7 +259,7 @@ def given_density(grid: Grid, initial) -> Float[Array, "*cells"]:
 
     **Raises:** ValueError for another shape, negative values, or an integral that is not 1.
     """
-    density = floating(grid.each(initial) if callable(initial) else initial)
+    density = floating(grid.each(initial) if callable(initial) else initial, "initial")
     if density.shape != grid.cells:
         raise ValueError(f"initial has shape {density.shape}: expected the cells, {grid.cells}")
     values = known(density)

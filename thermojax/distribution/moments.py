@@ -372,7 +372,7 @@ def checked_times(times, duration):
     values, length = known(times), known(duration)
     if values is not None and length is not None:
         require_within("times", values, float(length))
-    return times
+    return times.astype(duration.dtype)  # float64 lists for a system in float32, say
 
 
 @eqx.filter_jit

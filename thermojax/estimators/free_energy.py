@@ -214,6 +214,9 @@ def require_one_process(a, b, kept_a, kept_b) -> None:
         )
 
 
+MOST_NODES = 1000  # their places take the eigenvalues of a matrix of as many rows
+
+
 def thermodynamic_integration(
     system: AbstractSystem,
     key: PRNGKeyArray,
@@ -243,6 +246,10 @@ def thermodynamic_integration(
     check_key(key)
     batch = whole("batch", batch, 2, "an error needs two samples")
     nodes = whole("nodes", nodes, 4, "the error of the quadrature is that of every second node")
+    if nodes > MOST_NODES:
+        raise ValueError(
+            f"nodes = {nodes}: expected at most {MOST_NODES}, and 12 are usually enough"
+        )
     first, last = system.protocol.initial, system.protocol.final
     bath = system.bath
     if isinstance(bath.temperature, AbstractProtocol):

@@ -70,7 +70,7 @@ def enable_compilation_cache(folder: str | Path | None = None) -> Path | None:
     if folder is None and cache_is_off():
         return None
     chosen = folder or jax.config.values["jax_compilation_cache_dir"]
-    found = cache_folder() if chosen is None else writable(Path(chosen).expanduser())
+    found = cache_folder() if chosen is None else writable(Path(os.path.expanduser(chosen)))
     if found is None:
         raise ValueError(
             f"folder = {chosen or os.environ.get('THERMOJAX_CACHE') or '~/.cache'}: cannot be made "

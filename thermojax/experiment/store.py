@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def load(folder: str | Path) -> Any:
     if not isinstance(folder, str | Path):
         raise ValueError(f"folder is a {type(folder).__name__}: expected a path")
     refuse_long(folder)
-    file = Path(folder).expanduser()
+    file = Path(os.path.expanduser(folder))  # of a user who is not known it stays as it is
     if file.is_file():
         from ..saving import is_checkpoint, is_saved, restore
 

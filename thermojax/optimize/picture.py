@@ -205,6 +205,7 @@ def prepared(
     if picture is None:
         check_key(key)
         check_adjoint(None, memory)
+        memory = None if memory is None else int(memory)
         steps = count_steps(system.protocol.duration, dt, time_steps)
         start = prepare_start(system, initial, batch)
         check_sharding(sharding, start.batch)

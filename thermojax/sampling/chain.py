@@ -169,6 +169,7 @@ def advance(
     check_control("system", system, chain)
     check_kicks(system)
     check_adjoint(adjoint, memory)
+    memory = None if memory is None else int(memory)
     check_sharding(sharding, len(chain.ledger.work))
     how = Settings(integrator, adjoint, memory, noise_dtype, sharding)
     if not isinstance(adjusted, bool | LocalStep):

@@ -136,7 +136,7 @@ def arranged(
     check_sharding(sharding, start.batch)
     system = checked_start(system, start)
     frozen = None if save_steps is None else tuple(save_steps.tolist())
-    how = (adjoint, noise_dtype, sharding, memory)
+    how = (adjoint, noise_dtype, sharding, None if memory is None else int(memory))
     return system, key, start, steps, integrator, frozen, observe, *how
 
 
