@@ -82,5 +82,5 @@ def test_parts_of_another_kind_are_named():
             kind(*part[:2], tj.Bath)
         with pytest.raises(ValueError, match="bath is None"):
             kind(*part[:2], None)
-        with pytest.raises(ValueError, match=r"drive is 1.0: expected a function"):
+        with pytest.raises(ValueError, match=r"drive = 1.0: expected a function"):
             kind(*part, 1.0)
