@@ -38,7 +38,7 @@ def run(system=TRAP, **given):
         (dict(batch=2.0), "batch = 2.0"),
         (dict(batch=True), "batch = True"),
         (dict(integrator=tj.BAOAB), "integrator is the class BAOAB itself"),
-        (dict(observe=3), "observe is 3"),
+        (dict(observe=3), "observe = 3"),
         (dict(noise_dtype=int), "noise_dtype"),
         (dict(noise_dtype="x"), "noise_dtype = 'x'"),
         (dict(memory=True), "memory = True"),
