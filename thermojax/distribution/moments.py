@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._arguments import instance, whole
+from .._arguments import whole
 from .._component import floating, known, require, shown
 from ..potential import LOG_2PI
 from ..sampling import Equilibrium, template_of
 from ..sampling.grid import require_within
-from ..system import AbstractSystem
+from ..system import AbstractSystem, check_system
 from .announced import integral
 from .distances import kl, require_covariance
 from .ledger import EnsembleLedger
@@ -317,7 +317,7 @@ def moments(
     **Source:** H. Risken, The Fokker-Planck Equation (1989), section 6.5; K. Sekimoto, Stochastic
     Energetics (2010), chapter 4, for the heat.
     """
-    checked_system(system)
+    check_system(system)
     if time_steps is not None:
         time_steps = whole("time_steps", time_steps)
         if not isinstance(times, int | np.integer) or times != 2:
@@ -333,10 +333,6 @@ def moments(
     lowest = result.ledger.energy, langevin.units.energy, result.mean.dtype
     warn_of_rounding(*lowest, "the energies")
     return result
-
-
-def checked_system(system) -> None:
-    instance("system", system, AbstractSystem, "a tj.Underdamped or a tj.Overdamped")
 
 
 def find_template(system: AbstractSystem, initial):

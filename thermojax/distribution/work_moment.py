@@ -15,10 +15,10 @@ from .._arguments import real
 from .._component import known
 from ..potential import LOG_2PI
 from ..protocol import AbstractProtocol, require_no_jumps
-from ..system import AbstractSystem
+from ..system import AbstractSystem, check_system
 from .announced import integral
 from .linear import LinearLangevin, Quadratic, linear_langevin
-from .moments import FIRST_STEP, MAX_STEPS, checked_system, find_template, starting_law
+from .moments import FIRST_STEP, MAX_STEPS, find_template, starting_law
 from .verdict import limits, require_announced
 
 
@@ -121,7 +121,7 @@ def log_work_moment(
 
     **Cost:** as `tj.moments`.
     """
-    checked_system(system)
+    check_system(system)
     if isinstance(system.bath.temperature, AbstractProtocol):
         raise ValueError(
             "the temperature changes in time: exp(-beta W) needs one temperature; use the "

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from .._arguments import instance
 from .._component import known
 from ..distribution import EnsembleLedger
 from ..estimate import Estimate, weighted_mean
@@ -15,7 +14,7 @@ from ..ledger import Ledger
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..sampling import Result, State
-from ..system import AbstractSystem, Overdamped
+from ..system import AbstractSystem, Overdamped, check_system
 from .entropy import check_run, entropy_terms, free_energies_start, warn_of_ties
 from .exponential import exponential_average
 
@@ -114,7 +113,7 @@ def power(system: AbstractSystem) -> Callable:
     **Arguments:** `system`, the one that runs. **Returns:** a function for `observe=`, its value a
     scalar `tj.Estimate` over the surviving paths.
     """
-    instance("system", system, AbstractSystem, "tj.Underdamped or tj.Overdamped")
+    check_system(system)
     protocol = system.protocol
 
     def observe(time, state: State, ledger: Ledger) -> Estimate:

@@ -23,7 +23,7 @@ from ..estimate import Estimate
 from ..potential import LOG_2PI
 from ..protocol import AbstractProtocol
 from ..sampling import Result
-from ..system import AbstractSystem, Overdamped
+from ..system import AbstractSystem, Overdamped, check_system
 
 NEIGHBOR = 4
 ROWS = 64  # points whose distances to all others are taken at once
@@ -223,7 +223,7 @@ def entropy_production(
 
 def check_run(system, result) -> None:
     """**Raises:** ValueError for what is no system, or not the result of a run."""
-    instance("system", system, AbstractSystem, "tj.Underdamped or tj.Overdamped")
+    check_system(system)
     instance("result", result, Result, "a tj.Result, from tj.simulate")
 
 

@@ -13,7 +13,7 @@ from jax.nn import logsumexp
 from jax.typing import ArrayLike
 from jaxtyping import Float, PRNGKeyArray, Shaped
 
-from .._arguments import exceeds, instance, whole
+from .._arguments import exceeds, whole
 from .._component import floating, known
 from .._keys import Purpose, check_key, part_key
 from .._scale import floored
@@ -21,7 +21,7 @@ from ..distribution import log_work_moment
 from ..estimate import Estimate, weighted_mean
 from ..protocol import AbstractProtocol, Constant
 from ..sampling import Result, equilibrium_positions
-from ..system import AbstractSystem
+from ..system import AbstractSystem, check_system
 from .exponential import FreeEnergy, exponential_average, survivors
 from .fluctuation import crooks, overlap
 
@@ -84,7 +84,7 @@ def weights_of(name: str, run, alive=None):
 
 def infinite_variance(system: AbstractSystem) -> bool:
     """Whether <exp(-2 beta W)> diverges; False where the system is not quadratic."""
-    instance("system", system, AbstractSystem, "tj.Underdamped or tj.Overdamped")
+    check_system(system)
     try:
         return bool(jnp.isinf(log_work_moment(system, 2.0)))
     except ValueError:
@@ -242,7 +242,7 @@ def thermodynamic_integration(
 
     **Source:** J. G. Kirkwood, J. Chem. Phys. 3, 300 (1935).
     """
-    instance("system", system, AbstractSystem, "tj.Underdamped or tj.Overdamped")
+    check_system(system)
     check_key(key)
     batch = whole("batch", batch, 2, "an error needs two samples")
     nodes = whole("nodes", nodes, 4, "the error of the quadrature is that of every second node")

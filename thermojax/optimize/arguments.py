@@ -12,7 +12,7 @@ from .._component import known
 from .._keys import check_key
 from ..checkpoint import AbstractCheckpoint
 from ..distribution import FokkerPlanck
-from ..system import AbstractSystem
+from ..system import check_system
 from .gradients import AbstractGradient
 from .objectives import AbstractObjective
 from .picture import ExactMoments
@@ -42,7 +42,7 @@ def check_training(
     **Raises:** ValueError, which names the argument, for one of another kind than it must be.
     """
     del runs
-    instance("system", system, AbstractSystem, "a tj.Underdamped or tj.Overdamped")
+    check_system(system)
     instance("objective", objective, AbstractObjective, "one such as tj.MeanWork()")
     transformation = "an optax transformation such as optax.adam(0.1)"
     instance("optimizer", optimizer, optax.GradientTransformation, transformation)

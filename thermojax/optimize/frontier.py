@@ -106,19 +106,19 @@ def frontier(
     **Raises:** ValueError for durations that are not positive and increasing, a bound that does
     not exist for this system, or what `tj.optimize` refuses; all but the last before training.
     """
+    training: dict[str, Any] = dict(
+        gradient=gradient, patience=patience, tolerance=tolerance, common_noise=common_noise
+    )
     check_training(
         system,
         objective,
         optimizer,
         key,
         steps=steps,
-        gradient=gradient,
         trainable=trainable,
         callback=callback,
-        patience=patience,
-        tolerance=tolerance,
         checkpoint=checkpoint,
-        common_noise=common_noise,
+        **training,
         **options,
     )
     evaluation = None if evaluation is None else whole("evaluation", evaluation, 2)
@@ -145,9 +145,7 @@ def frontier(
         trainable=trainable,
         checkpoint=checkpoint,
         callback=tell,
-        training=dict(
-            gradient=gradient, patience=patience, tolerance=tolerance, common_noise=common_noise
-        ),
+        training=training,
         options=options,
     )
 

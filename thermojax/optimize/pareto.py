@@ -75,18 +75,18 @@ def pareto(
     """
     for name, what in (("cost", cost), ("error", error)):
         instance(name, what, AbstractObjective, "an objective such as tj.MeanWork()")
+    training: dict[str, Any] = dict(
+        gradient=gradient, patience=patience, tolerance=tolerance, common_noise=common_noise
+    )
     check_training(
         system,
         cost,
         optimizer,
         key,
         steps=steps,
-        gradient=gradient,
         trainable=trainable,
-        patience=patience,
-        tolerance=tolerance,
         checkpoint=checkpoint,
-        common_noise=common_noise,
+        **training,
         **options,
     )
     given = known(floating(weights, "weights"))
@@ -107,9 +107,7 @@ def pareto(
         steps=steps,
         trainable=trainable,
         checkpoint=checkpoint,
-        training=dict(
-            gradient=gradient, patience=patience, tolerance=tolerance, common_noise=common_noise
-        ),
+        training=training,
         options=options,
     )
     scored = lambda what: stacked(

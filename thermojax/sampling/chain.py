@@ -28,7 +28,7 @@ from ..dynamics import (
 from ..ledger import Ledger, energy_limit
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol, Constant, value_at
-from ..system import AbstractSystem
+from ..system import AbstractSystem, check_system
 from .devices import check_sharding, spread
 from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .metropolis import LocalStep, propose
@@ -37,7 +37,6 @@ from .resolution import warn_rounding
 from .solve import check_adjoint, check_how, forward_mode_in_words
 from .state import Chain, State, check_dynamics, dynamics_of
 
-SYSTEM = "tj.Underdamped(...) or tj.Overdamped(...)"
 CHAIN = "a chain, as tj.start, tj.advance and tj.switch return it"
 STEP = "a positive time step"
 ANEW = (
@@ -62,7 +61,7 @@ def start(
     energy is not finite: they never move, and `chain.ledger.alive` is 0 there.
     """
     check_key(key)
-    instance("system", system, AbstractSystem, SYSTEM)
+    check_system(system)
     ready = prepare_start(system, initial, batch)
     check_sharding(sharding, ready.batch)
     system = checked_start(system, ready)
@@ -160,7 +159,7 @@ def advance(
     no equilibrium to be exact for.
     **Source:** of `adjusted`: A. M. Horowitz, Phys. Lett. B 268, 247 (1991).
     """
-    instance("system", system, AbstractSystem, SYSTEM)
+    check_system(system)
     instance("chain", chain, Chain, CHAIN)
     check_how(integrator, noise_dtype)
     steps = whole("steps", steps, cure="integration steps of this piece")
@@ -225,7 +224,7 @@ def switch(chain: Chain, old: AbstractSystem, new: AbstractSystem) -> Chain:
     """
     instance("chain", chain, Chain, CHAIN)
     for name, system in ("old", old), ("new", new):
-        instance(name, system, AbstractSystem, SYSTEM)
+        check_system(system, name)
         check_dynamics("chain", chain.dynamics, system, ANEW)
     check_control("old", old, chain)
     return switched(chain, old, new)

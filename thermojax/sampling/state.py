@@ -116,11 +116,9 @@ class Result(AbstractComponent):
             raise ValueError(f"values = {came}: expected real numbers of shape ({batch}, ...)")
         found = weighted_mean(jnp.asarray(values), self.weights, self.antithetic)
         if (count := known(found.count)) is not None and count < min(batch, 2):
-            told = (
-                "all paths diverged, and no mean is left"
-                if count == 0
-                else ("one path survived, and no error can be stated")
-            )
+            told = "one path survived, and no error can be stated"
+            if count == 0:
+                told = "all paths diverged, and no mean is left"
             warnings.warn(f"{told} ({batch} paths): take a smaller dt", stacklevel=3)
         return found
 
