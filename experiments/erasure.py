@@ -12,16 +12,16 @@ import numpy as np
 import optax
 
 import thermojax as tj
-from thermojax.experiment.change import put_known_change
-from thermojax.experiment.driven import training_record
-from thermojax.experiment.evaluate import (
+from thermojax.experiment.results.store import Record
+from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.study.base import AbstractStudy
+from thermojax.experiment.study.change import put_known_change
+from thermojax.experiment.study.driven import training_record
+from thermojax.experiment.study.evaluate import (
     evaluate,
     evaluation_record,
     require_chunks,
 )
-from thermojax.experiment.progress import Progress
-from thermojax.experiment.store import Record
-from thermojax.experiment.study import AbstractStudy
 
 
 @dataclass(frozen=True)

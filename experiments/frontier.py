@@ -7,9 +7,9 @@ import numpy as np
 import optax
 
 import thermojax as tj
-from thermojax.experiment.progress import Progress
-from thermojax.experiment.store import Record
-from thermojax.experiment.study import AbstractStudy
+from thermojax.experiment.results.store import Record
+from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.study.base import AbstractStudy
 from thermojax.optimize.frontier import checked_durations, entry, stretched
 
 CURVE = 24  # durations at which the bound is drawn

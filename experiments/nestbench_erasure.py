@@ -13,12 +13,12 @@ from jaxtyping import Array, Float
 
 import thermojax as tj
 from experiments.erasure import share
-from thermojax.experiment.curves import schedule_record
-from thermojax.experiment.driven import training_record
-from thermojax.experiment.evaluate import evaluate, require_chunks
-from thermojax.experiment.progress import Progress
-from thermojax.experiment.store import Record
-from thermojax.experiment.study import AbstractStudy
+from thermojax.experiment.results.store import Record
+from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.study.base import AbstractStudy
+from thermojax.experiment.study.curves import schedule_record
+from thermojax.experiment.study.driven import training_record
+from thermojax.experiment.study.evaluate import evaluate, require_chunks
 from thermojax.optimize.fit import COMPARISONS
 
 # Lengths are those of the benchmark, energies in kT; time is counted in 1 / w0 (146 us).

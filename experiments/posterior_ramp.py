@@ -15,18 +15,18 @@ import optax
 import thermojax as tj
 from thermojax._calls import Computation
 from thermojax.estimate import weighted_mean
-from thermojax.experiment.change import most_reliable, put_saved
-from thermojax.experiment.data import Table
-from thermojax.experiment.driven import shared_among, training_record
-from thermojax.experiment.evaluate import (
+from thermojax.experiment.results.store import Record
+from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.study.base import AbstractStudy
+from thermojax.experiment.study.change import most_reliable, put_saved
+from thermojax.experiment.study.data import Table
+from thermojax.experiment.study.driven import shared_among, training_record
+from thermojax.experiment.study.evaluate import (
     Evaluation,
     evaluation_record,
     measurement,
     require_chunks,
 )
-from thermojax.experiment.progress import Progress
-from thermojax.experiment.store import Record
-from thermojax.experiment.study import AbstractStudy
 from thermojax.optimize.fit import optimization
 from thermojax.sampling.grid import count_steps
 from thermojax.system import AbstractSystem

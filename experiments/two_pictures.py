@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import thermojax as tj
-from thermojax.experiment.curves import bath_record, schedule_record
-from thermojax.experiment.driven import is_bayesian
-from thermojax.experiment.progress import Progress
-from thermojax.experiment.store import Record
-from thermojax.experiment.study import AbstractStudy
+from thermojax.experiment.results.store import Record
+from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.study.base import AbstractStudy
+from thermojax.experiment.study.curves import bath_record, schedule_record
+from thermojax.experiment.study.driven import is_bayesian
 from thermojax.protocol import values_at
 from thermojax.sampling.grid import count_steps
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from thermojax.estimate import Estimate
-from thermojax.experiment.store import Record
+from thermojax.experiment.results.store import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = """
 import jax, jax.numpy as jnp, optax
 import thermojax as tj
 from thermojax.experiment import AbstractStudy, Record
-from thermojax.experiment.evaluate import evaluate, evaluation_record
+from thermojax.experiment.study.evaluate import evaluate, evaluation_record
 
 class Drag(AbstractStudy):
     question = "How much work does it cost to drag a trap?"

@@ -17,7 +17,7 @@ PROGRAM = """
 import json, os, sys
 import jax, jax.numpy as jnp
 import thermojax as tj
-from thermojax.experiment.device import prepare_cpu
+from thermojax.experiment.run.device import prepare_cpu
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 2)

@@ -14,8 +14,8 @@ import thermojax as tj
 from thermojax._keys import Purpose, part_key, purpose_key
 from thermojax.estimators import free_energy as free_energy_module
 from thermojax.estimators.free_energy import bennett
-from thermojax.experiment.evaluate import evaluate
-from thermojax.experiment.progress import Progress
+from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.study.evaluate import evaluate
 from thermojax.optimize.picture import Runs, prepared
 
 KEY = jax.random.key(11)

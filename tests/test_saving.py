@@ -259,8 +259,8 @@ def test_classes_of_a_script(tmp_path):
 
 
 def test_a_folder_and_a_file_of_a_run_are_read_as_before(tmp_path):
-    from thermojax.experiment.store import Record
-    from thermojax.experiment.store import save as save_record
+    from thermojax.experiment.results.store import Record
+    from thermojax.experiment.results.store import save as save_record
 
     record = Record()
     record.put("a", 1.5)

@@ -225,7 +225,7 @@ def test_flags(user, refused, capsys, monkeypatch):
 def test_cache(tmp_path, monkeypatch, wish):
     import jax
 
-    from thermojax.experiment.runner import computing
+    from thermojax.experiment.run.runner import computing
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("THERMOJAX_CACHE", wish)
@@ -241,7 +241,7 @@ def test_cache(tmp_path, monkeypatch, wish):
 
 def test_a_damaged_cache_is_emptied_and_not_complained_of(tmp_path, monkeypatch):
     """As a run leaves it that is killed while it writes one of its compiled programs."""
-    from thermojax.experiment.runner import computing
+    from thermojax.experiment.run.runner import computing
 
     monkeypatch.setenv("THERMOJAX_CACHE", str(tmp_path / "cache"))
     kept, other = tmp_path / "cache" / "jit_run-0-cache", tmp_path / "cache" / "thesis"

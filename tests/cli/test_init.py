@@ -7,8 +7,8 @@ import pytest
 
 from thermojax.cli import main
 from thermojax.experiment import load
-from thermojax.experiment.config import read_config
-from thermojax.experiment.plan import RUNNER_KEYS, STUDY, plan
+from thermojax.experiment.config.plan import RUNNER_KEYS, STUDY, plan
+from thermojax.experiment.config.read import read_config
 
 SMALL = ["training=null", "evaluation.batch=64", "evaluation.chunk=64", "dt=0.1"]
 

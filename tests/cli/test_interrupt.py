@@ -10,7 +10,7 @@ import pytest
 from tests import resuming
 from thermojax.cli import main
 from thermojax.experiment.command_line import resume_command
-from thermojax.experiment.folder import locked
+from thermojax.experiment.run.folder import locked
 
 LONG = "kind: drag_study:Drag\nsteps: 100000\nchunks: 2\n"
 

@@ -13,10 +13,12 @@ import pytest
 
 from thermojax import Checkpoint
 from thermojax.cli import main
-from thermojax.experiment import Record, UserError, checkpoints, figures, load, report, store
+from thermojax.experiment import Record, UserError, load
 from thermojax.experiment.command_line import program
-from thermojax.experiment.folder import check_free
-from thermojax.experiment.progress import Progress
+from thermojax.experiment.results import figures, report, store
+from thermojax.experiment.run import checkpoints
+from thermojax.experiment.run.folder import check_free
+from thermojax.experiment.run.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = """
@@ -99,7 +101,7 @@ def test_a_report_that_fails_is_a_warning(here, monkeypatch, capsys, place, erro
 
 
 def test_results_that_cannot_be_shown(here, monkeypatch, capsys):
-    from thermojax.experiment import summary
+    from thermojax.experiment.results import summary
 
     monkeypatch.setattr(summary, "headline", raising(TypeError("no table")))
     assert main(["run", "c.yaml", "--out", "a"]) == 0
@@ -161,7 +163,7 @@ def test_only_its_own_files_are_removed(here, capsys):
 
 
 def test_a_sweep_whose_page_fails(here, monkeypatch, capsys):
-    from thermojax.experiment import sweep_report
+    from thermojax.experiment.sweep import report as sweep_report
 
     with monkeypatch.context() as broken:
         broken.setattr(sweep_report, "page", raising(ValueError("no figure")))
@@ -198,7 +200,7 @@ def test_folders_that_a_shell_takes_as_they_stand(here, monkeypatch, capsys):
 def test_backends_that_are_not_there():
     """As in a shell of a notebook, from another environment: Matplotlib cannot even be imported."""
     program = (
-        "from thermojax.experiment.drawing import backend_set_aside\n"
+        "from thermojax.experiment.results.drawing import backend_set_aside\n"
         "import os, sys\n"
         "with backend_set_aside():\n"
         "    from matplotlib.figure import Figure\n"
@@ -247,7 +249,7 @@ def test_streams_that_are_closed(here, monkeypatch):
 
 
 def test_variables_in_words(here, monkeypatch, capsys):
-    from thermojax.experiment.cache import cache_folder
+    from thermojax.experiment.run.cache import cache_folder
 
     for said in ("abc", "-1", "nan", "inf"):
         monkeypatch.setenv("THERMOJAX_CHECKPOINT_SECONDS", said)

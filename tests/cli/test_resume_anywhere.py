@@ -12,11 +12,12 @@ import pytest
 
 from tests import resuming
 from thermojax.cli import main
-from thermojax.experiment import Record, checkpoints, load
+from thermojax.experiment import Record, load
 from thermojax.experiment.command_line import program
-from thermojax.experiment.config import read_config
-from thermojax.experiment.driven import Driven
-from thermojax.experiment.plan import RUNNER_KEYS, STUDY, plan
+from thermojax.experiment.config.plan import RUNNER_KEYS, STUDY, plan
+from thermojax.experiment.config.read import read_config
+from thermojax.experiment.run import checkpoints
+from thermojax.experiment.study.driven import Driven
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -134,7 +135,7 @@ def test_a_class_of_the_repository_runs_from_a_copied_config(here, stops, capsys
 
 
 def test_the_device_is_remembered(here, stops, counts, capsys):
-    from thermojax.experiment.folder import device_of
+    from thermojax.experiment.run.folder import device_of
 
     assert main(["init", "demo"]) == 0
     assert main(["run", "demo/demo.yaml", "--out", "out", "--device", "cpu"]) == 130

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thermojax.cli import main
-from thermojax.experiment.registry import KINDS
+from thermojax.experiment.config.registry import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "logistic_breast_cancer.yaml")

@@ -11,10 +11,11 @@ import pytest
 
 from tests import resuming
 from thermojax.cli import main
-from thermojax.experiment import UserError, runner
-from thermojax.experiment.progress import Progress
-from thermojax.experiment.sweep import folder_name, grid, last_line, plan, split, sweep
-from thermojax.experiment.sweep_report import write_sweep
+from thermojax.experiment import UserError
+from thermojax.experiment.run import runner
+from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.sweep.grid import folder_name, grid, last_line, plan, split, sweep
+from thermojax.experiment.sweep.report import write_sweep
 
 STUDY = """
 from thermojax.estimate import Estimate

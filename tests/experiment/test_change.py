@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 import thermojax as tj
-import thermojax.experiment.together as module
+import thermojax.experiment.run.together as module
 from thermojax._calls import alone
 from thermojax.estimate import Estimate
 from thermojax.estimators.pooled import pooled
 from thermojax.experiment import load
-from thermojax.experiment.change import most_reliable, unlike
-from thermojax.experiment.driven import Driven, Training, is_bayesian
-from thermojax.experiment.driven import Testing as Measured
-from thermojax.experiment.evaluate import Evaluation
-from thermojax.experiment.figures import work_distribution
-from thermojax.experiment.progress import Progress
-from thermojax.experiment.report import answer
-from thermojax.experiment.store import Record, save
-from thermojax.experiment.summary import saved, warnings_of
-from thermojax.experiment.together import together
+from thermojax.experiment.results.figures import work_distribution
+from thermojax.experiment.results.report import answer
+from thermojax.experiment.results.store import Record, save
+from thermojax.experiment.results.summary import saved, warnings_of
+from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.run.together import together
+from thermojax.experiment.study.change import most_reliable, unlike
+from thermojax.experiment.study.driven import Driven, Training, is_bayesian
+from thermojax.experiment.study.driven import Testing as Measured
+from thermojax.experiment.study.evaluate import Evaluation
 
 
 class Spring(tj.AbstractPotential):

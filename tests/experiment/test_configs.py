@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from thermojax.experiment.build import build
-from thermojax.experiment.config import read_config
+from thermojax.experiment.config.build import build
+from thermojax.experiment.config.read import read_config
 from thermojax.experiment.errors import UserError
 
 STUDY = """

@@ -12,11 +12,11 @@ import pytest
 import thermojax as tj
 from tests.components import PROTOCOLS
 from thermojax.experiment import load
-from thermojax.experiment.curves import put_schedules, schedule_record
-from thermojax.experiment.figures import FIGURES, drawn
-from thermojax.experiment.schedule_figures import plane, schedule
-from thermojax.experiment.store import Record, save
-from thermojax.experiment.style import STYLE
+from thermojax.experiment.results.figures import FIGURES, drawn
+from thermojax.experiment.results.schedule_figures import plane, schedule
+from thermojax.experiment.results.store import Record, save
+from thermojax.experiment.results.style import STYLE
+from thermojax.experiment.study.curves import put_schedules, schedule_record
 from thermojax.protocol import value_at
 
 

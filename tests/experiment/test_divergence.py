@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import thermojax as tj
-from thermojax.experiment.evaluate import evaluate, evaluation_record
-from thermojax.experiment.progress import Progress
+from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.study.evaluate import evaluate, evaluation_record
 
 
 class Steep(tj.AbstractPotential):

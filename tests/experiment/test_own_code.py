@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from thermojax.cli import main
-from thermojax.experiment import load, own_code
-from thermojax.experiment.build import build
-from thermojax.experiment.config import read_config
-from thermojax.experiment.provenance import run_facts
+from thermojax.experiment import load
+from thermojax.experiment.config import own_code
+from thermojax.experiment.config.build import build
+from thermojax.experiment.config.read import read_config
+from thermojax.experiment.run.provenance import run_facts
 
 STUDY = """
 from thermojax.experiment import AbstractStudy, Record

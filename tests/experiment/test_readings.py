@@ -5,9 +5,9 @@ from omegaconf import OmegaConf
 
 from thermojax.cli import main
 from thermojax.experiment import UserError
-from thermojax.experiment.config import read_config
-from thermojax.experiment.doubtful import doubt, meant
-from thermojax.experiment.plan import plan
+from thermojax.experiment.config.doubtful import doubt, meant
+from thermojax.experiment.config.plan import plan
+from thermojax.experiment.config.read import read_config
 
 DOUBTFUL = [
     ("010", "010 could be 10 or 8, in octal digits as in YAML 1.1: write 10 or 8, or '010' in"),

@@ -10,13 +10,13 @@ import pytest
 
 from thermojax.cli import main
 from thermojax.estimate import Estimate
-from thermojax.experiment.animation import animate, scene
-from thermojax.experiment.compare import compare
-from thermojax.experiment.progress import Progress
-from thermojax.experiment.report import report
-from thermojax.experiment.store import Record, load, save
-from thermojax.experiment.style import STYLE
-from thermojax.experiment.summary import headline
+from thermojax.experiment.results.animation import animate, scene
+from thermojax.experiment.results.compare import compare
+from thermojax.experiment.results.report import report
+from thermojax.experiment.results.store import Record, load, save
+from thermojax.experiment.results.style import STYLE
+from thermojax.experiment.results.summary import headline
+from thermojax.experiment.run.progress import Progress
 
 
 def facts(**more):
@@ -162,7 +162,7 @@ def test_draws_for_arviz(tiny_run, monkeypatch):
         def from_dict(*arguments, **named):
             seen.append((arguments, named))
 
-    monkeypatch.setattr("thermojax.experiment.convert.needed", lambda *names: Stub)
+    monkeypatch.setattr("thermojax.experiment.results.convert.needed", lambda *names: Stub)
     results.to_arviz("linear")
     monkeypatch.setattr(Stub, "__version__", "1.0.0")
     results.to_arviz()

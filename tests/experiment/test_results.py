@@ -9,7 +9,7 @@ import pytest
 
 from thermojax.estimate import Estimate
 from thermojax.experiment import Record, UserError, load
-from thermojax.experiment.store import save, write_whole
+from thermojax.experiment.results.store import save, write_whole
 
 
 def test_round_trip(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from tests import resuming
 from thermojax.cli import main
 from thermojax.experiment.command_line import resume_command
-from thermojax.experiment.store import load
+from thermojax.experiment.results.store import load
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from thermojax.cli import main
-from thermojax.experiment.registry import KINDS
-from thermojax.experiment.schema import config_schema
-from thermojax.experiment.starter import CONFIG as STARTER
+from thermojax.experiment.config.registry import KINDS
+from thermojax.experiment.config.schema import config_schema
+from thermojax.experiment.config.starter import CONFIG as STARTER
 
 jsonschema = pytest.importorskip("jsonschema")
 

@@ -13,7 +13,7 @@ import pytest
 
 from thermojax.cli import main
 from thermojax.experiment import load
-from thermojax.experiment.driven import shared_among
+from thermojax.experiment.study.driven import shared_among
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

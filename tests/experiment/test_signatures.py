@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from thermojax._component import AbstractComponent
-from thermojax.experiment.hints import Numbers, Scalar, Union
-from thermojax.experiment.registry import KINDS, describe, find, short_names
-from thermojax.experiment.study import AbstractStudy
+from thermojax.experiment.config.hints import Numbers, Scalar, Union
+from thermojax.experiment.config.registry import KINDS, describe, find, short_names
+from thermojax.experiment.study.base import AbstractStudy
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from thermojax.estimate import Estimate
-from thermojax.experiment.evaluate import Evaluation, dissipated, mean_of, merged
-from thermojax.experiment.provenance import diverged_paths
-from thermojax.experiment.store import Record
-from thermojax.experiment.summary import aligned, column_warnings, training_warnings
+from thermojax.experiment.results.store import Record
+from thermojax.experiment.results.summary import aligned, column_warnings, training_warnings
+from thermojax.experiment.run.provenance import diverged_paths
+from thermojax.experiment.study.evaluate import Evaluation, dissipated, mean_of, merged
 
 
 def column(**entries):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from thermojax.estimate import Estimate
-from thermojax.experiment.store import Record, save
-from thermojax.experiment.sweep_report import draw, write_sweep
-from thermojax.experiment.sweep_table import Points, as_text
+from thermojax.experiment.results.store import Record, save
+from thermojax.experiment.sweep.report import draw, write_sweep
+from thermojax.experiment.sweep.table import Points, as_text
 
 LABELS = {
     "total work": "total_work",
@@ -94,7 +94,7 @@ def test_the_page_shows_what_matters_first(tmp_path):
 def test_ticks_stand_at_the_values(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(
-        "thermojax.experiment.sweep_report.as_svg",
+        "thermojax.experiment.sweep.report.as_svg",
         lambda figure, name: seen.setdefault(name, figure) and "",
     )
     folders = [Path(str(i)) for i in range(3)]

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thermojax.experiment.data import Table, load_table, standardize
 from thermojax.experiment.errors import UserError
+from thermojax.experiment.study.data import Table, load_table, standardize
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "breast_cancer.csv"
 

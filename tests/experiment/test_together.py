@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import thermojax.experiment.together as module
+import thermojax.experiment.run.together as module
 from tests import resuming
 from thermojax._calls import Call, alone
 from thermojax.cli import main
 from thermojax.experiment import load
-from thermojax.experiment.store import Record, is_estimate
-from thermojax.experiment.together import at_once, signature, together
+from thermojax.experiment.results.store import Record, is_estimate
+from thermojax.experiment.run.together import at_once, signature, together
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from experiments.two_pictures import largest_of
-from thermojax.experiment.runner import run
-from thermojax.experiment.store import load
+from thermojax.experiment.results.store import load
+from thermojax.experiment.run.runner import run
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nthermojax: {stop or 'interrupted'}", file=sys.stderr)
         return 130
     finally:
-        if (own_code := sys.modules.get("thermojax.experiment.own_code")) is not None:
+        if (own_code := sys.modules.get("thermojax.experiment.config.own_code")) is not None:
             own_code.put_away()
 
 

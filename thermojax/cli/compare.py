@@ -14,9 +14,9 @@ def compare(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
-    from ..experiment.compare import compare as table
-    from ..experiment.compare import runs_among
-    from ..experiment.summary import aligned
+    from ..experiment.results.compare import compare as table
+    from ..experiment.results.compare import runs_among
+    from ..experiment.results.summary import aligned
 
     folders, passed = runs_among([Path(folder) for folder in options.folders])
     for why in passed:

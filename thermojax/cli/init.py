@@ -12,7 +12,7 @@ def init(arguments: list[str]) -> int:
     if options is None:
         return 0
     from ..experiment.command_line import command
-    from ..experiment.starter import write_starter
+    from ..experiment.config.starter import write_starter
 
     config, potential = write_starter(options.name)
     print(f"Written: {config}, {potential}\nNext: {command('run', str(config))}")

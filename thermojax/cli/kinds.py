@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 
-from ..experiment.hints import Anything
-from ..experiment.registry import KINDS, describe
-from ..experiment.signatures import Signature
-from ..experiment.source import working_places
+from ..experiment.config.hints import Anything
+from ..experiment.config.registry import KINDS, describe
+from ..experiment.config.signatures import Signature
+from ..experiment.config.source import working_places
 from .arguments import Parser
 
 WIDTH = 100

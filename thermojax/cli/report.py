@@ -20,9 +20,9 @@ def report(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
-    from ..experiment.drawing import backend_set_aside
-    from ..experiment.folder import unwritable
-    from ..experiment.store import load_run
+    from ..experiment.results.drawing import backend_set_aside
+    from ..experiment.results.store import load_run
+    from ..experiment.run.folder import unwritable
 
     folder = Path(options.folder)
     results = load_run(folder)
@@ -37,15 +37,15 @@ def report(arguments: list[str]) -> int:
 
 
 def made(folder: Path, results, options):
-    from ..experiment.report import write_report
+    from ..experiment.results.report import write_report
 
     yield write_report(folder, results)
     formats = [name for name in ("svg", "pdf") if getattr(options, name)]
     if formats:
-        from ..experiment.figures import save_figures
+        from ..experiment.results.figures import save_figures
 
         yield from save_figures(folder / "figures", results, formats)
     if options.animate:
-        from ..experiment.animation import animate
+        from ..experiment.results.animation import animate
 
         yield animate(folder, results)

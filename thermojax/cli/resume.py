@@ -18,9 +18,9 @@ def resume(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
-    from ..experiment.device import on_device
-    from ..experiment.folder import device_of
-    from ..experiment.runner import resume as resume_run
+    from ..experiment.run.device import on_device
+    from ..experiment.run.folder import device_of
+    from ..experiment.run.runner import resume as resume_run
 
     with on_device(options.device or device_of(options.folder)):
         folder, worked = resume_run(options.folder, anyway=options.anyway)

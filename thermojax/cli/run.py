@@ -42,15 +42,15 @@ def run(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
-    from ..experiment.config import read_config
-    from ..experiment.plan import RUNNER_KEYS, STUDY, plan
+    from ..experiment.config.plan import RUNNER_KEYS, STUDY, plan
+    from ..experiment.config.read import read_config
 
     # Most mistakes are answered here, before anything heavy is loaded.
     overrides = [*options.overrides, *overrides_of(options)]
     config = read_config(options.config, overrides)
     plan(config, RUNNER_KEYS, STUDY)
-    from ..experiment.device import on_device, prepare_cpu
-    from ..experiment.runner import run as run_study
+    from ..experiment.run.device import on_device, prepare_cpu
+    from ..experiment.run.runner import run as run_study
 
     prepare_cpu(config.values.get("devices"))  # before `place_of_work` counts JAX's devices
     with variables(options), on_device(options.device):
@@ -88,7 +88,7 @@ def place_of_work() -> str:
     """Device, versions and cache in one line."""
     import jax
 
-    from ..experiment.cache import cache_folder
+    from ..experiment.run.cache import cache_folder
 
     device = jax.config.jax_default_device or jax.devices()[0]  # pyright: ignore
     cache = cache_folder() or "off"
@@ -119,8 +119,8 @@ def said(folder: Path) -> str:
 
 def shown(folder: Path) -> str:
     """The tables, the warnings, and how long it took."""
-    from ..experiment.store import load
-    from ..experiment.summary import aligned, best_column, headline, posterior, saved
+    from ..experiment.results.store import load
+    from ..experiment.results.summary import aligned, best_column, headline, posterior, saved
 
     results = load(folder)
     parts = []

@@ -15,7 +15,7 @@ def schema(arguments: list[str]) -> int:
     )
     if parser.read(arguments) is None:
         return 0
-    from ..experiment.schema import config_schema
+    from ..experiment.config.schema import config_schema
 
     print(json.dumps(config_schema(), indent=2))
     return 0

@@ -41,16 +41,16 @@ def sweep(arguments: list[str]) -> int:
         return 0
     if options.jobs < 1:
         raise UserError(f"--jobs {options.jobs}: expected a positive number of processes")
-    from ..experiment.folder import unwritable
-    from ..experiment.progress import Progress
-    from ..experiment.sweep import in_processes, on_slurm, plan
-    from ..experiment.sweep import sweep as run_sweep
+    from ..experiment.run.folder import unwritable
+    from ..experiment.run.progress import Progress
+    from ..experiment.sweep.grid import in_processes, on_slurm, plan
+    from ..experiment.sweep.grid import sweep as run_sweep
 
     # Most mistakes are answered here, before anything heavy is loaded.
     folder, points = plan(options.config, options.values, options.out)
     from ..experiment.command_line import command
-    from ..experiment.summary import aligned
-    from ..experiment.sweep_together import in_programs
+    from ..experiment.results.summary import aligned
+    from ..experiment.sweep.together import in_programs
 
     progress = Progress()
     if options.slurm is not None:
@@ -85,10 +85,10 @@ def table_of(
 
     The points are there, whatever fails in that: it is a warning with the command that repeats it.
     """
-    from ..experiment.compare import compare
-    from ..experiment.drawing import backend_set_aside
     from ..experiment.errors import one_line, shortened
-    from ..experiment.sweep_report import write_sweep
+    from ..experiment.results.compare import compare
+    from ..experiment.results.drawing import backend_set_aside
+    from ..experiment.sweep.report import write_sweep
 
     try:
         with backend_set_aside():

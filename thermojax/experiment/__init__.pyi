@@ -1,7 +1,7 @@
 """Experiments as files: a config in, results and a report out."""
 
-from .cache import enable_compilation_cache as enable_compilation_cache
 from .errors import UserError as UserError
-from .store import Record as Record
-from .store import load as load
-from .study import AbstractStudy as AbstractStudy
+from .results.store import Record as Record
+from .results.store import load as load
+from .run.cache import enable_compilation_cache as enable_compilation_cache
+from .study.base import AbstractStudy as AbstractStudy

@@ -1,0 +1,1 @@
+"""A config: read, checked, and built into a study."""

@@ -1,0 +1,199 @@
+"""Modules of the user's own, imported so that what runs is what their files hold.
+
+Python keeps what it has imported, by name, for as long as it lives. Two folders with a `model.py`
+each, or one that was edited, would otherwise run the class that came first.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import linecache
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
+from importlib.machinery import SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..._lazy import STARTED
+from .source import PACKAGE, is_readable, locate, search_in
+
+SITES = ("site-packages", "dist-packages")  # where installed packages lie
+
+# What a module is made of: (name, file, digest) of itself and of all of the user's that it imports.
+Content = tuple[tuple[str, str, str], ...]
+
+_imported: dict[str, tuple[ModuleType, Content]] = {}  # by name: the module, and its content then
+_others: set[str] = set()  # of those, the names of modules that were there already
+_imports: dict[tuple[str, str], list[str]] = {}  # by name and digest: what a file imports
+
+
+def import_own(name: str, folders: list[Path]) -> Any:
+    """Import a module, anew where it, or one that it imports, is not what its file holds now.
+
+    **Arguments:** `folders`, searched besides Python's own path, after it.
+    """
+    look_in(folders)
+    files = own_files(name, tuple(folders))
+    contents = {module: content_of(module, tuple(folders)) for module in files}
+    for module, content in contents.items():
+        known, then = _imported.get(module, (None, ()))
+        if module in sys.modules and not is_current(module, content):
+            linecache.checkcache(str(files[module]))
+            _others.discard(module)
+            del sys.modules[module]
+        if module not in sys.modules and known is not None and then == content:
+            sys.modules[module] = known
+    for module in files:
+        package, _, inner = module.rpartition(".")
+        held = vars(sys.modules[package]).get(inner) if package in sys.modules else None
+        if isinstance(held, ModuleType) and held is not sys.modules.get(module):
+            delattr(sys.modules[package], inner)  # or `from . import inner` would find it there
+    _finder.files = {**_finder.files, **files}
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    finally:
+        for module in files:
+            if module in sys.modules:
+                _imported[module] = sys.modules[module], contents[module]
+
+
+def look_in(folders: list[Path]) -> None:
+    """Find modules in the folders of a config, and none of those of the config before."""
+    if _finder.folders != folders:
+        put_away()
+        _finder.folders = list(folders)
+    search_in(folders)
+
+
+def put_away() -> None:
+    """Leave Python as it was before modules of the user's were imported here, by their names."""
+    for name, (module, _) in _imported.items():
+        if sys.modules.get(name) is module and name not in _others:
+            del sys.modules[name]
+    _finder.files, _finder.folders = {}, []
+    search_in([])
+    if _finder in sys.meta_path:
+        sys.meta_path.remove(_finder)
+
+
+def is_current(name: str, content: Content) -> bool:
+    """Whether the module that is loaded under a name is the one with this content."""
+    module = sys.modules[name]
+    known, then = _imported.get(name, (None, ()))
+    if known is module:
+        return then == content
+    # Imported by others: from another file, or from one that has changed since, perhaps.
+    file = getattr(module, "__file__", None)
+    own = next(place for part, place, _ in content if part == name)
+    same = file is not None and os.path.exists(file) and os.path.samefile(file, own)
+    current = same and all(os.stat(place).st_mtime < STARTED for _, place, _ in content)
+    if current:
+        _others.add(name)
+    return current
+
+
+def digests(name: str, folders: list[Path]) -> dict[str, str]:
+    """Module -> digest of the file that has run, for a module and all of the user's it imports."""
+    module, content = _imported.get(name, (None, ()))
+    if module is None or sys.modules.get(name) is not module:
+        content = content_of(name, tuple(folders))
+    return {part: digest for part, _, digest in content}
+
+
+def content_of(name: str, folders: tuple[Path, ...]) -> Content:
+    files = own_files(name, folders)
+    return tuple(sorted((part, str(file), digest(file)) for part, file in files.items()))
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def own_files(name: str, folders: tuple[Path, ...]) -> dict[str, Path]:
+    """The files of a module and of all that it imports, as far as they are the user's own."""
+    found: dict[str, Path] = {}
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        if module in found or not is_readable(module):
+            continue
+        file = locate(module, folders, stubs=False)
+        if file is None or not is_own(file):
+            continue
+        found[module] = file
+        waiting += imports_of(module, file)
+        if "." in module:  # its package is imported first
+            waiting.append(module.rpartition(".")[0])
+    return found
+
+
+def is_own(file: Path) -> bool:
+    """Whether a file is neither of thermojax nor of an installed package nor of Python."""
+    place = file.resolve()
+    library = Path(sysconfig.get_path("stdlib")).resolve()
+    return not ({PACKAGE, library} & set(place.parents) or set(SITES) & set(place.parts))
+
+
+def imports_of(module: str, file: Path) -> list[str]:
+    """The absolute names of all that a file may import, inside of functions too."""
+    source = file.read_bytes()
+    key = module, hashlib.sha256(source).hexdigest()
+    if key not in _imports:
+        try:
+            _imports[key] = list(imported_names(ast.parse(source), module, file))
+        except (SyntaxError, ValueError, RecursionError):  # said when it is imported
+            _imports[key] = []
+    return _imports[key]
+
+
+def imported_names(tree: ast.Module, module: str, file: Path) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                above = parts[: len(parts) - node.level + (file.stem == "__init__")]
+                base = ".".join([*above, *([base] if base else [])])
+            # `from package import module` names a file, `from module import Class` does not.
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+class SourceLoader(SourceFileLoader):
+    """Compiles what the file holds: compiled files beside it are told apart by seconds only."""
+
+    def get_code(self, fullname: str) -> Any:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+class OwnFinder(MetaPathFinder):
+    """Finds the user's own modules in the files where the config that was built last has them."""
+
+    def __init__(self):
+        self.files: dict[str, Path] = {}
+        self.folders: list[Path] = []
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        file = self.files.get(fullname)
+        if file is None:
+            return None
+        inside = [str(file.parent)] if file.stem == "__init__" else None
+        loader = SourceLoader(fullname, str(file))
+        return spec_from_file_location(
+            fullname, file, loader=loader, submodule_search_locations=inside
+        )
+
+
+_finder = OwnFinder()

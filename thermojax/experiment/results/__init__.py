@@ -1,0 +1,1 @@
+"""What a run leaves: numbers on disk, tables, figures and pages."""

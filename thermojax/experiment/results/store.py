@@ -1,0 +1,258 @@
+"""Results on disk: one HDF5 file, written whole or not at all, and read back as it was."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..._files import write_whole as write_whole
+from ..command_line import refuse_long, resume_command
+from ..errors import UserError, one_line
+from ..run.folder import RESULTS as RESULTS
+from ..run.folder import unfinished
+
+FORMAT = "format"  # the attribute of a file that says what it is
+RESULTS_FORMAT = "thermojax results 1"
+
+
+class Record(dict):
+    """Named results: estimates, arrays, numbers, texts and further records.
+
+    `units[name]` and `axes[name]` say what an entry is measured in and what its axes are;
+    `attributes` holds facts about the whole record.
+    """
+
+    def __init__(self, **entries: Any):
+        super().__init__(**entries)
+        self.units: dict[str, str] = {}
+        self.axes: dict[str, tuple[str, ...]] = {}
+        self.attributes: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        """A table of contents: every entry with its value or shape, its axes and its unit."""
+        return "\n".join(contents(self)) or "an empty record"
+
+    def to_pandas(self):
+        """Every single number as a row: column, quantity, value, error, count, unit.
+
+        **Raises:** ImportError that names the extra, where pandas is missing.
+        """
+        from .convert import to_pandas
+
+        return to_pandas(self)
+
+    def to_arviz(self, column: str | None = None):
+        """The final positions of a column as draws, their work and weights as sample statistics.
+
+        Paths do not weigh the same: draws are taken among them by weight (systematic resampling,
+        in which nothing is random), as many as there are paths.
+
+        **Arguments:** `column`, the name of a column that keeps its paths; the last one when left
+        out.
+
+        **Returns:** what ArviZ makes of it: an `InferenceData` before version 1, a `DataTree` from
+        there on. `posterior` holds `position`, `(chain, draw, coordinate)`; `sample_stats` the
+        ledger of the paths, `(chain, draw)`.
+
+        **Raises:** ImportError that names the extra, where ArviZ is missing; ValueError where no
+        positions were stored.
+        """
+        from .convert import to_arviz
+
+        return to_arviz(self, column)
+
+    def put(self, name: str, value: Any, units: str = "1", axes: tuple[str, ...] = ()) -> None:
+        """Add an entry with its unit ("1" for a pure number) and the names of its axes."""
+        self[name], self.units[name], self.axes[name] = value, units, tuple(axes)
+
+
+def contents(record: Record, indent: str = "") -> list[str]:
+    """A line per entry."""
+    lines = []
+    for name, value in record.items():
+        if isinstance(value, Record):
+            lines += [f"{indent}{name}:", *contents(value, indent + "  ")]
+            continue
+        unit = record.units.get(name, "1")
+        axes = ", ".join(record.axes.get(name, ()))
+        many = np.ndim(value.value if is_estimate(value) else value) > 0
+        if many:
+            shape = np.shape(value.value if is_estimate(value) else value)
+            sort = "estimates" if is_estimate(value) else "array"
+            shown = f"{sort} {shape}{f' over {axes}' if axes else ''}"
+        else:
+            text = str(value)
+            shown = text if "\n" not in text else f"text of {text.count(chr(10))} lines"
+        lines.append(f"{indent}{name}: {shown}{'' if unit == '1' else f' {unit}'}")
+    return lines
+
+
+def save(file: str | Path, record: Record) -> None:
+    """Write a `Record` to an HDF5 file, which is the old one or the new one, never half of one."""
+    import h5py
+
+    file = Path(file)
+    # To memory first, since a full disk is no plain OSError to HDF5.
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as root:
+        root.attrs[FORMAT] = RESULTS_FORMAT
+        write_record(root, record)
+    write_whole(file, lambda path: path.write_bytes(stream.getbuffer()))
+
+
+def write_record(group, record: Record) -> None:
+    group.attrs.update({name: attribute(value) for name, value in record.attributes.items()})
+    for name, value in record.items():
+        if isinstance(value, Record):
+            write_record(group.create_group(name), value)
+            continue
+        if is_estimate(value):
+            made = group.create_group(name)
+            made.attrs["type"] = "estimate"
+            for part in ("value", "error", "count"):
+                made[part] = np.asarray(getattr(value, part))
+        else:
+            made = group.create_dataset(name, data=plain(value))
+        made.attrs["units"] = record.units.get(name, "1")
+        made.attrs["axes"] = attribute(list(record.axes.get(name, ())))
+
+
+def is_estimate(value: Any) -> bool:
+    return all(hasattr(value, part) for part in ("value", "error", "count"))
+
+
+def plain(value: Any) -> Any:
+    """What h5py stores: arrays of text as objects, everything else as numpy makes it."""
+    if isinstance(value, str):
+        return value
+    array = np.asarray(value)
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
+def attribute(value: Any) -> Any:
+    import h5py
+
+    if isinstance(value, list | tuple) and all(isinstance(x, str) for x in value):
+        return np.array(value, dtype=h5py.string_dtype())
+    return value
+
+
+def load(folder: str | Path) -> Any:
+    """The results of a run, what `thermojax run` has stored in `folder`; or what `tj.save` wrote.
+
+    **Arguments:** `folder`, or its `results.h5` itself, or a file of `tj.save`.
+
+    **Returns:** of a run a `Record`, a nested dict: `load("runs/x")["optimized"]["work"]` is an
+    `Estimate`; arrays are numpy's. Printed, it is a table of contents; `.attributes` holds seed,
+    device, versions, commit, wall time and warnings. Of `tj.save` what was saved. Classes and
+    functions of one's own that are part of it must have been imported before; nothing is imported
+    or called for the sake of a file.
+
+    **Raises:** UserError where there are no results, or a file that cannot be read; ValueError for
+    a file of `tj.save` that is damaged, or of other versions of its classes.
+    """
+    if not isinstance(folder, str | Path):
+        raise ValueError(f"folder is a {type(folder).__name__}: expected a path")
+    refuse_long(folder)
+    file = Path(os.path.expanduser(folder))  # of a user who is not known it stays as it is
+    if file.is_file():
+        from ...saving import is_checkpoint, is_saved, restore
+
+        if is_saved(file):
+            return restore(file)
+        if is_checkpoint(file):
+            raise ValueError(
+                f"{file}: is a checkpoint: pass tj.Checkpoint to the call that wrote it"
+            )
+    file = file / RESULTS if file.is_dir() else file
+    if not file.exists() and unfinished(Path(folder)):
+        cure = resume_command(Path(folder))
+        raise UserError(f"{folder}: this run is not finished: continue it with `{cure}`")
+    if not file.exists():
+        raise UserError(f"{folder}: holds no {RESULTS}: expected the output folder of a run")
+    import h5py
+
+    try:
+        with h5py.File(file, "r") as root:
+            return read_root(root, file)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read as results ({one_line(error)})") from None
+
+
+def load_run(folder: str | Path) -> Record:
+    """As `load`, and what has been stored is that of a run: with its config and its columns.
+
+    **Raises:** UserError, as `load`, and for a record that is not that of a run.
+    """
+    results = load(folder)
+    if "config" not in results or not {"columns", "labels", "entries"} <= results.attributes.keys():
+        raise UserError(
+            f"{folder}: holds a record, but not the results of a run (no config, no columns): read "
+            "it with thermojax.experiment.load"
+        )
+    return results
+
+
+def read_root(root, file: Path) -> Record:
+    """The record in an open file. **Raises:** UserError for a file that others have written."""
+    said = native(root.attrs.get(FORMAT, ""))
+    if said not in (RESULTS_FORMAT, ""):  # files of version 0.1 and before do not say
+        raise UserError(
+            f"{file}: its {FORMAT} is {said!r}: expected {RESULTS_FORMAT!r}, which this version of "
+            "thermojax writes and reads"
+        )
+    try:
+        if not said and not root.attrs and not len(root):
+            raise KeyError(FORMAT)
+        record = read_record(root)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"{type(error).__name__}: {one_line(error)}"
+        if not said:
+            why = "thermojax has not written it"
+        raise UserError(
+            f"{file}: is HDF5, but holds no results of a run ({why}): expected the output folder "
+            f"of one, or its {RESULTS}"
+        ) from None
+    record.attributes.pop(FORMAT, None)
+    return record
+
+
+def read_record(group) -> Record:
+    import h5py
+
+    record = Record()
+    record.attributes = {name: native(value) for name, value in group.attrs.items()}
+    for name, item in group.items():
+        if isinstance(item, h5py.Group) and item.attrs.get("type") != "estimate":
+            record[name] = read_record(item)
+            continue
+        axes = tuple(native(item.attrs["axes"]))
+        record.put(name, read_value(item), str(item.attrs["units"]), axes)
+    return record
+
+
+def read_value(item) -> Any:
+    import h5py
+
+    if isinstance(item, h5py.Group):
+        from ...estimate import Estimate
+
+        parts: dict[str, Any] = dict(item)
+        return Estimate(parts["value"][()], parts["error"][()], parts["count"][()])
+    if h5py.check_string_dtype(item.dtype):
+        text = item.asstr()[()]
+        return list(text) if item.shape else text
+    value = item[()]
+    return value.item() if item.shape == () else value
+
+
+def native(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [native(x) for x in value]
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value

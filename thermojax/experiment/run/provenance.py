@@ -1,0 +1,154 @@
+"""Where numbers come from: code, versions, device, inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config.own_code import digests
+from ..config.read import Config
+from ..config.registry import short_names
+from ..errors import one_line
+from ..results.store import Record
+from ..results.summary import warnings_of
+
+PACKAGES = ("thermojax", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy")
+LENGTH = 12  # letters of a digest
+HOUSE = Path(__file__).resolve().parents[1]
+
+
+def describe(results: Record, config: Config, study: Any, seed: int) -> None:
+    """Everything a reader needs to know where the numbers come from."""
+    import jax
+
+    from ...checkpoint import processor, threads
+
+    device = jax.devices()[0]
+    kind = f" ({processor()})" if device.platform == "cpu" and processor() else ""
+    columns = [results[name] for name in study.columns if name in results]
+    training = results.get("training")
+    trained = training.get("diverged", 0) if isinstance(training, Record) else 0
+    results.attributes.update(
+        name=config.file.stem,
+        kind=config.values["kind"],
+        question=study.question,
+        columns=list(study.columns),
+        labels=list(study.headline),
+        entries=list(study.headline.values()),
+        seed=seed,
+        precision="float64" if jax.config.read("jax_enable_x64") else "float32",
+        device=f"{device.device_kind}{kind}, {threads()} CPU cores",
+        commit=commit(),
+        diverged=int(np.sum(trained)) + sum(diverged_paths(column) for column in columns),
+    )
+    results.attributes["warnings"] = told(results)
+    results.put("config", config.text)
+    versions = Record()
+    versions.attributes = {"python": platform.python_version(), **installed()}
+    results["versions"] = versions
+
+
+def diverged_paths(column: Record) -> int:
+    """Those of a column, and of its reverse run where it has one."""
+    return column.get("diverged", 0) + column.get("reverse", {}).get("diverged", 0)
+
+
+def installed() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # thermojax run from its source folder
+            found[name] = getattr(sys.modules.get(name), "__version__", "unknown")
+    return found
+
+
+def commit() -> str:
+    """The git commit of the code, with a plus where it was changed since; empty without git."""
+    here = Path(__file__).resolve().parent
+    try:
+        say = lambda *words: subprocess.run(
+            ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
+        if not say("ls-files", __file__):  # inside of someone else's repository
+            return ""
+        return say("rev-parse", "HEAD") + ("+" if say("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def told(results: Record) -> list[str]:
+    """The warnings of a run; results that they cannot read are stored all the same."""
+    try:
+        return warnings_of(results)
+    except Exception as error:  # of records that a study of the user's own calls by our names
+        why = f"{type(error).__name__}: {one_line(error)}"
+        return [f"what is doubtful about these results could not be found out ({why})."]
+
+
+def run_facts(config: Config, study: Any) -> dict[str, str]:
+    """What must be the same for a run to be continued: its config, the code and the data.
+
+    Versions, device and threads are added by the checkpoint itself.
+    """
+    data = {name: digest(file.read_bytes()) for name, file in data_files(config)}
+    return {
+        "the config": digest(config.text.encode()),
+        "the code of thermojax": digest(*(x.read_bytes() for x in sorted(HOUSE.rglob("*.py")))),
+        **{f"the content of {name}": short for name, short in code_files(config, study)},
+        **{f"the content of {name}": short for name, short in data.items()},
+    }
+
+
+def digest(*contents: bytes) -> str:
+    total = hashlib.sha256()
+    for content in contents:
+        total.update(content)
+    return total.hexdigest()[:LENGTH]
+
+
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """(last key, value) of every scalar in nested mappings and lists."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from leaves(inner, str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner, key)
+    else:
+        yield key, value
+
+
+def code_files(config: Config, study: Any) -> Iterator[tuple[str, str]]:
+    """Name and digest of the files outside of the package that define what the config names.
+
+    Those that they import are among them. The digests are those of what has been imported, even
+    where a file has changed since.
+    """
+    names = [value for key, value in leaves(config.values) if key == "kind"]
+    targets = [short_names().get(name, name) for name in names if isinstance(name, str)]
+    for module in (type(study).__module__, *(target.partition(":")[0] for target in targets)):
+        for name, whole in digests(module, config.folders).items():
+            yield f"{name.replace('.', '/')}.py", whole[:LENGTH]
+
+
+def data_files(config: Config) -> Iterator[tuple[str, Path]]:
+    """The files that the config names, by the names that it has for them."""
+    for key, value in leaves(config.values):
+        if key == "kind" or not isinstance(value, str) or not value or len(value) > 500:
+            continue
+        for folder in config.folders:
+            try:
+                if (folder / value).is_file():
+                    yield value, folder / value
+                    break
+            except (OSError, ValueError):
+                break

@@ -1,0 +1,135 @@
+"""The free energy difference of a study: one for all columns, so that they add up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...estimate import Estimate
+from ...estimators.fluctuation import crooks
+from ...estimators.pooled import PooledFreeEnergy, pooled
+from ..results.store import Record
+from .evaluate import Evaluation
+
+REVERSE = "reverse"  # the record of a column that holds its reverse run
+WRONG_SLOPE = 0.2  # of Crooks' relation: as far off, the two directions are not one process
+
+
+def put_known_change(record: Record, change: float) -> None:
+    """The free energy difference is known: what is dissipated follows without any average."""
+    work = record["total_work"]
+    record.put("free_energy_change", change, "kT")
+    dissipated_work = Estimate(np.asarray(work.value - change), work.error, work.count)
+    record.put("dissipated_work", dissipated_work, "kT")
+    record.pop("effective_samples", None)
+
+
+def put_measured_change(
+    results: Record,
+    forward: Mapping[str, Evaluation],
+    reverse: Mapping[str, Evaluation],
+    temperature: float = 1.0,
+) -> None:
+    """One free energy difference from all runs in both directions, in every column.
+
+    The mean work of a column and the free energy difference share paths: the errors of the
+    dissipated works are those of the differences. The record `free_energy` says what the
+    difference rests on, and what is doubtful about it.
+    """
+    found = pooled([(weights_of(forward[name]), weights_of(reverse[name])) for name in forward])
+    ratio = found.log_ratio
+    change = Estimate(-temperature * ratio.value, temperature * ratio.error, ratio.count)
+    for i, name in enumerate(forward):
+        record = results[name]
+        work = forward[name].paths["total_work"][forward[name].alive > 0]
+        scaled = found.plus_mean(i, np.asarray(work, float) / temperature)
+        dissipated = Estimate(temperature * scaled.value, temperature * scaled.error, scaled.count)
+        record.put("free_energy_change", change, "kT")
+        record.put("dissipated_work", dissipated, "kT")
+        record[REVERSE] = reverse_record(reverse[name])
+        # Of an exponential average, which is not used here.
+        record.pop("effective_samples", None)
+        record.pop("log_ratio", None)
+    results["free_energy"] = free_energy_record(found, change, forward, reverse)
+
+
+def free_energy_record(
+    found: PooledFreeEnergy,
+    change: Estimate,
+    forward: Mapping[str, Evaluation],
+    reverse: Mapping[str, Evaluation],
+) -> Record:
+    record = Record()
+    record.put("change", change, "kT")
+    record.put("information", found.information, "paths")
+    doubts = [found.doubt] if found.doubt else []
+    for name in forward:
+        doubts += unlike(name, weights_of(forward[name]), weights_of(reverse[name]))
+    record.attributes["warnings"] = doubts
+    return record
+
+
+def unlike(name: str, forward: np.ndarray, reverse: np.ndarray) -> list[str]:
+    """What speaks against two runs being one process in its two directions, as sentences."""
+    try:
+        slope = crooks(-forward, -reverse).slope
+    except ValueError as error:
+        # Where the works do not overlap, or do not vary, there is nothing to compare.
+        return [] if "overlap" in str(error) or "shape" in str(error) else [f"{name}: {error}."]
+    error = float(slope.error)
+    if not np.isfinite(error) or abs(float(slope.value) - 1) <= max(WRONG_SLOPE, 5 * error):
+        return []
+    return [
+        f"{name}: forward and reverse runs are not one process in its two directions (Crooks' "
+        f"slope is {slope}, not 1): one of their starts may not be at equilibrium."
+    ]
+
+
+def weights_of(evaluation: Evaluation) -> np.ndarray:
+    """The log weights of the paths that are alive."""
+    return np.asarray(evaluation.log_weight, float)[evaluation.alive > 0]
+
+
+def reverse_record(evaluation: Evaluation) -> Record:
+    """What is kept of a reverse run: its mean total work, and what every path weighs."""
+    record = Record()
+    record.put("total_work", evaluation.average("total_work"), "kT")
+    record.put("paths_total", len(evaluation.alive), "paths")
+    record.put("diverged", evaluation.diverged, "paths")
+    paths = Record()
+    paths.put("total_work", evaluation.paths["total_work"], "kT", ("path",))
+    paths.put("log_weight", evaluation.log_weight, "1", ("path",))
+    paths.put("alive", evaluation.alive, "1", ("path",))
+    record["paths"] = paths
+    return record
+
+
+def most_reliable(done: Mapping[str, Evaluation]) -> Evaluation:
+    """The run whose exponential average is to be trusted most, where all run forward only.
+
+    Neither that of the smallest error nor that of the most effective samples: a sample that has
+    missed the rare paths says that it has many. One in about exp(W_diss) counts (C. Jarzynski,
+    Phys. Rev. E 73, 046105 (2006), for work distributions near Gaussian); the smaller number of
+    the two is taken.
+    """
+
+    def counting(evaluation: Evaluation) -> float:
+        free = evaluation.free_energy
+        work = float(evaluation.average("total_work").value)
+        dissipated = max(work - float(free.difference(1.0).value), 0.0)
+        rare = np.sum(evaluation.alive > 0) * np.exp(-dissipated)
+        return min(float(free.effective_samples), float(rare))
+
+    return max(done.values(), key=counting)
+
+
+def put_saved(results: Record, columns: tuple[str, ...]) -> None:
+    """The work that the last column takes less than the first one, as its entry `work_saved`."""
+    present = [name for name in columns if name in results]
+    if len(present) < 2:
+        return
+    before, after = (results[name]["total_work"] for name in (present[0], present[-1]))
+    error = np.hypot(before.error, after.error)  # fresh paths of their own for each
+    saved = Estimate(np.asarray(before.value - after.value), np.asarray(error), after.count)
+    results[present[-1]].put("work_saved", saved, "kT")

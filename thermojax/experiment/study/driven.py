@@ -1,0 +1,300 @@
+"""The general study: any potential under any schedule, as given and trained to waste less."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import NamedSharding
+
+from ..._calls import Computation
+from ..._component import Numbers
+from ..._keys import Purpose, purpose_key
+from ...estimate import Estimate
+from ...optimize import Fit, MeanWork
+from ...optimize.fit import optimization
+from ...potential import AbstractPotential, Interpolation, Sum
+from ...protocol import AbstractProtocol, values_at
+from ...sampling import Equilibrium, batch_sharding, template_of
+from ...sampling.grid import count_steps
+from ...system import AbstractSystem, Bath, Overdamped, Underdamped, reverse
+from ..results.store import Record
+from ..run.progress import Progress
+from .base import AbstractStudy
+from .change import most_reliable, put_known_change, put_measured_change, put_saved
+from .evaluate import Evaluation, evaluation_record, measurement, require_chunks
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the schedule learns: `steps` batches of paths, the learning rate falling to zero."""
+
+    steps: Annotated[int, "> 0"]
+    batch: Annotated[int, ">= 2"] = 256
+    learning_rate: Annotated[float, "> 0"] = 0.1  # of Adam: about the change of a value per step
+    dt: Annotated[float, "> 0"] | None = None  # a coarser step than that of the measurement
+
+
+@dataclass(frozen=True)
+class Testing:
+    """How each schedule is measured: once, on fresh paths, `chunk` at a time."""
+
+    batch: Annotated[int, ">= 2"] = 4096
+    chunk: Annotated[int, "> 0"] = 1024
+
+
+class Driven(AbstractStudy):
+    r"""Work, heat and dissipation of a potential under a schedule, and under a better one.
+
+    Paths start in the equilibrium of the potential before the schedule begins. They are measured
+    under the schedule as it is given and, where `training` says so, under the one of the least
+    mean total work. The dissipated work is the mean total work less one free energy difference for
+    all schedules: from closed forms where the potential has them at both ends, else from Bennett's
+    estimate of all data (`pooled`), each schedule being run backward as well.
+
+    **Arguments:** `potential`; `protocol`, for example `PiecewiseLinear.between`, which can train;
+    `bath`, at temperature 1: energies are in units of kT; `dt`, the time step; `dynamics`,
+    overdamped or underdamped; `position`, one position, `(dim,)` or nested lists such as
+    `(particles, dim)`, where the potential does not say which shape it takes, also the first guess
+    for its equilibrium; `training` and `evaluation`, what to spend; `free_energy_change`, where it
+    is known, by symmetry for example; `reverse`, false for no runs backward, which take as long as
+    those forward: the difference is then the exponential average of the schedule where it is most
+    reliable; `devices`, how many GPUs, or cores of a CPU, share each batch, `all` for all that
+    divide it: the numbers are the same. One when left out.
+    """
+
+    question = "What does it cost to drive this system, and how much of that can be saved?"
+    headline: ClassVar[dict[str, str]] = {
+        "total work": "total_work",
+        "work saved": "work_saved",
+        "dissipated work": "dissipated_work",
+        "free energy difference": "free_energy_change",
+        "log evidence": "log_evidence",
+        "effective samples": "effective_samples",
+        "work W": "work",
+        "shadow work": "shadow_work",
+        "heat": "heat",
+    }
+
+    def __init__(
+        self,
+        potential: AbstractPotential,
+        protocol: AbstractProtocol,
+        bath: Bath,
+        dt: Annotated[float, "> 0"],
+        dynamics: Literal["overdamped", "underdamped"] = "overdamped",
+        position: Numbers | None = None,
+        training: Training | None = None,
+        evaluation: Testing = Testing(),
+        free_energy_change: float | None = None,
+        reverse: bool = True,
+        devices: Annotated[int, ">= 1"] | Literal["all"] | None = None,
+    ):
+        # Not in arrays: points of a sweep that differ here are no one program.
+        self.time_steps = [count_steps(protocol.duration, dt, None)]
+        if training is not None and training.dt is not None:
+            try:
+                self.time_steps.append(count_steps(protocol.duration, training.dt, None))
+            except ValueError as error:
+                raise ValueError(str(error).replace("dt", "training.dt", 1)) from None
+        require_chunks(evaluation.chunk, batch=evaluation.batch)
+        if isinstance(bath.temperature, AbstractProtocol) or np.any(bath.temperature != 1):
+            raise ValueError(
+                f"bath.temperature = {bath.temperature}: expected 1, since energies are in kT here"
+            )
+        if training is not None and not protocol.trainable():
+            raise ValueError(
+                f"protocol has nothing to train, being a {type(protocol).__name__}: use "
+                "PiecewiseLinear.between, or leave training out"
+            )
+        if position is not None and np.ndim(position) == 0:
+            raise ValueError(f"position = {position}: expected a list of coordinates, as in [0.0]")
+        self.initial = None if position is None else Equilibrium(jnp.asarray(position, float))
+        kind = Overdamped if dynamics == "overdamped" else Underdamped
+        self.system = kind(potential, protocol, bath)
+        self.dt, self.training, self.evaluation = dt, training, evaluation
+        self.known_change, self.reverse = free_energy_change, reverse
+        batches = [evaluation.chunk or evaluation.batch]
+        batches += [] if training is None else [training.batch]
+        self.sharding = shared_among(devices, *batches)
+        template = template_of(self.system, self.initial)
+        if template is None:
+            raise ValueError(
+                f"missing key 'position': a {type(potential).__name__} takes any shape: expected "
+                "one position, such as position: [0.0]"
+            )
+        # A mistake in an energy of one's own shows here, before anything is written.
+        jax.eval_shape(potential.energy, template, protocol.initial)
+        given = "linear" if is_straight(protocol) else "given"
+        self.columns = (given,) if training is None else (given, "optimized")
+
+    def run(self, key, progress: Progress) -> Computation[Record]:
+        train_key, *keys = jax.random.split(purpose_key(key, Purpose.STUDY), 5)
+        systems: dict[str, AbstractSystem] = {self.columns[0]: self.system}
+        fit = None
+        if self.training is not None:
+            fit = yield from training(
+                self.system,
+                self.training,
+                train_key,
+                progress,
+                dt=self.dt,
+                initial=self.initial,
+                sharding=self.sharding,
+            )
+            systems["optimized"] = fit.system
+        change = self.free_energy_change()
+        both_ways = self.reverse and change is None
+        forward: dict[str, Evaluation] = {}
+        backward: dict[str, Evaluation] = {}
+        for i, (name, system) in enumerate(systems.items()):
+            forward[name] = yield from self.measured(system, keys[i], progress, name)
+            if both_ways:
+                back, own = reverse(system), keys[2 + i]
+                backward[name] = yield from self.measured(back, own, progress, f"reversed {name}")
+        results = Record()
+        best = most_reliable(forward)
+        for name, evaluation in forward.items():
+            results[name] = evaluation_record(systems[name], evaluation, best)
+        if change is not None:
+            for record in results.values():
+                put_known_change(record, change)
+        elif both_ways:
+            put_measured_change(results, forward, backward)
+        else:
+            for record in results.values():
+                record.put("free_energy_change", best.free_energy.difference(1.0), "kT")
+        if is_bayesian(self.system):
+            put_evidence(results, tuple(forward))
+        put_saved(results, self.columns)
+        if fit is not None:
+            results["training"] = training_record(fit)
+        return results
+
+    def measured(self, system, key, progress: Progress, name: str) -> Computation[Evaluation]:
+        return (
+            yield from measurement(
+                system,
+                key,
+                dt=self.dt,
+                batch=self.evaluation.batch,
+                chunk=self.evaluation.chunk,
+                progress=progress,
+                name=name,
+                initial=self.initial,
+                sharding=self.sharding,
+            )
+        )
+
+    def free_energy_change(self) -> float | None:
+        """F at the end minus F at the start, where given, or known to the potential at both."""
+        if self.known_change is not None:
+            return self.known_change
+        system: AbstractSystem = self.system
+        if isinstance(system, Underdamped) and isinstance(system.bath.mass, AbstractProtocol):
+            return None  # the potential does not know what the momenta add
+        template = template_of(system, self.initial)
+        ends = [
+            system.potential.free_energy(control, jnp.asarray(1.0), template)
+            for control in (system.protocol.initial, system.protocol.final)
+        ]
+        return None if ends[0] is None or ends[1] is None else float(ends[1] - ends[0])
+
+
+def is_bayesian(system: AbstractSystem) -> bool:
+    """Whether a run at kT = 1 goes from a normalized prior to a posterior: exp(-Delta F) = p(y)."""
+    potential, protocol, bath = system.potential, system.protocol, system.bath
+    if not isinstance(potential, Interpolation) or not isinstance(potential.target, Sum):
+        return False
+    if any(isinstance(x, AbstractProtocol) for x in (bath.temperature, bath.mass)):
+        return False
+    ends = [np.asarray(x).tolist() for x in (protocol.initial, protocol.final)]
+    if ends != [0.0, 1.0] or np.any(np.asarray(bath.temperature) != 1):
+        return False
+    if not any(eqx.tree_equal(term, potential.prior) for term in potential.target.terms):
+        return False  # no prior times a likelihood
+    template = potential.template(protocol.initial)
+    start = potential.free_energy(protocol.initial, jnp.asarray(1.0), template)
+    return start is not None and abs(float(start)) < 1e-4
+
+
+def put_evidence(results: Record, columns: tuple[str, ...]) -> None:
+    """The log evidence of each column, ln p(y) = -Delta F at kT = 1."""
+    for name in columns:
+        change = results[name]["free_energy_change"]
+        if isinstance(change, Estimate):
+            evidence = Estimate(-change.value, change.error, change.count)
+        else:
+            evidence = -change
+        results[name].put("log_evidence", evidence)
+
+
+def training(
+    system: AbstractSystem,
+    settings: Training,
+    key,
+    progress: Progress,
+    *,
+    dt: float,
+    initial: Equilibrium | None,
+    sharding: NamedSharding | None = None,
+) -> Computation[Fit]:
+    """The schedule of the least mean total work, in steps of `dt` where the settings have none."""
+    with progress.phase("training", settings.steps, "steps") as shown:
+        return (
+            yield from optimization(
+                system,
+                MeanWork(),
+                adam(settings.learning_rate, settings.steps),
+                key,
+                dt=dt if settings.dt is None else settings.dt,
+                batch=settings.batch,
+                steps=settings.steps,
+                initial=initial,
+                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
+                compared=shown.compared,
+                checkpoint=shown.checkpoint,
+                sharding=sharding,
+            )
+        )
+
+
+@functools.cache
+def adam(rate: float, steps: int) -> optax.GradientTransformation:
+    """Adam, its rate falling to zero: one object for equal settings, and so one program."""
+    return optax.adam(optax.cosine_decay_schedule(rate, steps))
+
+
+def shared_among(devices: int | Literal["all"] | None, *batches: int) -> NamedSharding | None:
+    """The sharding that `devices:` in a config asks for: of all, as many as divide every batch."""
+    if devices == "all":
+        common = math.gcd(*batches)
+        devices = max(k for k in range(1, jax.device_count() + 1) if common % k == 0)
+        devices = None if devices == 1 else devices
+    return None if devices is None else batch_sharding(devices)
+
+
+def is_straight(protocol: AbstractProtocol) -> bool:
+    """Whether a schedule is one straight line from its outside value to the other."""
+    share = np.linspace(0, 1, 9)
+    values = np.asarray(values_at(protocol, jnp.asarray(share) * protocol.duration))
+    first, last = np.asarray(protocol.initial), np.asarray(protocol.final)
+    line = first + np.multiply.outer(share, last - first)
+    return bool(np.allclose(values, line, rtol=1e-4, atol=1e-5 * (1 + np.max(np.abs(line)))))
+
+
+def training_record(fit: Fit) -> Record:
+    """The loss through training, and why it ended."""
+    record = Record()
+    for name, units in (("loss", "kT"), ("error", "kT"), ("diverged", "paths")):
+        record.put(name, fit.history[name], units, ("step",))
+    record.put("value", fit.value, "kT")
+    record.attributes = {"stopped": fit.stopped, "chosen": fit.chosen}
+    return record

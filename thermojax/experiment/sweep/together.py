@@ -1,0 +1,117 @@
+"""Points of a grid that differ in the values of arrays alone, as one batched program."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from ..config.plan import RUNNER_KEYS, STUDY, plan
+from ..config.read import Config, read_config
+from ..errors import UserError, one_line, own_traceback
+from ..results.store import RESULTS
+from ..run.folder import check_free, noted_run, unfinished
+from ..run.interrupt import Interrupted, stoppable
+from ..run.progress import Progress
+from .grid import Point
+
+MOST_TOGETHER = 32  # points in one program: what a chunk of each needs must fit into memory
+
+Todo = Iterable[tuple[Point, list[str]]]
+Done = Callable[[Point, int], None]
+
+
+def in_programs(file: str | Path, progress: Progress, otherwise: Callable[[Todo, Done], None]):
+    """Run points together that can be; the rest, and what is doubtful, `otherwise`."""
+
+    def work(todo: Todo, done: Done) -> None:
+        todo = list(todo)
+        # Of a GPU, take no more than is needed: processes may want their share of it.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        taken: set[Point] = set()
+        for precision, group in grouped(file, [point for point, _ in todo]):
+            taken.update(point for point, _, _ in group)
+            run_together(group, precision, progress, done)
+        otherwise([pair for pair in todo if pair[0] not in taken], done)
+
+    return work
+
+
+def grouped(file: str | Path, points: list[Point]) -> list[tuple[str, list]]:
+    """Groups of two or more points that can go together: their precision; point, config, study."""
+    if len(points) < 2:
+        return []
+    from ..run.runner import built, computing, run_settings
+    from ..run.together import signature
+
+    groups: dict[Any, list[tuple[Point, Config, Any]]] = {}
+    for point in points:
+        try:
+            config = read_config(file, point.overrides)
+            _, precision = run_settings(config)
+            plan(config, RUNNER_KEYS, STUDY)
+            if not free(point.folder):
+                continue
+            with computing(precision):
+                study = built(config)
+        except Exception:  # its own process says what is wrong with it
+            continue
+        if inspect.isgeneratorfunction(study.run):
+            what = (precision, type(study), signature(vars(study)))
+            groups.setdefault(what, []).append((point, config, study))
+    return [
+        (key[0], group[first : first + MOST_TOGETHER])
+        for key, group in groups.items()
+        for first in range(0, len(group), MOST_TOGETHER)
+        if len(group) - first > 1
+    ]
+
+
+def free(folder: Path) -> bool:
+    """Whether a run can begin or go on here, in this process."""
+    if unfinished(folder):
+        begun_here = noted_run(folder)["origin"]["cwd"] == str(Path.cwd())
+        return begun_here and not (folder / RESULTS).exists()
+    check_free(folder)
+    return True
+
+
+def run_together(group: list, precision: str, progress: Progress, done: Done) -> None:
+    """Run a group, each point into its own folder, what it says into its own log.
+
+    **Raises:** Interrupted after Ctrl-C, when all have saved what they have.
+    """
+    from ..run.runner import Share, beginning, computing, continuing
+    from ..run.together import together
+
+    progress.line(f"{len(group)} points as one program: they differ in numbers alone")
+    with ExitStack() as stack:
+        stack.enter_context(computing(precision))
+        share = Share(stack.enter_context(stoppable(progress.line)), len(group))
+        runs = []
+        for i, (point, config, study) in enumerate(group):
+            point.folder.parent.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(open(point.log, "w", encoding="utf-8"))
+            own = Progress(log, None if i else progress, f"{len(group)} points, ")
+            begin = continuing if unfinished(point.folder) else beginning
+            runs.append(begin(point.folder, config, study, own, share))
+        outcomes = together(runs)
+        for (point, _, _), outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                with open(point.log, "a", encoding="utf-8") as log:
+                    log.write(f"thermojax: {said(outcome)}\n")
+    if any(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes):
+        raise Interrupted("interrupted; the same command again continues the sweep")
+    for (point, _, _), outcome in zip(group, outcomes, strict=True):
+        done(point, 0 if outcome is None else 2)
+
+
+def said(error: BaseException) -> str:
+    """An error as the last line of a log."""
+    if isinstance(error, UserError | KeyboardInterrupt):
+        return str(error)
+    trace = own_traceback(error)
+    return f"{trace}\n{type(error).__name__}: {one_line(error)}".strip()
