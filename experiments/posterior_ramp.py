@@ -15,6 +15,7 @@ import optax
 import thermojax as tj
 from thermojax._calls import Computation
 from thermojax.estimate import weighted_mean
+from thermojax.execution import count_steps
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
@@ -28,7 +29,6 @@ from thermojax.experiment.study.evaluate import (
     require_chunks,
 )
 from thermojax.optimize.fit import optimization
-from thermojax.sampling.grid import count_steps
 from thermojax.system import AbstractSystem
 
 

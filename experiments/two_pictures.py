@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import thermojax as tj
+from thermojax.execution import count_steps
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.curves import bath_record, schedule_record
 from thermojax.experiment.study.driven import is_bayesian
 from thermojax.protocol import values_at
-from thermojax.sampling.grid import count_steps
 
 ENTRIES = (
     "work",

@@ -161,9 +161,9 @@ RUN = dict(
 call("simulate", tj.simulate, HOW, system=TRAP, key=KEY, dt=0.1, **RUN)
 call("simulate in steps", tj.simulate, HOW, system=TRAP, key=KEY, time_steps=4, **RUN)
 call("start", tj.start, HOW, system=TRAP, key=KEY, batch=2, initial=START)
-call("BAOAB", tj.BAOAB, block=2)
-call("OBABO", tj.OBABO, block=2)
-call("QUICSORT", tj.QUICSORT, {"prepared": "free"}, path="grid", block=2)
+call("BAOAB", tj.BAOAB)
+call("OBABO", tj.OBABO)
+call("QUICSORT", tj.QUICSORT, path="grid")
 call(
     "OrnsteinUhlenbeck",
     tj.OrnsteinUhlenbeck,

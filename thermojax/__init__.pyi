@@ -24,7 +24,6 @@ from .distribution import wasserstein_density as wasserstein_density
 from .dynamics import BAOAB as BAOAB
 from .dynamics import OBABO as OBABO
 from .dynamics import QUICSORT as QUICSORT
-from .dynamics import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .estimate import Estimate as Estimate
 from .estimators import EntropyProduction as EntropyProduction
 from .estimators import Ergodicity as Ergodicity
@@ -42,10 +41,12 @@ from .estimators import free_energy as free_energy
 from .estimators import knn_entropy as knn_entropy
 from .estimators import power as power
 from .estimators import r_hat as r_hat
+from .execution import batch_sharding as batch_sharding
 from .experiment import Record as Record
 from .experiment import enable_compilation_cache as enable_compilation_cache
 from .experiment import load as load
 from .ledger import Ledger as Ledger
+from .linear import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .optimize import AbstractGradient as AbstractGradient
 from .optimize import AbstractObjective as AbstractObjective
 from .optimize import ControlCost as ControlCost
@@ -94,7 +95,6 @@ from .sampling import Result as Result
 from .sampling import Snapshots as Snapshots
 from .sampling import State as State
 from .sampling import advance as advance
-from .sampling import batch_sharding as batch_sharding
 from .sampling import resample as resample
 from .sampling import simulate as simulate
 from .sampling import start as start

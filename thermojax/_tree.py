@@ -10,34 +10,27 @@ import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 
 from ._platform import platform
+from ._tuning import ON_CPU
 from .cpu import small_loops_are_compiled
-
-SHORT = range(4, 17)
-# Lengths of rows that are summed as a product with ones on a CPU. XLA's CPU backend hands sums of
-# rows to a library that is slow for short ones. Measured at 1024 paths, the time of a forward run
-# as a share of that with a sum: 1.05 to 1.15 at 2 and 3 coordinates, 0.9 at 5, 0.73 at 8, 0.85 at
-# 10, 1 at 12, 0.87 at 16, 1.08 at 31.
-HALVED, LONG, STRIP, STRIPS = range(33, 49), range(49, 129), 16, 32
-# The same where loops become functions (`cpu.py`), which have sums of their own: with products 0.7
-# of the time at 64 coordinates, 0.75 at 128, but 2.2 at 5, 1.2 at 8, 1.05 at 16, 1.1 at 31. Beyond
-# 32 numbers such a sum is one after the other. Up to 48, where the paths lie side by side, halves
-# of it take 0.6 to 0.7 of the time. Longer rows are added up strip by strip first: 0.65 of the time
-# at 130 and 316 coordinates. No more than 32 strips: 33 take 1.8 times as long as 32. With XLA's
-# own flags strips take 1.25.
 
 
 def total(x):
-    """The sum of the numbers of one sample."""
+    """The sum of the numbers of one sample, in the form that the machine is fast at.
+
+    XLA's CPU backend hands sums of rows to a library that is slow for short ones, and in functions
+    of its own (`cpu.py`) a sum of more than 32 numbers runs one number after the other.
+    """
     if platform() != "cpu":
         return jnp.sum(x)
     functions, size = small_loops_are_compiled(), x.size
-    if size in (LONG if functions else SHORT):
+    by_product = ON_CPU.sum_by_product_in_functions if functions else ON_CPU.sum_by_product
+    if size in by_product:
         return times_ones(x)
     numbers = x.reshape(-1)
-    if functions and size in HALVED:
+    if functions and size in ON_CPU.sum_by_halves:
         return jnp.sum(numbers[: size // 2]) + jnp.sum(numbers[size // 2 :])
-    if functions and size >= LONG.stop:
-        strip = STRIP * math.ceil(size / (STRIPS * STRIP))
+    if functions and size >= by_product.stop:
+        strip = ON_CPU.strip * math.ceil(size / (ON_CPU.strips * ON_CPU.strip))
         whole = size // strip * strip
         strips = times_ones(jnp.sum(numbers[:whole].reshape(-1, strip), axis=0))
         return strips + times_ones(numbers[whole:]) if whole < size else strips
@@ -45,7 +38,7 @@ def total(x):
 
 
 def times_ones(x):
-    """The same as a product with ones."""
+    """The sum of the numbers of one sample, as a product with ones."""
     return jnp.dot(x.reshape(-1), jnp.ones(x.size, x.dtype))
 
 
@@ -121,6 +114,11 @@ def batch_of(position, name: str = "positions") -> int:
     return sizes.pop()
 
 
+def dimension_of(position) -> int:
+    """The number of coordinates of one path of a batch."""
+    return sum(leaf.size for leaf in jax.tree.leaves(position)) // batch_of(position)
+
+
 def dtype_of(position, name: str = "positions"):
     dtypes = {leaf.dtype for leaf in jax.tree.leaves(position)}
     if len(dtypes) != 1 or not jnp.issubdtype(min(dtypes, key=str), jnp.floating):
@@ -129,7 +127,7 @@ def dtype_of(position, name: str = "positions"):
     return dtypes.pop()
 
 
-def written(tree):
+def in_memory(tree):
     """The arrays, each written to memory: the compiler computes none again for its readers.
 
     It would fuse what makes an array into everything that reads it.

@@ -7,16 +7,11 @@ import os
 
 import jax
 
-SIZE = 2**20
-# Bytes that one turn of a loop reads and writes, up to which the loop becomes one function; XLA's
-# own limit is 2**10. Measured on two cores, of the time with 2**18: 2**20 takes 0.85 at 1024 x 1,
-# 1024 x 8, 1024 x 64, 0.7 for the gradient of one path, with a device for each core 0.95 to 1;
-# 2**22 the same, and 0.75 for gradients on one device; but a function has one thread, and the next
-# larger batches would leave the other cores of a larger machine idle.
+from ._tuning import ON_CPU
+
 OPTION = "xla_cpu_small_while_loop_byte_threshold"
 EXTRA = "--xla_backend_extra_options"
 WIDTH = "--xla_cpu_prefer_vector_width"
-BITS = 512  # XLA's own choice is 256; a processor whose vectors are shorter takes what it has
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of malloc.h
 KEPT = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_TOP_PAD: 2**26}
@@ -59,7 +54,7 @@ def set_up_cpu(keep_memory: bool = False) -> None:
             "tj.set_up_cpu() right after the imports"
         )
     flags = os.environ.get("XLA_FLAGS", "")
-    for flag, value in ((EXTRA, f"{OPTION}={SIZE}"), (WIDTH, BITS)):
+    for flag, value in ((EXTRA, f"{OPTION}={ON_CPU.function_bytes}"), (WIDTH, ON_CPU.vector_bits)):
         if flag not in flags:
             flags = f"{flags} {flag}={value}".strip()
     os.environ["XLA_FLAGS"] = flags
@@ -79,7 +74,7 @@ def keep_freed_memory() -> None:
 
 def small_loops_are_compiled() -> bool:
     """Whether `set_up_cpu` has been called, here or in the process that began this one."""
-    return f"{OPTION}={SIZE}" in os.environ.get("XLA_FLAGS", "")
+    return f"{OPTION}={ON_CPU.function_bytes}" in os.environ.get("XLA_FLAGS", "")
 
 
 def jax_is_used() -> bool:

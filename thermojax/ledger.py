@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._component import AbstractComponent
+from ._tree import where_alive
 
 
 class Ledger(AbstractComponent):
@@ -55,6 +55,40 @@ class Ledger(AbstractComponent):
         zero, alive = jnp.zeros_like(energy), within(energy, limit).astype(energy.dtype)
         return cls(zero, zero, zero, zero, zero, zero, energy, energy, kinetic, kinetic, alive)
 
+    def booked(
+        self,
+        *,
+        energy: Float[Array, " batch"],
+        kinetic: Float[Array, " batch"],
+        alive: Float[Array, " batch"] | None = None,
+        work: Any = 0.0,
+        heat: Any = 0.0,
+        shadow_work: Any = 0.0,
+        drive_work: Any = 0.0,
+        kick_work: Any = 0.0,
+        bath_entropy: Any = 0.0,
+    ) -> Ledger:
+        """The ledger after these amounts, each a scalar or `(batch,)`: all that is booked, is here.
+
+        `energy` and `kinetic` are H and its kinetic part afterwards, and `alive` who is (None: who
+        was). With a leading axis on all of them, of sums up to each of several steps, the ledgers
+        after each of these.
+        """
+        like = lambda x: jnp.broadcast_to(x, energy.shape)
+        return Ledger(
+            work=like(self.work + work),
+            heat=like(self.heat + heat),
+            shadow_work=like(self.shadow_work + shadow_work),
+            drive_work=like(self.drive_work + drive_work),
+            kick_work=like(self.kick_work + kick_work),
+            bath_entropy=like(self.bath_entropy + bath_entropy),
+            energy_start=like(self.energy_start),
+            energy=energy,
+            kinetic_start=like(self.kinetic_start),
+            kinetic=kinetic,
+            alive=self.alive if alive is None else alive,
+        )
+
     def switched(
         self, work: Float[Array, " batch"], kinetic: Float[Array, " batch"], limit: Any = jnp.inf
     ) -> Ledger:
@@ -63,14 +97,10 @@ class Ledger(AbstractComponent):
         `kinetic` is the part of the new energy. A path whose new energy is beyond the `limit`, a
         scalar, is alive no more; of one that was not alive before nothing is booked.
         """
-        before, energy = self.alive > 0, self.energy + work
-        return dataclasses.replace(
-            self,
-            work=jnp.where(before, self.work + work, self.work),
-            energy=jnp.where(before, energy, self.energy),
-            kinetic=jnp.where(before, kinetic, self.kinetic),
-            alive=jnp.where(before & within(energy, limit), self.alive, 0),
-        )
+        energy = self.energy + work
+        alive = jnp.where(within(energy, limit), self.alive, 0)
+        after = self.booked(energy=energy, kinetic=kinetic, alive=alive, work=work)
+        return where_alive(self.alive > 0, after, self)
 
     @property
     def total_work(self) -> Float[Array, " batch"]:

@@ -12,10 +12,16 @@ import thermojax as tj
 from tests.components import INTEGRATORS, POTENTIALS, SYSTEMS
 from tests.dynamics.problems import driven, energies
 from thermojax._keys import Purpose, purpose_key
-from thermojax.dynamics import DriftTerm, GridBrownianPath, NoiseTerm, key_words, timetable
-from thermojax.dynamics.noise import Rows
+from thermojax.dynamics import (
+    AbstractStepNoise,
+    DriftTerm,
+    GridBrownianPath,
+    NoiseTerm,
+    key_words,
+    timetable,
+)
+from thermojax.execution import Execution, solve
 from thermojax.sampling.ends import enter, leave
-from thermojax.sampling.solve import solve
 
 KEY = jax.random.key(11)
 
@@ -127,14 +133,16 @@ def test_friction_schedule_does_no_work():
         np.testing.assert_array_equal(out.ledger.work, 0)
 
 
-class ReplayedPath(GridBrownianPath):
+class ReplayedNoise(AbstractStepNoise):
     """Noise from a table (steps, draws, batch, dim)."""
 
-    table: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(0))
+    words: tuple[jax.Array, jax.Array]
+    shape: jax.ShapeDtypeStruct = eqx.field(static=True)
+    table: jax.Array
 
-    def drawn(self, first, count):
+    def normals(self, first, count):
         rows = jax.lax.dynamic_slice_in_dim(self.table, first, count)
-        return Rows(tuple(rows[:, i] for i in range(self.draws)))
+        return tuple(rows[:, i] for i in range(self.table.shape[1]))
 
 
 def replay(system, steps, state, table, integrator):
@@ -144,13 +152,13 @@ def replay(system, steps, state, table, integrator):
     drift = DriftTerm(system, grid)
     shape = jax.eval_shape(lambda: state.position)
     words = key_words(jax.random.key(0))
-    path = ReplayedPath(words, shape, h, draws=integrator.draws, table=table)
+    noise = ReplayedNoise(words, shape, table)
     momentum, ledger = enter(drift, state.position, state.momentum)
     (position, momentum, ledger), states = solve(
         drift,
-        NoiseTerm(system, grid, path),
-        integrator,
+        NoiseTerm(system, grid, noise),
         (state.position, momentum, ledger),
+        Execution(integrator),
         save_steps=np.arange(steps + 1),
         observe=lambda step, y: y[:2],
     )
@@ -165,7 +173,7 @@ def reversed_noise(system, states, table, steps, integrator):
     gradient = jax.vmap(lambda x, c: tj.potential.batched_gradient(system.potential, x, c))
     grid = timetable(system, x[0], jnp.asarray(h), steps, ou_fraction=integrator.ou_fraction)
     bath = grid.bath
-    c, s, kick = (np.asarray(v) for v in (bath.damping, bath.noise, bath.kick))
+    c, s, kick = (np.asarray(v) for v in (bath.damping, bath.noise, bath.push))
     if isinstance(integrator, tj.BAOAB):
         before = p[:-1] - h / 2 * kick * gradient(x[:-1], control[:-1])  # before the OU step
         after = c * before + s * table[:, 0]
@@ -303,7 +311,7 @@ def test_the_terms_are_diffrax_terms():
     z = path.normals(0, 4)[0]
     by_hand = x
     for i in range(4):
-        g = tj.potential.batched_gradient(system.potential, by_hand, table.kick[i])
+        g = tj.potential.batched_gradient(system.potential, by_hand, table.control[i])
         by_hand = by_hand - h * g / 2.0 + jnp.sqrt(2 * 0.5 / 2.0 * h) * z[i]
     assert sol.ys is not None
     np.testing.assert_allclose(sol.ys[0][-1], by_hand, rtol=1e-12)

@@ -9,6 +9,7 @@ from jaxtyping import Array
 from scipy.integrate import solve_ivp
 
 import thermojax as tj
+from tests.execution.blocks import simulate_in_blocks
 
 STEPS = np.array([16, 32, 64])
 
@@ -199,12 +200,13 @@ def test_reverse_mode_is_finite_on_the_tree():
 @pytest.mark.slow
 def test_same_path_for_any_block_under_jit_and_vmap():
     def run(system, block=None):
-        out = tj.simulate(
+        out = simulate_in_blocks(
+            block,
             system,
             jax.random.key(7),
             time_steps=30,
             initial=jnp.ones((8, 2)),
-            integrator=tj.QUICSORT(block=block),
+            integrator=tj.QUICSORT(),
         )
         return out.position, out.momentum, out.ledger.work
 

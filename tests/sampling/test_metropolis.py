@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import thermojax as tj
-from thermojax.sampling.piece import Settings, move
+from thermojax.execution import Execution
+from thermojax.sampling.segment import move
 
 KEY = jax.random.key(3)
 WELL = tj.Underdamped(tj.DoubleWell(4.0), tj.Constant(0.5), tj.Bath(1.0, 1.0, 1.0))
@@ -112,7 +113,7 @@ def test_a_pace_is_a_step_of_a_paths_own_with_friction_to_match(integrator, batc
     system = tj.Underdamped(potential, tj.Constant(0.3), tj.Bath(0.7, 1.3, jnp.array([1.0, 2.0])))
     chain = tj.start(system, KEY, initial=jax.random.normal(KEY, (batch, 2)))
     paces = jnp.array([0.5, 1.0, 1.7])
-    how = Settings(integrator, None, None, jnp.float32, None)
+    how = Execution(integrator)
     moved = move(system, chain, jnp.asarray(0.2), 7, how, jnp.tile(paces, batch)[:batch])
     for i, pace in enumerate(paces):
         bath = tj.Bath(0.7, 1.3 / pace, jnp.array([1.0, 2.0]))

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 import thermojax as tj
+from tests.execution.blocks import simulate_in_blocks
 from thermojax._tree import cast
+from thermojax._tuning import ON_CPU
 from thermojax.dynamics import GridBrownianPath, key_words
+from thermojax.execution import count_steps, snap
+from thermojax.execution.time_grid import block_size
 from thermojax.protocol import Reversed
-from thermojax.sampling.grid import block_size, count_steps, snap
 
 KEY = jax.random.key(4)
 START = tj.Equilibrium(jnp.zeros(1))
@@ -30,7 +33,9 @@ def work_of(system, time_steps=36, **options):
 @pytest.mark.parametrize("integrator", [tj.BAOAB, pytest.param(tj.OBABO, marks=pytest.mark.slow)])
 def test_any_block_size_gives_the_same_paths(block, integrator):
     one = work_of(SYSTEM, 37, integrator=integrator())
-    other = work_of(SYSTEM, 37, integrator=integrator(block=block))
+    other = simulate_in_blocks(
+        block, SYSTEM, KEY, time_steps=37, batch=6, initial=START, integrator=integrator()
+    )
     np.testing.assert_allclose(other.position, one.position, rtol=1e-12)
     np.testing.assert_allclose(other.ledger.work, one.ledger.work, rtol=1e-12)
 
@@ -350,19 +355,21 @@ def test_a_reversed_system_runs_the_same_program():
 
 def test_narrow_tiled_and_wide_batches_do_the_same(monkeypatch):
     """Three ways to sum the ledger and cut the batch; other blocks, so that each is compiled."""
-    from thermojax.dynamics import layout
+    from thermojax.execution import layout
+    from thermojax.execution.cpu import tiles
 
     x = jnp.linspace(-2, 2, 1024)[:, None]
     state = tj.State(x, jnp.zeros_like(x))
 
-    def run(block):
-        out = tj.simulate(SYSTEM, KEY, time_steps=16, initial=state, integrator=tj.BAOAB(block))
+    def run(block, **numbers):
+        on_cpu = dataclasses.replace(ON_CPU, **numbers)
+        for module in layout, tiles:
+            monkeypatch.setattr(module, "ON_CPU", on_cpu)
+        out = simulate_in_blocks(block, SYSTEM, KEY, time_steps=16, initial=state)
         return out.position, out.ledger
 
     tiled = run(4)
-    monkeypatch.setattr(layout, "TILE", 10**9)
-    narrow = run(8)
-    monkeypatch.setattr(layout, "NARROW", 0)
-    for other in (narrow, run(16)):
+    narrow = run(8, tile=10**9)
+    for other in (narrow, run(16, tile=10**9, narrow=0)):
         for a, b in zip(jax.tree.leaves(tiled), jax.tree.leaves(other), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)

@@ -18,9 +18,9 @@ from jaxtyping import Array, Float
 from .._arguments import whole
 from .._component import AbstractComponent, Numbers, floating, known, shown
 from .._tree import cast
+from ..execution import count_steps, snap
 from ..protocol import AbstractProtocol
 from ..sampling import Equilibrium
-from ..sampling.grid import count_steps, snap
 from ..system import Overdamped
 from .grid import Grid, check_cells, check_reach, dimension, natural_domain, sample_shape
 from .ledger import EnsembleLedger

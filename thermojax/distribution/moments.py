@@ -14,9 +14,9 @@ from jaxtyping import Array, Float
 
 from .._arguments import whole
 from .._component import floating, known, require, shown
+from ..execution import require_within
 from ..potential import LOG_2PI
 from ..sampling import Equilibrium, template_of
-from ..sampling.grid import require_within
 from ..system import AbstractSystem, check_system
 from .announced import integral
 from .distances import kl, require_covariance

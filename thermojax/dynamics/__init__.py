@@ -1,23 +1,30 @@
-"""The motion: diffrax terms, noise on a grid, and the integrators."""
+"""The motion: timetable, noise, the state of a path, and integrators as pure steps."""
 
-from .carry import kinetic as kinetic
 from .clock import Clock as Clock
-from .layout import evened as evened
-from .layout import long_block as long_block
-from .layout import parts_of as parts_of
+from .forces import AbstractForces as AbstractForces
+from .forces import Forces as Forces
+from .forces import evaluate_force as evaluate_force
+from .integrator import AbstractIntegrator as AbstractIntegrator
+from .integrator import AbstractSplitting as AbstractSplitting
+from .integrator import empty_energies as empty_energies
+from .noise import AbstractStepNoise as AbstractStepNoise
 from .noise import GridBrownianPath as GridBrownianPath
-from .ornstein_uhlenbeck import OrnsteinUhlenbeck as OrnsteinUhlenbeck
+from .path_state import PathState as PathState
+from .path_state import StepEnergies as StepEnergies
+from .path_state import kinetic as kinetic
 from .quicsort import QUICSORT as QUICSORT
 from .random import key_words as key_words
 from .random import normal as normal
 from .splitting import BAOAB as BAOAB
 from .splitting import OBABO as OBABO
-from .splitting import AbstractSplitting as AbstractSplitting
-from .splitting import kicked as kicked
+from .step import Step as Step
+from .step import step_of as step_of
+from .step import with_bath_in_time as with_bath_in_time
 from .terms import DriftTerm as DriftTerm
 from .terms import NoiseTerm as NoiseTerm
 from .terms import bath_at as bath_at
-from .timetable import Coefficients as Coefficients
+from .timetable import BathCoefficients as BathCoefficients
+from .timetable import StepCoefficients as StepCoefficients
 from .timetable import Timetable as Timetable
-from .timetable import coefficients as coefficients
+from .timetable import bath_coefficients as bath_coefficients
 from .timetable import timetable as timetable

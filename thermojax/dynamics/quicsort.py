@@ -5,9 +5,8 @@ coordinate s with velocity 1, without friction, force or noise. The work is one 
 w with dw/dt = dU/dt at fixed q, so that it is as accurate as the momentum.
 """
 
-import dataclasses
 import math
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import diffrax as dfx
 import equinox as eqx
@@ -18,19 +17,17 @@ from jaxtyping import Array, PyTree
 from .._arguments import choice
 from .._tree import like_position
 from ..potential import batched_energy
-from ..protocol import require_no_jumps, value_at
+from ..protocol import AbstractProtocol, require_no_jumps, value_at
 from ..system import AbstractSystem, Overdamped
-from .block import Watch
-from .carry import Carry, Entry, kinetic
-from .noise import GridBrownianPath, Pairs, Rows
-from .splitting import AbstractSplitting, drive_work
-from .terms import DriftTerm, unwrapped
+from .integrator import AbstractIntegrator
+from .noise import TREE_DEPTH, TreeNoise
+from .path_state import PathState, StepEnergies
+from .step import Step, drive_work
 
 LEFT, RIGHT = 0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6  # where QUICSORT asks for the force
-TREE_DEPTH = 15
 
 
-class QUICSORT(AbstractSplitting):
+class QUICSORT(AbstractIntegrator):
     r"""The path-accurate integrator: strong order 3 in position, momentum and work.
 
     Third order needs a bath that is constant in time and a protocol that is smooth within each
@@ -55,130 +52,20 @@ class QUICSORT(AbstractSplitting):
     """
 
     path: Literal["grid", "tree"] = eqx.field(static=True, default="grid")
-    block: int | None = eqx.field(static=True, default=None)
-    record: bool = eqx.field(static=True, default=False)
-    told: bool = eqx.field(static=True, default=False)  # never: it is watched at any rate
-    # diffrax's own solver state (coefficients of the step), filled in for the time of a step.
-    prepared: Any = None
     draws: ClassVar[int] = 3
     ou_fraction: ClassVar[float] = 1.0
+    weak_order: ClassVar[int] = 3
+    strong_order: ClassVar[float] = 3.0
 
     def __check_init__(self):
         choice("path", self.path, ("grid", "tree"))
 
-    def order(self, terms):
-        return 3
+    def begin(self, forces, position, control_after, control):
+        del control
+        return None, batched_energy(forces.system.potential, position, control_after), None
 
-    def strong_order(self, terms):
-        return 3.0
-
-    def init(self, terms, t0, t1, y0, args):
-        """The state of a splitting, and diffrax's coefficients, computed once per solve."""
-        drift, noise = unwrapped(terms)
-        drift, (position, _, _) = drift.own(), y0
-        self.check(drift, noise.path.sharding)
-        first, *begun = AbstractSplitting.init(self, terms, t0, t1, y0, args)
-        h = drift.table.h
-        sample = jax.tree.map(lambda x: x[0], position)
-        inner = langevin_terms(drift.system, sample, lambda q, s: (q, s), None)
-        start = clocked(sample, h), clocked(sample, h)
-        prepared = solver(h).init(inner, jnp.zeros_like(h), h, start, None)
-        return first, *begun, prepared
-
-    def begun(self, drift, noise, first, position):
-        del noise
-        energy = batched_energy(drift.system.potential, position, drift.table.switch[first + 1])
-        return None, energy, None
-
-    def advanced(self, drift, noise, y0, solver_state, watch=Watch.FREEZE):
-        *state, prepared = solver_state
-        ready = dataclasses.replace(self, prepared=prepared)
-        y1, path, state = AbstractSplitting.advanced(ready, drift, noise, y0, tuple(state), watch)
-        return y1, path, (*state, prepared)
-
-    def run_block(self, drift, noise, first, carry, ledger, watch):
-        path = noise.path
-        if self.path == "tree":
-            path = TreePath(path.words, path.shape, drift.table.steps)
-        noise = dataclasses.replace(noise, path=Numbered(path, path.shape))
-        return AbstractSplitting.run_block(self, drift, noise, first, carry, ledger, watch)
-
-    def substep(self, drift, carry, at, normals):
-        *normals, index = normals
-        system, h = drift.system, drift.table.h
-        potential, mass = system.potential, like_position(system.bath.mass, carry.position)
-        control = self.within(drift, index)
-        opening, closing = control(jnp.zeros_like(h)), control(h)
-        sizes = (jnp.sqrt(h * scale) for scale in (1.0, 1 / 12, 1 / 720))
-        levy = [
-            jax.tree.map(lambda leaf, size=size: size * leaf, z)
-            for z, size in zip(normals, sizes, strict=True)
-        ]
-
-        def force(q, s):
-            """((grad U - f) / kT, dU/ds) of one sample at the time s of the step."""
-            now = control(s)
-            gradient = jax.grad(potential.energy)(q, now)
-            if system.drive is not None:
-                gradient = jax.tree.map(jnp.subtract, gradient, system.drive(q, now))
-            gradient = jax.tree.map(lambda g: g / system.bath.temperature, gradient)
-            _, power = jax.jvp(lambda s: potential.energy(q, control(s)), (s,), (jnp.ones_like(s),))
-            return gradient, power
-
-        def move(q, p, *levy):
-            """One sample through one step: position, momentum, and the work within."""
-            velocity = jax.tree.map(jnp.divide, p, mass)
-            noise = Increment(*(clocked(part, h) for part in levy), dt=h)
-            inner = langevin_terms(system, q, force, noise)
-            start = clocked(q, h), (velocity, jnp.ones_like(h), jnp.zeros_like(h))
-            (x, v), *_ = solver(h).step(
-                inner, jnp.zeros_like(h), h, start, None, self.prepared, False
-            )
-            return x[0], jax.tree.map(jnp.multiply, v[0], mass), v[2]
-
-        x0 = carry.position
-        x, p, within = jax.vmap(move)(x0, carry.momentum, *levy)
-        # The ledger's potential holds the middle of the step, as the splittings need it; switched
-        # there and back at the grid points, the detour cancels.
-        opened = batched_energy(potential, x0, opening) - carry.potential_energy
-        energy = batched_energy(potential, x, at.next)
-        work = opened + within + (energy - batched_energy(potential, x, closing))
-        driven = drive_work(drift.driven(x0, opening), drift.driven(x, closing), x0, x)
-        new = Carry(x, p, None, energy, None, kinetic(p, at.bath.inverse_mass), carry.alive)
-        change = work if driven is None else work + driven
-        return new, Entry(work, change - (new.energy - carry.energy), jnp.zeros_like(work), driven)
-
-    def within(self, drift: DriftTerm, index):
-        """The control as a function of the time s within step `index`, from 0 to h.
-
-        It is the cubic with the value and the slope of the protocol at the two points where the
-        solver asks. The protocol is never asked at a grid point, where it may jump: the ends of
-        the cubic are its one-sided limits to fourth order, and since Gauss quadrature of the slope
-        is exact on a cubic, the booked changes of the control add up to the whole.
-        """
-        protocol, h, start = drift.system.protocol, drift.table.h, drift.table.start
-
-        def read(t):
-            return protocol(t) if start is None else value_at(protocol, start.after(t))
-
-        def value_and_slope(t):
-            value, slope = jax.jvp(read, (t,), (jnp.ones_like(t),))
-            return jnp.asarray(value, h.dtype), jnp.asarray(slope, h.dtype)
-
-        a, da = value_and_slope((index + LEFT).astype(h.dtype) * h)
-        b, db = value_and_slope((index + RIGHT).astype(h.dtype) * h)
-        gap = (RIGHT - LEFT) * h
-
-        def control(s):
-            u = (s - LEFT * h) / gap
-            ends = a * (1 + 2 * u) * (1 - u) ** 2 + b * (3 - 2 * u) * u**2
-            return ends + gap * u * (1 - u) * (da * (1 - u) - db * u)
-
-        return control
-
-    def check(self, drift: DriftTerm, sharding) -> None:
-        """Refuse what the method cannot do."""
-        system, table = drift.system, drift.table
+    def prepare(self, system, table, position):
+        """diffrax's coefficients of a step, and when the run begins."""
         if isinstance(system, Overdamped):
             raise ValueError(
                 "QUICSORT integrates momenta and takes no overdamped system: use tj.BAOAB(), or "
@@ -190,15 +77,16 @@ class QUICSORT(AbstractSplitting):
                 "temperature, friction or mass"
             )
         require_no_jumps(system.protocol, "QUICSORT")
+        h, sample = table.h, jax.tree.map(lambda x: x[0], position)
+        terms = langevin_terms(system, sample, lambda q, s: (q, s), None)
+        start = clocked(sample, h), clocked(sample, h)
+        return solver(h).init(terms, jnp.zeros_like(h), h, start, None), table.start
+
+    def brownian_path(self, path, table):
         if self.path == "grid":
-            return
+            return path
         if table.start is not None:
             raise ValueError("path = 'tree' spans one run of tj.simulate: use path='grid' here")
-        if sharding is not None:
-            raise ValueError(
-                "path = 'tree' draws the noise of a whole batch: leave out sharding, or use "
-                "path='grid'"
-            )
         if table.h.dtype != jnp.float64:
             raise ValueError(
                 f"path = 'tree' loses its Levy areas in {table.h.dtype}: set jax_enable_x64 and "
@@ -209,6 +97,85 @@ class QUICSORT(AbstractSplitting):
                 f"path = 'tree' resolves {2 ** (TREE_DEPTH - 1)} steps, not {table.steps}: take a "
                 "larger dt, or path='grid'"
             )
+        return TreeNoise(path.words, path.shape, table.steps)
+
+    def substep(self, step, state, normals):
+        system, h = step.forces.system, step.h
+        assert step.prepared is not None
+        coefficients, start = step.prepared
+        potential, mass = system.potential, like_position(system.bath.mass, state.position)
+        control = control_within(system.protocol, step, start)
+        opening, closing = control(jnp.zeros_like(h)), control(h)
+        sizes = (jnp.sqrt(h * scale) for scale in (1.0, 1 / 12, 1 / 720))
+        levy = [
+            jax.tree.map(lambda leaf, size=size: size * leaf, z)
+            for z, size in zip(normals, sizes, strict=True)
+        ]
+
+        def force(q, s):
+            """((grad U - f) / kT, dU/ds) of one sample at the time s of the step."""
+            at_s = control(s)
+            gradient = jax.grad(potential.energy)(q, at_s)
+            if system.drive is not None:
+                gradient = jax.tree.map(jnp.subtract, gradient, system.drive(q, at_s))
+            gradient = jax.tree.map(lambda g: g / system.bath.temperature, gradient)
+            _, power = jax.jvp(lambda s: potential.energy(q, control(s)), (s,), (jnp.ones_like(s),))
+            return gradient, power
+
+        def move(q, p, *levy):
+            """One sample through one step: position, momentum, and the work within."""
+            velocity = jax.tree.map(jnp.divide, p, mass)
+            noise = Increment(*(clocked(part, h) for part in levy), dt=h)
+            terms = langevin_terms(system, q, force, noise)
+            begin = clocked(q, h), (velocity, jnp.ones_like(h), jnp.zeros_like(h))
+            (x, v), *_ = solver(h).step(
+                terms, jnp.zeros_like(h), h, begin, None, coefficients, False
+            )
+            return x[0], jax.tree.map(jnp.multiply, v[0], mass), v[2]
+
+        x0 = state.position
+        x, p, within = jax.vmap(move)(x0, state.momentum, *levy)
+        # The ledger's potential holds the middle of the step, as the splittings need it; switched
+        # there and back at the grid points, the detour cancels.
+        opened = batched_energy(potential, x0, opening) - state.potential_energy
+        energy = batched_energy(potential, x, step.control_after)
+        work = opened + within + (energy - batched_energy(potential, x, closing))
+        forces = step.forces
+        driven = drive_work(forces.drive(x0, opening), forces.drive(x, closing), x0, x)
+        new = PathState(x, p, None, energy, None, step.kinetic(p), state.alive, state.pace)
+        change = work if driven is None else work + driven
+        heat = change - (new.energy - state.energy)
+        return new, StepEnergies(work, heat, jnp.zeros_like(work), driven)
+
+
+def control_within(protocol: AbstractProtocol, step: Step, start):
+    """The control as a function of the time s within a step, from 0 to h.
+
+    It is the cubic with the value and the slope of the protocol at the two points where the
+    solver asks. The protocol is never asked at a grid point, where it may jump: the ends of
+    the cubic are its one-sided limits to fourth order, and since Gauss quadrature of the slope
+    is exact on a cubic, the booked changes of the control add up to the whole.
+    """
+    h, index = step.h, step.index
+    assert index is not None
+
+    def read(t):
+        return protocol(t) if start is None else value_at(protocol, start.after(t))
+
+    def value_and_slope(t):
+        value, slope = jax.jvp(read, (t,), (jnp.ones_like(t),))
+        return jnp.asarray(value, h.dtype), jnp.asarray(slope, h.dtype)
+
+    a, da = value_and_slope((index + LEFT).astype(h.dtype) * h)
+    b, db = value_and_slope((index + RIGHT).astype(h.dtype) * h)
+    gap = (RIGHT - LEFT) * h
+
+    def control(s):
+        u = (s - LEFT * h) / gap
+        ends = a * (1 + 2 * u) * (1 - u) ** 2 + b * (3 - 2 * u) * u**2
+        return ends + gap * u * (1 - u) * (da * (1 - u) - db * u)
+
+    return control
 
 
 def solver(h) -> dfx.QUICSORT:
@@ -272,58 +239,3 @@ class Increment(dfx.AbstractBrownianPath):
             return self.W
         span = jax.tree.map(lambda _: self.dt, self.W)
         return dfx.SpaceTimeTimeLevyArea(dt=span, W=self.W, H=self.H, K=self.K)
-
-
-class TreePath(eqx.Module):
-    """Normals of the steps of a whole run, taken from one Brownian path at any number of steps.
-
-    The tree lives on [0, 1], because its times take no derivative and the duration may.
-    """
-
-    words: tuple[Array, Array]
-    shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)  # of a whole batch
-    steps: int = eqx.field(static=True)
-    draws: ClassVar[int] = 3
-
-    def drawn(self, first, count: int):
-        """Increment and Levy areas of `count` steps from step `first`, scaled to variance 1."""
-        key = jax.random.wrap_key_data(jnp.stack(self.words), impl="threefry2x32")
-        tree = dfx.VirtualBrownianTree(
-            0.0, 1.0, 2.0**-TREE_DEPTH, self.shape, key, dfx.SpaceTimeTimeLevyArea
-        )
-
-        def one(step):
-            levy = tree.evaluate(step / self.steps, (step + 1) / self.steps, use_levy=True)
-            assert isinstance(levy, dfx.SpaceTimeTimeLevyArea)
-            scales = (math.sqrt(self.steps * n) for n in (1.0, 12.0, 720.0))
-            return tuple(
-                jax.tree.map(lambda leaf, scale=scale: scale * leaf, part)
-                for part, scale in zip((levy.W, levy.H, levy.K), scales, strict=True)
-            )
-
-        return Rows(jax.lax.map(one, first + jnp.arange(count)))
-
-
-class Numbered(eqx.Module):
-    """A path that hands each step its own index beside its normals."""
-
-    path: GridBrownianPath | TreePath
-    shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
-    draws: ClassVar[int] = 3
-
-    def drawn(self, first, count: int):
-        return Counted(self.path.drawn(first, count), first)
-
-
-class Counted(eqx.Module):
-    """What `Numbered` draws."""
-
-    drawn: Pairs | Rows
-    first: Array
-
-    @property
-    def values(self):
-        return self.drawn.values
-
-    def at(self, i):
-        return (*self.drawn.at(i), self.first + i)

@@ -6,10 +6,7 @@ terms; our own read the same parts, but split the motion exactly and keep the le
 
 from __future__ import annotations
 
-import dataclasses
-
 import diffrax as dfx
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -17,24 +14,9 @@ from .._tree import like_position
 from ..potential import batched_gradient
 from ..protocol import AbstractProtocol, values_at
 from ..system import AbstractSystem, Overdamped
-from .equations import Traits
-from .grid_point import met, met_by_one
-from .noise import GridBrownianPath
-from .order import Order
-from .residuals import kept
-from .timetable import Coefficients, Timetable, safe_sqrt
-
-
-def unwrapped(terms) -> tuple[DriftTerm, NoiseTerm]:
-    """The two terms, without the wrapper that diffrax puts around each."""
-    drift, noise = (getattr(term, "term", term) for term in terms.terms)
-    return drift, noise
-
-
-def on_arrays(function, tree):
-    """`function` of every array of a tree, the rest as it is."""
-    arrays, rest = eqx.partition(tree, eqx.is_array)
-    return eqx.combine(jax.tree.map(function, arrays), rest)
+from .forces import Forces
+from .noise import AbstractStepNoise, GridBrownianPath
+from .timetable import Timetable, safe_sqrt
 
 
 def zeros(tree):
@@ -62,46 +44,12 @@ class DriftTerm(dfx.AbstractTerm):
 
     system: AbstractSystem
     table: Timetable
-    # Whether every array has a leading axis, with a copy for each device (`devices.py`).
-    copies: bool = eqx.field(static=True, default=False)
-    order: Order = eqx.field(static=True, default=Order.FREE)  # of the arrays of a loop
-    by_one: bool = eqx.field(static=True, default=False)  # which derivative `meet` has
-
-    def own(self) -> DriftTerm:
-        """The first copy; on each device it is the only one."""
-        if not self.copies:
-            return self
-        return dataclasses.replace(on_arrays(lambda leaf: leaf[0], self), copies=False)
-
-    def meet(self, position, old, new, kick):
-        """U(x, old), U(x, new) and grad U(x, kick): all that a grid point needs."""
-        point = self.system.potential, position, old, new, kick
-        before, after, gradient = met_by_one(point) if self.by_one else met(point)
-        return before, after, self.order.placed(gradient)
-
-    def kept(self, tree):
-        """Positions and momenta of a substep as they are, for reverse mode to begin from."""
-        return kept(tree, self.order)
-
-    def driven(self, position, control):
-        """The non-conservative force on the whole batch, None where there is none."""
-        if self.system.drive is None:
-            return None
-        return jax.vmap(self.system.drive, in_axes=(0, None))(position, control)
-
-    def coefficients(self, i) -> Coefficients:
-        """Those of step i."""
-        if not self.table.scheduled:
-            return self.table.bath
-        return jax.tree.map(lambda leaf: leaf[i], self.table.bath)
 
     def vf(self, t, y, args):
-        if self.copies:
-            return self.own().vf(t, y, args)
         position, momentum, ledger = y
-        control = self.table.kick[jnp.clip(t, 0, self.table.steps).astype(int)]
+        control = self.table.control[jnp.clip(t, 0, self.table.steps).astype(int)]
         gradient = batched_gradient(self.system.potential, position, control)
-        drive = self.driven(position, control)
+        drive = Forces(self.system).drive(position, control)
         force = jax.tree.map(jnp.negative, gradient)
         if drive is not None:
             force = jax.tree.map(jnp.add, force, drive)
@@ -114,7 +62,7 @@ class DriftTerm(dfx.AbstractTerm):
         return velocity, change, zeros(ledger)
 
     def contr(self, t0, t1, **kwargs):
-        return (t1 - t0) * self.own().table.h
+        return (t1 - t0) * self.table.h
 
     def prod(self, vf, control):
         return jax.tree.map(lambda leaf: leaf * jnp.asarray(control, leaf.dtype), vf)
@@ -125,8 +73,7 @@ class NoiseTerm(dfx.AbstractTerm):
 
     system: AbstractSystem
     table: Timetable
-    path: GridBrownianPath
-    traits: Traits = eqx.field(static=True, default=Traits())  # of the motion that it drives
+    path: AbstractStepNoise
 
     def vf(self, t, y, args):
         position, momentum, ledger = y
@@ -141,6 +88,7 @@ class NoiseTerm(dfx.AbstractTerm):
         return zeros(position), amplitude, zeros(ledger)
 
     def contr(self, t0, t1, **kwargs):
+        assert isinstance(self.path, GridBrownianPath)  # other paths are for our own solver
         return self.path.evaluate(t0, t1)
 
     def prod(self, vf, control):

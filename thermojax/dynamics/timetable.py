@@ -1,7 +1,8 @@
 """Everything that depends on time, tabulated once per solve: controls and bath coefficients.
 
 Grid points are t_i = start + i h, i = 0..n. The potential holds the control of the middle of a step
-while the step lasts, and switches at the grid points; kicks use the control at the grid points.
+while the step lasts, and switches at the grid points, where forces are evaluated at the control of
+the grid point itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..system import AbstractSystem, Overdamped
 from .clock import Clock
 
 
-class Coefficients(eqx.Module):
+class BathCoefficients(eqx.Module):
     r"""What one step needs of the bath. Pytrees like the position, each leaf broadcastable.
 
     The underdamped and the overdamped system differ in these numbers only. Underdamped:
@@ -30,21 +31,31 @@ class Coefficients(eqx.Module):
     """
 
     drift: PyTree[Array]  # dx/dt = drift * p
-    kick: PyTree[Array]  # dp/dt = kick * force
+    push: PyTree[Array]  # dp/dt = push * force
     inverse_mass: PyTree[Array]  # kinetic energy = sum p^2 inverse_mass / 2
     damping: PyTree[Array]  # p <- damping p + noise z, the exact OU step
     noise: PyTree[Array]
     beta: Array
 
-    def at_pace(self, pace: Array, position: PyTree[Array]) -> Coefficients:
+    def at_pace(self, pace: Array, position: PyTree[Array]) -> BathCoefficients:
         """Those of steps that are `pace` (batch,) times as long, of a batch like `position`.
 
         Damping and noise stay: the momentum forgets as much in a step of any length, as it does
         with friction / pace.
         """
         along = lambda a, x: one_each(pace, x) * a
-        drift, kick = (jax.tree.map(along, one, position) for one in (self.drift, self.kick))
-        return dataclasses.replace(self, drift=drift, kick=kick)
+        drift, push = (jax.tree.map(along, one, position) for one in (self.drift, self.push))
+        return dataclasses.replace(self, drift=drift, push=push)
+
+
+class StepCoefficients(eqx.Module):
+    """What one step reads from the timetable; for several, each leaf has a leading axis."""
+
+    control_before: Array  # of the potential while the step lasts
+    control_after: Array  # of the potential from its end on
+    control: Array  # of the forces at its end
+    bath: BathCoefficients | None  # None where it is one for the whole run
+    inverse_mass_after: PyTree[Array] | None  # None where masses are constant
 
 
 class Timetable(eqx.Module):
@@ -52,15 +63,31 @@ class Timetable(eqx.Module):
 
     h: Float[Array, ""]
     steps: int = eqx.field(static=True)
-    switch: Float[Array, "steps_plus_2 *control"]  # before, the middles, after
-    kick: Float[Array, "steps_plus_1 *control"]  # at the grid points, from inside at the ends
-    bath: Coefficients  # one set, or, where `scheduled`, a leading axis of `steps`
+    middles: Float[Array, "steps_plus_2 *control"]  # before the run, mid-step, after it
+    control: Float[Array, "steps_plus_1 *control"]  # at the grid points, from inside at the ends
+    bath: BathCoefficients  # one set, or, where `scheduled`, a leading axis of `steps`
     scheduled: bool = eqx.field(static=True)
-    # Inverse masses that the kinetic energy switches through, as `switch`; None if constant.
+    # Inverse masses that the kinetic energy switches through, as `middles`; None if constant.
     inverse_masses: PyTree[Array] | None
     temperature_ends: tuple[Array, Array]  # before and after
-    start: Clock | None  # the time a piece of a chain begins, None for a whole run
+    start: Clock | None  # the time a segment of a chain begins, None for a whole run
     limit: Float[Array, ""]  # the energy beyond which a path has diverged
+
+    def bath_at(self, i) -> BathCoefficients:
+        """The coefficients of the bath in step i."""
+        return jax.tree.map(lambda leaf: leaf[i], self.bath) if self.scheduled else self.bath
+
+    def steps_from(self, first, count: int) -> StepCoefficients:
+        """The coefficients of `count` steps, the first of them step `first`."""
+        part = lambda leaf, at=0: jax.lax.dynamic_slice_in_dim(leaf, first + at, count)
+        masses = self.inverse_masses
+        return StepCoefficients(
+            part(self.middles, 1),
+            part(self.middles, 2),
+            part(self.control, 1),
+            jax.tree.map(part, self.bath) if self.scheduled else None,
+            None if masses is None else jax.tree.map(lambda leaf: part(leaf, 2), masses),
+        )
 
 
 def safe_sqrt(x):
@@ -69,7 +96,9 @@ def safe_sqrt(x):
     return jnp.where(ok, jnp.sqrt(jnp.where(ok, x, 1.0)), 0.0)
 
 
-def coefficients(system: AbstractSystem, position, h, temperature, friction, mass) -> Coefficients:
+def bath_coefficients(
+    system: AbstractSystem, position, h, temperature, friction, mass
+) -> BathCoefficients:
     """The coefficients of a step of size h at fixed temperature, friction and mass."""
     spread = lambda value: like_position(value, position)
     one = jax.tree.map(jnp.ones_like, spread(friction))
@@ -77,13 +106,13 @@ def coefficients(system: AbstractSystem, position, h, temperature, friction, mas
         rate = jax.tree.map(lambda g: safe_sqrt(2 / g) / jnp.sqrt(h), spread(friction))
         zero = jax.tree.map(jnp.zeros_like, one)
         noise = jax.tree.map(lambda x: jnp.sqrt(temperature) * x, one)
-        return Coefficients(rate, rate, one, zero, noise, 1 / temperature)
+        return BathCoefficients(rate, rate, one, zero, noise, 1 / temperature)
     mass = spread(mass)
     inverse = jax.tree.map(lambda m: 1 / m, mass)
     rate = jax.tree.map(lambda g, m: g / m * h, spread(friction), mass)
     damping = jax.tree.map(lambda r: jnp.exp(-r), rate)
     noise = jax.tree.map(lambda r, m: safe_sqrt(-temperature * m * jnp.expm1(-2 * r)), rate, mass)
-    return Coefficients(inverse, one, inverse, damping, noise, 1 / temperature)
+    return BathCoefficients(inverse, one, inverse, damping, noise, 1 / temperature)
 
 
 def timetable(
@@ -98,7 +127,7 @@ def timetable(
 ) -> Timetable:
     """Tabulate a solve of `steps` steps of size h.
 
-    A whole run (`start` None) begins before the first jump and ends after the last. A piece of a
+    A whole run (`start` None) begins before the first jump and ends after the last. A segment of a
     chain begins at time `start` with the control `held` and ends holding that of its last middle.
     `ou_fraction` is the share of h that one OU substep of the integrator covers.
     """
@@ -118,16 +147,16 @@ def timetable(
         after = schedule.final if start is None else inside[-1]
         return jnp.concatenate([jnp.asarray(before)[None], inside, jnp.asarray(after)[None]])
 
-    switch = along(protocol, held)
+    middles = along(protocol, held)
     temperature, friction, mass = (
-        along(x, _first(x, begin.time)) if isinstance(x, AbstractProtocol) else x
+        along(x, value_at(x, begin.time)) if isinstance(x, AbstractProtocol) else x
         for x in (bath.temperature, bath.friction, bath.mass)
     )
     members = (bath.temperature, bath.friction, bath.mass)
     changing = tuple(isinstance(x, AbstractProtocol) for x in members)
-    build = lambda t, g, m: coefficients(system, position, h * ou_fraction, t, g, m)
+    build = lambda t, g, m: bath_coefficients(system, position, h * ou_fraction, t, g, m)
     if isinstance(system, Overdamped):
-        build = lambda t, g, m: coefficients(system, position, h, t, g, m)
+        build = lambda t, g, m: bath_coefficients(system, position, h, t, g, m)
     values = (temperature, friction, mass)
     if any(changing):
         inside = tuple(v[1:-1] if c else v for v, c in zip(values, changing, strict=True))
@@ -142,7 +171,7 @@ def timetable(
     return Timetable(
         h,
         steps,
-        switch,
+        middles,
         read(protocol, grid),
         table,
         any(changing),
@@ -151,8 +180,3 @@ def timetable(
         start,
         energy_limit(temperature, h.dtype),
     )
-
-
-def _first(schedule: AbstractProtocol, origin):
-    """The value a bath schedule holds when a piece of a chain begins."""
-    return value_at(schedule, origin)

@@ -20,12 +20,10 @@ from ..distribution.moments import find_template, starting_law
 from ..distribution.verdict import require_announced
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
+from ..execution import check_adjoint, check_sharding, count_steps
 from ..sampling import Equilibrium, Result
-from ..sampling.devices import check_sharding
-from ..sampling.grid import count_steps
 from ..sampling.initial import Start, checked_start, prepare_start
 from ..sampling.simulate import run
-from ..sampling.solve import check_adjoint
 from ..system import AbstractSystem, reverse
 from .objectives import AbstractObjective
 from .score import scored

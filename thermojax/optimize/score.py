@@ -34,7 +34,7 @@ def scored(system: AbstractSystem, result: Result, steps: int, integrator, drawn
         """ln p(new | old): from the two normals that this OBABO step must have drawn."""
         (x0, p0), (x1, p1) = old, new
         kick = lambda x, control: jax.tree.map(
-            lambda g, b: h / 2 * b * g, batched_gradient(system.potential, x, control), bath.kick
+            lambda g, b: h / 2 * b * g, batched_gradient(system.potential, x, control), bath.push
         )
         middle = jax.tree.map(lambda a, b, r: (b - a) / (h * r), x0, x1, bath.drift)
         before = jax.tree.map(jnp.add, middle, kick(x0, first_control))
@@ -54,7 +54,7 @@ def scored(system: AbstractSystem, result: Result, steps: int, integrator, drawn
 
     early = jax.tree.map(lambda leaf: leaf[:-1], (x, p))
     late = jax.tree.map(lambda leaf: leaf[1:], (x, p))
-    density = jnp.sum(jax.vmap(step)(early, late, table.kick[:-1], table.kick[1:]), axis=0)
+    density = jnp.sum(jax.vmap(step)(early, late, table.control[:-1], table.control[1:]), axis=0)
     if drawn:  # its normalization cancels in every weighted mean
         energy = batched_energy(system.potential, first(x), system.protocol.initial)
         kinetic = jax.tree.map(lambda p, w: p**2 * w / 2, first(p), bath.inverse_mass)

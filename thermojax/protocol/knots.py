@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from .._arguments import flag, whole
 from .._component import Numbers, Positive, finite, floating, known, positive_number
-from .._tree import written
+from .._tree import in_memory
 from .base import AbstractProtocol, require_same_shape
 
 
@@ -184,18 +184,18 @@ def linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *con
     if size < SHORTEST:
         return jax.vmap(lambda place: linear(values, place))(places)
     pieces = -(-count // size)
-    padded = written(jnp.pad(places, (0, pieces * size - count), mode="edge"))
+    padded = in_memory(jnp.pad(places, (0, pieces * size - count), mode="edge"))
     padded = padded.reshape(pieces, size, *[1] * (values.ndim - 1))
     left, _ = interval(knots, padded[:, :1])
     first, second, third = (
-        written(jnp.take(values, left.reshape(-1) + k, axis=0, mode="clip"))[:, None]
+        in_memory(jnp.take(values, left.reshape(-1) + k, axis=0, mode="clip"))[:, None]
         for k in range(3)
     )
     beyond = jnp.clip(padded, 0, 1) * (knots - 1) - left.astype(padded.dtype)
     later = (beyond >= 1) & (left < knots - 2)  # the end of the last interval lies in it
     fraction = beyond - later
     here, there = jnp.where(later, second, first), jnp.where(later, third, second)
-    table = written(here * (1 - fraction) + there * fraction)
+    table = in_memory(here * (1 - fraction) + there * fraction)
     return table.reshape(-1, *values.shape[1:])[:count]
 
 

@@ -4,7 +4,6 @@ from .burn_in import BurnInReport as BurnInReport
 from .chain import advance as advance
 from .chain import start as start
 from .chain import switch as switch
-from .devices import batch_sharding as batch_sharding
 from .initial import Equilibrium as Equilibrium
 from .initial import equilibrium_positions as equilibrium_positions
 from .initial import template_of as template_of

@@ -18,23 +18,29 @@ from .._keys import Purpose, check_key, purpose_key
 from .._tree import cast, dtype_of, like_position
 from ..dynamics import (
     BAOAB,
-    QUICSORT,
+    AbstractIntegrator,
     AbstractSplitting,
     Clock,
-    coefficients,
+    bath_coefficients,
     key_words,
     kinetic,
+)
+from ..execution import (
+    Execution,
+    check_adjoint,
+    check_how,
+    check_sharding,
+    forward_mode_in_words,
+    spread,
 )
 from ..ledger import Ledger, energy_limit
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol, Constant, value_at
 from ..system import AbstractSystem, check_system
-from .devices import check_sharding, spread
 from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .metropolis import LocalStep, propose
-from .piece import Settings, move
 from .resolution import warn_rounding
-from .solve import check_adjoint, check_how, forward_mode_in_words
+from .segment import move
 from .state import Chain, State, check_dynamics, dynamics_of
 
 CHAIN = "a chain, as tj.start, tj.advance and tj.switch return it"
@@ -109,7 +115,7 @@ def begin(system: AbstractSystem, key, ready: Start, sharding: NamedSharding | N
 
 
 def held(value, time):
-    """What the bath holds between two pieces of a chain; at time 0 what it held before."""
+    """What the bath holds between two segments of a chain; at time 0 what it held before."""
     if not isinstance(value, AbstractProtocol):
         return value
     return jnp.where(time > 0, value_at(value, time), value.initial)
@@ -119,7 +125,7 @@ def energies(system: AbstractSystem, state: State, control, time):
     """H of every path with the bath of that time, and the kinetic part of it."""
     bath, like = system.bath, lambda value: like_position(held(value, time), state.position)
     temperature, friction, mass = held(bath.temperature, time), like(bath.friction), like(bath.mass)
-    unit = coefficients(system, state.position, 1.0, temperature, friction, mass)
+    unit = bath_coefficients(system, state.position, 1.0, temperature, friction, mass)
     moving = kinetic(state.momentum, unit.inverse_mass)
     return batched_energy(system.potential, state.position, control) + moving, moving
 
@@ -130,7 +136,7 @@ def advance(
     *,
     dt: float | Array,
     steps: int,
-    integrator: AbstractSplitting = BAOAB(),
+    integrator: AbstractIntegrator = BAOAB(),
     adjoint: Any = None,
     memory: int | None = None,
     noise_dtype: type = jnp.float32,
@@ -162,7 +168,7 @@ def advance(
     check_system(system)
     instance("chain", chain, Chain, CHAIN)
     check_how(integrator, noise_dtype)
-    steps = whole("steps", steps, cure="integration steps of this piece")
+    steps = whole("steps", steps, cure="integration steps of this call")
     real("dt", dt, STEP, positive)
     check_dynamics("chain", chain.dynamics, system, ANEW)
     check_control("system", system, chain)
@@ -170,14 +176,14 @@ def advance(
     check_adjoint(adjoint, memory)
     memory = None if memory is None else int(memory)
     check_sharding(sharding, len(chain.ledger.work))
-    how = Settings(integrator, adjoint, memory, noise_dtype, sharding)
+    how = Execution(integrator, adjoint, noise_dtype, sharding, memory)
     if not isinstance(adjusted, bool | LocalStep):
         raise ValueError(f"adjusted = {shown(adjusted)}: expected True, False, or a tj.LocalStep()")
     if adjusted is False:
         with forward_mode_in_words():
             return move(system, chain, jnp.asarray(dt), steps, how)
     steady = isinstance(system.protocol, Constant) and not system.bath.scheduled
-    if not steady or system.drive is not None or isinstance(integrator, QUICSORT):
+    if not steady or system.drive is not None or not isinstance(integrator, AbstractSplitting):
         raise ValueError(
             "adjusted=True corrects towards one equilibrium: expected a tj.Constant protocol, a "
             "bath constant in time, no drive, and tj.BAOAB() or tj.OBABO()"

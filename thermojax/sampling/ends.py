@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 
 from .._tree import where_alive
@@ -16,21 +14,23 @@ from .kicks import kick
 def enter(drift: DriftTerm, position, momentum):
     """The start of a run: jump, then kick. Opens the ledger at the energy before both."""
     table, potential = drift.table, drift.system.potential
-    bath, masses = drift.coefficients(0), table.inverse_masses
+    bath, masses = table.bath_at(0), table.inverse_masses
     before = bath.inverse_mass if masses is None else jax.tree.map(lambda x: x[0], masses)
-    energy = batched_energy(potential, position, table.switch[0])
-    old, now = kinetic(momentum, before), kinetic(momentum, bath.inverse_mass)
-    work = batched_energy(potential, position, table.switch[1]) - energy + (now - old)
+    energy = batched_energy(potential, position, table.middles[0])
+    kinetic_before, moving = kinetic(momentum, before), kinetic(momentum, bath.inverse_mass)
+    work = (
+        batched_energy(potential, position, table.middles[1]) - energy + (moving - kinetic_before)
+    )
     limit = energy_limit(table.temperature_ends[0], energy.dtype)
-    ledger = Ledger.opened(energy + old, old, limit).switched(work, now, limit)
+    ledger = Ledger.opened(energy + kinetic_before, kinetic_before, limit)
+    ledger = ledger.switched(work, moving, limit)
     kicks = drift.system.protocol.impulses()
     if kicks is not None:
-        new = kick(drift, position, momentum, kicks[0], table.kick[0])
-        gained = kinetic(new, bath.inverse_mass) - now
-        ledger = dataclasses.replace(
-            ledger, kick_work=gained, energy=ledger.energy + gained, kinetic=now + gained
+        momentum = kick(drift, position, momentum, kicks[0], table.control[0])
+        gained = kinetic(momentum, bath.inverse_mass) - moving
+        ledger = ledger.booked(
+            energy=ledger.energy + gained, kinetic=moving + gained, kick_work=gained
         )
-        momentum = new
     return momentum, ledger
 
 
@@ -39,17 +39,16 @@ def leave(drift: DriftTerm, position, momentum, ledger: Ledger):
     kicks, table = drift.system.protocol.impulses(), drift.table
     if kicks is None:
         return momentum, ledger
-    bath, masses = drift.coefficients(table.steps - 1), table.inverse_masses
+    bath, masses = table.bath_at(table.steps - 1), table.inverse_masses
     after = bath.inverse_mass if masses is None else jax.tree.map(lambda x: x[-1], masses)
-    new = kick(drift, position, momentum, kicks[1], table.kick[-1])
+    new = kick(drift, position, momentum, kicks[1], table.control[-1])
     gained = kinetic(new, bath.inverse_mass) - kinetic(momentum, bath.inverse_mass)
     # A mass that jumps at the end does so after the kick; its work was booked before it.
     late = kinetic(new, after) - kinetic(momentum, after) - gained
-    booked = dataclasses.replace(
-        ledger,
-        kick_work=ledger.kick_work + gained,
-        work=ledger.work + late,
+    after_kick = ledger.booked(
         energy=ledger.energy + gained + late,
         kinetic=ledger.kinetic + gained + late,
+        work=late,
+        kick_work=gained,
     )
-    return where_alive(ledger.alive > 0, (new, booked), (momentum, ledger))
+    return where_alive(ledger.alive > 0, (new, after_kick), (momentum, ledger))

@@ -15,11 +15,11 @@ from .._arguments import exceeds, instance, whole
 from .._component import known, pytree_of_floats
 from .._keys import Purpose, purpose_key
 from .._tree import batch_of, cast, dtype_of, like_position
+from ..execution import check_layout
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped, check_system
 from .burn_in import COARSE, REACH, burn_in
-from .devices import check_layout
 from .pool import Pool
 from .resolution import check_momenta
 from .shapes import check_shapes, leaf_shapes

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._component import AbstractComponent, Positive, positive_number
-from .._tree import cast, dtype_of, per_sample_sum, where_alive
-from ..dynamics import bath_at, coefficients, normal
-from ..dynamics.layout import coordinates
+from .._tree import cast, dimension_of, dtype_of, per_sample_sum, where_alive
+from ..dynamics import bath_at, bath_coefficients, normal
 from ..dynamics.random import threefry
+from ..execution import Execution
 from ..potential import batched_gradient
 from ..system import AbstractSystem
-from .piece import Settings, moved
+from .segment import moved
 from .state import Chain
 
 CHOICE, STEP = np.uint32(0x9E3779B9), np.uint32(0x7F4A7C15)  # other keys than that of the noise
@@ -61,17 +61,17 @@ class LocalStep(AbstractComponent):
 def turn(system: AbstractSystem, x, control, time, dt) -> Float[Array, " batch"]:
     """(omega dt)^2 of every path."""
     temperature, friction, mass = bath_at(system, time, x)
-    bath = coefficients(system, x, dt, temperature, friction, mass)
+    bath = bath_coefficients(system, x, dt, temperature, friction, mass)
     gradient = batched_gradient(system.potential, x, control)
     # Squared last: in units where kT is 1e-19, squares of forces are below what float32 holds.
     scale = lambda g, a, b: (dt * g * jnp.sqrt(a * b) / jnp.sqrt(temperature)) ** 2
-    squares = jax.tree.map(scale, gradient, bath.drift, bath.kick)
-    return per_sample_sum(squares) / coordinates(x)
+    squares = jax.tree.map(scale, gradient, bath.drift, bath.push)
+    return per_sample_sum(squares) / dimension_of(x)
 
 
 @eqx.filter_jit
-def propose(system, chain: Chain, dt, steps: int, how: Settings, local: LocalStep | None) -> Chain:
-    """One accepted or refused piece of a chain. Paths that diverged before stay frozen.
+def propose(system, chain: Chain, dt, steps: int, how: Execution, local: LocalStep | None) -> Chain:
+    """One accepted or refused segment of a chain. Paths that diverged before stay frozen.
 
     What is accepted or refused leaves the equilibrium as it is, like an exchange of heat: what the
     integrator did to the energy on the way is booked as heat, and no weight comes of it.
@@ -81,7 +81,7 @@ def propose(system, chain: Chain, dt, steps: int, how: Settings, local: LocalSte
     first, second = chain.words
     paths = jax.lax.iota(jnp.uint32, len(chain.ledger.work))
     now = jnp.full_like(paths, chain.step.astype(jnp.uint32))
-    # The shadow work of the piece alone: a difference of long sums would lose it to rounding.
+    # The shadow work of the segment alone: a difference of long sums would lose it to rounding.
     book = dataclasses.replace(chain.ledger, shadow_work=jnp.zeros_like(chain.ledger.shadow_work))
     begun = dataclasses.replace(chain, ledger=book)
     if local is None:
@@ -89,7 +89,7 @@ def propose(system, chain: Chain, dt, steps: int, how: Settings, local: LocalSte
         gain = 0.0
     else:
         drawn = normal((first, second ^ STEP), paths, now).astype(dtype)
-        # Where the piece begins, under the control that it will have: the last one may differ.
+        # Where the segment begins, under the control that it will have: the last one may differ.
         control = jnp.asarray(system.protocol.initial, chain.control.dtype)
         here = dataclasses.replace(chain, control=control)
         log_pace = local.log_median(system, here, dt) + local.spread * drawn

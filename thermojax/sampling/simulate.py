@@ -17,21 +17,29 @@ from .._keys import Purpose, check_key, purpose_key
 from .._tree import cast
 from ..dynamics import (
     BAOAB,
-    AbstractSplitting,
+    AbstractIntegrator,
     DriftTerm,
     GridBrownianPath,
     NoiseTerm,
     key_words,
     timetable,
 )
+from ..execution import (
+    Execution,
+    check_adjoint,
+    check_how,
+    check_sharding,
+    count_steps,
+    forward_mode_in_words,
+    snap,
+    solve,
+    spread,
+)
 from ..ledger import Ledger
 from ..system import AbstractSystem, check_system
-from .devices import check_sharding, spread
 from .ends import enter, leave
-from .grid import count_steps, snap
 from .initial import Start, checked_start, draw_start, prepare_start, warn_burn_in
 from .resolution import warn_rounding
-from .solve import check_adjoint, check_how, forward_mode_in_words, solve
 from .state import Result, Snapshots, State, dynamics_of
 
 
@@ -43,7 +51,7 @@ def simulate(
     time_steps: int | None = None,
     batch: int | None = None,
     initial: Any = None,
-    integrator: AbstractSplitting = BAOAB(),
+    integrator: AbstractIntegrator = BAOAB(),
     save: Any = None,
     observe: Callable | None = None,
     adjoint: Any = None,
@@ -115,7 +123,7 @@ def arranged(
     time_steps: int | None = None,
     batch: int | None = None,
     initial: Any = None,
-    integrator: AbstractSplitting = BAOAB(),
+    integrator: AbstractIntegrator = BAOAB(),
     save: Any = None,
     observe: Callable | None = None,
     adjoint: Any = None,
@@ -136,8 +144,9 @@ def arranged(
     check_sharding(sharding, start.batch)
     system = checked_start(system, start)
     frozen = None if save_steps is None else tuple(save_steps.tolist())
-    how = (adjoint, noise_dtype, sharding, None if memory is None else int(memory))
-    return system, key, start, steps, integrator, frozen, observe, *how
+    memory = None if memory is None else int(memory)
+    how = Execution(integrator, adjoint, noise_dtype, sharding, memory)
+    return system, key, start, steps, how, frozen, observe
 
 
 def keep_all(time, state: State, ledger: Ledger):
@@ -150,27 +159,22 @@ def run(
     key,
     start: Start,
     steps: int,
-    integrator: AbstractSplitting,
+    how: Execution,
     save_steps: tuple[int, ...] | None,
     observe: Callable | None,
-    adjoint=None,
-    noise_dtype=jnp.float32,
-    sharding: NamedSharding | None = None,
-    memory: int | None = None,
     antithetic: bool = False,
 ) -> Result:
     """The compiled part of `simulate`. With `antithetic`, neighboring paths have opposite noise."""
     state, score, report = draw_start(system, key, start, antithetic)
-    state, score = spread((cast(state, start.dtype), score), sharding)
+    integrator = how.integrator
+    state, score = spread((cast(state, start.dtype), score), how.sharding)
     position, momentum = state.position, state.momentum
     h = jnp.asarray(system.protocol.duration / steps, start.dtype)
     table = timetable(system, position, h, steps, ou_fraction=integrator.ou_fraction)
     table = cast(table, start.dtype)
     shape = jax.eval_shape(lambda: position)
     words = key_words(purpose_key(key, Purpose.NOISE))
-    path = GridBrownianPath(
-        words, shape, h, 0, 0, integrator.draws, noise_dtype, sharding, antithetic
-    )
+    path = GridBrownianPath(words, shape, h, 0, 0, integrator.draws, how.noise_dtype, antithetic)
     drift = DriftTerm(system, table)
     momentum, ledger = enter(drift, position, momentum)
     kind = dynamics_of(system)
@@ -183,12 +187,10 @@ def run(
     (position, momentum, ledger), values = solve(
         drift,
         NoiseTerm(system, table, path),
-        integrator,
         (position, momentum, ledger),
+        how,
         save_steps=indices,
         observe=observed,
-        adjoint=adjoint,
-        memory=memory,
     )
     momentum, ledger = leave(drift, position, momentum, ledger)
     if indices is not None and indices[-1] == steps and system.protocol.impulses() is not None:
@@ -198,5 +200,5 @@ def run(
     log_weight = -(after * ledger.energy - before * ledger.energy_start) - ledger.bath_entropy
     saved = None
     if indices is not None:
-        saved = Snapshots(jnp.asarray(indices) * h, table.switch[indices + 1], values)
+        saved = Snapshots(jnp.asarray(indices) * h, table.middles[indices + 1], values)
     return Result(position, momentum, ledger, log_weight, score, saved, report, antithetic, kind)

@@ -18,12 +18,12 @@ from ..._calls import Computation
 from ..._component import Numbers
 from ..._keys import Purpose, purpose_key
 from ...estimate import Estimate
+from ...execution import batch_sharding, count_steps
 from ...optimize import Fit, MeanWork
 from ...optimize.fit import optimization
 from ...potential import AbstractPotential, Interpolation, Sum
 from ...protocol import AbstractProtocol, values_at
-from ...sampling import Equilibrium, batch_sharding, template_of
-from ...sampling.grid import count_steps
+from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem, Bath, Overdamped, Underdamped, reverse
 from ..results.store import Record
 from ..run.progress import Progress

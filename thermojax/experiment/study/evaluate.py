@@ -14,7 +14,7 @@ from ..._keys import Purpose, part_key
 from ..._scale import power_of_two
 from ...estimate import Estimate
 from ...estimators.exponential import FreeEnergy, exponential_average
-from ...sampling.grid import count_steps
+from ...execution import count_steps
 from ...sampling.initial import warn_burn_in
 from ...sampling.resolution import warn_rounding
 from ...sampling.simulate import arranged, run

@@ -11,13 +11,13 @@ from ..._arguments import whole
 from ..._component import Numbers, finite, positive_number
 from ...distribution.claims import require_quadratic
 from ...distribution.linear import LinearLangevin, linear_langevin
-from ...dynamics.matrix_equations import lyapunov
 from ...estimate import Estimate, weighted_mean
 from ...estimators.ergodic import windowed_sum
+from ...execution import count_steps
+from ...linear import lyapunov
 from ...potential import AbstractPotential
 from ...protocol import Constant
 from ...sampling import Equilibrium, simulate, template_of
-from ...sampling.grid import count_steps
 from ...system import AbstractSystem, check_system
 
 

@@ -1,0 +1,60 @@
+"""What a grid point needs of the potential: two energies and a gradient, evaluated together."""
+
+from __future__ import annotations
+
+import abc
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, PyTree
+
+from ..potential import AbstractPotential, batched_energy, batched_gradient
+from ..system import AbstractSystem
+
+
+def evaluate_force(
+    potential: AbstractPotential, position: PyTree[Array], control_before, control_after, control
+):
+    """U(x, control_before), U(x, control_after) and grad U(x, control) of a batch.
+
+    Evaluated together, since the compiler shares the potential's work at one x.
+    """
+    before = batched_energy(potential, position, control_before)
+    after = batched_energy(potential, position, control_after)
+    return before, after, batched_gradient(potential, position, control)
+
+
+class AbstractForces(eqx.Module):
+    """The forces on a batch of paths, as integrators ask for them."""
+
+    system: eqx.AbstractVar[AbstractSystem]
+
+    @abc.abstractmethod
+    def evaluate(self, position: PyTree[Array], control_before, control_after, control):
+        """U(x, control_before), U(x, control_after), each (batch,), and grad U(x, control)."""
+
+    @abc.abstractmethod
+    def remember(self, tree: PyTree[Array]) -> PyTree[Array]:
+        """The tree unchanged: positions and momenta from which the rest of a step follows.
+
+        An integrator marks them, so that reverse mode need not draw their noise again.
+        """
+
+    def drive(self, position: PyTree[Array], control) -> PyTree[Array] | None:
+        """The non-conservative force f(x, control) on a batch; None where there is none."""
+        if self.system.drive is None:
+            return None
+        return jax.vmap(self.system.drive, in_axes=(0, None))(position, control)
+
+
+class Forces(AbstractForces):
+    """The forces as they are written down, whatever machine computes them."""
+
+    system: AbstractSystem
+
+    def evaluate(self, position, control_before, control_after, control):
+        potential = self.system.potential
+        return evaluate_force(potential, position, control_before, control_after, control)
+
+    def remember(self, tree):
+        return tree
