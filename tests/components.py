@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import thermojax as tj
+from tests.aboba import ABOBA
 
 FEATURES = np.random.default_rng(0).normal(size=(12, 3))
 LABELS = (FEATURES @ np.array([1.0, -2.0, 0.5]) > 0).astype(float)
@@ -114,7 +115,7 @@ PROTOCOLS = {
     ).protocol,
 }
 
-INTEGRATORS = {"BAOAB": tj.BAOAB(), "OBABO": tj.OBABO()}
+INTEGRATORS = {"BAOAB": tj.BAOAB(), "OBABO": tj.OBABO(), "ABOBA": ABOBA()}
 SYSTEMS = {"underdamped": tj.Underdamped, "overdamped": tj.Overdamped}
 
 

@@ -5,8 +5,11 @@ All of it is read from the source or from the imported package; nothing here com
 
 import ast
 import dataclasses
+import graphlib
 import importlib
+import importlib.util
 import inspect
+import itertools
 import pkgutil
 import re
 import subprocess
@@ -26,7 +29,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 LEVELS = (
     (
         *("_lazy", "_arguments", "_calls", "_component", "_files", "_keys", "_platform", "_repr"),
-        *("_scale", "_tree", "cpu", "version"),
+        *("_scale", "_tree", "_tuning", "cpu", "version"),
     ),
     ("checkpoint",),
     ("saving",),
@@ -36,12 +39,12 @@ LEVELS = (
     ("ledger",),
     ("estimate",),
     ("dynamics",),
+    ("linear", "execution"),
     ("sampling",),
     ("distribution",),
     ("estimators",),
     ("adaptation",),
     ("optimize",),
-    ("apps",),
     ("check",),
     ("experiment",),
     ("cli",),
@@ -273,3 +276,94 @@ def test_public_names_are_in_the_documentation():
     files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     missing = unmentioned("\n\n".join(file.read_text() for file in files))
     assert not missing, f"neither README.md nor docs/ mention {', '.join(missing)}"
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """Inside folders as well: there is an order in which the files can be read."""
+    graph = {
+        module: {name for _, name in imported(file) if name in MODULES and name != module}
+        for module, file in MODULES.items()
+    }
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names it
+
+
+PARTS = (
+    *("adjoint", "bath", "drift", "drawing", "forces", "integrator", "layout", "ledger", "noise"),
+    *("path", "potential", "protocol", "solver", "state", "stepper", "system", "table"),
+)
+
+
+@pytest.mark.parametrize("room", ["dynamics", "execution"])
+def test_no_type_is_erased(room):
+    """What is an integrator is said to be one."""
+    erased = []
+    for file in (HOUSE / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
+                target = node.arg if isinstance(node, ast.arg) else ast.unparse(node.target)
+                if target in PARTS and ast.unparse(node.annotation) in ("Any", "object"):
+                    erased.append(f"{file.name}, line {node.lineno}: {target}")
+    assert [one for one in erased if not one.endswith(": adjoint")] == []
+
+
+# What a base answers for most of its kind, and a subclass may answer otherwise.
+ANSWERS = {
+    "AbstractGradient": {"objective", "picture"},
+    "AbstractObjective": {"counts", "of", "runs_reverse", "smoothed"},
+    "AbstractPotential": {"free_energy", "opposite", "sample", "sampled_by", "template"},
+    "AbstractProtocol": {
+        *("events", "impulses", "jumps", "mirrored", "project", "tabulated", "trainable"),
+    },
+    "AbstractSolver": {"order", "strong_order"},  # of diffrax
+}
+
+
+def test_no_concrete_method_is_overridden():
+    """But for the questions that a base answers for most, each named above."""
+    overridden = []
+    for cls in eqx_classes().values():
+        for name, method in vars(cls).items():
+            if name.startswith("__") or not callable(getattr(method, "__func__", method)):
+                continue
+            for base in cls.__mro__[1:]:
+                first = vars(base).get(name)
+                if first is None or not base.__module__.startswith(("thermojax", "diffrax")):
+                    continue
+                abstract = getattr(first, "__isabstractmethod__", False)
+                if not abstract and name not in ANSWERS.get(base.__name__, ()):
+                    overridden.append(f"{cls.__name__}.{name} of {base.__name__}")
+                break
+    assert overridden == []
+
+
+def test_from_simulate_to_a_step_is_a_short_way():
+    """At most 14 frames of ours, and no file is entered twice."""
+    script = (
+        "import traceback, jax, jax.numpy as jnp, thermojax as tj\n"
+        "from thermojax.dynamics import BAOAB\n"
+        "substep, seen = BAOAB.substep, []\n"
+        "def step(*arguments):\n"
+        "    seen.append([f.filename for f in traceback.extract_stack()[:-1]])\n"
+        "    return substep(*arguments)\n"
+        "BAOAB.substep = step\n"
+        "start = jnp.zeros((1024, 1))\n"
+        "system = tj.Underdamped(tj.DoubleWell(), tj.Linear(0.0, 1.0, 4.0), tj.Bath())\n"
+        "jax.eval_shape(lambda: tj.simulate(system, jax.random.key(0), time_steps=9, initial=start))\n"
+        "print('\\n'.join(seen[0]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    ours = [name for name in done.stdout.split("\n") if name.startswith(str(HOUSE))]
+    entered = [name for name, _ in itertools.groupby(ours)]
+    assert 0 < len(ours) <= 14
+    assert len(set(entered)) == len(entered)
+
+
+def test_the_picture_of_the_house_is_true():
+    """`docs/architecture.svg` is what `docs/draw_architecture.py` draws."""
+    spec = importlib.util.spec_from_file_location("draw", ROOT / "docs" / "draw_architecture.py")
+    assert spec is not None and spec.loader is not None
+    draw = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(draw)
+    assert draw.PICTURE.read_text() == draw.drawn(), "run python docs/draw_architecture.py"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import thermojax as tj
+from tests.aboba import ABOBA
 from tests.components import INTEGRATORS, POTENTIALS, SYSTEMS
 from tests.dynamics.problems import driven, energies
 from thermojax._keys import Purpose, purpose_key
@@ -32,6 +33,8 @@ KEY = jax.random.key(11)
         ("underdamped", "BAOAB"),
         pytest.param("underdamped", "OBABO", marks=pytest.mark.slow),
         ("overdamped", "BAOAB"),
+        pytest.param("underdamped", "ABOBA", marks=pytest.mark.slow),
+        pytest.param("overdamped", "ABOBA", marks=pytest.mark.slow),
         pytest.param("overdamped", "OBABO", marks=pytest.mark.slow),
     ],
 )
@@ -86,6 +89,7 @@ def test_first_law_with_everything_at_once():
 COARSE = {  # omega dt up to 1.3 along the way
     "BAOAB": (tj.Underdamped, tj.BAOAB(), 1.3),
     "OBABO": (tj.Underdamped, tj.OBABO(), 1.3),
+    "ABOBA": (tj.Underdamped, ABOBA(), 1.3),
     "overdamped": (tj.Overdamped, tj.BAOAB(), 0.6),
     "Euler-Maruyama": (tj.Overdamped, tj.OBABO(), 0.6),
 }
@@ -173,9 +177,15 @@ def reversed_noise(system, states, table, steps, integrator):
     gradient = jax.vmap(lambda x, c: tj.potential.batched_gradient(system.potential, x, c))
     grid = timetable(system, x[0], jnp.asarray(h), steps, ou_fraction=integrator.ou_fraction)
     bath = grid.bath
-    c, s, kick = (np.asarray(v) for v in (bath.damping, bath.noise, bath.push))
+    c, s, push = (np.asarray(v) for v in (bath.damping, bath.noise, bath.push))
     if isinstance(integrator, tj.BAOAB):
-        before = p[:-1] - h / 2 * kick * gradient(x[:-1], control[:-1])  # before the OU step
+        before = p[:-1] - h / 2 * push * gradient(x[:-1], control[:-1])  # before the OU step
+        after = c * before + s * table[:, 0]
+        return np.asarray((-before + c * after) / s)[::-1][:, None]
+    if isinstance(integrator, ABOBA):
+        middle = x[:-1] + h / 2 * np.asarray(bath.drift) * p[:-1]
+        inside = jax.vmap(system.protocol)((jnp.arange(steps) + 0.5) * h)
+        before = p[:-1] - h / 2 * push * gradient(middle, inside)
         after = c * before + s * table[:, 0]
         return np.asarray((-before + c * after) / s)[::-1][:, None]
     first = c * p[:-1] + s * table[:, 0]  # after the first half thermostat
@@ -190,6 +200,7 @@ def reversed_noise(system, states, table, steps, integrator):
     [
         ("double well", "underdamped", tj.BAOAB()),
         ("double well", "underdamped", tj.OBABO()),
+        ("double well", "underdamped", ABOBA()),
         ("logistic posterior", "overdamped", tj.BAOAB()),
     ],
 )

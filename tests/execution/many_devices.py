@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import thermojax as tj
+from tests.aboba import ABOBA
 
 devices = int(sys.argv[1])
 jax.config.update("jax_num_cpu_devices", devices)
@@ -105,6 +106,7 @@ WAYS = {
     "direct": dict(adjoint=dfx.DirectAdjoint()),
     "OBABO, little memory": dict(integrator=tj.OBABO(), save=4, memory=200_000),
     "QUICSORT": dict(integrator=tj.QUICSORT()),
+    "ABOBA": dict(integrator=ABOBA(), save=4),
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import thermojax as tj
+from tests.aboba import ABOBA
 from thermojax.dynamics import GridBrownianPath, evaluate_force, timetable
 from thermojax.dynamics.random import key_words
 from thermojax.execution import solving
@@ -111,7 +112,7 @@ SYSTEMS = {
         WELL, PROTOCOL, tj.Bath(temperature=tj.Linear(1.0, 0.5, duration=1.5))
     ),
 }
-INTEGRATORS = {"BAOAB": tj.BAOAB(), "OBABO": tj.OBABO()}
+INTEGRATORS = {"BAOAB": tj.BAOAB(), "OBABO": tj.OBABO(), "ABOBA": ABOBA()}
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)

@@ -118,7 +118,8 @@ def test_its_derivative_is_the_same(name, calls, monkeypatch):
     compared(run, calls, monkeypatch)
 
 
-def test_all_that_a_run_can_have(calls, monkeypatch):
+@pytest.mark.parametrize("name", ["OBABO", "ABOBA"])
+def test_all_that_a_run_can_have(name, calls, monkeypatch):
     """Two normals a step, an odd number of them, a drive, a bath in time, a path that diverges.
 
     One of them freezes; its neighbors' derivatives do not notice.
@@ -133,7 +134,7 @@ def test_all_that_a_run_can_have(calls, monkeypatch):
             potential = tj.DoubleWell(stiffness)
             protocol = tj.Linear(0.0, 1.0, duration=1.0)
             system = tj.Underdamped(potential, protocol, tj.Bath(hot, 1.0, heavy), drive=drive)
-            integrator = INTEGRATORS["OBABO"]
+            integrator = INTEGRATORS[name]
             out = tj.simulate(system, key, time_steps=9, initial=starts, integrator=integrator)
             return out.mean(out.ledger.total_work).value, out.ledger
 

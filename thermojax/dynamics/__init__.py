@@ -18,6 +18,7 @@ from .random import normal as normal
 from .splitting import BAOAB as BAOAB
 from .splitting import OBABO as OBABO
 from .step import Step as Step
+from .step import drive_work as drive_work
 from .step import step_of as step_of
 from .step import with_bath_in_time as with_bath_in_time
 from .terms import DriftTerm as DriftTerm

@@ -1,8 +1,8 @@
 """Splitting integrators: BAOAB and OBABO.
 
 A: drift at constant momentum. B: kick by the force at a fixed position. O: the exact
-Ornstein-Uhlenbeck step of friction and noise. Each is exact by itself, so that what each does to the
-energy is work, heat or shadow work, and known.
+Ornstein-Uhlenbeck step of friction and noise. Each is exact by itself, so that what each does to
+the energy is work, heat or shadow work, and known.
 """
 
 import dataclasses

@@ -61,8 +61,8 @@ class Step(eqx.Module):
         There the potential switches to its next control; that switch, at fixed x, is the work.
 
         **Arguments:** `state`, at the start of the step; `momentum`, before the last half kick;
-        `heat`, what the thermostat took so far, and `gained`, the kinetic energy that half kicks have
-        added so far, both (batch,).
+        `heat`, what the thermostat took so far, and `gained`, the kinetic energy that half kicks
+        have added so far, both (batch,).
         """
         energy_before, energy_after, gradient = self.forces.evaluate(
             position, self.control_before, self.control_after, self.control

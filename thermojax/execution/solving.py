@@ -135,7 +135,7 @@ def solve(
 
     stride = None if save_steps is None else even_stride(save_steps, steps)
     best, at_ends = None, save_steps is None or stride is not None  # of blocks all that is kept
-    # Other integrators run the batch as a whole; uneven snapshots keep all steps of a block at once.
+    # Others run the batch as a whole; uneven snapshots keep all steps of a block at once.
     if at_ends and work.splitting:
         best = kernel_block(work, steps) if platform() == "gpu" else best_block(work, steps)
     block = min(how.block or block_size(steps, stride or steps, best), steps)

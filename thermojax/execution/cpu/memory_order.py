@@ -25,8 +25,8 @@ class MemoryOrder(enum.Enum):
     def in_memory_order(self, tree: PyTree[Array]) -> PyTree[Array]:
         """The arrays of a tree, batch first, in this order; their numbers and axes stay.
 
-        An array whose order is fixed is also kept: the compiler does not compute it again for each of its
-        readers. Where a path has one coordinate there is nothing to order.
+        An array whose order is fixed is also kept: the compiler does not compute it again for
+        each of its readers. Where a path has one coordinate there is nothing to order.
         """
         return jax.tree.map(self._arranged, tree)
 

@@ -45,7 +45,7 @@ def unrolled_block(
     state: PathState,
     policy: DivergencePolicy,
 ) -> tuple[PathState, StepEnergies]:
-    """The same, several steps and their noise written out for the compiler to put in few kernels."""
+    """`kernel_of_block` with several steps and their noise written out, for XLA to fuse."""
     fold = lambda leaf: leaf.reshape(-1, unrolled // 2, 2, *leaf.shape[1:])
     coefficients = jax.tree.map(fold, stepper.table.steps_from(first, steps))
     starts = (first + 2 * jnp.arange(steps // 2)).reshape(-1, unrolled // 2)
