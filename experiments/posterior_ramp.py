@@ -18,7 +18,7 @@ from thermojax.estimate import weighted_mean
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
-from thermojax.experiment.study.change import most_reliable, put_saved
+from thermojax.experiment.study.change import most_reliable
 from thermojax.experiment.study.data import Table
 from thermojax.experiment.study.driven import shared_among, training_record
 from thermojax.experiment.study.evaluate import (
@@ -27,6 +27,9 @@ from thermojax.experiment.study.evaluate import (
     measurement,
     require_chunks,
 )
+from thermojax.experiment.study.evidence import doubts_of_evidence, evidence
+from thermojax.experiment.study.figures import trainings
+from thermojax.experiment.study.work_saved import put_saved, saved
 from thermojax.optimize.fit import optimization
 from thermojax.sampling.grid import count_steps
 from thermojax.system import AbstractSystem
@@ -66,6 +69,35 @@ def optimizer(rate: float, steps: int, floor: float) -> optax.GradientTransforma
     return optax.chain(optax.adam(decay, b2=0.95), tj.scale_by_value(floor))
 
 
+def rehearsal_and_training(results: Record):
+    return trainings(
+        results,
+        ("rehearsal", "training"),
+        "Above, the rehearsal at a share of the duration, where every schedule dissipates more; "
+        "below, the training at the full duration. ",
+    )
+
+
+def weights(results: Record) -> list[list[str]]:
+    """The table of posterior means and standard deviations; empty where there is none."""
+    columns = [name for name in results.attributes["columns"] if "posterior" in results[name]]
+    if not columns:
+        return []
+    header = ["weight", *(f"{what}, {name}" for name in columns for what in ("mean", "sd"))]
+    rows = [header]
+    for i, weight in enumerate(results[columns[0]]["posterior"]["weight"]):
+        row = [weight]
+        for name in columns:
+            row += [str(item(results[name]["posterior"][what], i)) for what in ("mean", "sd")]
+        rows.append(row)
+    return rows
+
+
+def item(estimate: tj.Estimate, index: int) -> tj.Estimate:
+    value, error = np.asarray(estimate.value)[index], np.asarray(estimate.error)[index]
+    return tj.Estimate(value, error, estimate.count)
+
+
 class PosteriorRamp(AbstractStudy):
     r"""U_lambda = -ln p(x) - lambda ln p(y|x), lambda: 0 -> 1 in a given time, underdamped.
 
@@ -89,6 +121,10 @@ class PosteriorRamp(AbstractStudy):
         "heat": "heat",
         "accuracy on the data": "accuracy",
     }
+    figures: ClassVar = {**AbstractStudy.figures, "training": rehearsal_and_training}
+    tables: ClassVar = {"Posterior mean and standard deviation of every weight": weights}
+    sentences: ClassVar = (evidence, saved)
+    doubts: ClassVar = (doubts_of_evidence,)
 
     def __init__(
         self,

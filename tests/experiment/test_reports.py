@@ -10,13 +10,13 @@ import pytest
 
 from thermojax.cli import main
 from thermojax.estimate import Estimate
-from thermojax.experiment.results.animation import animate, scene
-from thermojax.experiment.results.compare import compare
 from thermojax.experiment.results.report import report
 from thermojax.experiment.results.store import Record, load, save
 from thermojax.experiment.results.style import STYLE
-from thermojax.experiment.results.summary import headline
+from thermojax.experiment.results.tables import SideBySide, headline
 from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.study.animation import animate, scene
+from thermojax.experiment.study.base import AbstractStudy
 
 
 def facts(**more):
@@ -115,7 +115,7 @@ def test_bounds_stand_beside_the_numbers(tmp_path):
     save(tmp_path / "results.h5", results)
     back = load(tmp_path)
     assert headline(back)[1] == ["work", "1.50 ± 0.10", "at least 1.25"]
-    page = report(back)
+    page = report(back, AbstractStudy)
     assert "at least 1.25" in page and "By the second law." in page
     assert "work 1.50 ± 0.10 kT, density" in page  # the answer, where there is no log evidence
 
@@ -126,7 +126,7 @@ def test_studies_that_call_one_entry_differently_share_a_column(tmp_path):
         results.attributes["labels"] = [label]
         (tmp_path / name).mkdir()
         save(tmp_path / name / "results.h5", results)
-    rows = compare([tmp_path / "one", tmp_path / "two"])
+    rows = SideBySide.of([tmp_path / "one", tmp_path / "two"]).every_column()
     assert rows[0] == ["run", "of", "work"]
     assert [row[-1] for row in rows[1:]] == ["1.50 ± 0.10"] * 2
 

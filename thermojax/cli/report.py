@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from .arguments import Parser
@@ -20,7 +21,6 @@ def report(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
-    from ..experiment.results.drawing import backend_set_aside
     from ..experiment.results.store import load_run
     from ..experiment.run.folder import unwritable
 
@@ -28,9 +28,8 @@ def report(arguments: list[str]) -> int:
     results = load_run(folder)
     folder = folder if folder.is_dir() else folder.parent  # results.h5 itself was named
     try:
-        with backend_set_aside():
-            for file in made(folder, results, options):
-                print(f"Written: {file}")
+        for file in made(folder, results, options):
+            print(f"Written: {file}")
     except OSError as error:
         raise unwritable(folder, error, "make it writable and try again") from None
     return 0
@@ -38,14 +37,18 @@ def report(arguments: list[str]) -> int:
 
 def made(folder: Path, results, options):
     from ..experiment.results.report import write_report
+    from ..experiment.study.base import study_of
 
-    yield write_report(folder, results)
+    study, warning = study_of(results)
+    if warning:
+        print(f"Warning: {warning}", file=sys.stderr)
+    yield write_report(folder, results, study, warning)
     formats = [name for name in ("svg", "pdf") if getattr(options, name)]
     if formats:
-        from ..experiment.results.figures import save_figures
+        from ..experiment.results.drawing import save_figures
 
-        yield from save_figures(folder / "figures", results, formats)
+        yield from save_figures(folder / "figures", results, study.figures, formats)
     if options.animate:
-        from ..experiment.results.animation import animate
+        from ..experiment.study.animation import animate
 
         yield animate(folder, results)

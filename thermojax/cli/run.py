@@ -119,18 +119,16 @@ def said(folder: Path) -> str:
 
 def shown(folder: Path) -> str:
     """The tables, the warnings, and how long it took."""
+    from ..experiment.results.report import sentences_of, tables_of
     from ..experiment.results.store import load
-    from ..experiment.results.summary import aligned, best_column, headline, posterior, saved
+    from ..experiment.results.tables import aligned, headline
+    from ..experiment.study.base import study_of
 
     results = load(folder)
-    parts = []
-    if weights := posterior(results):
-        parts.append(aligned(weights))
+    study, _ = study_of(results)
+    parts = [aligned(rows) for rows in tables_of(results, study).values()]
     parts.append(aligned(headline(results)))
-    if (best := best_column(results)) is not None:
-        parts.append(f"log evidence {results[best]['log_evidence']}")
-    if gain := saved(results):
-        parts.append(gain)
+    parts += sentences_of(results, study)
     facts = results.attributes
     parts += [f"Warning: {warning}" for warning in facts["warnings"]]
     diverged = facts["diverged"] or "no"

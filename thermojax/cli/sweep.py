@@ -49,7 +49,7 @@ def sweep(arguments: list[str]) -> int:
     # Most mistakes are answered here, before anything heavy is loaded.
     folder, points = plan(options.config, options.values, options.out)
     from ..experiment.command_line import command
-    from ..experiment.results.summary import aligned
+    from ..experiment.results.tables import aligned
     from ..experiment.sweep.together import in_programs
 
     progress = Progress()
@@ -86,13 +86,11 @@ def table_of(
     The points are there, whatever fails in that: it is a warning with the command that repeats it.
     """
     from ..experiment.errors import one_line, shortened
-    from ..experiment.results.compare import compare
-    from ..experiment.results.drawing import backend_set_aside
+    from ..experiment.results.tables import SideBySide
     from ..experiment.sweep.report import write_sweep
 
     try:
-        with backend_set_aside():
-            return write_sweep(folder, name, done, wrong)
+        return write_sweep(folder, name, done, wrong)
     except Exception as error:
         why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
         print(
@@ -100,7 +98,7 @@ def table_of(
             f"({why}); again with\n  {again}",
             file=sys.stderr,
         )
-        return compare(done, only_last=True) if done else [["run"]]
+        return SideBySide.of(done).last_columns()[0] if done else [["run"]]
 
 
 def parameters(text: str) -> dict[str, str]:

@@ -18,11 +18,11 @@ from ..config.read import Config
 from ..config.registry import short_names
 from ..errors import one_line
 from ..results.store import Record
-from ..results.summary import warnings_of
+from ..study.base import note_study
 
 PACKAGES = ("thermojax", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy")
 LENGTH = 12  # letters of a digest
-HOUSE = Path(__file__).resolve().parents[1]
+HOUSE = Path(__file__).resolve().parents[2]  # thermojax
 
 
 def describe(results: Record, config: Config, study: Any, seed: int) -> None:
@@ -49,7 +49,8 @@ def describe(results: Record, config: Config, study: Any, seed: int) -> None:
         commit=commit(),
         diverged=int(np.sum(trained)) + sum(diverged_paths(column) for column in columns),
     )
-    results.attributes["warnings"] = told(results)
+    results.attributes["warnings"] = told(results, study)
+    note_study(results, study, config.folders)
     results.put("config", config.text)
     versions = Record()
     versions.attributes = {"python": platform.python_version(), **installed()}
@@ -85,10 +86,10 @@ def commit() -> str:
         return ""
 
 
-def told(results: Record) -> list[str]:
+def told(results: Record, study: Any) -> list[str]:
     """The warnings of a run; results that they cannot read are stored all the same."""
     try:
-        return warnings_of(results)
+        return [text for doubts in type(study).doubts for text in doubts(results)]
     except Exception as error:  # of records that a study of the user's own calls by our names
         why = f"{type(error).__name__}: {one_line(error)}"
         return [f"what is doubtful about these results could not be found out ({why})."]

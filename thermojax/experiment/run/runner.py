@@ -228,15 +228,14 @@ def finish_report(folder: Path, progress: Progress) -> None:
 
     What fails here is a warning: the results are there, and the report can be made again.
     """
-    from ..results.drawing import backend_set_aside
     from ..results.report import REPORT, write_report
+    from ..study.base import study_of
 
     if (folder / REPORT).exists():
         return
     results = load(folder)
     try:
-        with backend_set_aside():
-            write_report(folder, results)
+        write_report(folder, results, *study_of(results))
     except Exception as error:  # of a figure, a style or a plugin, whatever it is
         why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
         progress.line(

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
 from ..._calls import Computation
+from ..errors import UserError, one_line
 from ..results.store import Record
 from ..run.progress import Progress
+from .doubts import doubts
+from .figures import FIGURES
+from .work_saved import saved
 
 
 class AbstractStudy(abc.ABC):
@@ -17,9 +23,19 @@ class AbstractStudy(abc.ABC):
     in `__init__`, by a ValueError that starts with the name of the argument.
 
     `question` is the heading of the report. `columns` names the groups of the results that are
-    compared, `headline` the rows of that comparison: what to call them, and the entry to show. A
-    record `bounds` in the results holds what entries cannot fall below, by the same names; its
-    attribute `note` says why.
+    compared, the one that the study is about last; `headline` the rows of that comparison: what to
+    call them, and the entry to show. A record `bounds` in the results holds what entries cannot
+    fall below, by the same names; its attribute `note` says why.
+
+    The other attributes are functions of the stored results, since `thermojax report` draws from
+    these alone. A study needs none of them: left out, what the library's own records hold is shown.
+
+    - `figures`: name -> a function that returns (Matplotlib figure, caption), or None where the
+      results do not hold what it shows; `{**AbstractStudy.figures, "mine": mine}` adds one.
+    - `tables`: title -> a function that returns rows of text, the header first, or no rows.
+    - `sentences`: functions that return what is said before all numbers, or an empty text.
+    - `doubts`: functions that return what a reader must be warned of, one sentence each. They are
+      asked once, at the end of the run.
 
     Points of a sweep whose settings differ in the values of arrays alone are computed as one
     program where `run` is a generator that yields its `Call`s, as `Driven.run` does.
@@ -27,8 +43,43 @@ class AbstractStudy(abc.ABC):
 
     question: ClassVar[str] = ""
     columns: tuple[str, ...] = ()  # of the class, or of one study where its settings decide
-    headline: ClassVar[dict[str, str]] = {}
+    headline: Mapping[str, str] = {}
+    figures: ClassVar[Mapping[str, Callable[[Record], Any]]] = FIGURES
+    tables: ClassVar[Mapping[str, Callable[[Record], list[list[str]]]]] = {}
+    sentences: ClassVar[tuple[Callable[[Record], str], ...]] = (saved,)
+    doubts: ClassVar[tuple[Callable[[Record], list[str]], ...]] = (doubts,)
 
     @abc.abstractmethod
     def run(self, key, progress: Progress) -> Record | Computation[Record]:
         """Do the computation. **Arguments:** `key`, a typed key; `progress`, to show phases."""
+
+
+def note_study(results: Record, study: AbstractStudy, folders: list[Path]) -> None:
+    """Write down what class the results come from, and where it was found, for `study_of`."""
+    kind = type(study)
+    results.attributes["study"] = f"{kind.__module__}:{kind.__qualname__}"
+    results.attributes["folders"] = [str(folder) for folder in folders]
+
+
+def study_of(results: Record) -> tuple[type[AbstractStudy], str]:
+    """The class that stored results come from, which knows how to show them.
+
+    **Returns:** the class and an empty text; where it can no longer be imported `AbstractStudy`,
+    which shows what it knows of any study, and a sentence that says so.
+    """
+    from ..config.registry import find
+
+    facts = results.attributes
+    name = facts.get("study", facts.get("kind"))  # results of version 0.1 know their `kind` alone
+    folders = [Path(folder) for folder in facts.get("folders", [str(Path.cwd())])]
+    try:
+        found = find(name, folders, "study")
+        if isinstance(found, type) and issubclass(found, AbstractStudy):
+            return found, ""
+        why = "it is no study"
+    except UserError as error:
+        why = one_line(error)
+    return AbstractStudy, (
+        f"the study {name} cannot be imported here, so that its own figures and tables are left "
+        f"out ({why})."
+    )

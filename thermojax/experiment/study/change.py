@@ -122,14 +122,3 @@ def most_reliable(done: Mapping[str, Evaluation]) -> Evaluation:
         return min(float(free.effective_samples), float(rare))
 
     return max(done.values(), key=counting)
-
-
-def put_saved(results: Record, columns: tuple[str, ...]) -> None:
-    """The work that the last column takes less than the first one, as its entry `work_saved`."""
-    present = [name for name in columns if name in results]
-    if len(present) < 2:
-        return
-    before, after = (results[name]["total_work"] for name in (present[0], present[-1]))
-    error = np.hypot(before.error, after.error)  # fresh paths of their own for each
-    saved = Estimate(np.asarray(before.value - after.value), np.asarray(error), after.count)
-    results[present[-1]].put("work_saved", saved, "kT")

@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,10 +16,9 @@ from jax.sharding import NamedSharding
 from ..._calls import Computation
 from ..._component import Numbers
 from ..._keys import Purpose, purpose_key
-from ...estimate import Estimate
 from ...optimize import Fit, MeanWork
 from ...optimize.fit import optimization
-from ...potential import AbstractPotential, Interpolation, Sum
+from ...potential import AbstractPotential
 from ...protocol import AbstractProtocol, values_at
 from ...sampling import Equilibrium, batch_sharding, template_of
 from ...sampling.grid import count_steps
@@ -28,8 +26,10 @@ from ...system import AbstractSystem, Bath, Overdamped, Underdamped, reverse
 from ..results.store import Record
 from ..run.progress import Progress
 from .base import AbstractStudy
-from .change import most_reliable, put_known_change, put_measured_change, put_saved
+from .change import most_reliable, put_known_change, put_measured_change
 from .evaluate import Evaluation, evaluation_record, measurement, require_chunks
+from .evidence import doubts_of_evidence, evidence, is_bayesian, put_evidence
+from .work_saved import put_saved, saved
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class Driven(AbstractStudy):
         "shadow work": "shadow_work",
         "heat": "heat",
     }
+    sentences: ClassVar = (evidence, saved)
+    doubts: ClassVar = (doubts_of_evidence,)
 
     def __init__(
         self,
@@ -206,34 +208,6 @@ class Driven(AbstractStudy):
             for control in (system.protocol.initial, system.protocol.final)
         ]
         return None if ends[0] is None or ends[1] is None else float(ends[1] - ends[0])
-
-
-def is_bayesian(system: AbstractSystem) -> bool:
-    """Whether a run at kT = 1 goes from a normalized prior to a posterior: exp(-Delta F) = p(y)."""
-    potential, protocol, bath = system.potential, system.protocol, system.bath
-    if not isinstance(potential, Interpolation) or not isinstance(potential.target, Sum):
-        return False
-    if any(isinstance(x, AbstractProtocol) for x in (bath.temperature, bath.mass)):
-        return False
-    ends = [np.asarray(x).tolist() for x in (protocol.initial, protocol.final)]
-    if ends != [0.0, 1.0] or np.any(np.asarray(bath.temperature) != 1):
-        return False
-    if not any(eqx.tree_equal(term, potential.prior) for term in potential.target.terms):
-        return False  # no prior times a likelihood
-    template = potential.template(protocol.initial)
-    start = potential.free_energy(protocol.initial, jnp.asarray(1.0), template)
-    return start is not None and abs(float(start)) < 1e-4
-
-
-def put_evidence(results: Record, columns: tuple[str, ...]) -> None:
-    """The log evidence of each column, ln p(y) = -Delta F at kT = 1."""
-    for name in columns:
-        change = results[name]["free_energy_change"]
-        if isinstance(change, Estimate):
-            evidence = Estimate(-change.value, change.error, change.count)
-        else:
-            evidence = -change
-        results[name].put("log_evidence", evidence)
 
 
 def training(

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..._files import write_whole
 from ..errors import UserError
-from .figures import inside
+from ..results.drawing import set_backend_aside
+from ..results.store import Record
+from ..results.style import BLUE, INK, ORANGE, STYLE, VERMILION
 from .schedule_figures import drawn, points, symbol
-from .store import Record
-from .style import BLUE, INK, ORANGE, STYLE, VERMILION
 
 FRAMES_PER_SECOND = 12
 DPI = 110
@@ -28,6 +28,7 @@ def animate(folder: Path, results: Record) -> Path:
 
     **Raises:** UserError where the study stores no density in one dimension.
     """
+    set_backend_aside()
     import matplotlib
     from matplotlib.animation import FuncAnimation, writers
 
@@ -67,6 +68,12 @@ def frames(folder: Path, figure: Any, draw: Any, count: int) -> Path:
         draw(i)
         figure.savefig(folder / f"{i:04d}.png", dpi=DPI)
     return folder
+
+
+def inside(rho: np.ndarray) -> slice:
+    """The cells where there ever is more than a five-hundredth of the highest density."""
+    cells = np.flatnonzero(np.max(rho, axis=0) > 2e-3 * np.max(rho))
+    return slice(cells[0], cells[-1] + 1)
 
 
 def density_of(results: Record) -> Record | None:

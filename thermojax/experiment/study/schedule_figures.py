@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .store import Record
-from .style import INK, compared, legend, new
+from ..results.store import Record
+from ..results.style import INK, compared, legend, new
 
 DASHES = ("-", "--", ":", "-.")
 MOST_DOTS = 65  # knots that are drawn as dots; more of them would be a band
