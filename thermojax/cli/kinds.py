@@ -1,4 +1,4 @@
-"""`thermojax list`: every kind that a config can name, what it is and what it takes."""
+"""`thermojax list`: every kind that a config can name and what it takes, every shipped config."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ..experiment.config.hints import Anything
 from ..experiment.config.registry import KINDS, describe
 from ..experiment.config.signatures import Signature
 from ..experiment.config.source import working_places
+from ..experiment.shipped import shipped_configs, summary
 from .arguments import Parser
 
 WIDTH = 100
@@ -16,10 +17,16 @@ WIDTH = 100
 def list_kinds(arguments: list[str]) -> int:
     parser = Parser("list", "Every kind that a config can name, and what it takes.")
     parser.add_argument(
-        "kind", nargs="?", help="one kind, or package.module:Class: its whole documentation"
+        "kind",
+        nargs="?",
+        help="one kind, or package.module:Class: its documentation; a config: its text",
     )
     options = parser.read(arguments)
     if options is None:
+        return 0
+    configs = shipped_configs()
+    if options.kind in configs:
+        print(configs[options.kind].read_text("utf-8"), end="")
         return 0
     if options.kind is not None:
         print("\n".join(explained(options.kind)))
@@ -31,7 +38,11 @@ def list_kinds(arguments: list[str]) -> int:
             print(wrapped(call(name, signature), "  ", "      "))
             print(wrapped(signature.summary, "      ", "      "))
     print("A class of your own: kind: package.module:Class")
-    print("One kind in full: thermojax list KIND")
+    print("One kind in full: thermojax list KIND\n")
+    print("Configs, for thermojax run NAME:")
+    for name, file in configs.items():
+        print(f"  {name}\n{wrapped(summary(file), '      ', '      ')}")
+    print("One config as a file of your own: thermojax list NAME > FILE.yaml")
     return 0
 
 

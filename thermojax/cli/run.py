@@ -17,7 +17,11 @@ WRITTEN = ("results.h5", "report.html")
 
 def run(arguments: list[str]) -> int:
     parser = Parser("run", "Run the study that a config file describes.")
-    parser.add_argument("config", metavar="CONFIG", help="a YAML file, as in configs/")
+    parser.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="a YAML file, or a shipped config by its name (thermojax list)",
+    )
     parser.add_argument(
         "overrides",
         metavar="key=value",
@@ -44,9 +48,11 @@ def run(arguments: list[str]) -> int:
         return 0
     from ..experiment.config.plan import RUNNER_KEYS, STUDY, plan
     from ..experiment.config.read import read_config
+    from ..experiment.shipped import config_file
 
     # Most mistakes are answered here, before anything heavy is loaded.
     overrides = [*options.overrides, *overrides_of(options)]
+    options.config = config_file(options.config)
     config = read_config(options.config, overrides)
     plan(config, RUNNER_KEYS, STUDY)
     from ..experiment.run.device import on_device, prepare_cpu

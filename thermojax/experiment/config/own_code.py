@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from ..._lazy import STARTED
+from ..shipped import SHIPPED
 from .source import PACKAGE, is_readable, locate, search_in
 
 SITES = ("site-packages", "dist-packages")  # where installed packages lie
@@ -138,9 +139,14 @@ def own_files(name: str, folders: tuple[Path, ...]) -> dict[str, Path]:
 
 
 def is_own(file: Path) -> bool:
-    """Whether a file is neither of thermojax nor of an installed package nor of Python."""
+    """Whether a file is neither of thermojax nor of an installed package nor of Python.
+
+    The studies that are shipped inside of thermojax count as those of a repository do.
+    """
     place = file.resolve()
     library = Path(sysconfig.get_path("stdlib")).resolve()
+    if SHIPPED in place.parents:
+        return True
     return not ({PACKAGE, library} & set(place.parents) or set(SITES) & set(place.parts))
 
 

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import UserError, one_line, shortened
+from ..shipped import shipped_root
 from .doubtful import meant
-from .source import source_root
 from .yaml_file import Loader, Place, read_yaml, refuse_deep, words_in
 
 DEFAULTS = "defaults"
@@ -76,12 +76,11 @@ class Config:
     def folders(self) -> list[Path]:
         """Where modules and data files are looked for, in this order.
 
-        Last, the repository that thermojax itself is used from: a copy of one of its configs runs
-        anywhere.
+        Last, what is shipped with thermojax: a copy of one of its configs runs anywhere.
         """
         beside = [file.resolve().parent for file in self.files]
         places = [Path.cwd(), *beside, *(place.parent for place in beside)]
-        root = source_root()
+        root = shipped_root()
         return list(dict.fromkeys([*places, *([] if root is None else [root])]))
 
     @property

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, nearest, one_line, own_frames, own_traceback
+from ..shipped import shipped_root
 from .own_code import import_own, look_in
 from .signatures import Signature, live_signature, signature_of
-from .source import PACKAGE, Found, file_in, find_in, load, locate, source_root
+from .source import PACKAGE, Found, file_in, find_in, load, locate
 
 KINDS: dict[str, dict[str, str]] = {
     "potential": {
@@ -103,7 +104,7 @@ def refuse_two(module: str, folders: list[Path], said: str) -> None:
     if parts[0] == PACKAGE.name:
         return
     taken = locate(module, tuple(folders), stubs=False)
-    around = [folder for folder in folders[1:] if folder != source_root()]
+    around = [folder for folder in folders[1:] if folder != shipped_root()]
     beside = next((file for x in around if (file := file_in(x, parts, stubs=False))), None)
     if taken is None or beside is None or taken.read_bytes() == beside.read_bytes():
         return

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
+from ..shipped import shipped_root
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -230,13 +231,7 @@ def file_in(root: Path, parts: list[str], stubs: bool = True) -> Path | None:
     return None
 
 
-def source_root() -> Path | None:
-    """The repository that thermojax is used from, with its studies; None where it is installed."""
-    root = PACKAGE.parent
-    return root if (root / "pyproject.toml").is_file() and (root / "experiments").is_dir() else None
-
-
 def working_places() -> list[Path]:
     """Where a command that reads no config looks for modules."""
-    root = source_root()
+    root = shipped_root()
     return [Path.cwd(), *([] if root is None else [root])]
