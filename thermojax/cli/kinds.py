@@ -8,7 +8,7 @@ from ..experiment.config.hints import Anything
 from ..experiment.config.registry import KINDS, describe
 from ..experiment.config.signatures import Signature
 from ..experiment.config.source import working_places
-from ..experiment.shipped import shipped_configs, summary
+from ..experiment.shipped import listed, shipped_configs
 from .arguments import Parser
 
 WIDTH = 100
@@ -24,9 +24,8 @@ def list_kinds(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
-    configs = shipped_configs()
-    if options.kind in configs:
-        print(configs[options.kind].read_text("utf-8"), end="")
+    if options.kind in shipped_configs():
+        print(shipped_configs()[options.kind].read_text("utf-8"), end="")
         return 0
     if options.kind is not None:
         print("\n".join(explained(options.kind)))
@@ -39,10 +38,7 @@ def list_kinds(arguments: list[str]) -> int:
             print(wrapped(signature.summary, "      ", "      "))
     print("A class of your own: kind: package.module:Class")
     print("One kind in full: thermojax list KIND\n")
-    print("Configs, for thermojax run NAME:")
-    for name, file in configs.items():
-        print(f"  {name}\n{wrapped(summary(file), '      ', '      ')}")
-    print("One config as a file of your own: thermojax list NAME > FILE.yaml")
+    print("\n".join(listed(WIDTH)))
     return 0
 
 

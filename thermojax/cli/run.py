@@ -48,11 +48,9 @@ def run(arguments: list[str]) -> int:
         return 0
     from ..experiment.config.plan import RUNNER_KEYS, STUDY, plan
     from ..experiment.config.read import read_config
-    from ..experiment.shipped import config_file
 
     # Most mistakes are answered here, before anything heavy is loaded.
     overrides = [*options.overrides, *overrides_of(options)]
-    options.config = config_file(options.config)
     config = read_config(options.config, overrides)
     plan(config, RUNNER_KEYS, STUDY)
     from ..experiment.run.device import on_device, prepare_cpu

@@ -14,11 +14,7 @@ WRITTEN = ("sweep.csv", "sweep.html")
 
 def sweep(arguments: list[str]) -> int:
     parser = Parser("sweep", "Run a study at every point of a grid; again: only what is missing.")
-    parser.add_argument(
-        "config",
-        metavar="CONFIG",
-        help="a YAML file, or a shipped config by its name (thermojax list)",
-    )
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name of `list`")
     parser.add_argument(
         "values",
         metavar="key=value,value",
@@ -47,12 +43,10 @@ def sweep(arguments: list[str]) -> int:
         raise UserError(f"--jobs {options.jobs}: expected a positive number of processes")
     from ..experiment.run.folder import unwritable
     from ..experiment.run.progress import Progress
-    from ..experiment.shipped import config_file
     from ..experiment.sweep.grid import in_processes, on_slurm, plan
     from ..experiment.sweep.grid import sweep as run_sweep
 
     # Most mistakes are answered here, before anything heavy is loaded.
-    options.config = config_file(options.config)
     folder, points = plan(options.config, options.values, options.out)
     from ..experiment.command_line import command
     from ..experiment.results.tables import aligned

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import takewhile
 from pathlib import Path
+from textwrap import wrap
 
 from .errors import UserError, nearest
 
@@ -30,25 +31,32 @@ def shipped_configs() -> dict[str, Path]:
     return {file.stem: file for file in found}
 
 
-def config_file(name: str) -> str:
+def config_file(name: str | Path) -> Path:
     """The config that is meant: the file of this path, else the shipped config of this name.
 
     **Raises:** UserError for what is neither, where it is no path.
     """
-    configs = shipped_configs()
-    file = configs.get(name.removeprefix("configs/").removesuffix(".yaml"))
+    configs, said = shipped_configs(), str(name)
+    file = configs.get(said.removeprefix("configs/").removesuffix(".yaml"))
     if file is not None and not Path(name).is_file():
-        return str(file)
-    if name.isidentifier() and not Path(name).exists():
+        return file
+    if said.isidentifier() and len(said) < 100 and not Path(name).exists():
         raise UserError(
-            f"{name}: there is no such file and no shipped config of this name: expected a YAML "
-            f"file, or a name that `thermojax list` shows{nearest(name, configs)}"
+            f"{said}: there is no such file, and no shipped config of this name: expected a YAML "
+            f"file, or a name that `thermojax list` shows{nearest(said, configs)}"
         )
-    return name
+    return Path(name)
 
 
-def summary(config: Path) -> str:
-    """The first sentence of the comment on top of a config."""
-    lines = config.read_text("utf-8").splitlines()
-    comment = [line.lstrip("# ") for line in takewhile(lambda x: x.startswith("#"), lines)]
-    return " ".join(comment).partition(". ")[0].rstrip(".") + "."
+def listed(width: int) -> list[str]:
+    """Every shipped config by its name, with the first sentence of the comment on its top."""
+    lines = ["Configs, for thermojax run NAME:"]
+    for name, file in shipped_configs().items():
+        top = takewhile(lambda line: line.startswith("#"), file.read_text("utf-8").splitlines())
+        said = " ".join(line.lstrip("# ") for line in top).partition(". ")[0].rstrip(".")
+        indent = " " * 6
+        lines += [
+            f"  {name}",
+            *wrap(f"{said}.", width, initial_indent=indent, subsequent_indent=indent),
+        ]
+    return [*lines, "One config as a file of your own: thermojax list NAME > FILE.yaml"]

@@ -123,18 +123,20 @@ def digest(file: Path) -> str:
 def own_files(name: str, folders: tuple[Path, ...]) -> dict[str, Path]:
     """The files of a module and of all that it imports, as far as they are the user's own."""
     found: dict[str, Path] = {}
-    waiting = [name]
+    waiting: list[tuple[str, Path | None]] = [(name, None)]
     while waiting:
-        module = waiting.pop()
+        module, file = waiting.pop()
         if module in found or not is_readable(module):
             continue
-        file = locate(module, folders, stubs=False)
+        file = file or locate(module, folders, stubs=False)
         if file is None or not is_own(file):
             continue
         found[module] = file
-        waiting += imports_of(module, file)
-        if "." in module:  # its package is imported first
-            waiting.append(module.rpartition(".")[0])
+        waiting += [(inner, None) for inner in imports_of(module, file)]
+        if "." in module:  # its package is imported first, and is the one around it
+            folder = file.parent.parent if file.stem == "__init__" else file.parent
+            around = folder / "__init__.py"
+            waiting.append((module.rpartition(".")[0], around if around.exists() else None))
     return found
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import UserError, one_line, shortened
-from ..shipped import shipped_root
+from ..shipped import config_file, shipped_root
 from .doubtful import meant
 from .yaml_file import Loader, Place, read_yaml, refuse_deep, words_in
 
@@ -100,7 +100,7 @@ def read_config(file: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     **Raises:** UserError for a missing file, YAML that cannot be parsed (with its line),
     duplicate keys, files that include each other, and overrides that are not `key=value`.
     """
-    file = Path(file)
+    file = config_file(file)
     values, places, files = read_with_defaults(file, ())
     base = OmegaConf.create(values)
     overridden: dict[str, str] = {}

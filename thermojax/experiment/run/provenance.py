@@ -50,7 +50,7 @@ def describe(results: Record, config: Config, study: Any, seed: int) -> None:
         diverged=int(np.sum(trained)) + sum(diverged_paths(column) for column in columns),
     )
     results.attributes["warnings"] = told(results, study)
-    note_study(results, study, config.folders)
+    note_study(results, study)
     results.put("config", config.text)
     versions = Record()
     versions.attributes = {"python": platform.python_version(), **installed()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from ..._calls import Computation
 from ..errors import UserError, one_line
 from ..results.store import Record
 from ..run.progress import Progress
+from ..shipped import shipped_root
 from .doubts import doubts
 from .figures import FIGURES
 from .work_saved import saved
@@ -54,15 +56,21 @@ class AbstractStudy(abc.ABC):
         """Do the computation. **Arguments:** `key`, a typed key; `progress`, to show phases."""
 
 
-def note_study(results: Record, study: AbstractStudy, folders: list[Path]) -> None:
-    """Write down what class the results come from, and where it was found, for `study_of`."""
+def note_study(results: Record, study: AbstractStudy) -> None:
+    """Write down what class the results come from, and where that was found, for `study_of`."""
     kind = type(study)
     results.attributes["study"] = f"{kind.__module__}:{kind.__qualname__}"
-    results.attributes["folders"] = [str(folder) for folder in folders]
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if file is not None:
+        depth = kind.__module__.count(".") + (Path(file).stem == "__init__")
+        results.attributes["study_folder"] = str(Path(file).resolve().parents[depth])
 
 
 def study_of(results: Record) -> tuple[type[AbstractStudy], str]:
     """The class that stored results come from, which knows how to show them.
+
+    It is looked for where it was found when they were computed, in the working folder, and among
+    the studies that are shipped.
 
     **Returns:** the class and an empty text; where it can no longer be imported `AbstractStudy`,
     which shows what it knows of any study, and a sentence that says so.
@@ -70,16 +78,17 @@ def study_of(results: Record) -> tuple[type[AbstractStudy], str]:
     from ..config.registry import find
 
     facts = results.attributes
-    name = facts.get("study", facts.get("kind"))  # results of version 0.1 know their `kind` alone
-    folders = [Path(folder) for folder in facts.get("folders", [str(Path.cwd())])]
+    name = facts.get("study", facts.get("kind"))  # results of before know their `kind` alone
+    places = [facts.get("study_folder"), Path.cwd(), shipped_root()]
+    folders = [Path(place) for place in places if place is not None and Path(place).is_dir()]
     try:
         found = find(name, folders, "study")
         if isinstance(found, type) and issubclass(found, AbstractStudy):
             return found, ""
-        why = "it is no study"
+        why = f"study = {name}: is no study"
     except UserError as error:
         why = one_line(error)
     return AbstractStudy, (
-        f"the study {name} cannot be imported here, so that its own figures and tables are left "
-        f"out ({why})."
+        "its study cannot be imported here, so that figures and tables of its own are left out "
+        f"({why})."
     )
