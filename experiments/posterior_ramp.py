@@ -210,6 +210,7 @@ class PosteriorRamp(AbstractStudy):
             record.put("log_evidence", evaluation.free_energy.log_ratio)
             record.put("free_energy_change", best.free_energy.difference(1.0), "kT")
             record["posterior"] = self.posterior(evaluation)
+            record["paths"].put("coordinate", list(self.names), "1", ("coordinate",))
             record.put("accuracy", self.accuracy(evaluation))
             results[name] = record
         put_saved(results, self.columns)

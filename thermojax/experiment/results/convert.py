@@ -57,10 +57,10 @@ def to_arviz(results: Record, column: str | None = None) -> Any:
     alive = np.asarray(paths["alive"]) > 0
     chosen = resampled(np.where(alive, np.asarray(paths["log_weight"], float), -np.inf))
     position = np.asarray(paths["position"])[chosen][None]
-    names = results[column].get("posterior", {}).get("weight")
+    names = paths.get("coordinate")  # where the study names its coordinates
     dims = {"position": ["coordinate"]} if position.ndim == 3 else {}
     coords = {"coordinate": list(names)} if dims and names is not None else {}
-    skipped = ("position", "alive", "log_weight")
+    skipped = ("position", "alive", "log_weight", "coordinate")
     stats = {n: np.asarray(x)[chosen][None] for n, x in paths.items() if n not in skipped}
     groups = {"posterior": {"position": position}, "sample_stats": stats}
     if int(arviz.__version__.partition(".")[0]) >= 1:
