@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import thermojax as tj
+from experiments.two_pictures_figures import film, two_pictures
 from thermojax.experiment.results.store import Record
-from thermojax.experiment.results.style import BLUE, GREEN, PURPLE, VERMILION, legend, new
 from thermojax.experiment.run.progress import Progress
-from thermojax.experiment.study.animation import inside
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.curves import bath_record, schedule_record
 from thermojax.experiment.study.evidence import doubts_of_evidence, evidence, is_bayesian
@@ -41,46 +40,6 @@ def logistic_ramp(
     return tj.Interpolation(prior, prior + likelihood)
 
 
-THERMODYNAMICS = {
-    "work": (BLUE, "work W"),
-    "heat": (VERMILION, "heat Q"),
-    "free_energy": (GREEN, "free energy F"),
-    "equilibrium_free_energy": (PURPLE, "equilibrium F_eq"),
-}
-
-
-def two_pictures(results: Record):
-    columns = [results.get(name, {}) for name in results.attributes["columns"]]
-    densities = [column for column in columns if "density" in column]
-    clouds = [c for c in columns if "through" in c and c not in densities]
-    if not densities or not clouds:
-        return None
-    density, paths = densities[0], clouds[0]["through"]
-    figure, (above, below) = new(2, 5.0)
-    time, x, rho = density["through"]["time"], density["x"], np.asarray(density["density"])
-    shown = inside(rho)
-    x, rho = x[shown], rho[:, shown]
-    above.grid(False)
-    # As a picture: a cell of its own for each of ten thousand values would be a large file.
-    above.pcolormesh(time, x, rho.T, cmap="cividis", shading="gouraud", rasterized=True)
-    above.set(ylabel="position x", title="density, from the first equilibrium to the last")
-    worst = 0.0
-    for entry, (color, label) in THERMODYNAMICS.items():
-        below.plot(time, density["through"][entry], color=color, label=label)
-        value, error = np.asarray(paths[entry].value), np.asarray(paths[entry].error)
-        worst = max(worst, float(np.max(error)))
-        below.fill_between(time, value - error, value + error, color=color, alpha=0.25, lw=0)
-        below.plot(time, value, "o", color=color, markersize=2.6)
-    below.set(xlabel="time", ylabel="energy (kT)")
-    legend(figure, list(zip(*below.get_legend_handles_labels(), strict=True)))
-    return figure, (
-        "Above, the density through time, by the Fokker-Planck equation. Below, the ledger of the "
-        "same ramp in both pictures: lines, of the density; dots and bands, of the paths with "
-        f"their standard errors (at most {worst:.2g} kT). F lies above F_eq by kT times the "
-        "divergence of the density from equilibrium, and comes down to it where the control rests."
-    )
-
-
 class TwoPictures(AbstractStudy):
     """One overdamped ramp in one dimension, simulated twice: many paths, and their density.
 
@@ -103,6 +62,7 @@ class TwoPictures(AbstractStudy):
         "largest deviation": "deviation",
     }
     figures: ClassVar = {"two_pictures": two_pictures}
+    film = film
     sentences: ClassVar = (evidence,)
     doubts: ClassVar = (doubts_of_evidence,)
 

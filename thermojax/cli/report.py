@@ -16,7 +16,7 @@ def report(arguments: list[str]) -> int:
     parser.add_argument(
         "--animate",
         action="store_true",
-        help="also a film of the density, for studies that store one",
+        help="also a film, for studies that have one",
     )
     options = parser.read(arguments)
     if options is None:
@@ -49,6 +49,6 @@ def made(folder: Path, results, options):
 
         yield from save_figures(folder / "figures", results, study.figures, formats)
     if options.animate:
-        from ..experiment.study.animation import animate
+        from ..experiment.results.film import animate
 
-        yield animate(folder, results)
+        yield animate(folder, results, study.film, "density")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from ..._calls import Computation
 from ..errors import UserError, one_line
+from ..results.film import Film
 from ..results.store import Record
 from ..run.progress import Progress
 from ..shipped import shipped_root
@@ -34,6 +35,7 @@ class AbstractStudy(abc.ABC):
 
     - `figures`: name -> a function that returns (Matplotlib figure, caption), or None where the
       results do not hold what it shows; `{**AbstractStudy.figures, "mine": mine}` adds one.
+    - `film`: a function that returns a `Film`, or None, for `thermojax report --animate`.
     - `tables`: title -> a function that returns rows of text, the header first, or no rows.
     - `sentences`: functions that return what is said before all numbers, or an empty text.
     - `doubts`: functions that return what a reader must be warned of, one sentence each. They are
@@ -47,6 +49,7 @@ class AbstractStudy(abc.ABC):
     columns: tuple[str, ...] = ()  # of the class, or of one study where its settings decide
     headline: Mapping[str, str] = {}
     figures: ClassVar[Mapping[str, Callable[[Record], Any]]] = FIGURES
+    film: ClassVar[Callable[[Record], Film | None] | None] = None
     tables: ClassVar[Mapping[str, Callable[[Record], list[list[str]]]]] = {}
     sentences: ClassVar[tuple[Callable[[Record], str], ...]] = (saved,)
     doubts: ClassVar[tuple[Callable[[Record], list[str]], ...]] = (doubts,)
