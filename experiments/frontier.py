@@ -59,6 +59,16 @@ def frontier(results: Record):
     )
 
 
+def longest(results: Record) -> str:
+    """What the longest of the durations comes to, in one sentence."""
+    duration = results["frontier"]["duration"]
+    work, least = (results[name][f"work_{len(duration) - 1}"] for name in ("optimized", "bound"))
+    return (
+        f"In a time of {duration[-1]:g} the optimized schedule takes {work} kT, and nothing takes "
+        f"less than {least:.4g} kT."
+    )
+
+
 class EnergyTime(AbstractStudy):
     """The energy-time frontier of an overdamped system, from its shortest duration to its longest.
 
@@ -70,6 +80,7 @@ class EnergyTime(AbstractStudy):
     question = "What does a change cost at the least, in the time that it is given?"
     columns = ("optimized", "linear", "geodesic", "bound")
     figures: ClassVar = {"frontier": frontier}
+    sentences: ClassVar = (longest,)
 
     def __init__(
         self,

@@ -187,7 +187,7 @@ def work(
             results.attributes["started"] = started
             results.attributes["wall_time"] = progress.checkpoints.elapsed
             save(folder / RESULTS, results)
-        finish_report(folder, progress)
+        finish_report(folder, progress, type(study))
         close_run(folder)
     except UserError:
         raise
@@ -223,7 +223,7 @@ def what_is_kept(folder: Path) -> str:
     return f"; what was computed is kept: after a correction `{again}` goes on from there"
 
 
-def finish_report(folder: Path, progress: Progress) -> None:
+def finish_report(folder: Path, progress: Progress, study: type | None = None) -> None:
     """The report, where there is none: made from what was stored, which it cannot touch.
 
     What fails here is a warning: the results are there, and the report can be made again.
@@ -235,7 +235,8 @@ def finish_report(folder: Path, progress: Progress) -> None:
         return
     results = load(folder)
     try:
-        write_report(folder, results, *study_of(results))
+        known, warning = study_of(results) if study is None else (study, "")
+        write_report(folder, results, known, warning)
     except Exception as error:  # of a figure, a style or a plugin, whatever it is
         why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
         progress.line(

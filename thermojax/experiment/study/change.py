@@ -10,7 +10,8 @@ from ...estimate import Estimate
 from ...estimators.fluctuation import crooks
 from ...estimators.pooled import PooledFreeEnergy, pooled
 from ..results.store import Record
-from .evaluate import Evaluation
+from .doubts import rare
+from .evaluate import Evaluation, dissipated, paths_record
 
 REVERSE = "reverse"  # the record of a column that holds its reverse run
 WRONG_SLOPE = 0.2  # of Crooks' relation: as far off, the two directions are not one process
@@ -97,11 +98,7 @@ def reverse_record(evaluation: Evaluation) -> Record:
     record.put("total_work", evaluation.average("total_work"), "kT")
     record.put("paths_total", len(evaluation.alive), "paths")
     record.put("diverged", evaluation.diverged, "paths")
-    paths = Record()
-    paths.put("total_work", evaluation.paths["total_work"], "kT", ("path",))
-    paths.put("log_weight", evaluation.log_weight, "1", ("path",))
-    paths.put("alive", evaluation.alive, "1", ("path",))
-    record["paths"] = paths
+    record["paths"] = paths_record(evaluation, ("total_work",))
     return record
 
 
@@ -109,16 +106,12 @@ def most_reliable(done: Mapping[str, Evaluation]) -> Evaluation:
     """The run whose exponential average is to be trusted most, where all run forward only.
 
     Neither that of the smallest error nor that of the most effective samples: a sample that has
-    missed the rare paths says that it has many. One in about exp(W_diss) counts (C. Jarzynski,
-    Phys. Rev. E 73, 046105 (2006), for work distributions near Gaussian); the smaller number of
-    the two is taken.
+    missed the rare paths says that it has many. The smaller number of that and `rare` decides.
     """
 
     def counting(evaluation: Evaluation) -> float:
-        free = evaluation.free_energy
-        work = float(evaluation.average("total_work").value)
-        dissipated = max(work - float(free.difference(1.0).value), 0.0)
-        rare = np.sum(evaluation.alive > 0) * np.exp(-dissipated)
-        return min(float(free.effective_samples), float(rare))
+        alive, lost = np.sum(evaluation.alive > 0), dissipated(evaluation, evaluation)
+        carrying = rare(float(alive), float(lost.value))
+        return min(float(evaluation.free_energy.effective_samples), carrying)
 
     return max(done.values(), key=counting)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..._arguments import exceeds
-from ...estimate import Estimate
 from ..results.store import Record
 
 SHADOW_SHARE = 0.25  # of the dissipated work, above which the step counts as coarse
 EFFECTIVE_COUNT = 100  # effective samples below which exponential averages are doubtful
-PATHS_PER_RARE = 30  # paths wanted for each exp(W_diss); at 1 the error is off by a factor of 2
+RARE_COUNT = 30  # and paths that carry one; with a single one the error is off by a factor of 2
 
 
 def doubts(results: Record, average: str = "free energy difference") -> list[str]:
@@ -29,6 +30,7 @@ def doubts(results: Record, average: str = "free energy difference") -> list[str
 
 
 def column_doubts(name: str, column: Record, average: str = "free energy difference") -> list[str]:
+    """What is doubtful about a column that `evaluation_record` has made."""
     found = []
     if column.get("diverged"):
         found.append(
@@ -51,7 +53,10 @@ def column_doubts(name: str, column: Record, average: str = "free energy differe
                 f"dissipated work {dissipated}; take a smaller dt."
             )
     effective, total = column.get("effective_samples"), column.get("paths_total")
-    if effective is not None and total and few(effective, total, dissipated):
+    if effective is None or not total:
+        return found
+    carrying = rare(total, 0.0 if dissipated is None else float(dissipated.value))
+    if exceeds(EFFECTIVE_COUNT, effective) or exceeds(RARE_COUNT, carrying):
         found.append(
             f"{name}: low effective sample size: {effective:,.0f} of {total:,} paths carry the "
             f"exponential average, so the stated error of its {average} may be too small; take a "
@@ -60,15 +65,14 @@ def column_doubts(name: str, column: Record, average: str = "free energy differe
     return found
 
 
-def few(effective: float, total: int, dissipated: Estimate | None) -> bool:
-    """Whether too few paths count in an exponential average for its error to be trusted.
+def rare(paths: float, dissipated: float) -> float:
+    """How many of the paths carry an exponential average: one in about exp(W_diss).
 
     The effective number that a sample states is too high where it has missed the rare paths, so
-    the dissipation is asked too: one path in about exp(W_diss) is one that counts (C. Jarzynski,
-    Phys. Rev. E 73, 046105 (2006), for work distributions near Gaussian).
+    the dissipation, in kT, is asked too (C. Jarzynski, Phys. Rev. E 73, 046105 (2006), for work
+    distributions near Gaussian).
     """
-    rarity = np.exp(min(float(dissipated.value), 500.0)) if dissipated is not None else 1.0
-    return exceeds(EFFECTIVE_COUNT, effective) or exceeds(PATHS_PER_RARE * rarity, total)
+    return paths * math.exp(-max(dissipated, 0.0))
 
 
 def training_doubts(training: Record, column: Record) -> list[str]:

@@ -228,12 +228,17 @@ def evaluation_record(
         through.put(name, evaluation.mean[name], "kT", ("time",))
         through.put(f"{name}_spread", evaluation.spread[name], "kT", ("time",))
     record["ledger"] = through
-    paths = Record()
-    for name in PATHS:
-        paths.put(name, evaluation.paths[name], "kT", ("path",))
+    record["paths"] = paths_record(evaluation, PATHS)
     axes = ("path", "coordinate") if evaluation.position.ndim == 2 else ("path",)
-    paths.put("position", evaluation.position, "length", axes)
-    paths.put("log_weight", evaluation.log_weight, "1", ("path",))
-    paths.put("alive", evaluation.alive, "1", ("path",))
-    record["paths"] = paths
+    record["paths"].put("position", evaluation.position, "length", axes)
+    return record
+
+
+def paths_record(evaluation: Evaluation, entries: tuple[str, ...]) -> Record:
+    """What is kept of every path: entries of its ledger, its weight, and whether it is alive."""
+    record = Record()
+    for name in entries:
+        record.put(name, evaluation.paths[name], "kT", ("path",))
+    record.put("log_weight", evaluation.log_weight, "1", ("path",))
+    record.put("alive", evaluation.alive, "1", ("path",))
     return record

@@ -13,7 +13,7 @@ from ...potential import Interpolation, Sum
 from ...protocol import AbstractProtocol
 from ...system import AbstractSystem
 from ..results.store import Record, is_estimate
-from .doubts import doubts
+from .doubts import doubts, rare
 
 EVIDENCE = "log_evidence"
 
@@ -39,11 +39,9 @@ def put_evidence(results: Record, columns: tuple[str, ...]) -> None:
     """The log evidence of each column, ln p(y) = -Delta F at kT = 1."""
     for name in columns:
         change = results[name]["free_energy_change"]
-        if isinstance(change, Estimate):
-            evidence = Estimate(-change.value, change.error, change.count)
-        else:
-            evidence = -change
-        results[name].put("log_evidence", evidence)
+        known = not isinstance(change, Estimate)
+        evidence = -change if known else Estimate(-change.value, change.error, change.count)
+        results[name].put(EVIDENCE, evidence)
 
 
 def evidence(results: Record) -> str:
@@ -69,9 +67,8 @@ def best_column(results: Record) -> str | None:
 
 
 def counting(column: Record) -> float:
-    """How many paths count in the exponential average of a column, as far as can be told."""
+    """How many paths carry the exponential average of a column, as far as can be told."""
     effective, dissipated = column.get("effective_samples"), column.get("dissipated_work")
     if effective is None or dissipated is None:
         return math.inf  # it does not rest on one
-    rare = column["paths_total"] * math.exp(-max(float(dissipated.value), 0.0))
-    return min(float(effective), rare)
+    return min(float(effective), rare(column["paths_total"], float(dissipated.value)))
