@@ -223,7 +223,7 @@ def what_is_kept(folder: Path) -> str:
     return f"; what was computed is kept: after a correction `{again}` goes on from there"
 
 
-def finish_report(folder: Path, progress: Progress, study: type | None = None) -> None:
+def finish_report(folder: Path, progress: Progress, study: Any = None) -> None:
     """The report, where there is none: made from what was stored, which it cannot touch.
 
     What fails here is a warning: the results are there, and the report can be made again.
