@@ -25,6 +25,7 @@ SCHEDULES = {
 
 
 def frontier(results: Record):
+    """Work against duration, and how far above the bound."""
     record = results.get("frontier")
     if record is None:
         return None

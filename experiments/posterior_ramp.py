@@ -29,7 +29,7 @@ from thermojax.experiment.study.evaluate import (
 )
 from thermojax.experiment.study.evidence import doubts_of_evidence, evidence
 from thermojax.experiment.study.figures import trainings
-from thermojax.experiment.study.work_saved import put_saved, saved
+from thermojax.experiment.study.work_saved import put_saved, saving_sentence
 from thermojax.optimize.fit import optimization
 from thermojax.sampling.grid import count_steps
 from thermojax.system import AbstractSystem
@@ -70,6 +70,7 @@ def optimizer(rate: float, steps: int, floor: float) -> optax.GradientTransforma
 
 
 def rehearsal_and_training(results: Record):
+    """The curves of both trainings."""
     return trainings(
         results,
         ("rehearsal", "training"),
@@ -123,7 +124,7 @@ class PosteriorRamp(AbstractStudy):
     }
     figures: ClassVar = {**AbstractStudy.figures, "training": rehearsal_and_training}
     tables: ClassVar = {"Posterior mean and standard deviation of every weight": weights}
-    sentences: ClassVar = (evidence, saved)
+    sentences: ClassVar = (evidence, saving_sentence)
     doubts: ClassVar = (doubts_of_evidence,)
 
     def __init__(

@@ -18,7 +18,7 @@ from thermojax.experiment.results.style import (
     legend,
     new,
 )
-from thermojax.experiment.study.schedule_figures import drawn, points, symbol
+from thermojax.experiment.study.schedule_figures import component_lines, control_curve, symbol
 
 THERMODYNAMICS = {
     "work": (BLUE, "work W"),
@@ -29,6 +29,7 @@ THERMODYNAMICS = {
 
 
 def two_pictures(results: Record):
+    """The density through time, and the ledger of both pictures on one axis."""
     columns = [results.get(name, {}) for name in results.attributes["columns"]]
     densities = [column for column in columns if "density" in column]
     clouds = [c for c in columns if "through" in c and c not in densities]
@@ -96,8 +97,8 @@ def scene(column: Record) -> Film:
     dots: list[Any] = []
     control = np.zeros((len(times), 0))
     if schedule is not None:
-        at, values = points(schedule)
-        drawn(below, at, values, INK)
+        at, values = control_curve(schedule)
+        component_lines(below, at, values, INK)
         # The outside values at both ends are left out: a time has one control then.
         inner = values[1:-1].T
         control = np.stack([np.interp(times, at[1:-1], x) for x in inner], axis=1)

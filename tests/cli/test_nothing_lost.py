@@ -79,9 +79,9 @@ def repeated(err: str) -> list[str]:
 @pytest.mark.parametrize(
     ("place", "error"),
     [
-        ((drawing, "drawn"), ValueError("Key backend: 'x' is not a valid value")),
-        ((drawing, "drawn"), UserError("a mistake of the style's author")),
-        ((report, "draw"), ImportError("no plugin")),
+        ((drawing, "drawn_figures"), ValueError("Key backend: 'x' is not a valid value")),
+        ((drawing, "drawn_figures"), UserError("a mistake of the style's author")),
+        ((report, "svg_figures"), ImportError("no plugin")),
         ((report, "write_whole"), OSError(28, "no space left on device")),
     ],
 )

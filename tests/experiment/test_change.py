@@ -24,7 +24,7 @@ from thermojax.experiment.study.driven import Testing as Measured
 from thermojax.experiment.study.evaluate import Evaluation
 from thermojax.experiment.study.evidence import is_bayesian
 from thermojax.experiment.study.figures import work_distribution
-from thermojax.experiment.study.work_saved import saved
+from thermojax.experiment.study.work_saved import saving_sentence
 
 
 class Spring(tj.AbstractPotential):
@@ -110,13 +110,13 @@ def test_the_headline_says_what_was_saved(trained):
     gain = trained["optimized"]["work_saved"]
     assert float(gain.value) == pytest.approx(float(before.value - after.value), abs=1e-6)
     assert float(gain.error) == pytest.approx(np.hypot(before.error, after.error), rel=1e-6)
-    text = saved(trained)
+    text = saving_sentence(trained)
     assert f"{after} kT instead of {before} kT (linear)" in text and "of total work" in text
     assert answer(trained, Driven) == text
     costly = Record(**trained["linear"], work_saved=Estimate(-1.0, 0.1, 9))
     worse = Record(linear=trained["optimized"], optimized=costly)
     worse.attributes = trained.attributes
-    assert "costs 1.00 ± 0.10 kT" in saved(worse)
+    assert "costs 1.00 ± 0.10 kT" in saving_sentence(worse)
 
 
 def test_both_directions_are_drawn(trained):

@@ -12,7 +12,7 @@ import pytest
 import thermojax as tj
 from tests.components import PROTOCOLS
 from thermojax.experiment import load
-from thermojax.experiment.results.drawing import drawn
+from thermojax.experiment.results.drawing import drawn_figures
 from thermojax.experiment.results.store import Record, save
 from thermojax.experiment.results.style import STYLE
 from thermojax.experiment.study.curves import put_schedules, schedule_record
@@ -139,7 +139,7 @@ def test_legends_are_beside_the_curves(tiny_run):
 
     results = load(tiny_run[0])
     with matplotlib.rc_context(STYLE):
-        figures = drawn(results, FIGURES)
+        figures = drawn_figures(results, FIGURES)
         assert set(figures) == {"schedule", "work_distribution", "ledger", "training"}
         for name, (figure, _) in figures.items():
             canvas = FigureCanvasAgg(figure)

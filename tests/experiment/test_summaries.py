@@ -5,10 +5,10 @@ import pytest
 
 from thermojax.estimate import Estimate
 from thermojax.experiment.results.store import Record
-from thermojax.experiment.results.tables import aligned
+from thermojax.experiment.results.tables import aligned_text
 from thermojax.experiment.run.provenance import diverged_paths
 from thermojax.experiment.study.doubts import column_doubts, doubts, training_doubts
-from thermojax.experiment.study.evaluate import Evaluation, dissipated, mean_of, merged
+from thermojax.experiment.study.evaluate import Evaluation, dissipated, mean_of, merged_moments
 from thermojax.experiment.study.evidence import doubts_of_evidence
 
 
@@ -76,7 +76,7 @@ def test_training_doubts():
 
 
 def test_alignment():
-    assert aligned([["", "a"], ["work", "1 ± 2"]]) == "      a\nwork  1 ± 2"
+    assert aligned_text([["", "a"], ["work", "1 ± 2"]]) == "      a\nwork  1 ± 2"
 
 
 def test_merged_moments():
@@ -86,7 +86,7 @@ def test_merged_moments():
         mean = part.mean(0)
         return np.full(1, len(part), float), mean, ((part - mean) ** 2).sum(0)
 
-    count, mean, squares = merged(merged(None, of(values[:30])), of(values[30:]))
+    count, mean, squares = merged_moments(merged_moments(None, of(values[:30])), of(values[30:]))
     assert count == 100
     np.testing.assert_allclose(mean, values.mean(0))
     np.testing.assert_allclose(squares / 100, values.var(0))

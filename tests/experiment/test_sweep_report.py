@@ -9,7 +9,7 @@ import numpy as np
 from thermojax.estimate import Estimate
 from thermojax.experiment.results.store import Record, save
 from thermojax.experiment.results.tables import SideBySide
-from thermojax.experiment.sweep.report import draw, write_sweep
+from thermojax.experiment.sweep.report import sweep_figures, write_sweep
 
 LABELS = {
     "total work": "total_work",
@@ -98,17 +98,19 @@ def test_ticks_stand_at_the_values(tmp_path, monkeypatch):
         lambda figure, name: seen.setdefault(name, figure) and "",
     )
     folders = [Path(str(i)) for i in range(3)]
-    draw(SideBySide.of(folders, [point(x) for x in (1, 2, 3)]))
+    sweep_figures(SideBySide.of(folders, [point(x) for x in (1, 2, 3)]))
     (axes,) = seen["sweep-total_work"].axes
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "3"]
     (legend,) = seen["sweep-total_work"].legends
     assert [text.get_text() for text in legend.get_texts()] == ["optimized", "linear"]
     seen.clear()
-    draw(SideBySide.of(folders, [point(x) for x in (1, 10, 100)]))
+    sweep_figures(SideBySide.of(folders, [point(x) for x in (1, 10, 100)]))
     (axes,) = seen["sweep-total_work"].axes
     assert axes.get_xscale() == "log" and list(axes.get_xticks()) == [1, 10, 100]
     seen.clear()
-    draw(SideBySide.of(folders, [point(x) for x in (1, 1.01, 3)]))  # their labels would meet
+    sweep_figures(
+        SideBySide.of(folders, [point(x) for x in (1, 1.01, 3)])
+    )  # their labels would meet
     (axes,) = seen["sweep-total_work"].axes
     assert 1.01 not in axes.get_xticks()
 

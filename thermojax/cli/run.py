@@ -125,13 +125,13 @@ def shown(folder: Path) -> str:
     """The tables, the warnings, and how long it took."""
     from ..experiment.results.report import sentences_of, tables_of
     from ..experiment.results.store import load
-    from ..experiment.results.tables import aligned, headline
+    from ..experiment.results.tables import aligned_text, headline
     from ..experiment.study.base import study_of
 
     results = load(folder)
     study, _ = study_of(results)
-    parts = [aligned(rows) for rows in tables_of(results, study).values()]
-    parts.append(aligned(headline(results)))
+    parts = [aligned_text(rows) for rows in tables_of(results, study).values()]
+    parts.append(aligned_text(headline(results)))
     parts += sentences_of(results, study)
     facts = results.attributes
     parts += [f"Warning: {warning}" for warning in facts["warnings"]]

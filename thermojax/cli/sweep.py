@@ -49,7 +49,7 @@ def sweep(arguments: list[str]) -> int:
     # Most mistakes are answered here, before anything heavy is loaded.
     folder, points = plan(options.config, options.values, options.out)
     from ..experiment.command_line import command
-    from ..experiment.results.tables import aligned
+    from ..experiment.results.tables import aligned_text
     from ..experiment.sweep.together import in_programs
 
     progress = Progress()
@@ -68,7 +68,7 @@ def sweep(arguments: list[str]) -> int:
     again = f"cd {shlex.quote(str(Path.cwd()))} && {command('sweep', *arguments)}"
     rows = table_of(folder, Path(options.config).stem, done, wrong, again)
     if done:
-        print(f"{aligned(rows)}\n")
+        print(f"{aligned_text(rows)}\n")
     written = [str(file) for name in WRITTEN if (file := folder / name).exists()]
     if written:
         print(f"Written: {', '.join(written)}")

@@ -39,7 +39,7 @@ def set_backend_aside() -> None:
         matplotlib.rcParams["backend"] = wish
 
 
-def drawn(results: Record, figures: Figures) -> dict[str, tuple[Any, str]]:
+def drawn_figures(results: Record, figures: Figures) -> dict[str, tuple[Any, str]]:
     """Those figures that the results allow: name -> (figure, caption)."""
     set_backend_aside()
     import matplotlib
@@ -49,11 +49,11 @@ def drawn(results: Record, figures: Figures) -> dict[str, tuple[Any, str]]:
     return {name: pair for name, pair in made.items() if pair is not None}
 
 
-def draw(results: Record, figures: Figures) -> dict[str, tuple[str, str]]:
+def svg_figures(results: Record, figures: Figures) -> dict[str, tuple[str, str]]:
     """The same figures for a page: name -> (SVG text, caption)."""
     return {
         name: (as_svg(figure, name), caption)
-        for name, (figure, caption) in drawn(results, figures).items()
+        for name, (figure, caption) in drawn_figures(results, figures).items()
     }
 
 
@@ -61,7 +61,7 @@ def save_figures(folder: Path, results: Record, figures: Figures, formats: list[
     """Copies of all figures as files, `"svg"` or `"pdf"`: dark ink on no ground, for print."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for name, (figure, _) in drawn(results, figures).items():
+    for name, (figure, _) in drawn_figures(results, figures).items():
         for kind in formats:
             content = saved_as(figure, kind)
             file = folder / f"{name}.{kind}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Protocol
 
-from .drawing import Figures, draw
+from .drawing import Figures, svg_figures
 from .store import Record, write_whole
 from .tables import BOUNDS, Rows, columns_of, headline, labels_of, settings_of
 
@@ -55,7 +55,7 @@ def report(results: Record, study: Hooks, warning: str = "") -> str:
         ),
         figures="\n".join(
             figure(svg, caption, name)
-            for name, (svg, caption) in draw(results, study.figures).items()
+            for name, (svg, caption) in svg_figures(results, study.figures).items()
         ),
         settings=[["setting", "value"], *map(list, settings_of(results).items())],
         footer=footer(results),

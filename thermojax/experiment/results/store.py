@@ -116,7 +116,7 @@ def write_record(group, record: Record) -> None:
             for part in ("value", "error", "count"):
                 made[part] = np.asarray(getattr(value, part))
         else:
-            made = group.create_dataset(name, data=plain(value))
+            made = group.create_dataset(name, data=storable(value))
         made.attrs["units"] = record.units.get(name, "1")
         made.attrs["axes"] = attribute(list(record.axes.get(name, ())))
 
@@ -125,7 +125,7 @@ def is_estimate(value: Any) -> bool:
     return all(hasattr(value, part) for part in ("value", "error", "count"))
 
 
-def plain(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """What h5py stores: arrays of text as objects, everything else as numpy makes it."""
     if isinstance(value, str):
         return value

@@ -64,7 +64,7 @@ def legend(figure, entries: list[tuple[Any, str]] | None = None, columns: int = 
         figure.legend(artists, labels, loc="outside upper left", ncols=min(columns, len(labels)))
 
 
-def compared(results: Record, entry: str) -> dict[str, tuple[Record, str]]:
+def columns_with(results: Record, entry: str) -> dict[str, tuple[Record, str]]:
     """The columns that hold an entry: name -> (column, colour)."""
     names = [name for name in results.attributes["columns"] if entry in results.get(name, {})]
     return {name: (results[name], COLUMNS[i % len(COLUMNS)]) for i, name in enumerate(names)}

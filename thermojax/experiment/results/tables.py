@@ -51,7 +51,7 @@ def headline(results: Record) -> Rows:
     return rows
 
 
-def aligned(rows: Rows) -> str:
+def aligned_text(rows: Rows) -> str:
     """Rows as text, each column as wide as its widest cell."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
@@ -190,18 +190,18 @@ class SideBySide:
                 parts = 1 + any(is_estimate(value) for value in values)
                 table[0] += [f"{prefix}{entry}", f"{prefix}{entry}_error"][:parts]
                 for row, value in zip(table[1:], values, strict=True):
-                    row += written(value)[:parts]
+                    row += value_and_error(value)[:parts]
         return table
 
 
-def written(value: Any) -> list[str]:
+def value_and_error(value: Any) -> list[str]:
     """A value and its error as a program reads them; empty for what is not there."""
     if is_estimate(value):
-        return [full(value.value), full(value.error)]
-    return ["" if value is None else full(value), ""]
+        return [full_precision(value.value), full_precision(value.error)]
+    return ["" if value is None else full_precision(value), ""]
 
 
-def full(value: Any) -> str:
+def full_precision(value: Any) -> str:
     if isinstance(value, str):
         return value
     array = np.asarray(value)

@@ -100,16 +100,18 @@ def run_facts(config: Config, study: Any) -> dict[str, str]:
 
     Versions, device and threads are added by the checkpoint itself.
     """
-    data = {name: digest(file.read_bytes()) for name, file in data_files(config)}
+    data = {name: short_digest(file.read_bytes()) for name, file in data_files(config)}
     return {
-        "the config": digest(config.text.encode()),
-        "the code of thermojax": digest(*(x.read_bytes() for x in sorted(HOUSE.rglob("*.py")))),
+        "the config": short_digest(config.text.encode()),
+        "the code of thermojax": short_digest(
+            *(x.read_bytes() for x in sorted(HOUSE.rglob("*.py")))
+        ),
         **{f"the content of {name}": short for name, short in code_files(config, study)},
         **{f"the content of {name}": short for name, short in data.items()},
     }
 
 
-def digest(*contents: bytes) -> str:
+def short_digest(*contents: bytes) -> str:
     total = hashlib.sha256()
     for content in contents:
         total.update(content)

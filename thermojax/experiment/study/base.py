@@ -16,7 +16,7 @@ from ..run.progress import Progress
 from ..shipped import shipped_root
 from .doubts import doubts
 from .figures import FIGURES
-from .work_saved import saved
+from .work_saved import saving_sentence
 
 
 class AbstractStudy(abc.ABC):
@@ -51,7 +51,7 @@ class AbstractStudy(abc.ABC):
     figures: ClassVar[Mapping[str, Callable[[Record], Any]]] = FIGURES
     film: ClassVar[Callable[[Record], Film | None] | None] = None
     tables: ClassVar[Mapping[str, Callable[[Record], list[list[str]]]]] = {}
-    sentences: ClassVar[tuple[Callable[[Record], str], ...]] = (saved,)
+    sentences: ClassVar[tuple[Callable[[Record], str], ...]] = (saving_sentence,)
     doubts: ClassVar[tuple[Callable[[Record], list[str]], ...]] = (doubts,)
 
     @abc.abstractmethod

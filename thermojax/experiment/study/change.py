@@ -38,7 +38,9 @@ def put_measured_change(
     dissipated works are those of the differences. The record `free_energy` says what the
     difference rests on, and what is doubtful about it.
     """
-    found = pooled([(weights_of(forward[name]), weights_of(reverse[name])) for name in forward])
+    found = pooled(
+        [(log_weights_of(forward[name]), log_weights_of(reverse[name])) for name in forward]
+    )
     ratio = found.log_ratio
     change = Estimate(-temperature * ratio.value, temperature * ratio.error, ratio.count)
     for i, name in enumerate(forward):
@@ -66,7 +68,7 @@ def free_energy_record(
     record.put("information", found.information, "paths")
     doubts = [found.doubt] if found.doubt else []
     for name in forward:
-        doubts += unlike(name, weights_of(forward[name]), weights_of(reverse[name]))
+        doubts += unlike(name, log_weights_of(forward[name]), log_weights_of(reverse[name]))
     record.attributes["warnings"] = doubts
     return record
 
@@ -87,7 +89,7 @@ def unlike(name: str, forward: np.ndarray, reverse: np.ndarray) -> list[str]:
     ]
 
 
-def weights_of(evaluation: Evaluation) -> np.ndarray:
+def log_weights_of(evaluation: Evaluation) -> np.ndarray:
     """The log weights of the paths that are alive."""
     return np.asarray(evaluation.log_weight, float)[evaluation.alive > 0]
 

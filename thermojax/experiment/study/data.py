@@ -63,7 +63,9 @@ def load_table(
                 "columns: repair or drop this line"
             )
         for j, cell in enumerate(row):
-            table[i, j] = number(cell, f"{file}, line {line} (row {i + 1}), column '{names[j]}'")
+            table[i, j] = finite_number(
+                cell, f"{file}, line {line} (row {i + 1}), column '{names[j]}'"
+            )
         if table[i, where] not in (0.0, 1.0):
             raise UserError(
                 f"{file}, line {line} (row {i + 1}), column '{target}' = {row[where].strip()}: "
@@ -91,7 +93,7 @@ def read_cells(file: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]
     return header, cells
 
 
-def number(cell: str, place: str) -> float:
+def finite_number(cell: str, place: str) -> float:
     text = cell.strip()
     cure = "drop the row or fill the value first"
     if not text:

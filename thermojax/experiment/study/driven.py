@@ -29,7 +29,7 @@ from .base import AbstractStudy
 from .change import most_reliable, put_known_change, put_measured_change
 from .evaluate import Evaluation, evaluation_record, measurement, require_chunks
 from .evidence import doubts_of_evidence, evidence, is_bayesian, put_evidence
-from .work_saved import put_saved, saved
+from .work_saved import put_saved, saving_sentence
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Driven(AbstractStudy):
         "shadow work": "shadow_work",
         "heat": "heat",
     }
-    sentences: ClassVar = (evidence, saved)
+    sentences: ClassVar = (evidence, saving_sentence)
     doubts: ClassVar = (doubts_of_evidence,)
 
     def __init__(

@@ -70,7 +70,7 @@ def mean_of(values: np.ndarray) -> Estimate:
     return Estimate(values.mean(), error, np.asarray(values.size))
 
 
-def moments(time, state, ledger):
+def snapshot_moments(time, state, ledger):
     """Count, means and sums of squared deviations over the batch of one snapshot.
 
     The squares are in units of the square of the last, a power of two: those of joules would be
@@ -138,7 +138,7 @@ def measurement(
                 batch=chunk,
                 initial=initial,
                 save=save,
-                observe=moments,
+                observe=snapshot_moments,
                 sharding=sharding,
             )
             out = yield Call(run, arguments, own=lambda given: given[0].protocol)
@@ -155,7 +155,7 @@ def measurement(
                 rows = whole.setdefault(entry, np.zeros((batch, *values.shape[1:]), values.dtype))
                 rows[i * chunk : (i + 1) * chunk] = values
             count, mean, squares, scale = (np.asarray(x, float) for x in out.saved.values)
-            sums = merged(sums, (count, mean, squares * scale**2))
+            sums = merged_moments(sums, (count, mean, squares * scale**2))
             times = np.asarray(out.saved.times, float)
             phase.advance(chunk)
             if phase.checkpoint is not None:
@@ -178,7 +178,7 @@ def measurement(
     return Evaluation(position, whole, log_weight, alive, times, through, spread)
 
 
-def merged(one: tuple | None, other: tuple) -> tuple:
+def merged_moments(one: tuple | None, other: tuple) -> tuple:
     """Moments of two batches together (Chan, Golub, LeVeque 1979)."""
     if one is None:
         return other

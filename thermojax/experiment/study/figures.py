@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..results.store import Record, is_estimate
-from ..results.style import BLUE, GREEN, INK, PURPLE, SKY, VERMILION, compared, legend, new
+from ..results.style import BLUE, GREEN, INK, PURPLE, SKY, VERMILION, columns_with, legend, new
 from .schedule_figures import plane, schedule
 
 LEDGER = {
@@ -20,7 +20,8 @@ LEDGER = {
 
 
 def work_distribution(results: Record):
-    columns = compared(results, "paths")
+    """How the total work is distributed over the paths of each column, in both directions."""
+    columns = columns_with(results, "paths")
     if not columns:
         return None
     figure, (axes,) = new(height=3.4)
@@ -79,8 +80,9 @@ def total_works(column: Record) -> np.ndarray:
     return np.asarray(paths["total_work"])[np.asarray(paths["alive"]) > 0]
 
 
-def ledger(results: Record):
-    columns = compared(results, "ledger")
+def ledger_figure(results: Record):
+    """Work, heat and energy through time, a panel for each column."""
+    columns = columns_with(results, "ledger")
     if not columns:
         return None
     figure, panels = new(len(columns), 0.7 + 1.9 * len(columns))
@@ -109,7 +111,8 @@ def ledger(results: Record):
     )
 
 
-def training(results: Record):
+def training_figure(results: Record):
+    """The curve of the record `training`."""
     return trainings(results, ("training",))
 
 
@@ -137,6 +140,7 @@ def trainings(results: Record, names: tuple[str, ...], note: str = ""):
 
 
 def training_curve(axes, record: Record) -> None:
+    """Draw the loss of every step, and what the chosen schedule costs on fresh paths."""
     loss, error = np.asarray(record["loss"]), np.asarray(record["error"])
     steps = np.arange(1, len(loss) + 1)
     axes.fill_between(steps, loss - error, loss + error, color=SKY, alpha=0.4, lw=0)
@@ -153,6 +157,6 @@ FIGURES: dict[str, Callable[[Record], Any]] = {
     "schedule": schedule,
     "plane": plane,
     "work_distribution": work_distribution,
-    "ledger": ledger,
-    "training": training,
+    "ledger": ledger_figure,
+    "training": training_figure,
 }

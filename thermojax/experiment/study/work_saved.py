@@ -20,8 +20,8 @@ def put_saved(results: Record, columns: tuple[str, ...]) -> None:
     results[present[-1]].put("work_saved", saved, "kT")
 
 
-def saved(results: Record) -> str:
-    """What training has saved, in one sentence; empty where nothing was trained or compared."""
+def saving_sentence(results: Record) -> str:
+    """What training has saved, in one sentence; empty where nothing was compared."""
     columns = columns_of(results)
     if len(columns) < 2 or "work_saved" not in results[columns[-1]]:
         return ""

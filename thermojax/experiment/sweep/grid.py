@@ -56,7 +56,7 @@ def grid(words: list[str]) -> list[tuple[str, ...]]:
         if key.strip() in seen:
             raise UserError(f"command line: {key.strip()} is given twice: put its values together")
         seen.add(key.strip())
-        options = list(dict.fromkeys(value.strip() for value in split(values)))
+        options = list(dict.fromkeys(value.strip() for value in split_values(values)))
         if not all(options):
             raise UserError(f"command line: '{word}': a value between two commas is missing")
         axes.append([f"{key.strip()}={value}" for value in options])
@@ -66,7 +66,7 @@ def grid(words: list[str]) -> list[tuple[str, ...]]:
     return points
 
 
-def split(text: str) -> list[str]:
+def split_values(text: str) -> list[str]:
     """A list of values at its own commas, not at those inside of the values."""
     parts, depth, quote, current = [], 0, "", ""
     for character in text:
@@ -141,7 +141,7 @@ def plan(file: str | Path, words: list[str], out: str | Path | None) -> tuple[Pa
     return folder, points
 
 
-def command(point: Point, file: str | Path) -> list[str]:
+def point_command(point: Point, file: str | Path) -> list[str]:
     """What finishes a point: `resume` where it has begun, else `run`."""
     begin = [sys.executable, "-m", "thermojax"]
     if unfinished(point.folder):
@@ -176,7 +176,7 @@ def sweep(
                     progress.line(f"failed: {point.name}: {failed[point]}")
                 phase.advance(1, f"{len(failed)} failed" if failed else "")
 
-        work(((point, command(point, file)) for point in left), done)
+        work(((point, point_command(point, file)) for point in left), done)
     return failed
 
 

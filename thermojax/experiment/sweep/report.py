@@ -42,7 +42,7 @@ def sweep_page(
     shared = dict(points.settings[0]) if runs else {}
     for key in points.keys:
         shared.pop(key, None)
-    figures = "\n".join(figure(svg, caption) for svg, caption in draw(points))
+    figures = "\n".join(figure(svg, caption) for svg, caption in sweep_figures(points))
     said = f"{len(runs)} of {len(runs) + len(failed)} points"
     return page(
         width="76rem",  # a table of many columns
@@ -93,9 +93,9 @@ def total_time(runs: list[Record]) -> str:
     return f"{seconds:.0f} s of runs in all."
 
 
-def draw(points: SideBySide) -> list[tuple[str, str]]:
+def sweep_figures(points: SideBySide) -> list[tuple[str, str]]:
     """A figure for each headline number against the setting that takes the most numbers."""
-    numeric = {key: [number(one.get(key)) for one in points.settings] for key in points.keys}
+    numeric = {key: [float_or_none(one.get(key)) for one in points.settings] for key in points.keys}
     numeric = {key: x for key, x in numeric.items() if None not in x}
     if not numeric:
         return []
@@ -175,7 +175,7 @@ def ticks(axes: Any, values: np.ndarray) -> None:
         axes.minorticks_off()
 
 
-def number(text: str | None) -> float | None:
+def float_or_none(text: str | None) -> float | None:
     try:
         return float(text) if text is not None else None
     except ValueError:
