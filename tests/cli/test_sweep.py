@@ -51,10 +51,8 @@ def place(tmp_path, monkeypatch):
 def test_grids():
     assert grid(["a=1,2", "b=3"]) == [("a=1", "b=3"), ("a=2", "b=3")]
     assert grid([]) == [()]
-    assert split_values("[1,2],[3]") == ["[1,2]", "[3]"] and split_values("'a,b',c") == [
-        "'a,b'",
-        "c",
-    ]
+    assert split_values("[1,2],[3]") == ["[1,2]", "[3]"]
+    assert split_values("'a,b',c") == ["'a,b'", "c"]
     assert grid(["a=1,1"]) == [("a=1",)]
     for words, said in (
         (["a"], "expected key=value"),

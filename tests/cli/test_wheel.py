@@ -35,6 +35,16 @@ def test_a_path_as_given_comes_first(tmp_path, monkeypatch):
         config_file("erasur")
 
 
+def test_a_bare_name_is_run_and_swept(tmp_path, monkeypatch, capsys):
+    """As far as to the first mistake, which names the file that was found."""
+    monkeypatch.chdir(tmp_path)
+    for command in (["run", "erasure", "lower=1"], ["sweep", "erasure", "lowr=1,2"]):
+        assert main(command) != 0
+        assert "lower" in capsys.readouterr().err
+    assert main(["run", "erasur"]) == 2
+    assert "no shipped config of this name" in capsys.readouterr().err
+
+
 def test_list_shows_the_shipped_configs(capsys):
     assert main(["list"]) == 0
     listed = capsys.readouterr().out.partition("Configs, for thermojax run NAME:")[2]

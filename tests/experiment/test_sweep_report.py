@@ -108,9 +108,8 @@ def test_ticks_stand_at_the_values(tmp_path, monkeypatch):
     (axes,) = seen["sweep-total_work"].axes
     assert axes.get_xscale() == "log" and list(axes.get_xticks()) == [1, 10, 100]
     seen.clear()
-    sweep_figures(
-        SideBySide.of(folders, [point(x) for x in (1, 1.01, 3)])
-    )  # their labels would meet
+    near = [point(x) for x in (1, 1.01, 3)]  # their labels would meet
+    sweep_figures(SideBySide.of(folders, near))
     (axes,) = seen["sweep-total_work"].axes
     assert 1.01 not in axes.get_xticks()
 
