@@ -5,6 +5,7 @@ import time
 import pytest
 
 from thermojax.experiment.config.build import build
+from thermojax.experiment.config.model import checked
 from thermojax.experiment.config.read import read_config
 from thermojax.experiment.errors import UserError
 
@@ -62,7 +63,8 @@ def folder(tmp_path, monkeypatch):
 def made(folder, text=GOOD, overrides=()):
     file = folder / "c.yaml"
     file.write_text(text)
-    return build(read_config(file, list(overrides)))
+    config = read_config(file, list(overrides))
+    return build(config, checked(config, object))
 
 
 def refusal(folder, text=GOOD, overrides=()):
@@ -152,7 +154,10 @@ def test_positions_of_particles(folder):
         (["size.x=1"], "override size.x=1: size = {'x': 1}: expected a number"),
         (["size=a: b: c"], "no YAML"),
         (["size=" + "[" * 100_000], "nested more than 50 levels"),
-        (["size=${nothing}"], "override size=${nothing}: size: Interpolation key 'nothing' not"),
+        (
+            ["size=${nothing}"],
+            "size: ${nothing}: there is no setting 'nothing'",
+        ),
         (["kind=my_parts:Thing.make"], "no 'Thing.make'"),
         (["kind=my parts:Thing"], "no registered kind"),
         (["bath.friction=[1,[2]]"], "expected lists of one length"),
@@ -171,7 +176,7 @@ def test_positions_of_particles(folder):
         ),
         (
             ["potential={kind: GaussianMixture, means: [[0], [1]], weights: [1, 1, 1]}"],
-            "potential.weights has shape (3,): expected k = 2, as in potential.means",
+            "potential.weights has shape (3,): expected (2,)",
         ),
     ],
 )
@@ -250,10 +255,8 @@ def test_the_users_own_lines_are_shown(folder):
     (folder / "my_broken4.py").write_text(
         "def Thing():\n    return helper()\n\ndef helper():\n    return 1 / 0\n"
     )
-    file = folder / "c.yaml"
-    file.write_text("kind: my_broken4:Thing\n")
     with pytest.raises(UserError, match="ZeroDivisionError: division by zero") as error:
-        build(read_config(file))
+        made(folder, "kind: my_broken4:Thing\n")
     assert error.value.detail.splitlines() == [
         f'  File "{folder}/my_broken4.py", line 2, in Thing',
         "    return helper()",

@@ -23,8 +23,8 @@ def check(arguments: list[str]) -> int:
         return 0
     position = numbers("--position", options.position)
     control = numbers("--control", options.control)
+    from ..experiment.config.own_code import working_places
     from ..experiment.config.registry import find
-    from ..experiment.config.source import working_places
 
     found = find(options.potential, working_places(), "check")
     potential = instance(found, options.potential)

@@ -1,20 +1,17 @@
-"""`thermojax list`: every kind that a config can name, what it is and what it takes."""
+"""`thermojax list`: every kind that a config can name, and what one of them takes."""
 
 from __future__ import annotations
 
 import textwrap
 
-from ..experiment.config.hints import Anything
-from ..experiment.config.registry import KINDS, describe
-from ..experiment.config.signatures import Signature
-from ..experiment.config.source import working_places
+from ..experiment.config.registry import KINDS
 from .arguments import Parser
 
 WIDTH = 100
 
 
 def list_kinds(arguments: list[str]) -> int:
-    parser = Parser("list", "Every kind that a config can name, and what it takes.")
+    parser = Parser("list", "Every kind that a config can name, or what one of them takes.")
     parser.add_argument(
         "kind", nargs="?", help="one kind, or package.module:Class: its whole documentation"
     )
@@ -24,39 +21,34 @@ def list_kinds(arguments: list[str]) -> int:
     if options.kind is not None:
         print("\n".join(explained(options.kind)))
         return 0
+    width = max(len(name) for members in KINDS.values() for name in members)
     for family, members in KINDS.items():
         print(f"{family}:")
-        for name in members:
-            signature = describe(name, [])
-            print(wrapped(call(name, signature), "  ", "      "))
-            print(wrapped(signature.summary, "      ", "      "))
+        for name, (_, summary) in members.items():
+            print(wrapped(f"  {name.ljust(width)}  {summary}", " " * (width + 4)))
     print("A class of your own: kind: package.module:Class")
-    print("One kind in full: thermojax list KIND")
+    print("What one kind takes: thermojax list KIND")
     return 0
-
-
-def call(name: str, signature: Signature) -> str:
-    """`Linear(start, end, duration=1.0)`: arguments without a default are required."""
-    said = [
-        argument.name + ("" if argument.default is None else f"={argument.default}")
-        for argument in signature.arguments.values()
-    ]
-    return f"{name}({', '.join(said)})"
 
 
 def explained(kind: str) -> list[str]:
     """Call, types and docstring of one kind."""
-    signature = describe(kind, working_places(), "list")
-    lines = [wrapped(call(kind, signature), "", "    "), ""]
+    from ..experiment.config.model import signature_of
+    from ..experiment.config.own_code import working_places
+    from ..experiment.config.registry import find
+
+    signature = signature_of(find(kind, working_places(), "list"))
+    known = signature.arguments.values()
+    said = [x.name + ("" if x.default is None else f"={x.default}") for x in known]
+    call = wrapped(f"{kind}({', '.join(said)})", "    ")
     width = max(map(len, signature.arguments), default=0)
-    for argument in signature.arguments.values():
-        needed = "required" if argument.default is None else f"default {argument.default}"
-        words = "" if isinstance(argument.hint, Anything) else f"{argument.hint.words()}; "
-        lines.append(f"  {argument.name.ljust(width)}  {words}{needed}")
-    return [*lines, "", signature.doc]
+    lines = []
+    for x in known:
+        needed = "required" if x.default is None else f"default {x.default}"
+        lines.append(f"  {x.name.ljust(width)}  {x.words and f'{x.words}; '}{needed}")
+    return [call, "", *lines, "", signature.doc]
 
 
-def wrapped(text: str, first: str, other: str) -> str:
-    return textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=other, break_long_words=False
-    )
+def wrapped(text: str, other: str) -> str:
+    """A text in lines, all but the first beginning with `other`."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=other, break_long_words=False)

@@ -42,21 +42,16 @@ def run(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
-    from ..experiment.config.plan import RUNNER_KEYS, STUDY, plan
-    from ..experiment.config.read import read_config
-
-    # Most mistakes are answered here, before anything heavy is loaded.
-    overrides = [*options.overrides, *overrides_of(options)]
-    config = read_config(options.config, overrides)
-    plan(config, RUNNER_KEYS, STUDY)
     from ..experiment.run.device import on_device, prepare_cpu
+    from ..experiment.run.experiment import read_experiment
     from ..experiment.run.runner import run as run_study
 
-    prepare_cpu(config.values.get("devices"))  # before `place_of_work` counts JAX's devices
+    experiment = read_experiment(options.config, [*options.overrides, *overrides_of(options)])
     with variables(options), on_device(options.device):
         if options.verbose:
-            print(f"{config.text}\n{place_of_work()}", file=sys.stderr)
-        folder = run_study(options.config, overrides, options.out)
+            prepare_cpu(experiment.config.values.get("devices"))  # before JAX's devices are counted
+            print(f"{experiment.config.text}\n{place_of_work()}", file=sys.stderr)
+        folder = run_study(experiment, options.out)
     print(said(folder))
     return 0
 

@@ -24,9 +24,9 @@ def flat(value: Any, prefix: str = "") -> dict[str, str]:
 
 def settings_of(results: Record) -> dict[str, str]:
     """Every setting of a run by its dotted key."""
-    from omegaconf import OmegaConf
+    from ..config.yaml_file import from_yaml
 
-    return flat(OmegaConf.to_container(OmegaConf.create(results["config"])))
+    return flat(from_yaml(results["config"]))
 
 
 def differing(settings: list[dict[str, str]]) -> list[str]:

@@ -6,8 +6,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from omegaconf import OmegaConf
-
+from ..config.yaml_file import from_yaml
 from .figures import draw
 from .store import Record, write_whole
 from .summary import BOUNDS, best_column, headline, posterior, saved
@@ -181,7 +180,7 @@ def settings(config: str) -> list[list[str]]:
         else:
             yield [prefix, str(value)]
 
-    return list(flat(OmegaConf.to_container(OmegaConf.create(config)), ""))
+    return list(flat(from_yaml(config), ""))
 
 
 def footer(results: Record) -> str:

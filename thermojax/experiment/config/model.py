@@ -1,0 +1,279 @@
+"""What a kind takes, as a pydantic model of its constructor, and a config checked against it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Annotated, Any, NotRequired, Required
+
+import jax
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from ..errors import UserError, nearest, shortened
+from .hints import KIND, MAPPING, SHAPE, Taken, article, shape_of, taken, words_in
+from .read import Config
+from .registry import KINDS, find
+
+OPEN = ("__abstractmethods__", "__abstractvars__", "__abstractclassvars__")
+ORDER = {"extra_forbidden": 0, "missing": 1}
+OWN_WORDS = ("_type", "_error", "_parsing", "greater_than", "less_than", "none_required")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument. `default` is its text, None where the argument is required."""
+
+    name: str
+    taken: Taken
+    default: str | None
+
+    @property
+    def words(self) -> str:
+        return self.taken.words
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A class or function that a config can name.
+
+    - `missing`: the abstract members that nobody has filled in.
+    - `others`: whether it takes arguments of any name.
+    """
+
+    name: str
+    doc: str
+    arguments: dict[str, Argument]
+    missing: tuple[str, ...]
+    others: bool
+
+    @cached_property
+    def model(self) -> TypeAdapter:
+        """The mapping of its arguments, for pydantic."""
+        fields = {}
+        for x in self.arguments.values():
+            said = "required" if x.default is None else f"default {x.default}"
+            note = Field(description=f"{x.words}; {said}".removeprefix("; "))
+            needed: Any = Required if x.default is None else NotRequired
+            fields[x.name] = needed[Annotated[x.taken.type, note]]
+        extra = "allow" if self.others else "forbid"
+        settings = ConfigDict(extra=extra, arbitrary_types_allowed=True)
+        return TypeAdapter(with_config(settings)(TypedDict(self.name, fields)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """An object to be built, at the dotted key `key`: what makes it, and its checked arguments.
+
+    `wanted`, the class that is asked for there, which a function may fail to return.
+    """
+
+    key: str
+    make: Any
+    arguments: dict[str, Any]
+    wanted: type | None
+
+
+class Settings(dict):
+    """A mapping of a config that knows its dotted key."""
+
+    key = ""
+
+
+def located(value: Any, key: str = "") -> Any:
+    """Values whose mappings know where they stand."""
+    if isinstance(value, list):
+        return [located(x, f"{key}.{i}") for i, x in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    found = Settings((k, located(x, f"{key}.{k}".lstrip("."))) for k, x in value.items())
+    found.key = key
+    return found
+
+
+@cache
+def signature_of(make: Any) -> Signature:
+    """What a class or function takes, asked of its constructor."""
+    function = make
+    if inspect.isclass(make):
+        function = make.__new__ if make.__init__ is object.__init__ else make.__init__
+    try:
+        known = inspect.signature(function).parameters if function is not object.__new__ else {}
+    except (TypeError, ValueError):  # of a function in C
+        known = {}
+    parameters = [*known.values()]
+    parameters = parameters[inspect.isclass(make) :]
+    home = make if inspect.isclass(make) else getattr(make, "__self__", None)
+    fields = notes_of(home) if inspect.isclass(home) else {}
+    # A dataclass writes its __init__ with the annotations of other modules.
+    notes = {**fields, **notes_of(function)} if inspect.isclass(make) else notes_of(function)
+    arguments = {
+        p.name: Argument(
+            p.name,
+            argument_type(notes.get(p.name, p.empty), fields.get(p.name), p.default),
+            None if p.default is p.empty else shortened(repr(p.default)),
+        )
+        for p in parameters
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    missing = sorted({name for kind in OPEN for name in getattr(make, kind, ())})
+    others = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    name = getattr(make, "__qualname__", str(make))
+    return Signature(name, inspect.getdoc(make) or "", arguments, tuple(missing), others)
+
+
+def notes_of(thing: Any) -> dict[str, Any]:
+    """The annotations that can be evaluated; a name that only type checkers import says nothing."""
+    try:
+        return typing.get_type_hints(thing, include_extras=True)
+    except (NameError, AttributeError, TypeError, SyntaxError):
+        pass
+    found = {}
+    for name, note in getattr(thing, "__annotations__", {}).items():
+        alone = type("alone", (), {"__annotations__": {name: note}, "__module__": thing.__module__})
+        try:
+            found |= typing.get_type_hints(alone, include_extras=True)
+        except (NameError, AttributeError, TypeError, SyntaxError):
+            continue
+    return found
+
+
+def argument_type(note: Any, field: Any, default: Any) -> Taken:
+    """What an argument takes. The field that it fills says more of its shape than "numbers"."""
+    shape = "..." if (said := shape_of(field)) is None else said
+    plain = note is inspect.Parameter.empty or note is Any
+    if plain and type(default) in (int, float):  # which says that numbers are meant
+        return taken(jax.Array, made, shape=shape)
+    return taken(Any if plain else note, made, shape=shape)
+
+
+def settings_beside(config: Config, kind: type) -> Any:
+    """An object of a class whose arguments stand in a config beside those of its study."""
+    own = signature_of(kind).arguments
+    values = located({name: config.values[name] for name in own if name in config.values})
+    return kind(**made(values, kind, config).arguments)
+
+
+def checked(config: Config, wanted: type, *others: type) -> Part:
+    """A whole config as an object of class `wanted`, checked; nothing is built.
+
+    **Arguments:** `others`, classes whose arguments stand in it too, see `settings_beside`.
+
+    **Raises:** UserError, naming file, line and key, for anything that does not fit.
+    """
+    taken = {name for other in others for name in signature_of(other).arguments}
+    values = located({key: value for key, value in config.values.items() if key not in taken})
+    if "kind" not in values:
+        raise UserError(
+            f"{config.file}: missing key 'kind': expected kind: Driven, or package.module:Class "
+            "of a study"
+        )
+    return made(values, wanted, config)
+
+
+def made(value: Any, wanted: type | None, config: Config) -> Part:
+    """A mapping as an object: of its `kind`, or else of the class that is wanted there."""
+    key = value.key
+    prefix = f"{key}." if key else ""
+    given = {name: x for name, x in value.items() if name != "kind"}
+    for name in value:
+        if not isinstance(name, str):
+            raise config.error(key, f"the key {name!r} is no text: quote it")
+    if "kind" in value:
+        kind = value["kind"]
+        at, said = prefix + "kind", f"{prefix}kind = {kind}"
+        make = find(kind, config.folders, f"{config.where(at)}: {at}")
+        signature = signature_of(make)
+        if wanted and inspect.isclass(make) and not issubclass(make, wanted):
+            raise config.error(at, f"{said}: expected {choices(wanted)}")
+        if signature.missing:
+            names = ", ".join(signature.missing)
+            raise config.error(at, f"{said}: abstract: expected a subclass that defines {names}")
+    elif wanted is None:
+        raise PydanticCustomError(KIND, "a mapping here needs a key 'kind'")
+    else:
+        make, signature = wanted, signature_of(wanted)
+        if signature.missing:
+            raise config.error(key, f"missing key '{prefix}kind': expected {choices(wanted)}")
+    try:
+        arguments = signature.model.validate_python(given, context=config)
+    except ValidationError as error:
+        raise mistake(config, signature, given, prefix, error) from None
+    return Part(key, make, arguments, wanted)
+
+
+def mistake(
+    config: Config, signature: Signature, given: dict, prefix: str, error: ValidationError
+) -> UserError:
+    """What pydantic has found, in one sentence with the place: unknown keys first."""
+    found = sorted(error.errors(include_url=False), key=lambda x: ORDER.get(x["type"], 2))
+    kind, name = found[0]["type"], str(found[0]["loc"][0])
+    taken = signature.arguments
+    if kind == "extra_forbidden":
+        names = ", ".join(taken) or "no arguments"
+        said = f"unknown key '{prefix}{name}': {signature.name} takes {names}"
+        return config.error(prefix + name, said + nearest(name, taken))
+    words = taken[name].words
+    if kind == "missing":
+        said = f"missing key '{prefix}{name}': {signature.name} needs it"
+        return config.error(prefix[:-1], f"{said} ({words})" if words else said)
+    for word in words_in(given[name]):
+        return word.refusal(words)
+    kinds = {x["type"]: x["msg"] for x in found if x["loc"][0] == name}
+    if SHAPE in kinds:
+        words = kinds[SHAPE]
+    elif KIND in kinds and isinstance(given[name], dict):
+        words = f"{words or 'a value'}; {kinds[KIND]}"
+    elif MAPPING in kinds:
+        words = f"{words}: {kinds[MAPPING]}"
+    elif not any(part in one for one in kinds for part in OWN_WORDS):
+        words = f"{words} ({found[0]['msg']})"
+    if "literal_error" in kinds:
+        words += nearest(given[name], re.findall("'(.*?)'", words))
+    said = f"{prefix}{name} = {shortened(repr(given[name]))}: expected {words}"
+    return config.error(prefix + name, said + number_in_text(given[name]))
+
+
+def number_in_text(value: Any) -> str:
+    """The end of a sentence, where a text that is a number to people was given for a number."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    written = value if value.isdecimal() else f"{number!r}".replace("inf", ".inf")
+    return f", and this is a text to YAML: write {written.replace('nan', '.nan')}"
+
+
+def choices(wanted: type) -> str:
+    """`an AbstractPotential, such as Harmonic, ...`, from the registered kinds."""
+    fitting = fitting_kinds(wanted)
+    if fitting == [wanted.__name__]:
+        return article(wanted.__name__)
+    such = f", such as {', '.join(fitting[:6])}" if fitting else ""
+    return f"{article(wanted.__name__)}{such}, or package.module:Class of your own"
+
+
+def fitting_kinds(wanted: type) -> list[str]:
+    """The registered kinds that are of a class, or make an object of it."""
+    return [
+        name
+        for family in KINDS.values()
+        for name in family
+        if issubclass(class_made(find(name, [])), wanted)
+    ]
+
+
+def class_made(make: Any) -> type:
+    """The class of what a kind makes; `object` where a function does not say."""
+    if inspect.isclass(make):
+        return make
+    found = notes_of(make).get("return")
+    home = getattr(make, "__self__", None)
+    found = home if found is typing.Self else found
+    return found if inspect.isclass(found) else object
