@@ -38,14 +38,14 @@ def explained(kind: str) -> list[str]:
     from ..experiment.config.registry import find
 
     signature = signature_of(find(kind, working_places(), "list"))
-    known = signature.arguments.values()
-    said = [x.name + ("" if x.default is None else f"={x.default}") for x in known]
+    said = [x if default is None else f"{x}={default}" for x, default in signature.defaults.items()]
     call = wrapped(f"{kind}({', '.join(said)})", "    ")
-    width = max(map(len, signature.arguments), default=0)
+    width = max(map(len, signature.defaults), default=0)
     lines = []
-    for x in known:
-        needed = "required" if x.default is None else f"default {x.default}"
-        lines.append(f"  {x.name.ljust(width)}  {x.words and f'{x.words}; '}{needed}")
+    for name, default in signature.defaults.items():
+        needed = "required" if default is None else f"default {default}"
+        words = signature.words(name)
+        lines.append(f"  {name.ljust(width)}  {words and f'{words}; '}{needed}")
     return [call, "", *lines, "", signature.doc]
 
 

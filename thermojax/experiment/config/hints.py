@@ -1,105 +1,117 @@
-"""What an argument takes: its annotation as pydantic checks it, and in words."""
+"""The annotation of an argument: as pydantic checks a config against it, and in words."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import jax
 import numpy as np
-from annotated_types import BaseMetadata, Ge, GroupedMetadata, Gt, Le, Lt
 from jaxtyping import AbstractArray
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, Strict, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    Strict,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from .yaml_file import Word
 
 ARRAYS = (jax.Array, np.ndarray, AbstractArray)
-ANY = ("builtins", "collections.abc", "typing", "jaxtyping")  # whose classes ask for nothing
-RANGES = {
-    Gt: ("gt", "above {:g}"),
-    Ge: ("ge", "{:g} or more"),
-    Lt: ("lt", "below {:g}"),
-    Le: ("le", "{:g} at most"),
+FREE = "..."  # the shape of arrays with any number of axes
+DEEPEST_LIST = 3  # axes of such
+WITHOUT = ("builtins", "collections.abc", "typing", "jaxtyping")  # whose classes ask for nothing
+KIND = "kind"  # the error of a mapping where no class says what it is
+MAPPING = "mapping"  # of a value that is none, where an object is expected
+SHAPE = "shape"  # of lists of several lengths
+AXES = "x-axes"  # in a JSON schema: an array of this shape, as in jaxtyping
+WANTED = "x-wanted"  # in a JSON schema: an object of this class
+LIMITS = {
+    "exclusiveMinimum": "above {:g}",
+    "minimum": "{:g} or more",
+    "exclusiveMaximum": "below {:g}",
+    "maximum": "{:g} at most",
 }
-DEEPEST_LIST = 3  # axes of numbers whose shape is not known
-MAPPING = "mapping"  # the error of a value that is no mapping, where an object is expected
-KIND = "kind"  # that of a mapping where no class says what it is
-SHAPE = "shape"  # that of lists of several lengths
-KINDS = "x-kinds"  # in a JSON schema: an object of this class, to be replaced by all that fit
+
+Make = Callable[[dict, type | None, Any], Any]  # (mapping, class or None, config) to object
 
 
-class Taken(NamedTuple):
-    """What is taken: a type for pydantic, and the end of the sentence `expected ...`."""
+def checkable(note: Any, make: Make, shape: str = FREE) -> Any:
+    """The type by which pydantic checks an argument; one that takes anything for what it is not.
 
-    type: Any
-    words: str
+    Numbers are strict (a text is none, nor is true), 1e4 counts as whole, lists of numbers become
+    arrays, and a mapping becomes an object of the class that the annotation names.
 
-
-def taken(note: Any, make, limits: tuple = (), shape: str = "...") -> Taken:
-    """What an annotation says is taken; anything where it is not understood.
-
-    **Arguments:** `make(value, wanted, config)`, which turns a mapping into an object of the class
-    `wanted`, or of its `kind` where that is None; `limits`, of `annotated_types`, and `shape`, as
-    in jaxtyping, for the numbers in it.
+    **Arguments:** `make`, which turns a mapping into an object of a class, or of its own `kind`
+    where that is None; `shape`, that of numbers which do not say theirs, as in jaxtyping.
     """
     outer, inner = get_origin(note), get_args(note)
-    again = lambda x: taken(x, make, limits, shape)
+    again = lambda x: checkable(x, make, shape)
+    notes: tuple = ()
     if outer is Annotated:
-        notes = [*flat(note.__metadata__)]
-        limits = (*limits, *(x for x in notes if type(x) in RANGES))
-        found = taken(inner[0], make, limits, shape)
-        others = tuple(x for x in notes if type(x) not in RANGES and isinstance(x, BaseMetadata))
-        return Taken(noted(found.type, *others), found.words)
+        notes, note = note.__metadata__, inner[0]
+        outer, inner = get_origin(note), get_args(note)
+        if note is Any:  # in a range
+            note = jax.Array
     if (found := shape_of(note, shape)) is not None:
-        axes = axes_of(found)
-        numbers = array_type(axes, limits, make)
-        kind = numbers | None if type(None) in inner else numbers
-        return Taken(kind, array_words(axes, limits))
-    if note is None or note is type(None):
-        return Taken(None, "")
-    if outer in (Union, UnionType):
-        options = [again(x) for x in inner]
-        words = " or ".join(dict.fromkeys(x.words for x in options if x.words))
-        kinds = tuple(x.type for x in options)
-        return anything(make) if Any in inner else Taken(either(kinds), words)
-    if outer is Literal:
-        return Taken(note, f"one of {', '.join(map(repr, inner))}")
+        numbers = array(found, notes, make)
+        return numbers | None if NoneType in inner else numbers
     if note in SCALARS:
-        kind, name = SCALARS[note]
-        before = [BeforeValidator(BEFORE[note])] if note in BEFORE else []
-        return Taken(noted(kind, *limits, *before), limited(name, limits))
-    if (outer or note) in (list, Sequence) and note is not str:
-        item = again(inner[0] if inner else Any)
-        return Taken(list[item.type], f"a list, each {item.words}" if item.words else "a list")
+        kind, words, *before = SCALARS[note]
+        return Annotated[(kind, *notes, *map(BeforeValidator, before), Field(description=words))]
+    if notes:
+        return Annotated[(again(note), *notes)]
+    if outer in (Union, UnionType):
+        return either(map(again, inner))
+    if outer is Literal or note in (None, NoneType):
+        return note
+    if (outer or note) in (list, Sequence):
+        return list[again(inner[0] if inner else Any)]
     if (outer or note) is tuple:
-        items = [x if x is ... else again(x).type for x in inner or (Any, ...)]
-        words = again(inner[0]).words if inner else ""
-        return Taken(tuple[(*items,)], f"a list, each {words}" if words else "a list")
+        return tuple[tuple(x if x is ... else again(x) for x in inner or (Any, ...))]
     if (outer or note) in (dict, Mapping):
-        return Taken(Annotated[dict, AfterValidator(without_words)], "a mapping")
-    if inspect.isclass(note) and note.__module__ not in ANY:
-        return Taken(object_type(note, make), article(note.__name__))
-    return anything(make, limits, shape)
+        return Annotated[dict, AfterValidator(without_words)]
+    if inspect.isclass(note) and note.__module__ not in WITHOUT:
+        return an_object(note, make)
+    return anything(make)
 
 
-def anything(make, limits: tuple = (), shape: str = "...") -> Taken:
-    """Whatever comes, as it is; a mapping with a kind as an object. With limits: numbers."""
-    if limits:
-        return taken(jax.Array, make, limits, shape)
-
-    def free(value: Any, info) -> Any:
-        if isinstance(value, list):
-            return [free(x, info) for x in value]
-        return make(value, None, info.context) if isinstance(value, dict) else without_words(value)
-
-    return Taken(Annotated[Any, PlainValidator(free), WithJsonSchema({})], "")
+def either(kinds: Iterable) -> Any:
+    return Union[tuple(kinds)]  # noqa: UP007
 
 
-def object_type(wanted: type | None, make) -> Any:
+def shape_of(note: Any, shape: str = FREE) -> str | None:
+    """The shape of an array as jaxtyping writes it, `shape` where it does not say; else None."""
+    inner = get_args(note) if get_origin(note) in (Union, UnionType) else (note,)
+    arrays = [x for x in inner if inspect.isclass(x) and issubclass(x, ARRAYS)]
+    return getattr(arrays[0], "dim_str", shape) if arrays else None
+
+
+def array(shape: str, notes: tuple, make: Make) -> Any:
+    """Numbers in lists as deep as there are axes; objects too (schedules) where that is free."""
+    axes = axes_in(shape)
+    leaf = either(Annotated[(kind, Strict(), *notes)] for kind in (int, float))
+    kinds = [either((leaf, an_object(None, make))) if axes is None else leaf]
+    for _ in range(DEEPEST_LIST if axes is None else len(axes)):
+        kinds.append(list[kinds[-1]])
+    kinds[1:] = [Annotated[kind, AfterValidator(as_array)] for kind in kinds[1:]]
+    said = Field(json_schema_extra={AXES: shape})
+    return Annotated[either(kinds) if axes is None else kinds[-1], BeforeValidator(even), said]
+
+
+def axes_in(shape: str) -> list[str] | None:
+    """The names of the axes of a shape; None where their number is free."""
+    axes = shape.split()
+    return None if any(axis[0] in "*.#" for axis in axes) else axes
+
+
+def an_object(wanted: type | None, make: Make) -> Any:
     """An object of a class, written as a mapping with its `kind` and its arguments."""
 
     def made(value: Any, info) -> Any:
@@ -107,49 +119,19 @@ def object_type(wanted: type | None, make) -> Any:
             raise PydanticCustomError(MAPPING if wanted else KIND, "a mapping with its settings")
         return make(value, wanted, info.context)
 
-    schema = {"type": "object", "required": ["kind"]} if wanted is None else {KINDS: wanted}
+    schema = {"type": "object", "required": ["kind"]} if wanted is None else {WANTED: wanted}
     return Annotated[Any, PlainValidator(made), WithJsonSchema(schema)]
 
 
-def flat(notes: Sequence) -> list:
-    """The notes of an annotation, those that stand for several (`Interval`) taken apart."""
-    return [x for n in notes for x in (n if isinstance(n, GroupedMetadata) else (n,))]
+def anything(make: Make) -> Any:
+    """Whatever comes, as it is; a mapping with a kind as an object."""
 
+    def free(value: Any, info) -> Any:
+        if isinstance(value, list):
+            return [free(x, info) for x in value]
+        return make(value, None, info.context) if isinstance(value, dict) else without_words(value)
 
-def noted(kind: Any, *notes: Any) -> Any:
-    return Annotated[(kind, *notes)] if notes else kind
-
-
-def either(kinds: Iterable) -> Any:
-    return Union[tuple(kinds)]  # noqa: UP007
-
-
-def shape_of(note: Any, shape: str = "...") -> str | None:
-    """The axes of an array as jaxtyping writes them, `shape` where it does not say; else None."""
-    inner = get_args(note) if get_origin(note) in (Union, UnionType) else (note,)
-    arrays = [x for x in inner if inspect.isclass(x) and issubclass(x, ARRAYS)]
-    return getattr(arrays[0], "dim_str", shape) if arrays else None
-
-
-def axes_of(shape: str) -> list[str] | None:
-    """The names of the axes; None where their number is free."""
-    free = any(axis.startswith(("*", ".", "#")) for axis in shape.split())
-    return None if free else shape.split()
-
-
-def array_type(axes: list[str] | None, limits: tuple, make) -> Any:
-    """Numbers in lists as deep as there are axes; objects too (schedules) where that is free."""
-    leaf = either(Annotated[(kind, Strict(), *limits)] for kind in (int, float))
-    if axes is None:
-        leaf = either((leaf, object_type(None, make)))
-    depths = range(DEEPEST_LIST + 1) if axes is None else [len(axes)]
-    found = []
-    for depth in depths:
-        kind = leaf
-        for _ in range(depth):
-            kind = list[kind]
-        found.append(Annotated[kind, AfterValidator(as_array)] if depth else kind)
-    return Annotated[either(found), BeforeValidator(even)]
+    return Annotated[Any, PlainValidator(free), WithJsonSchema({})]
 
 
 def even(value: Any) -> Any:
@@ -176,6 +158,12 @@ def truth(value: Any) -> Any:
     return value.truth if isinstance(value, Word) else value
 
 
+def words_in(value: Any) -> list[Word]:
+    """What has two readings in a value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [value] if isinstance(value, Word) else [word for x in inner for word in words_in(x)]
+
+
 def without_words(value: Any) -> Any:
     """The value. **Raises:** UserError where it holds a word that has two readings."""
     for word in words_in(value):
@@ -183,39 +171,55 @@ def without_words(value: Any) -> Any:
     return value
 
 
-def words_in(value: Any) -> list[Word]:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [value] if isinstance(value, Word) else [word for x in inner for word in words_in(x)]
-
-
-SCALARS: dict[Any, tuple[Any, str]] = {
+SCALARS: dict[Any, tuple] = {  # type, words, and what is done before
     float: (Annotated[float, Strict()], "a number"),
-    int: (Annotated[int, Strict()], "a whole number"),
-    bool: (Annotated[bool, Strict()], "true or false"),
+    int: (Annotated[int, Strict()], "a whole number", whole),
+    bool: (Annotated[bool, Strict()], "true or false", truth),
     str: (Annotated[str, Strict()], "text"),
     Path: (Path, "a file name"),
 }
-BEFORE = {int: whole, bool: truth}
 
 
-def array_words(axes: list[str] | None, limits: tuple) -> str:
-    if axes is None:
-        plain = "a number or a list of numbers"
-        return plain if not limits else f"{limited('a number', limits)}, or a list"
-    if not axes:
-        return limited("a number", limits)
-    shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
-    each = f", each {limited('', limits)}" if limits else ""
-    return f"{'lists' if len(axes) > 1 else 'a list'} of numbers, of shape ({shape}){each}"
+def in_words(schema: dict[str, Any]) -> str:
+    """What a JSON schema takes, for the end of the sentence `expected ...`; empty for anything."""
+    if AXES in schema:
+        axes, number = axes_in(schema[AXES]), limited("a number", limits_in(schema))
+        if axes is None:
+            return (
+                f"{number} or a list of numbers" if number == "a number" else f"{number}, or a list"
+            )
+        several = "lists" if len(axes) > 1 else "a list"
+        shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
+        each = "" if number == "a number" else f", each {number}"
+        return f"{several} of numbers, of shape ({shape}){each}" if axes else number
+    if "description" in schema:
+        return limited(schema["description"], limits_in(schema))
+    if "anyOf" in schema:
+        return " or ".join(filter(None, dict.fromkeys(map(in_words, schema["anyOf"]))))
+    if WANTED in schema:
+        return article(schema[WANTED].__name__)
+    if options := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return f"one of {', '.join(map(repr, options))}"
+    if schema.get("type") == "array":
+        each = in_words(schema.get("items") or next(iter(schema.get("prefixItems", [])), {}))
+        return f"a list, each {each}" if each else "a list"
+    return "a mapping" if schema.get("type") == "object" else ""
 
 
-def limited(name: str, limits: tuple) -> str:
+def limited(words: str, limits: dict[str, float]) -> str:
     """`a number` with its range: `a positive number`, `a whole number, 2 or more`."""
-    bounds = [(type(x), getattr(x, RANGES[type(x)][0])) for x in limits]
-    if bounds == [(Gt, 0)]:
-        return f"{name[:2]}positive {name[2:]}".strip()
-    said = " and ".join(RANGES[kind][1].format(bound) for kind, bound in bounds)
-    return f"{name}, {said}".removeprefix(", ") if said else name
+    if limits == {"exclusiveMinimum": 0}:
+        return f"a positive {words[2:]}"
+    said = [LIMITS[sign].format(bound) for sign, bound in limits.items()]
+    return f"{words}, {' and '.join(said)}" if said else words
+
+
+def limits_in(schema: Any) -> dict[str, float]:
+    """The range of the numbers in a schema."""
+    if isinstance(schema, dict):
+        own = {sign: schema[sign] for sign in LIMITS if sign in schema}
+        return own or next(filter(None, map(limits_in, schema.values())), {})
+    return next(filter(None, map(limits_in, schema)), {}) if isinstance(schema, list) else {}
 
 
 def article(name: str) -> str:

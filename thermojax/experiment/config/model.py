@@ -7,15 +7,15 @@ import re
 import typing
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Annotated, Any, NotRequired, Required
+from typing import Any, NotRequired, Required
 
 import jax
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from ..errors import UserError, nearest, shortened
-from .hints import KIND, MAPPING, SHAPE, Taken, article, shape_of, taken, words_in
+from .hints import KIND, MAPPING, SHAPE, article, checkable, in_words, shape_of, words_in
 from .read import Config
 from .registry import KINDS, find
 
@@ -25,44 +25,28 @@ OWN_WORDS = ("_type", "_error", "_parsing", "greater_than", "less_than", "none_r
 
 
 @dataclass(frozen=True)
-class Argument:
-    """One argument. `default` is its text, None where the argument is required."""
-
-    name: str
-    taken: Taken
-    default: str | None
-
-    @property
-    def words(self) -> str:
-        return self.taken.words
-
-
-@dataclass(frozen=True)
 class Signature:
     """A class or function that a config can name.
 
+    - `defaults`: of each argument, as text; None where it is required.
+    - `model`: the mapping of its arguments, for pydantic.
     - `missing`: the abstract members that nobody has filled in.
-    - `others`: whether it takes arguments of any name.
     """
 
     name: str
     doc: str
-    arguments: dict[str, Argument]
+    defaults: dict[str, str | None]
+    model: TypeAdapter
     missing: tuple[str, ...]
-    others: bool
 
     @cached_property
-    def model(self) -> TypeAdapter:
-        """The mapping of its arguments, for pydantic."""
-        fields = {}
-        for x in self.arguments.values():
-            said = "required" if x.default is None else f"default {x.default}"
-            note = Field(description=f"{x.words}; {said}".removeprefix("; "))
-            needed: Any = Required if x.default is None else NotRequired
-            fields[x.name] = needed[Annotated[x.taken.type, note]]
-        extra = "allow" if self.others else "forbid"
-        settings = ConfigDict(extra=extra, arbitrary_types_allowed=True)
-        return TypeAdapter(with_config(settings)(TypedDict(self.name, fields)))
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the arguments."""
+        return self.model.json_schema()
+
+    def words(self, name: str) -> str:
+        """What an argument takes, for the end of a sentence; empty for anything."""
+        return in_words(self.schema["properties"].get(name, {}))
 
 
 @dataclass(frozen=True)
@@ -110,20 +94,28 @@ def signature_of(make: Any) -> Signature:
     home = make if inspect.isclass(make) else getattr(make, "__self__", None)
     fields = notes_of(home) if inspect.isclass(home) else {}
     # A dataclass writes its __init__ with the annotations of other modules.
-    notes = {**fields, **notes_of(function)} if inspect.isclass(make) else notes_of(function)
-    arguments = {
-        p.name: Argument(
-            p.name,
-            argument_type(notes.get(p.name, p.empty), fields.get(p.name), p.default),
-            None if p.default is p.empty else shortened(repr(p.default)),
-        )
-        for p in parameters
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
-    missing = sorted({name for kind in OPEN for name in getattr(make, kind, ())})
-    others = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    notes = {**(fields if inspect.isclass(make) else {}), **notes_of(function)}
+    defaults: dict[str, str | None] = {}
+    types: dict[str, Any] = {}
+    for p in parameters:
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+            required = p.default is p.empty
+            defaults[p.name] = None if required else shortened(repr(p.default))
+            kind = type_of(notes.get(p.name, Any), fields.get(p.name), p.default)
+            types[p.name] = Required[kind] if required else NotRequired[kind]
     name = getattr(make, "__qualname__", str(make))
-    return Signature(name, inspect.getdoc(make) or "", arguments, tuple(missing), others)
+    extra = "allow" if any(p.kind is p.VAR_KEYWORD for p in parameters) else "forbid"
+    model = with_config(ConfigDict(extra=extra))(TypedDict(name, types))
+    missing = sorted({name for kind in OPEN for name in getattr(make, kind, ())})
+    return Signature(name, inspect.getdoc(make) or "", defaults, TypeAdapter(model), tuple(missing))
+
+
+def type_of(note: Any, field: Any, default: Any) -> Any:
+    """What an argument takes. The field that it fills says more of its shape than "numbers"."""
+    if note is Any and type(default) in (int, float):  # which says that numbers are meant
+        note = jax.Array
+    shape = shape_of(field)
+    return checkable(note, made) if shape is None else checkable(note, made, shape)
 
 
 def notes_of(thing: Any) -> dict[str, Any]:
@@ -142,18 +134,9 @@ def notes_of(thing: Any) -> dict[str, Any]:
     return found
 
 
-def argument_type(note: Any, field: Any, default: Any) -> Taken:
-    """What an argument takes. The field that it fills says more of its shape than "numbers"."""
-    shape = "..." if (said := shape_of(field)) is None else said
-    plain = note is inspect.Parameter.empty or note is Any
-    if plain and type(default) in (int, float):  # which says that numbers are meant
-        return taken(jax.Array, made, shape=shape)
-    return taken(Any if plain else note, made, shape=shape)
-
-
 def settings_beside(config: Config, kind: type) -> Any:
     """An object of a class whose arguments stand in a config beside those of its study."""
-    own = signature_of(kind).arguments
+    own = signature_of(kind).defaults
     values = located({name: config.values[name] for name in own if name in config.values})
     return kind(**made(values, kind, config).arguments)
 
@@ -165,7 +148,7 @@ def checked(config: Config, wanted: type, *others: type) -> Part:
 
     **Raises:** UserError, naming file, line and key, for anything that does not fit.
     """
-    taken = {name for other in others for name in signature_of(other).arguments}
+    taken = {name for other in others for name in signature_of(other).defaults}
     values = located({key: value for key, value in config.values.items() if key not in taken})
     if "kind" not in values:
         raise UserError(
@@ -212,12 +195,12 @@ def mistake(
     """What pydantic has found, in one sentence with the place: unknown keys first."""
     found = sorted(error.errors(include_url=False), key=lambda x: ORDER.get(x["type"], 2))
     kind, name = found[0]["type"], str(found[0]["loc"][0])
-    taken = signature.arguments
+    taken = signature.defaults
     if kind == "extra_forbidden":
         names = ", ".join(taken) or "no arguments"
         said = f"unknown key '{prefix}{name}': {signature.name} takes {names}"
         return config.error(prefix + name, said + nearest(name, taken))
-    words = taken[name].words
+    words = signature.words(name)
     if kind == "missing":
         said = f"missing key '{prefix}{name}': {signature.name} needs it"
         return config.error(prefix[:-1], f"{said} ({words})" if words else said)

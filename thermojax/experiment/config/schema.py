@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .hints import KINDS as WANTED
+from .hints import AXES, WANTED
 from .model import Signature, fitting_kinds, signature_of
 from .registry import KINDS, find
 
@@ -46,9 +46,14 @@ def config_schema(study: type, *others: type) -> dict[str, Any]:
 
 def object_schema(signature: Signature, kind: str | None, found: dict[str, Any]) -> dict[str, Any]:
     """A mapping with the arguments of a signature as its keys; its parts go to `found`."""
-    schema = signature.model.json_schema()
+    schema = signature.schema
     first = {} if kind is None else {"kind": {"const": kind}}
-    inner = {name: value(x, found) for name, x in schema.get("properties", {}).items()}
+    inner = {}
+    for name, x in schema.get("properties", {}).items():
+        default = signature.defaults[name]
+        said = "required" if default is None else f"default {default}"
+        words = f"{signature.words(name)}; {said}".removeprefix("; ")
+        inner[name] = {"description": words, **value(x, found)}
     return {
         "type": "object",
         "description": signature.doc.strip().split("\n")[0],
@@ -59,21 +64,20 @@ def object_schema(signature: Signature, kind: str | None, found: dict[str, Any])
 
 
 def value(schema: Any, found: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a value that may be an interpolation, or an object of one of several kinds."""
-    said = {key: schema[key] for key in ("description",) if key in schema}
-    rest = {key: x for key, x in schema.items() if key not in ("description", "title")}
-    return {**said, "anyOf": [opened(rest, found), INTERPOLATION]}
+    """The schema of a value that may be an interpolation."""
+    return {"anyOf": [opened(schema, found), INTERPOLATION]}
 
 
 def opened(schema: Any, found: dict[str, Any]) -> Any:
-    """The same with the classes of objects replaced by the kinds that are of them."""
+    """A schema with the classes of objects replaced by the kinds that are of them."""
     if isinstance(schema, list):
         return [opened(x, found) for x in schema]
     if not isinstance(schema, dict):
         return schema
     if WANTED in schema:
         return {"anyOf": objects(schema[WANTED], found)}
-    return {k: value(x, found) if k == "items" else opened(x, found) for k, x in schema.items()}
+    rest = {k: x for k, x in schema.items() if k not in (AXES, "title", "description")}
+    return {k: value(x, found) if k == "items" else opened(x, found) for k, x in rest.items()}
 
 
 def objects(wanted: type, found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -134,23 +134,21 @@ class Reader:
 
     def refuse_deep(self) -> None:
         """UserError for nesting so deep that the parser, which recurses in C, would crash."""
-        depth, line = 0, 0
+        depth = line = 0
         try:
             for event in yaml.parse(self.text, Loader=Loader):
                 depth += isinstance(event, yaml.CollectionStartEvent)
                 depth -= isinstance(event, yaml.CollectionEndEvent)
                 line = event.start_mark.line
                 if depth > DEEPEST:
-                    raise self.too_deep(line)
+                    break
         except yaml.YAMLError as error:
             if "nesting depth" not in str(error):
                 raise
-            raise self.too_deep(line) from None  # a newer parser looks far ahead, and finds it
-
-    def too_deep(self, line: int) -> UserError:
-        return UserError(
-            f"{self.where(line)}: nested more than {DEEPEST} levels deep: expected a few"
-        )
+            depth = DEEPEST + 1  # a newer parser looks far ahead, and finds it first
+        if depth > DEEPEST:
+            place = self.where(line)
+            raise UserError(f"{place}: nested more than {DEEPEST} levels deep: expected a few")
 
     def value(self, loader: Any, node: yaml.Node, key: str, above: list[yaml.Node]) -> Any:
         """What a node stands for, at a dotted key; each alias makes a copy of its own."""
