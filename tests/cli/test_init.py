@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,8 @@ def test_starter_runs_as_it_is(here, capsys):
     said = capsys.readouterr().out
     assert "thermojax run 'my study é/my study é.yaml'" in said
     config = here / "my study é" / "my study é.yaml"
-    assert read_experiment(config).study.training.steps == 50  # at its full size
+    study: Any = read_experiment(config).study  # at its full size
+    assert study.training.steps == 50
     assert main(["run", str(config), *SMALL]) == 0
     assert load(here / "runs" / "my study é")["linear"]["paths_total"] == 64
     capsys.readouterr()

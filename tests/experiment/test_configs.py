@@ -139,6 +139,8 @@ def test_positions_of_particles(folder):
         (["bath.kind=Bth"], "did you mean 'Bath'?"),
         (["bath.kind=Linear"], "bath.kind = Linear: expected a Bath"),
         (["bath=3"], "bath = 3: expected a Bath"),
+        (["bath={kind: experiments.two_pictures:logistic_ramp}"], "logistic_ramp: expected a Bath"),
+        (["potential={kind: PiecewiseLinear.between}"], "between: expected an AbstractPotential"),
         (["seeds=[0,1]", "seeds.1=x"], "override seeds.1=x: seeds = [0, 'x']: expected a list"),
         (["inner.steps=2.5"], "inner.steps = 2.5: expected a whole number"),
         (["inner.steps=true"], "inner.steps = True: expected a whole number"),

@@ -42,15 +42,19 @@ def run(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
+    from ..experiment.config.read import read_config
+
+    # A file that cannot be read is answered before anything heavy is loaded.
+    config = read_config(options.config, [*options.overrides, *overrides_of(options)])
     from ..experiment.run.device import on_device, prepare_cpu
-    from ..experiment.run.experiment import read_experiment
+    from ..experiment.run.experiment import experiment_of
     from ..experiment.run.runner import run as run_study
 
-    experiment = read_experiment(options.config, [*options.overrides, *overrides_of(options)])
+    experiment = experiment_of(config)
     with variables(options), on_device(options.device):
         if options.verbose:
-            prepare_cpu(experiment.config.values.get("devices"))  # before JAX's devices are counted
-            print(f"{experiment.config.text}\n{place_of_work()}", file=sys.stderr)
+            prepare_cpu(config.values.get("devices"))  # before JAX's devices are counted
+            print(f"{config.text}\n{place_of_work()}", file=sys.stderr)
         folder = run_study(experiment, options.out)
     print(said(folder))
     return 0

@@ -60,8 +60,8 @@ def checkable(note: Any, make: Make, shape: str = FREE) -> Any:
         if note is Any:  # in a range
             note = jax.Array
     if (found := shape_of(note, shape)) is not None:
-        numbers = array(found, notes, make)
-        return numbers | None if NoneType in inner else numbers
+        union = inner if outer in (Union, UnionType) else ()
+        return either((array(found, notes, make), *(again(x) for x in union if not is_number(x))))
     if note in SCALARS:
         kind, words, *before = SCALARS[note]
         return Annotated[(kind, *notes, *map(BeforeValidator, before), Field(description=words))]
@@ -77,13 +77,20 @@ def checkable(note: Any, make: Make, shape: str = FREE) -> Any:
         return tuple[tuple(x if x is ... else again(x) for x in inner or (Any, ...))]
     if (outer or note) in (dict, Mapping):
         return Annotated[dict, AfterValidator(without_words)]
-    if inspect.isclass(note) and note.__module__ not in WITHOUT:
-        return an_object(note, make)
-    return anything(make)
+    # A typing.Protocol is no class to ask of an object.
+    named = inspect.isclass(note) and not getattr(note, "_is_protocol", False)
+    return an_object(note, make) if named and note.__module__ not in WITHOUT else anything(make)
 
 
 def either(kinds: Iterable) -> Any:
     return Union[tuple(kinds)]  # noqa: UP007
+
+
+def is_number(note: Any) -> bool:
+    """Whether an annotation is that of an array, or of what becomes one."""
+    home = getattr(note, "__module__", "").partition(".")[0]
+    numpy = inspect.isclass(note) and home in ("numpy", "jax", "jaxlib", "jaxtyping")
+    return numpy or note in (bool, int, float, complex) or get_origin(note) is Sequence
 
 
 def shape_of(note: Any, shape: str = FREE) -> str | None:
@@ -145,8 +152,13 @@ def even(value: Any) -> Any:
 
 def as_array(value: list) -> Any:
     """Lists of numbers as one array, which nobody takes for a pytree; those of objects as lists."""
-    numbers = any(isinstance(x, int | float | list | np.ndarray) for x in value)
-    return np.asarray(value) if numbers else value
+    return np.asarray(value) if all_numbers(value) else value
+
+
+def all_numbers(value: Any) -> bool:
+    return (
+        all(map(all_numbers, value)) if isinstance(value, list) else isinstance(value, float | int)
+    )
 
 
 def whole(value: Any) -> Any:

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from typing import Any, NotRequired, Required
 
 import jax
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -21,7 +21,8 @@ from .registry import KINDS, find
 
 OPEN = ("__abstractmethods__", "__abstractvars__", "__abstractclassvars__")
 ORDER = {"extra_forbidden": 0, "missing": 1}
-OWN_WORDS = ("_type", "_error", "_parsing", "greater_than", "less_than", "none_required")
+# Errors of pydantic that the words of an argument answer; of the others its message is shown.
+ANSWERED = ("_type", "literal_error", "_parsing", "greater_than", "less_than", "none_required")
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,7 @@ def signature_of(make: Any) -> Signature:
         known = inspect.signature(function).parameters if function is not object.__new__ else {}
     except (TypeError, ValueError):  # of a function in C
         known = {}
-    parameters = [*known.values()]
-    parameters = parameters[inspect.isclass(make) :]
+    parameters = [*known.values()][inspect.isclass(make) :]  # without `self`
     home = make if inspect.isclass(make) else getattr(make, "__self__", None)
     fields = notes_of(home) if inspect.isclass(home) else {}
     # A dataclass writes its __init__ with the annotations of other modules.
@@ -104,8 +104,11 @@ def signature_of(make: Any) -> Signature:
             kind = type_of(notes.get(p.name, Any), fields.get(p.name), p.default)
             types[p.name] = Required[kind] if required else NotRequired[kind]
     name = getattr(make, "__qualname__", str(make))
+    if inspect.ismethod(make) and inspect.isclass(home):  # perhaps that of a class above
+        name = f"{home.__name__}.{make.__name__}"
     extra = "allow" if any(p.kind is p.VAR_KEYWORD for p in parameters) else "forbid"
-    model = with_config(ConfigDict(extra=extra))(TypedDict(name, types))
+    model: Any = TypedDict(name, types)  # pyright: ignore - made at run time
+    model.__pydantic_config__ = ConfigDict(extra=extra)
     missing = sorted({name for kind in OPEN for name in getattr(make, kind, ())})
     return Signature(name, inspect.getdoc(make) or "", defaults, TypeAdapter(model), tuple(missing))
 
@@ -171,7 +174,7 @@ def made(value: Any, wanted: type | None, config: Config) -> Part:
         at, said = prefix + "kind", f"{prefix}kind = {kind}"
         make = find(kind, config.folders, f"{config.where(at)}: {at}")
         signature = signature_of(make)
-        if wanted and inspect.isclass(make) and not issubclass(make, wanted):
+        if wanted and (found := class_made(make)) is not object and not issubclass(found, wanted):
             raise config.error(at, f"{said}: expected {choices(wanted)}")
         if signature.missing:
             names = ", ".join(signature.missing)
@@ -193,7 +196,8 @@ def mistake(
     config: Config, signature: Signature, given: dict, prefix: str, error: ValidationError
 ) -> UserError:
     """What pydantic has found, in one sentence with the place: unknown keys first."""
-    found = sorted(error.errors(include_url=False), key=lambda x: ORDER.get(x["type"], 2))
+    found = error.errors(include_url=False, include_input=False)
+    found.sort(key=lambda x: ORDER.get(x["type"], 2))
     kind, name = found[0]["type"], str(found[0]["loc"][0])
     taken = signature.defaults
     if kind == "extra_forbidden":
@@ -213,7 +217,7 @@ def mistake(
         words = f"{words or 'a value'}; {kinds[KIND]}"
     elif MAPPING in kinds:
         words = f"{words}: {kinds[MAPPING]}"
-    elif not any(part in one for one in kinds for part in OWN_WORDS):
+    elif not any(part in one for one in kinds for part in ANSWERED):
         words = f"{words} ({found[0]['msg']})"
     if "literal_error" in kinds:
         words += nearest(given[name], re.findall("'(.*?)'", words))

@@ -41,6 +41,8 @@ def import_own(name: str, folders: list[Path]) -> Any:
 
     **Arguments:** `folders`, searched besides Python's own path, after it.
     """
+    if name.partition(".")[0] == PACKAGE.name:
+        return importlib.import_module(name)
     look_in(folders)
     files = own_files(name, folders)
     contents = {module: content_of(module, folders) for module in files}

@@ -15,6 +15,7 @@ from .yaml_file import Reader, read_yaml, to_yaml
 
 DEFAULTS = "defaults"
 DEEPEST_CHAIN = 10  # of files that include files, and of values that stand for others
+BRACKETS = re.compile(r"\[([^\].]*)\]")  # a[0] is a.0
 INTERPOLATION = re.compile(r"\$\{([^{}]*)\}")
 
 
@@ -137,7 +138,7 @@ def lay_over(values: dict[str, Any], places: dict[str, str], override: str) -> N
     takes for a comment, and for an item that a list does not have.
     """
     key, separator, text = override.partition("=")
-    key = re.sub(r"\[([^\].]*)\]", r".\1", key.strip())
+    key = BRACKETS.sub(r".\1", key.strip())
     place = f"override {shortened(override)}"
     parts = key.split(".")
     if not separator or not all(parts) or key.startswith("-"):
@@ -157,27 +158,34 @@ def lay_over(values: dict[str, Any], places: dict[str, str], override: str) -> N
         )
     node: Any = values
     for depth, part in enumerate(parts):
-        name = ".".join(parts[:depth])
+        found, name = key_in(node, part), ".".join(parts[:depth])
+        old: Any = None if found is None else node[found]
+        at: Any = part if found is None else found
         if isinstance(node, list):
-            if not part.isdecimal() or int(part) >= len(node):
+            if found is None:
                 last = len(node) - 1
                 reach = f"{name}.0 to {name}.{last}" if last > 0 else f"{name}.0"
                 cure = f"expected {reach}, or {name}=[...] for a new list"
                 raise UserError(f"{place}: {name} is a list of {len(node)}: {cure}")
             said[name] = place  # what is wrong with an item is told of the whole
-        at = int(part) if isinstance(node, list) else part
-        if depth == len(parts) - 1:
-            old = node[at] if isinstance(node, list) else node.get(at)
+        if depth < len(parts) - 1:
+            if not isinstance(old, dict | list):
+                old = node[at] = {}
+                said[".".join(parts[: depth + 1])] = place
+            node = old
+        else:
             # A mapping with a kind is an object of its own, not a change of the one that is there.
             both = isinstance(new, dict) and isinstance(old, dict) and "kind" not in new
             node[at] = merge(old, new) if both else new
-        else:
-            inner = node[at] if isinstance(node, list) else node.get(at)
-            if not isinstance(inner, dict | list):
-                inner = node[at] = {}
-                said[".".join(parts[: depth + 1])] = place
-            node = inner
     places.update({**said, key: place})
+
+
+def key_in(node: Any, part: str) -> Any:
+    """The key for a part of a dotted name in a mapping or a list; None where it has no such."""
+    if isinstance(node, list):
+        return int(part) if part.isdecimal() and int(part) < len(node) else None
+    keys = (part, int(part)) if part.isdecimal() else (part,)  # YAML takes a plain 1 for a number
+    return next((key for key in keys if isinstance(node, dict) and key in node), None)
 
 
 def resolved(config: Config, value: Any, key: str, chain: tuple[str, ...]) -> Any:
@@ -188,6 +196,10 @@ def resolved(config: Config, value: Any, key: str, chain: tuple[str, ...]) -> An
         return [resolved(config, x, f"{key}.{i}", chain) for i, x in enumerate(value)]
     if not isinstance(value, str) or "${" not in value:
         return value
+    if value.count("${") > len(INTERPOLATION.findall(value)):
+        raise config.error(
+            key, f"{key} = {shortened(value)}: expected ${{a.b}}, with one name in it"
+        )
     if whole := INTERPOLATION.fullmatch(value):
         return referred(config, whole[1], key, chain)
     return INTERPOLATION.sub(lambda found: str(referred(config, found[1], key, chain)), value)
@@ -196,18 +208,20 @@ def resolved(config: Config, value: Any, key: str, chain: tuple[str, ...]) -> An
 def referred(config: Config, name: str, key: str, chain: tuple[str, ...]) -> Any:
     """The value at another key. **Raises:** UserError for none, and for one that needs itself."""
     said = f"{key}: ${{{name}}}"
+    if name in chain or len(chain) > DEEPEST_CHAIN:
+        raise config.error(key, f"{said}: stands for itself in the end: write its value out")
     value: Any = config.values
-    for part in re.sub(r"\[([^\].]*)\]", r".\1", name.strip()).split("."):
-        inside = dict(enumerate(value)) if isinstance(value, list) else value
-        at = int(part) if isinstance(value, list) and part.isdecimal() else part
-        if not isinstance(inside, dict) or at not in inside:
-            names = map(str, inside if isinstance(inside, dict) else ())
+    chain = (*chain, name)
+    for part in BRACKETS.sub(r".\1", name.strip()).split("."):
+        if isinstance(value, str):  # which stands for what the rest of the name leads into
+            value = resolved(config, value, key, chain)
+        at = key_in(value, part)
+        if at is None:
+            names = value if isinstance(value, dict) else ()
             raise config.error(
                 key,
                 f"{said}: there is no setting '{name}': expected the dotted name of one, as in "
                 f"${{bath.mass}}{nearest(part, names)}",
             )
-        value = inside[at]
-    if name in chain or len(chain) > DEEPEST_CHAIN:
-        raise config.error(key, f"{said}: stands for itself in the end: write its value out")
-    return resolved(config, value, name, (*chain, name))
+        value = value[at]
+    return resolved(config, value, name, chain)

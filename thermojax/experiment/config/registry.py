@@ -84,7 +84,7 @@ def find(kind: Any, folders: list[Path], where: str = "kind") -> Any:
         if not hasattr(found, part):
             raise UserError(
                 f"{where} = {kind}: {name} ({getattr(module, '__file__', 'built in')}) has no "
-                f"'{attribute}'{nearest(part, (n for n in vars(found) if n[:1] != '_'))}"
+                f"'{attribute}'{nearest(part, (n for n in dir(found) if n[:1] != '_'))}"
             )
         found = getattr(found, part)
     if not callable(found):

@@ -15,7 +15,7 @@ POTENTIAL = "my_potential.py"
 
 def template(name: str) -> str:
     """A file of the folder `templates` of this package."""
-    return (files(__package__) / "templates" / name).read_text(encoding="utf-8")
+    return (files(str(__package__)) / "templates" / name).read_text(encoding="utf-8")
 
 
 def write_starter(name: str) -> tuple[Path, Path]:

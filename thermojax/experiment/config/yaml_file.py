@@ -32,6 +32,9 @@ class Word:
     text: str
     place: str
 
+    def __repr__(self) -> str:
+        return self.text
+
     @property
     def truth(self) -> bool:
         return self.text.lower() in ("on", "yes")
@@ -43,7 +46,7 @@ class Word:
         )
 
 
-class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # pyright: ignore
     """YAML 1.1 with 1e3 as a number, and dates as texts."""
 
 
@@ -64,12 +67,16 @@ def resolvers() -> dict[str, list[tuple[str, re.Pattern]]]:
     return found | {first: [*found.get(first, ()), own] for first in "-+0123456789."}
 
 
-Loader.yaml_implicit_resolvers = Dumper.yaml_implicit_resolvers = resolvers()
+Loader.yaml_implicit_resolvers = resolvers()
 
 
 def write_text(dumper: Dumper, text: str) -> yaml.Node:
-    style = "'" if doubt(text) or meant(text) else None
-    return dumper.represent_scalar(PLAIN + "str", text, style=style)
+    """A text; in quotes where it could be a number or a truth to anybody."""
+    try:
+        number = bool(float(text)) or True
+    except ValueError:
+        number = text.lower() in ("y", "n") or bool(doubt(text) or meant(text))
+    return dumper.represent_scalar(PLAIN + "str", text, style="'" if number else None)
 
 
 Dumper.add_representer(str, write_text)
