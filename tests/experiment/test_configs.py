@@ -209,6 +209,8 @@ def test_places(folder):
         ("a: b: c\n", "line 1: a second ': ' in one line"),
         ("a: !thing 3\n", "line 1: '!thing' is an unknown tag"),
         ("a: *b\n", "line 1: found undefined alias"),
+        ("a: &b [*b]\n", "line 1: nested more than 50 levels"),
+        ("a: &b {c: *b}\n", "line 1: nested more than 50 levels"),
         ("a: " + "[" * 900_000, "line 1: nested more than 50 levels"),
         ("a: " * 20_000, "line 1"),
         ("1: 2\nkind: my_parts:Thing\n", "the key 1 is no text"),

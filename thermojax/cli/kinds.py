@@ -24,7 +24,7 @@ def list_kinds(arguments: list[str]) -> int:
     width = max(len(name) for members in KINDS.values() for name in members)
     for family, members in KINDS.items():
         print(f"{family}:")
-        for name, (_, summary) in members.items():
+        for name, summary in members.items():
             print(wrapped(f"  {name.ljust(width)}  {summary}", " " * (width + 4)))
     print("A class of your own: kind: package.module:Class")
     print("What one kind takes: thermojax list KIND")

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from ..errors import UserError, nearest, shortened
 from .hints import KIND, MAPPING, SHAPE, article, checkable, in_words, shape_of, words_in
 from .read import Config
-from .registry import KINDS, find
+from .registry import find, short_names
 
 OPEN = ("__abstractmethods__", "__abstractvars__", "__abstractclassvars__")
 ORDER = {"extra_forbidden": 0, "missing": 1}
@@ -248,12 +248,7 @@ def choices(wanted: type) -> str:
 
 def fitting_kinds(wanted: type) -> list[str]:
     """The registered kinds that are of a class, or make an object of it."""
-    return [
-        name
-        for family in KINDS.values()
-        for name in family
-        if issubclass(class_made(find(name, [])), wanted)
-    ]
+    return [x for x in short_names() if issubclass(class_made(find(x, [])), wanted)]
 
 
 def class_made(make: Any) -> type:

@@ -160,20 +160,17 @@ def locate(name: str, folders: list[Path]) -> Path | None:
     parts = name.split(".")
     if not all(parts):
         return None
-    if parts[0] == PACKAGE.name:
-        return file_in(PACKAGE.parent, parts)
     own = [Path(folder) for folder in sys.path if folder not in _added]
-    for root in (*own, *folders):
-        if (file := file_in(root, parts)) is not None:
-            return file
+    roots = [PACKAGE.parent] if parts[0] == PACKAGE.name else [*own, *folders]
+    if found := next(filter(None, (file_in(root, parts) for root in roots)), None):
+        return found
     try:
         # Where it is installed by other means; nothing is imported for a name without dots.
         spec = importlib.util.find_spec(parts[0])
     except (ImportError, ValueError):
         spec = None
     places = () if spec is None else spec.submodule_search_locations or ()
-    found = (file_in(Path(place).parent, parts) for place in places)
-    return next((file for file in found if file is not None), None)
+    return next(filter(None, (file_in(Path(place).parent, parts) for place in places)), None)
 
 
 def file_in(root: Path, parts: list[str]) -> Path | None:

@@ -12,51 +12,49 @@ from typing import Any
 from ..errors import UserError, nearest, one_line, own_frames, own_traceback
 from .own_code import PACKAGE, file_in, import_own, locate, look_in, source_root
 
-KINDS: dict[str, dict[str, tuple[str, str]]] = {  # family: name: where it is, and what it is
+KINDS: dict[str, dict[str, str]] = {  # family: name: what it is
     "potential": {
-        name: (f"thermojax.potential:{name}", summary)
-        for name, summary in {
-            "Harmonic": "the harmonic trap U = (x - c)^T K (x - c) / 2",
-            "Gaussian": "the normalized Gaussian as an energy, U = -ln N(x; mean, covariance)",
-            "GaussianMixture": "the normalized mixture of Gaussians as an energy",
-            "DoubleWell": "the double well, summed over the coordinates",
-            "LogisticRegression": "the Bernoulli likelihood of weights x, as an energy",
-            "Interpolation": "(1 - lambda) U_prior + lambda U_target, lambda from 0 to 1",
-            "Tempering": "U_prior + sum_k lambda_k U_k, one lambda for each likelihood",
-            "Sum": "U_1 + U_2 + ...: every term sees the same sample and the same control",
-        }.items()
+        "Harmonic": "the harmonic trap U = (x - c)^T K (x - c) / 2",
+        "Gaussian": "the normalized Gaussian as an energy, U = -ln N(x; mean, covariance)",
+        "GaussianMixture": "the normalized mixture of Gaussians as an energy",
+        "DoubleWell": "the double well, summed over the coordinates",
+        "LogisticRegression": "the Bernoulli likelihood of weights x, as an energy",
+        "Interpolation": "(1 - lambda) U_prior + lambda U_target, lambda from 0 to 1",
+        "Tempering": "U_prior + sum_k lambda_k U_k, one lambda for each likelihood",
+        "Sum": "U_1 + U_2 + ...: every term sees the same sample and the same control",
     },
     "protocol": {
-        name: (f"thermojax.protocol:{name}", summary)
-        for name, summary in {
-            "Constant": "the control stays at one value",
-            "Linear": "the straight ramp from start to end, without jumps",
-            "PiecewiseLinear": "straight lines between values on equally spaced knots",
-            "PiecewiseLinear.between": "straight lines on knots: a linear ramp that can train",
-            "PiecewiseConstant.between": "a staircase: a linear ramp that can train",
-            "CubicSpline.between": "a natural cubic spline: a linear ramp that can train",
-            "Chebyshev.between": "a polynomial on Chebyshev points: a linear ramp that can train",
-            "Monotone.between": "lines that never turn back: a linear ramp that can train",
-        }.items()
+        "Constant": "the control stays at one value",
+        "Linear": "the straight ramp from start to end, without jumps",
+        "PiecewiseLinear": "straight lines between values on equally spaced knots",
+        "PiecewiseLinear.between": "straight lines on knots: a linear ramp that can train",
+        "PiecewiseConstant.between": "a staircase: a linear ramp that can train",
+        "CubicSpline.between": "a natural cubic spline: a linear ramp that can train",
+        "Chebyshev.between": "a polynomial on Chebyshev points: a linear ramp that can train",
+        "Monotone.between": "lines that never turn back: a linear ramp that can train",
     },
     "system": {
-        "Bath": ("thermojax.system:Bath", "temperature, friction and mass"),
-        "Underdamped": ("thermojax.system:Underdamped", "Langevin dynamics with momenta"),
-        "Overdamped": ("thermojax.system:Overdamped", "Langevin dynamics without momenta"),
+        "Bath": "temperature, friction and mass",
+        "Underdamped": "Langevin dynamics with momenta",
+        "Overdamped": "Langevin dynamics without momenta",
     },
     "study": {
-        "Driven": (
-            "thermojax.experiment.study.driven:Driven",
-            "work, heat and dissipation of a potential under a schedule, and under a better one",
-        )
+        "Driven": "work, heat and dissipation of a potential under a schedule, and a better one"
     },
-    "data": {"Table": ("thermojax.experiment.study.data:Table", "features and labels from a CSV")},
+    "data": {"Table": "features and labels from a CSV file"},
+}
+HOMES = {  # the module of a family
+    "potential": "thermojax.potential",
+    "protocol": "thermojax.protocol",
+    "system": "thermojax.system",
+    "study": "thermojax.experiment.study.driven",
+    "data": "thermojax.experiment.study.data",
 }
 
 
 def short_names() -> dict[str, str]:
-    """Every registered name and where it points."""
-    return {name: target for family in KINDS.values() for name, (target, _) in family.items()}
+    """Every registered name and where it points, `package.module:attribute`."""
+    return {name: f"{HOMES[family]}:{name}" for family in KINDS for name in KINDS[family]}
 
 
 def find(kind: Any, folders: list[Path], where: str = "kind") -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from .hints import AXES, WANTED
 from .model import Signature, fitting_kinds, signature_of
-from .registry import KINDS, find
+from .registry import find, short_names
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 OWN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"  # package.module:Class
@@ -28,9 +28,8 @@ def config_schema(study: type, *others: type) -> dict[str, Any]:
     **Arguments:** the class of all studies, and those whose arguments stand beside theirs.
     """
     found: dict[str, Any] = {}
-    for family in KINDS.values():
-        for name in family:
-            found[name] = object_schema(signature_of(find(name, [])), name, found)
+    for name in short_names():
+        found[name] = object_schema(signature_of(find(name, [])), name, found)
     beside = {"defaults": INCLUDES}
     for other in others:
         beside |= object_schema(signature_of(other), None, found)["properties"]

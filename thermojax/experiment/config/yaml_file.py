@@ -135,7 +135,7 @@ class Reader:
             if key and isinstance(node, yaml.MappingNode):
                 node = node.value[0][1]
             self.end = 0 if node is None else node.end_mark.index
-            return None if node is None else self.value(loader, node, key, [])
+            return None if node is None else self.value(loader, node, key, 0)
         finally:
             loader.dispose()
 
@@ -154,10 +154,13 @@ class Reader:
                 raise
             depth = DEEPEST + 1  # a newer parser looks far ahead, and finds it first
         if depth > DEEPEST:
-            place = self.where(line)
-            raise UserError(f"{place}: nested more than {DEEPEST} levels deep: expected a few")
+            raise self.too_deep(line)
 
-    def value(self, loader: Any, node: yaml.Node, key: str, above: list[yaml.Node]) -> Any:
+    def too_deep(self, line: int) -> UserError:
+        place = self.where(line)
+        return UserError(f"{place}: nested more than {DEEPEST} levels deep: expected a few")
+
+    def value(self, loader: Any, node: yaml.Node, key: str, depth: int) -> Any:
         """What a node stands for, at a dotted key; each alias makes a copy of its own."""
         self.count += 1
         if self.count > MOST_VALUES:
@@ -166,17 +169,17 @@ class Reader:
                 "a file of its own that the config names"
             )
         line = node.start_mark.line
-        if any(node is other for other in above):
-            raise UserError(f"{self.where(line)}: {key}: an alias that holds itself: write it out")
+        if depth > DEEPEST:  # of an alias that holds itself
+            raise self.too_deep(line)
         if node.tag not in TAGS:  # said as the parser says it
             loader.construct_undefined(node)
-        prefix, above = f"{key}." if key else "", [*above, node]
+        prefix, depth = f"{key}." if key else "", depth + 1
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(loader, node, f"{self.where(line)}: {key}")
         if isinstance(node, yaml.SequenceNode):
             for i, item in enumerate(node.value):
                 self.places[f"{prefix}{i}"] = self.where(item.start_mark.line)
-            return [self.value(loader, x, f"{prefix}{i}", above) for i, x in enumerate(node.value)]
+            return [self.value(loader, x, f"{prefix}{i}", depth) for i, x in enumerate(node.value)]
         own = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
         loader.flatten_mapping(node)  # what `<<` brings in, first
         found: dict[Any, Any] = {}
@@ -190,7 +193,7 @@ class Reader:
             if said in found and own.count(name.value) > 1:
                 raise UserError(f"{place}: found duplicate key {name.value}")
             self.places[f"{prefix}{name.value}"] = place
-            found[said] = self.value(loader, inner, f"{prefix}{name.value}", above)
+            found[said] = self.value(loader, inner, f"{prefix}{name.value}", depth)
         return found
 
     def scalar(self, loader: Any, node: yaml.ScalarNode, place: str) -> Any:
