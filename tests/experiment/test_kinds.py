@@ -14,7 +14,7 @@ import thermojax as tj
 from thermojax._component import AbstractComponent, Numbers, Positive
 from thermojax.cli import main
 from thermojax.experiment import UserError
-from thermojax.experiment.config.model import checked, signature_of
+from thermojax.experiment.config.model import check_config, signature_of
 from thermojax.experiment.config.own_code import working_places
 from thermojax.experiment.config.read import read_config
 from thermojax.experiment.config.registry import KINDS, find, short_names
@@ -156,7 +156,7 @@ def odd(tmp_path, monkeypatch):
 
     def arguments(text):
         (tmp_path / "c.yaml").write_text(f"kind: own_odd:Odd\n{text}\n")
-        return checked(read_config("c.yaml"), object).arguments
+        return check_config(read_config("c.yaml"), object).arguments
 
     return arguments
 

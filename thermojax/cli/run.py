@@ -51,12 +51,12 @@ def run(arguments: list[str]) -> int:
     from ..experiment.run.runner import run as run_study
 
     experiment = experiment_of(config)
-    with variables(options), on_device(options.device):
+    with with_variables(options), on_device(options.device):
         if options.verbose:
             prepare_cpu(config.values.get("devices"))  # before JAX's devices are counted
             print(f"{config.text}\n{place_of_work()}", file=sys.stderr)
         folder = run_study(experiment, options.out)
-    print(said(folder))
+    print(results_text(folder))
     return 0
 
 
@@ -67,7 +67,7 @@ def overrides_of(options: argparse.Namespace) -> list[str]:
 
 
 @contextmanager
-def variables(options: argparse.Namespace) -> Iterator[None]:
+def with_variables(options: argparse.Namespace) -> Iterator[None]:
     """The environment that the options ask for, set back afterwards."""
     wanted = {"THERMOJAX_CACHE": "off"} if options.no_cache else {}
     wanted |= {"THERMOJAX_TRACEBACK": "1"} if options.verbose else {}
@@ -94,7 +94,7 @@ def place_of_work() -> str:
     return f"thermojax {__version__}, jax {jax.__version__} on {device}; compiled programs: {cache}"
 
 
-def said(folder: Path) -> str:
+def results_text(folder: Path) -> str:
     """The results of a run as the console shows them, from what was stored.
 
     They are there, whatever fails in showing them.
@@ -104,7 +104,7 @@ def said(folder: Path) -> str:
 
     written = [str(file) for name in WRITTEN if (file := folder / name).exists()]
     try:
-        text = shown(folder)
+        text = results_tables(folder)
     except Exception as error:
         why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
         print(
@@ -116,7 +116,7 @@ def said(folder: Path) -> str:
     return f"{text}\nWritten: {', '.join(written)}".lstrip()
 
 
-def shown(folder: Path) -> str:
+def results_tables(folder: Path) -> str:
     """The tables, the warnings, and how long it took."""
     from ..experiment.results.store import load
     from ..experiment.results.summary import aligned, best_column, headline, posterior, saved

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line, own_traceback, raised_in_library
-from .hints import article
 from .model import Part
 from .read import Config
+from .words import article
 
 
 def build(config: Config, part: Part) -> Any:

@@ -1,4 +1,4 @@
-"""The annotation of an argument: as pydantic checks a config against it, and in words."""
+"""The annotation of an argument, as pydantic checks a config against it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from .words import AXES, WANTED, axes_in
 from .yaml_file import Word
 
 ARRAYS = (jax.Array, np.ndarray, AbstractArray)
@@ -30,15 +31,6 @@ WITHOUT = ("builtins", "collections.abc", "typing", "jaxtyping")  # whose classe
 KIND = "kind"  # the error of a mapping where no class says what it is
 MAPPING = "mapping"  # of a value that is none, where an object is expected
 SHAPE = "shape"  # of lists of several lengths
-AXES = "x-axes"  # in a JSON schema: an array of this shape, as in jaxtyping
-WANTED = "x-wanted"  # in a JSON schema: an object of this class
-LIMITS = {
-    "exclusiveMinimum": "above {:g}",
-    "minimum": "{:g} or more",
-    "exclusiveMaximum": "below {:g}",
-    "maximum": "{:g} at most",
-}
-
 Make = Callable[[dict, type | None, Any], Any]  # (mapping, class or None, config) to object
 
 
@@ -107,15 +99,9 @@ def array(shape: str, notes: tuple, make: Make) -> Any:
     kinds = [either((leaf, an_object(None, make))) if axes is None else leaf]
     for _ in range(DEEPEST_LIST if axes is None else len(axes)):
         kinds.append(list[kinds[-1]])
-    kinds[1:] = [Annotated[kind, AfterValidator(as_array)] for kind in kinds[1:]]
+    kinds[1:] = [Annotated[kind, AfterValidator(numbers_as_array)] for kind in kinds[1:]]
     said = Field(json_schema_extra={AXES: shape})
     return Annotated[either(kinds) if axes is None else kinds[-1], BeforeValidator(even), said]
-
-
-def axes_in(shape: str) -> list[str] | None:
-    """The names of the axes of a shape; None where their number is free."""
-    axes = shape.split()
-    return None if any(axis[0] in "*.#" for axis in axes) else axes
 
 
 def an_object(wanted: type | None, make: Make) -> Any:
@@ -150,23 +136,23 @@ def even(value: Any) -> Any:
     return value
 
 
-def as_array(value: list) -> Any:
+def numbers_as_array(value: list) -> Any:
     """Lists of numbers as one array, which nobody takes for a pytree; those of objects as lists."""
     return np.asarray(value) if all_numbers(value) else value
 
 
 def all_numbers(value: Any) -> bool:
-    return (
-        all(map(all_numbers, value)) if isinstance(value, list) else isinstance(value, float | int)
-    )
+    if isinstance(value, list):
+        return all(map(all_numbers, value))
+    return isinstance(value, float | int)
 
 
-def whole(value: Any) -> Any:
+def as_whole(value: Any) -> Any:
     """1e4 is a number of paths too."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def truth(value: Any) -> Any:
+def as_truth(value: Any) -> Any:
     return value.truth if isinstance(value, Word) else value
 
 
@@ -185,54 +171,8 @@ def without_words(value: Any) -> Any:
 
 SCALARS: dict[Any, tuple] = {  # type, words, and what is done before
     float: (Annotated[float, Strict()], "a number"),
-    int: (Annotated[int, Strict()], "a whole number", whole),
-    bool: (Annotated[bool, Strict()], "true or false", truth),
+    int: (Annotated[int, Strict()], "a whole number", as_whole),
+    bool: (Annotated[bool, Strict()], "true or false", as_truth),
     str: (Annotated[str, Strict()], "text"),
     Path: (Path, "a file name"),
 }
-
-
-def in_words(schema: dict[str, Any]) -> str:
-    """What a JSON schema takes, for the end of the sentence `expected ...`; empty for anything."""
-    if AXES in schema:
-        axes, number = axes_in(schema[AXES]), limited("a number", limits_in(schema))
-        if axes is None:
-            return (
-                f"{number} or a list of numbers" if number == "a number" else f"{number}, or a list"
-            )
-        several = "lists" if len(axes) > 1 else "a list"
-        shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
-        each = "" if number == "a number" else f", each {number}"
-        return f"{several} of numbers, of shape ({shape}){each}" if axes else number
-    if "description" in schema:
-        return limited(schema["description"], limits_in(schema))
-    if "anyOf" in schema:
-        return " or ".join(filter(None, dict.fromkeys(map(in_words, schema["anyOf"]))))
-    if WANTED in schema:
-        return article(schema[WANTED].__name__)
-    if options := schema.get("enum", [schema["const"]] if "const" in schema else []):
-        return f"one of {', '.join(map(repr, options))}"
-    if schema.get("type") == "array":
-        each = in_words(schema.get("items") or next(iter(schema.get("prefixItems", [])), {}))
-        return f"a list, each {each}" if each else "a list"
-    return "a mapping" if schema.get("type") == "object" else ""
-
-
-def limited(words: str, limits: dict[str, float]) -> str:
-    """`a number` with its range: `a positive number`, `a whole number, 2 or more`."""
-    if limits == {"exclusiveMinimum": 0}:
-        return f"a positive {words[2:]}"
-    said = [LIMITS[sign].format(bound) for sign, bound in limits.items()]
-    return f"{words}, {' and '.join(said)}" if said else words
-
-
-def limits_in(schema: Any) -> dict[str, float]:
-    """The range of the numbers in a schema."""
-    if isinstance(schema, dict):
-        own = {sign: schema[sign] for sign in LIMITS if sign in schema}
-        return own or next(filter(None, map(limits_in, schema.values())), {})
-    return next(filter(None, map(limits_in, schema)), {}) if isinstance(schema, list) else {}
-
-
-def article(name: str) -> str:
-    return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"

@@ -15,9 +15,10 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from ..errors import UserError, nearest, shortened
-from .hints import KIND, MAPPING, SHAPE, article, checkable, in_words, shape_of, words_in
+from .hints import KIND, MAPPING, SHAPE, checkable, shape_of, words_in
 from .read import Config
 from .registry import find, short_names
+from .words import article, words_of
 
 OPEN = ("__abstractmethods__", "__abstractvars__", "__abstractclassvars__")
 ORDER = {"extra_forbidden": 0, "missing": 1}
@@ -47,7 +48,7 @@ class Signature:
 
     def words(self, name: str) -> str:
         """What an argument takes, for the end of a sentence; empty for anything."""
-        return in_words(self.schema["properties"].get(name, {}))
+        return words_of(self.schema["properties"].get(name, {}))
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Part:
     wanted: type | None
 
 
-class Settings(dict):
+class LocatedMapping(dict):
     """A mapping of a config that knows its dotted key."""
 
     key = ""
@@ -75,7 +76,7 @@ def located(value: Any, key: str = "") -> Any:
         return [located(x, f"{key}.{i}") for i, x in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    found = Settings((k, located(x, f"{key}.{k}".lstrip("."))) for k, x in value.items())
+    found = LocatedMapping((k, located(x, f"{key}.{k}".lstrip("."))) for k, x in value.items())
     found.key = key
     return found
 
@@ -118,7 +119,7 @@ def type_of(note: Any, field: Any, default: Any) -> Any:
     if note is Any and type(default) in (int, float):  # which says that numbers are meant
         note = jax.Array
     shape = shape_of(field)
-    return checkable(note, made) if shape is None else checkable(note, made, shape)
+    return checkable(note, part_of) if shape is None else checkable(note, part_of, shape)
 
 
 def notes_of(thing: Any) -> dict[str, Any]:
@@ -141,10 +142,10 @@ def settings_beside(config: Config, kind: type) -> Any:
     """An object of a class whose arguments stand in a config beside those of its study."""
     own = signature_of(kind).defaults
     values = located({name: config.values[name] for name in own if name in config.values})
-    return kind(**made(values, kind, config).arguments)
+    return kind(**part_of(values, kind, config).arguments)
 
 
-def checked(config: Config, wanted: type, *others: type) -> Part:
+def check_config(config: Config, wanted: type, *others: type) -> Part:
     """A whole config as an object of class `wanted`, checked; nothing is built.
 
     **Arguments:** `others`, classes whose arguments stand in it too, see `settings_beside`.
@@ -158,10 +159,10 @@ def checked(config: Config, wanted: type, *others: type) -> Part:
             f"{config.file}: missing key 'kind': expected kind: Driven, or package.module:Class "
             "of a study"
         )
-    return made(values, wanted, config)
+    return part_of(values, wanted, config)
 
 
-def made(value: Any, wanted: type | None, config: Config) -> Part:
+def part_of(value: Any, wanted: type | None, config: Config) -> Part:
     """A mapping as an object: of its `kind`, or else of the class that is wanted there."""
     key = value.key
     prefix = f"{key}." if key else ""

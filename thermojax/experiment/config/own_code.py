@@ -123,10 +123,10 @@ def digests(name: str, folders: list[Path]) -> dict[str, str]:
 
 def content_of(name: str, folders: list[Path]) -> Content:
     files = own_files(name, folders)
-    return tuple(sorted((part, str(file), digest(file)) for part, file in files.items()))
+    return tuple(sorted((part, str(file), file_digest(file)) for part, file in files.items()))
 
 
-def digest(file: Path) -> str:
+def file_digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from ..errors import UserError, nearest, shortened
 from .own_code import source_root
-from .yaml_file import Reader, read_yaml, to_yaml
+from .yaml_file import YamlReader, read_yaml, to_yaml
 
 DEFAULTS = "defaults"
 DEEPEST_CHAIN = 10  # of files that include files, and of values that stand for others
@@ -147,7 +147,7 @@ def lay_over(values: dict[str, Any], places: dict[str, str], override: str) -> N
         raise UserError(f"{place}: write {DEFAULTS} into the config file")
     said: dict[str, str] = {}
     try:
-        reader = Reader(f"value: {text}", place, said, place)
+        reader = YamlReader(f"value: {text}", place, said, place)
         new = reader.values(key)
     except (yaml.YAMLError, RecursionError):
         raise UserError(f"{place}: this value is no YAML: quote texts with signs") from None

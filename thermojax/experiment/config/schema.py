@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .hints import AXES, WANTED
 from .model import Signature, fitting_kinds, signature_of
 from .registry import find, short_names
+from .words import AXES, WANTED
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 OWN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"  # package.module:Class
@@ -52,7 +52,7 @@ def object_schema(signature: Signature, kind: str | None, found: dict[str, Any])
         default = signature.defaults[name]
         said = "required" if default is None else f"default {default}"
         words = f"{signature.words(name)}; {said}".removeprefix("; ")
-        inner[name] = {"description": words, **value(x, found)}
+        inner[name] = {"description": words, **value_schema(x, found)}
     return {
         "type": "object",
         "description": signature.doc.strip().split("\n")[0],
@@ -62,21 +62,23 @@ def object_schema(signature: Signature, kind: str | None, found: dict[str, Any])
     }
 
 
-def value(schema: Any, found: dict[str, Any]) -> dict[str, Any]:
+def value_schema(schema: Any, found: dict[str, Any]) -> dict[str, Any]:
     """The schema of a value that may be an interpolation."""
-    return {"anyOf": [opened(schema, found), INTERPOLATION]}
+    return {"anyOf": [replaced(schema, found), INTERPOLATION]}
 
 
-def opened(schema: Any, found: dict[str, Any]) -> Any:
+def replaced(schema: Any, found: dict[str, Any]) -> Any:
     """A schema with the classes of objects replaced by the kinds that are of them."""
     if isinstance(schema, list):
-        return [opened(x, found) for x in schema]
+        return [replaced(x, found) for x in schema]
     if not isinstance(schema, dict):
         return schema
     if WANTED in schema:
         return {"anyOf": objects(schema[WANTED], found)}
     rest = {k: x for k, x in schema.items() if k not in (AXES, "title", "description")}
-    return {k: value(x, found) if k == "items" else opened(x, found) for k, x in rest.items()}
+    return {
+        k: value_schema(x, found) if k == "items" else replaced(x, found) for k, x in rest.items()
+    }
 
 
 def objects(wanted: type, found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,26 +58,20 @@ class Dumper(yaml.SafeDumper):
         return True
 
 
-def resolvers() -> dict[str, list[tuple[str, re.Pattern]]]:
-    """What a plain scalar may be, by its first character; the first pattern that fits decides."""
-    own = PLAIN + "float", FLOAT
-    found = {
-        first: [(tag, x) for tag, x in known if tag not in (own[0], PLAIN + "timestamp")]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    return found | {first: [*found.get(first, ()), own] for first in "-+0123456789."}
-
-
-Loader.yaml_implicit_resolvers = resolvers()
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, x) for tag, x in known if tag not in (PLAIN + "float", PLAIN + "timestamp")]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver(PLAIN + "float", FLOAT, list("-+0123456789."))
 
 
 def write_text(dumper: Dumper, text: str) -> yaml.Node:
     """A text; in quotes where it could be a number or a truth to anybody."""
-    try:
-        number = bool(float(text)) or True
-    except ValueError:
-        number = text.lower() in ("y", "n") or bool(doubt(text) or meant(text))
-    return dumper.represent_scalar(PLAIN + "str", text, style="'" if number else None)
+    plain = text.lower() not in ("y", "n") and not doubt(text) and not meant(text)
+    with suppress(ValueError):
+        float(text)
+        plain = False
+    return dumper.represent_scalar(PLAIN + "str", text, style=None if plain else "'")
 
 
 Dumper.add_representer(str, write_text)
@@ -104,7 +99,7 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """
     places: dict[str, str] = {}
     try:
-        values = Reader(read_text(file), str(file), places).values()
+        values = YamlReader(read_text(file), str(file), places).values()
     except yaml.YAMLError as error:
         raise UserError(f"{file}{yaml_problem(error)}") from None
     if not isinstance(values, dict):
@@ -112,7 +107,7 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
     return values, places
 
 
-class Reader:
+class YamlReader:
     """Reads one text into values.
 
     **Arguments:** `source`, what to call the text in errors; `places`, filled with the place of

@@ -142,7 +142,7 @@ def plan(file: str | Path, words: list[str], out: str | Path | None) -> tuple[Pa
     return folder, points
 
 
-def command(point: Point, file: str | Path) -> list[str]:
+def point_command(point: Point, file: str | Path) -> list[str]:
     """What finishes a point: `resume` where it has begun, else `run`."""
     begin = [sys.executable, "-m", "thermojax"]
     if unfinished(point.folder):
@@ -177,7 +177,7 @@ def sweep(
                     progress.line(f"failed: {point.name}: {failed[point]}")
                 phase.advance(1, f"{len(failed)} failed" if failed else "")
 
-        work(((point, command(point, file)) for point in left), done)
+        work(((point, point_command(point, file)) for point in left), done)
     return failed
 
 

@@ -98,14 +98,14 @@ def run_together(group: list[Point], precision: str, progress: Progress, done: D
         for point, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 with open(point.log, "a", encoding="utf-8") as log:
-                    log.write(f"thermojax: {said(outcome)}\n")
+                    log.write(f"thermojax: {error_text(outcome)}\n")
     if any(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes):
         raise Interrupted("interrupted; the same command again continues the sweep")
     for point, outcome in zip(group, outcomes, strict=True):
         done(point, 0 if outcome is None else 2)
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error as the last line of a log."""
     if isinstance(error, UserError | KeyboardInterrupt):
         return str(error)
