@@ -48,7 +48,7 @@ def value_of_run(config: Path, out: str) -> float:
 
 def facts(config: Path) -> dict[str, str]:
     read = read_experiment(config)
-    return {k: v for k, v in run_facts(read.config, read.study).items() if "content" in k}
+    return {k: v for k, v in run_facts(read).items() if "content" in k}
 
 
 def test_each_folder_runs_its_own_class(here):
@@ -96,9 +96,9 @@ def test_the_digest_is_that_of_what_ran(here):
     """A file that is edited while its run goes on is not taken for the one that runs."""
     config = write(here / "one", ".33")
     read = read_experiment(config)
-    there = run_facts(read.config, read.study)
+    there = run_facts(read)
     write(here / "one", ".78")
-    assert run_facts(read.config, read.study) == there and facts(config) != there
+    assert run_facts(read) == there and facts(config) != there
 
 
 def test_what_the_user_has_imported(here, monkeypatch):

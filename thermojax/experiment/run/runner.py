@@ -58,7 +58,6 @@ def run(
     folder = Path("runs") / experiment.config.file.stem if out is None else Path(out)
     check_free(folder)
     with own_modules(), computing(experiment.settings.precision):
-        experiment.study  # noqa: B018 - most mistakes are answered here, before anything is written
         alone(beginning(folder, experiment, progress))
     return folder
 
@@ -67,11 +66,10 @@ def beginning(
     folder: Path, experiment: Experiment, progress: Progress, share: Share | None = None
 ) -> Computation[None]:
     """A new run in a folder, as a computation."""
-    text = experiment.config.text
+    facts = facts_of(experiment)  # most mistakes are answered here, before anything is written
+    text, origin = experiment.config.text, origin_of(experiment.config)
     with reserved(folder):
-        origin = origin_of(experiment.config)
         started = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        facts = facts_of(experiment)
         note_run(folder, {"config": text, "origin": origin, "started": started, "facts": facts})
         write_config(folder, text)
         yield from work(folder, experiment, facts, started, progress, share=share)
@@ -156,15 +154,14 @@ def work(
     from .checkpoints import Checkpoints
     from .provenance import describe
 
-    config, study, seed = experiment.config, experiment.study, experiment.settings.seed
     shown = shown or folder
     try:
         with stoppable(progress.line) if share is None else nullcontext(share.stop) as stop:
             progress.checkpoints = Checkpoints(folder / STATE, facts, stop, anyway)
-            results = study.run(jax.random.key(seed), progress)
+            results = experiment.study.run(jax.random.key(experiment.settings.seed), progress)
             if isinstance(results, Generator):  # a computation, which yields its calls
                 results = yield from results
-            describe(results, config, study, seed)
+            describe(results, experiment)
             results.attributes["computed_together"] = 1 if share is None else share.runs
             results.attributes["started"] = started
             results.attributes["wall_time"] = progress.checkpoints.elapsed
@@ -177,7 +174,8 @@ def work(
         # What the library refuses is a setting that does not fit, said in one sentence.
         if os.environ.get("THERMOJAX_TRACEBACK"):
             raise
-        raise UserError(f"{config.file}: {one_line(error)}{what_is_kept(folder)}") from error
+        said = f"{one_line(error)}{what_is_kept(folder)}"
+        raise UserError(f"{experiment.config.file}: {said}") from error
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; continue with\n  {resume_command(folder)}"
@@ -231,7 +229,7 @@ def facts_of(experiment: Experiment) -> dict[str, str]:
     from ...checkpoint import environment
     from .provenance import run_facts
 
-    return {**environment(), **run_facts(experiment.config, experiment.study)}
+    return {**environment(), **run_facts(experiment)}
 
 
 def check_facts(folder: Path, there: dict[str, str], here: dict[str, str]) -> None:
