@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Gt
 
 import thermojax as tj
 from thermojax._calls import alone
@@ -52,8 +53,8 @@ class TrapBenchmark(AbstractStudy):
 
     def __init__(
         self,
-        knots: Annotated[int, ">= 2"],
-        dt: Annotated[float, "> 0"],
+        knots: Annotated[int, Ge(2)],
+        dt: Annotated[float, Gt(0)],
         training: Training,
         evaluation: Testing,
     ):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from annotated_types import Ge, Gt, Le
 
 import thermojax as tj
 from thermojax._calls import Computation
@@ -44,22 +45,22 @@ class Training:
     clearer one to start from; the steps at the full duration then finish the work.
     """
 
-    batch: Annotated[int, "> 0"]
-    steps: Annotated[int, "> 0"]
-    dt: Annotated[float, "> 0"]
-    learning_rate: Annotated[float, "> 0"]  # relative change of a value per step
-    rehearsal_share: Annotated[float, "> 0", "<= 1"]  # of the duration
-    rehearsal_steps: Annotated[int, "> 0"]
-    rehearsal_rate: Annotated[float, "> 0"]
-    floor: Annotated[float, "> 0"] = 1e-3  # values below it learn as if they were it
+    batch: Annotated[int, Gt(0)]
+    steps: Annotated[int, Gt(0)]
+    dt: Annotated[float, Gt(0)]
+    learning_rate: Annotated[float, Gt(0)]  # relative change of a value per step
+    rehearsal_share: Annotated[float, Gt(0), Le(1)]  # of the duration
+    rehearsal_steps: Annotated[int, Gt(0)]
+    rehearsal_rate: Annotated[float, Gt(0)]
+    floor: Annotated[float, Gt(0)] = 1e-3  # values below it learn as if they were it
 
 
 @dataclass(frozen=True)
 class Testing:
     """How both schedules are measured: once, on fresh paths, `chunk` at a time."""
 
-    batch: Annotated[int, ">= 2"]
-    chunk: Annotated[int, "> 0"]
+    batch: Annotated[int, Ge(2)]
+    chunk: Annotated[int, Gt(0)]
 
 
 @functools.cache
@@ -130,14 +131,14 @@ class PosteriorRamp(AbstractStudy):
     def __init__(
         self,
         data: Table,
-        prior_variance: Annotated[float, "> 0"],
+        prior_variance: Annotated[float, Gt(0)],
         bath: tj.Bath,
-        duration: Annotated[float, "> 0"],
-        dt: Annotated[float, "> 0"],
-        knots: Annotated[int, ">= 2"],
+        duration: Annotated[float, Gt(0)],
+        dt: Annotated[float, Gt(0)],
+        knots: Annotated[int, Ge(2)],
         training: Training,
         evaluation: Testing,
-        devices: Annotated[int, ">= 1"] | Literal["all"] | None = None,
+        devices: Annotated[int, Ge(1)] | Literal["all"] | None = None,
     ):
         ramp = tj.PiecewiseLinear.between(0.0, 1.0, duration, knots, lower=0.0, upper=1.0)
         self.time_steps = []  # not in arrays: points of a sweep that differ here are no one program

@@ -82,7 +82,7 @@ def in_this_process(calls):
             point.folder.parent.mkdir(parents=True, exist_ok=True)
             try:
                 assert words[3] == "run"
-                runner.run(words[4], point.overrides, point.folder)
+                runner.run(point.experiment, point.folder)
                 done(point, 0)
             except UserError as error:
                 point.log.write_text(f"thermojax: {error}\n")

@@ -57,13 +57,13 @@ def test_list_shows_the_shipped_configs(capsys):
 BUILD = "from setuptools import build_meta; print(build_meta.build_wheel('dist'))"
 EACH = """
 import sys
-from thermojax.experiment.config.read import read_config
-from thermojax.experiment.run.runner import built, computing
+from thermojax.experiment.run.experiment import read_experiment
+from thermojax.experiment.run.runner import computing
 from thermojax.experiment.shipped import shipped_configs
 import thermojax
 for name, file in shipped_configs().items():
     with computing("float32"):
-        print(name, type(built(read_config(file))).__name__)
+        print(name, type(read_experiment(file).study).__name__)
 print(thermojax.__file__)
 """
 

@@ -28,14 +28,14 @@ def report(arguments: list[str]) -> int:
     results = load_run(folder)
     folder = folder if folder.is_dir() else folder.parent  # results.h5 itself was named
     try:
-        for file in made(folder, results, options):
+        for file in written_files(folder, results, options):
             print(f"Written: {file}")
     except OSError as error:
         raise unwritable(folder, error, "make it writable and try again") from None
     return 0
 
 
-def made(folder: Path, results, options):
+def written_files(folder: Path, results, options):
     from ..experiment.results.report import write_report
     from ..experiment.study.base import study_of
 

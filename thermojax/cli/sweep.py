@@ -46,7 +46,6 @@ def sweep(arguments: list[str]) -> int:
     from ..experiment.sweep.grid import in_processes, on_slurm, plan
     from ..experiment.sweep.grid import sweep as run_sweep
 
-    # Most mistakes are answered here, before anything heavy is loaded.
     folder, points = plan(options.config, options.values, options.out)
     from ..experiment.command_line import command
     from ..experiment.results.tables import aligned_text
@@ -58,7 +57,7 @@ def sweep(arguments: list[str]) -> int:
     else:
         work = in_processes(options.jobs)
         if not options.processes:
-            work = in_programs(options.config, progress, work)
+            work = in_programs(progress, work)
     try:
         failed = run_sweep(options.config, points, progress, work)
     except OSError as error:

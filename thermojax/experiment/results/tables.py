@@ -60,7 +60,7 @@ def aligned_text(rows: Rows) -> str:
 
 def settings_of(results: Record) -> dict[str, str]:
     """Every setting of a run as text, by its dotted key."""
-    from omegaconf import OmegaConf
+    from ..config.yaml_file import from_yaml
 
     def flat(value: Any, prefix: str = "") -> dict[str, str]:
         if not isinstance(value, dict) or not value:
@@ -70,7 +70,7 @@ def settings_of(results: Record) -> dict[str, str]:
             found |= flat(inner, f"{prefix}.{key}" if prefix else str(key))
         return found
 
-    return flat(OmegaConf.to_container(OmegaConf.create(results["config"])))
+    return flat(from_yaml(results["config"]))
 
 
 def finished_among(paths: list[Path]) -> tuple[list[Path], list[str]]:

@@ -19,18 +19,20 @@ from ..config.registry import short_names
 from ..errors import one_line
 from ..results.store import Record
 from ..study.base import note_study
+from .experiment import Experiment
 
 PACKAGES = ("thermojax", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy")
 LENGTH = 12  # letters of a digest
 HOUSE = Path(__file__).resolve().parents[2]  # thermojax
 
 
-def describe(results: Record, config: Config, study: Any, seed: int) -> None:
+def describe(results: Record, experiment: Experiment) -> None:
     """Everything a reader needs to know where the numbers come from."""
     import jax
 
     from ...checkpoint import processor, threads
 
+    config, study = experiment.config, experiment.study
     device = jax.devices()[0]
     kind = f" ({processor()})" if device.platform == "cpu" and processor() else ""
     columns = [results[name] for name in study.columns if name in results]
@@ -43,7 +45,7 @@ def describe(results: Record, config: Config, study: Any, seed: int) -> None:
         columns=list(study.columns),
         labels=list(study.headline),
         entries=list(study.headline.values()),
-        seed=seed,
+        seed=experiment.settings.seed,
         precision="float64" if jax.config.read("jax_enable_x64") else "float32",
         device=f"{device.device_kind}{kind}, {threads()} CPU cores",
         commit=commit(),
@@ -95,18 +97,18 @@ def told(results: Record, study: Any) -> list[str]:
         return [f"what is doubtful about these results could not be found out ({why})."]
 
 
-def run_facts(config: Config, study: Any) -> dict[str, str]:
+def run_facts(experiment: Experiment) -> dict[str, str]:
     """What must be the same for a run to be continued: its config, the code and the data.
 
     Versions, device and threads are added by the checkpoint itself.
     """
+    config = experiment.config
+    code = short_digest(*(file.read_bytes() for file in sorted(HOUSE.rglob("*.py"))))
     data = {name: short_digest(file.read_bytes()) for name, file in data_files(config)}
     return {
         "the config": short_digest(config.text.encode()),
-        "the code of thermojax": short_digest(
-            *(x.read_bytes() for x in sorted(HOUSE.rglob("*.py")))
-        ),
-        **{f"the content of {name}": short for name, short in code_files(config, study)},
+        "the code of thermojax": code,
+        **{f"the content of {name}": short for name, short in code_files(config, experiment.study)},
         **{f"the content of {name}": short for name, short in data.items()},
     }
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from annotated_types import Ge, Gt
 from jax.sharding import NamedSharding
 
 from ..._calls import Computation
@@ -36,18 +37,18 @@ from .work_saved import put_saved, saving_sentence
 class Training:
     """How the schedule learns: `steps` batches of paths, the learning rate falling to zero."""
 
-    steps: Annotated[int, "> 0"]
-    batch: Annotated[int, ">= 2"] = 256
-    learning_rate: Annotated[float, "> 0"] = 0.1  # of Adam: about the change of a value per step
-    dt: Annotated[float, "> 0"] | None = None  # a coarser step than that of the measurement
+    steps: Annotated[int, Gt(0)]
+    batch: Annotated[int, Ge(2)] = 256
+    learning_rate: Annotated[float, Gt(0)] = 0.1  # of Adam: about the change of a value per step
+    dt: Annotated[float, Gt(0)] | None = None  # a coarser step than that of the measurement
 
 
 @dataclass(frozen=True)
 class Testing:
     """How each schedule is measured: once, on fresh paths, `chunk` at a time."""
 
-    batch: Annotated[int, ">= 2"] = 4096
-    chunk: Annotated[int, "> 0"] = 1024
+    batch: Annotated[int, Ge(2)] = 4096
+    chunk: Annotated[int, Gt(0)] = 1024
 
 
 class Driven(AbstractStudy):
@@ -90,14 +91,14 @@ class Driven(AbstractStudy):
         potential: AbstractPotential,
         protocol: AbstractProtocol,
         bath: Bath,
-        dt: Annotated[float, "> 0"],
+        dt: Annotated[float, Gt(0)],
         dynamics: Literal["overdamped", "underdamped"] = "overdamped",
         position: Numbers | None = None,
         training: Training | None = None,
         evaluation: Testing = Testing(),
         free_energy_change: float | None = None,
         reverse: bool = True,
-        devices: Annotated[int, ">= 1"] | Literal["all"] | None = None,
+        devices: Annotated[int, Ge(1)] | Literal["all"] | None = None,
     ):
         # Not in arrays: points of a sweep that differ here are no one program.
         self.time_steps = [count_steps(protocol.duration, dt, None)]
