@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from annotated_types import Ge, Gt
 
 import thermojax as tj
 from thermojax.experiment.results.store import Record
@@ -28,21 +29,21 @@ from thermojax.experiment.study.evaluate import (
 class Training:
     """How the schedule learns: on a grid, without noise, by L-BFGS."""
 
-    steps: Annotated[int, "> 0"]
-    time_steps: Annotated[int, "> 0"]
-    cells: Annotated[int, "> 0"]
-    weight: Annotated[float, "> 0"]  # kT that a failure counts
+    steps: Annotated[int, Gt(0)]
+    time_steps: Annotated[int, Gt(0)]
+    cells: Annotated[int, Gt(0)]
+    weight: Annotated[float, Gt(0)]  # kT that a failure counts
 
 
 @dataclass(frozen=True)
 class Testing:
     """How each schedule is measured: the density on a finer grid, and `batch` fresh paths."""
 
-    time_steps: Annotated[int, "> 0"]
-    cells: Annotated[int, "> 0"]
-    dt: Annotated[float, "> 0"]
-    batch: Annotated[int, ">= 2"]
-    chunk: Annotated[int, "> 0"]
+    time_steps: Annotated[int, Gt(0)]
+    cells: Annotated[int, Gt(0)]
+    dt: Annotated[float, Gt(0)]
+    batch: Annotated[int, Ge(2)]
+    chunk: Annotated[int, Gt(0)]
 
 
 class Erasure(AbstractStudy):

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 import jax
 import jax.numpy as jnp
 import optax
+from annotated_types import Ge, Gt
 from jaxtyping import Array, Float
 
 import thermojax as tj
@@ -33,20 +34,20 @@ class Training:
     """How the schedule learns: `steps` batches of paths at each width of the cusp, in turn."""
 
     widths: list[float]  # over which cusp and count are smoothed; in evaluation both are sharp
-    steps: Annotated[int, "> 0"]
-    batch: Annotated[int, ">= 2"]
-    learning_rate: Annotated[float, "> 0"]
-    drive_steps: Annotated[int, "> 0"]  # time steps of the drive; the rest takes twice as many
+    steps: Annotated[int, Gt(0)]
+    batch: Annotated[int, Ge(2)]
+    learning_rate: Annotated[float, Gt(0)]
+    drive_steps: Annotated[int, Gt(0)]  # time steps of the drive; the rest takes twice as many
 
 
 @dataclass(frozen=True)
 class Testing:
     """How it is measured: `batch` fresh paths, and `quarter_batch` at a quarter of the step."""
 
-    dt: Annotated[float, "> 0"]  # us
-    batch: Annotated[int, ">= 2"]
-    quarter_batch: Annotated[int, ">= 2"]
-    chunk: Annotated[int, "> 0"]
+    dt: Annotated[float, Gt(0)]  # us
+    batch: Annotated[int, Ge(2)]
+    quarter_batch: Annotated[int, Ge(2)]
+    chunk: Annotated[int, Gt(0)]
 
 
 class Cusp(tj.AbstractPotential):
@@ -144,7 +145,7 @@ class ErasureBenchmark(AbstractStudy):
 
     def __init__(
         self,
-        knots: Annotated[int, ">= 2"],
+        knots: Annotated[int, Ge(2)],
         lower: list[float],
         upper: list[float],
         training: Training,

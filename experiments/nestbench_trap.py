@@ -7,19 +7,21 @@ from typing import Annotated, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Gt
 
 import thermojax as tj
 from thermojax._calls import alone
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
-from thermojax.experiment.study.change import put_known_change, put_saved
+from thermojax.experiment.study.change import put_known_change
 from thermojax.experiment.study.driven import Testing, Training, training, training_record
 from thermojax.experiment.study.evaluate import (
     evaluate,
     evaluation_record,
     require_chunks,
 )
+from thermojax.experiment.study.work_saved import put_saved
 from thermojax.optimize.fit import COMPARISONS
 
 FINAL, STEPS = 5.0, 1000  # the trap moves from 0 to 5 within 1000 steps of 1e-3
@@ -51,8 +53,8 @@ class TrapBenchmark(AbstractStudy):
 
     def __init__(
         self,
-        knots: Annotated[int, ">= 2"],
-        dt: Annotated[float, "> 0"],
+        knots: Annotated[int, Ge(2)],
+        dt: Annotated[float, Gt(0)],
         training: Training,
         evaluation: Testing,
     ):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from annotated_types import Ge, Gt, Le
 
 import thermojax as tj
 from thermojax._calls import Computation
@@ -19,7 +20,7 @@ from thermojax.execution import count_steps
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
-from thermojax.experiment.study.change import most_reliable, put_saved
+from thermojax.experiment.study.change import most_reliable
 from thermojax.experiment.study.data import Table
 from thermojax.experiment.study.driven import shared_among, training_record
 from thermojax.experiment.study.evaluate import (
@@ -28,6 +29,9 @@ from thermojax.experiment.study.evaluate import (
     measurement,
     require_chunks,
 )
+from thermojax.experiment.study.evidence import doubts_of_evidence, evidence
+from thermojax.experiment.study.figures import trainings
+from thermojax.experiment.study.work_saved import put_saved, saving_sentence
 from thermojax.optimize.fit import optimization
 from thermojax.system import AbstractSystem
 
@@ -41,22 +45,22 @@ class Training:
     clearer one to start from; the steps at the full duration then finish the work.
     """
 
-    batch: Annotated[int, "> 0"]
-    steps: Annotated[int, "> 0"]
-    dt: Annotated[float, "> 0"]
-    learning_rate: Annotated[float, "> 0"]  # relative change of a value per step
-    rehearsal_share: Annotated[float, "> 0", "<= 1"]  # of the duration
-    rehearsal_steps: Annotated[int, "> 0"]
-    rehearsal_rate: Annotated[float, "> 0"]
-    floor: Annotated[float, "> 0"] = 1e-3  # values below it learn as if they were it
+    batch: Annotated[int, Gt(0)]
+    steps: Annotated[int, Gt(0)]
+    dt: Annotated[float, Gt(0)]
+    learning_rate: Annotated[float, Gt(0)]  # relative change of a value per step
+    rehearsal_share: Annotated[float, Gt(0), Le(1)]  # of the duration
+    rehearsal_steps: Annotated[int, Gt(0)]
+    rehearsal_rate: Annotated[float, Gt(0)]
+    floor: Annotated[float, Gt(0)] = 1e-3  # values below it learn as if they were it
 
 
 @dataclass(frozen=True)
 class Testing:
     """How both schedules are measured: once, on fresh paths, `chunk` at a time."""
 
-    batch: Annotated[int, ">= 2"]
-    chunk: Annotated[int, "> 0"]
+    batch: Annotated[int, Ge(2)]
+    chunk: Annotated[int, Gt(0)]
 
 
 @functools.cache
@@ -64,6 +68,36 @@ def optimizer(rate: float, steps: int, floor: float) -> optax.GradientTransforma
     """Steps relative to the values: one object for equal settings, and so one program."""
     decay = optax.cosine_decay_schedule(rate, steps)
     return optax.chain(optax.adam(decay, b2=0.95), tj.scale_by_value(floor))
+
+
+def rehearsal_and_training(results: Record):
+    """The curves of both trainings."""
+    return trainings(
+        results,
+        ("rehearsal", "training"),
+        "Above, the rehearsal at a share of the duration, where every schedule dissipates more; "
+        "below, the training at the full duration. ",
+    )
+
+
+def weights(results: Record) -> list[list[str]]:
+    """The table of posterior means and standard deviations; empty where there is none."""
+    columns = [name for name in results.attributes["columns"] if "posterior" in results[name]]
+    if not columns:
+        return []
+    header = ["weight", *(f"{what}, {name}" for name in columns for what in ("mean", "sd"))]
+    rows = [header]
+    for i, weight in enumerate(results[columns[0]]["posterior"]["weight"]):
+        row = [weight]
+        for name in columns:
+            row += [str(item(results[name]["posterior"][what], i)) for what in ("mean", "sd")]
+        rows.append(row)
+    return rows
+
+
+def item(estimate: tj.Estimate, index: int) -> tj.Estimate:
+    value, error = np.asarray(estimate.value)[index], np.asarray(estimate.error)[index]
+    return tj.Estimate(value, error, estimate.count)
 
 
 class PosteriorRamp(AbstractStudy):
@@ -89,18 +123,22 @@ class PosteriorRamp(AbstractStudy):
         "heat": "heat",
         "accuracy on the data": "accuracy",
     }
+    figures: ClassVar = {**AbstractStudy.figures, "training": rehearsal_and_training}
+    tables: ClassVar = {"Posterior mean and standard deviation of every weight": weights}
+    sentences: ClassVar = (evidence, saving_sentence)
+    doubts: ClassVar = (doubts_of_evidence,)
 
     def __init__(
         self,
         data: Table,
-        prior_variance: Annotated[float, "> 0"],
+        prior_variance: Annotated[float, Gt(0)],
         bath: tj.Bath,
-        duration: Annotated[float, "> 0"],
-        dt: Annotated[float, "> 0"],
-        knots: Annotated[int, ">= 2"],
+        duration: Annotated[float, Gt(0)],
+        dt: Annotated[float, Gt(0)],
+        knots: Annotated[int, Ge(2)],
         training: Training,
         evaluation: Testing,
-        devices: Annotated[int, ">= 1"] | Literal["all"] | None = None,
+        devices: Annotated[int, Ge(1)] | Literal["all"] | None = None,
     ):
         ramp = tj.PiecewiseLinear.between(0.0, 1.0, duration, knots, lower=0.0, upper=1.0)
         self.time_steps = []  # not in arrays: points of a sweep that differ here are no one program
@@ -174,6 +212,7 @@ class PosteriorRamp(AbstractStudy):
             record.put("log_evidence", evaluation.free_energy.log_ratio)
             record.put("free_energy_change", best.free_energy.difference(1.0), "kT")
             record["posterior"] = self.posterior(evaluation)
+            record["paths"].put("coordinate", list(self.names), "1", ("coordinate",))
             record.put("accuracy", self.accuracy(evaluation))
             results[name] = record
         put_saved(results, self.columns)

@@ -8,14 +8,16 @@ from typing import Annotated, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Gt
 
 import thermojax as tj
+from experiments.two_pictures_figures import film, two_pictures
 from thermojax.execution import count_steps
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.curves import bath_record, schedule_record
-from thermojax.experiment.study.driven import is_bayesian
+from thermojax.experiment.study.evidence import doubts_of_evidence, evidence, is_bayesian
 from thermojax.protocol import values_at
 
 ENTRIES = (
@@ -29,7 +31,7 @@ ENTRIES = (
 
 
 def logistic_ramp(
-    inputs: list[float], labels: list[float], prior_variance: Annotated[float, "> 0"]
+    inputs: list[float], labels: list[float], prior_variance: Annotated[float, Gt(0)]
 ) -> tj.Interpolation:
     """From the prior N(0, v) of one slope x to its posterior, p(y = 1 | a) = 1/(1 + exp(-a x))."""
     if len(inputs) != len(labels):
@@ -60,16 +62,20 @@ class TwoPictures(AbstractStudy):
         "free energy difference": "free_energy_change",
         "largest deviation": "deviation",
     }
+    figures: ClassVar = {"two_pictures": two_pictures}
+    film = film
+    sentences: ClassVar = (evidence,)
+    doubts: ClassVar = (doubts_of_evidence,)
 
     def __init__(
         self,
         potential: tj.AbstractPotential,
         protocol: tj.AbstractProtocol,
         bath: tj.Bath,
-        dt: Annotated[float, "> 0"],
-        batch: Annotated[int, ">= 100"],  # to tell the errors
-        snapshots: Annotated[int, ">= 2"],
-        cells: Annotated[int, "> 0"],
+        dt: Annotated[float, Gt(0)],
+        batch: Annotated[int, Ge(100)],  # to tell the errors
+        snapshots: Annotated[int, Ge(2)],
+        cells: Annotated[int, Gt(0)],
         lower: float | None = None,
         upper: float | None = None,
     ):

@@ -53,7 +53,7 @@ LEVELS = (
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 LONGEST_FILE = 500
-NOT_FOR_EVERYONE = ("omegaconf", "h5py", "matplotlib", "tqdm", "yaml", "scipy", "sklearn")
+NOT_FOR_EVERYONE = ("pydantic", "h5py", "matplotlib", "tqdm", "yaml", "scipy", "sklearn")
 NO_MEMBERS = {"AbstractComponent"}  # what all parts share: it asks nothing of a subclass
 
 

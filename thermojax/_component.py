@@ -10,13 +10,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Gt
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
 # What a constructor takes for an array: `floating` makes it one. Lists may be nested.
 Numbers: TypeAlias = ArrayLike | Sequence[Any]
 # The same with a range: configs are checked against the note before anything is built.
-Positive: TypeAlias = Annotated[Numbers, "> 0"]
+Positive: TypeAlias = Annotated[Numbers, Gt(0)]
 
 
 class AbstractComponent(eqx.Module):

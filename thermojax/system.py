@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Gt
 from jaxtyping import Array, PyTree
 
 from ._arguments import function, instance
@@ -24,7 +25,7 @@ from .potential import AbstractPotential, require_potential
 from .protocol import AbstractProtocol, Constant, Reversed, reversed_in_time
 
 # Numbers, schedules or pytrees of them; the note is read where a config is checked.
-PositiveAny: TypeAlias = Annotated[Any, "> 0"]
+PositiveAny: TypeAlias = Annotated[Any, Gt(0)]
 
 
 class Bath(AbstractComponent):

@@ -172,7 +172,7 @@ def test_nothing_to_check(user, refused):
 def test_list_and_help(capsys):
     assert main(["list"]) == 0
     listed = capsys.readouterr().out
-    for name in ("Harmonic", "PiecewiseLinear", "Bath", "The heat bath of"):
+    for name in ("Harmonic", "PiecewiseLinear", "Bath", "temperature, friction and mass"):
         assert name in listed
     assert main([]) == 0 and main(["--help"]) == 0 and main(["--version"]) == 0
     assert main(["run", "--help"]) == 0

@@ -2,13 +2,13 @@
 
 import os
 import sys
+from typing import Any
 
 import pytest
 
 from thermojax.cli import main
 from thermojax.experiment import load
-from thermojax.experiment.config.plan import RUNNER_KEYS, STUDY, plan
-from thermojax.experiment.config.read import read_config
+from thermojax.experiment.run.experiment import read_experiment
 
 SMALL = ["training=null", "evaluation.batch=64", "evaluation.chunk=64", "dt=0.1"]
 
@@ -33,7 +33,8 @@ def test_starter_runs_as_it_is(here, capsys):
     said = capsys.readouterr().out
     assert "thermojax run 'my study é/my study é.yaml'" in said
     config = here / "my study é" / "my study é.yaml"
-    plan(read_config(config), RUNNER_KEYS, STUDY)  # at its full size
+    study: Any = read_experiment(config).study  # at its full size
+    assert study.training.steps == 50
     assert main(["run", str(config), *SMALL]) == 0
     assert load(here / "runs" / "my study é")["linear"]["paths_total"] == 64
     capsys.readouterr()

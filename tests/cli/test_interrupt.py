@@ -1,5 +1,6 @@
 """Ctrl-C, two runs in one folder, a full disk: each ends in one sentence, and nothing is lost."""
 
+import os
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from tests import resuming
 from thermojax.cli import main
+from thermojax.experiment import UserError
 from thermojax.experiment.command_line import resume_command
 from thermojax.experiment.run.folder import locked
 
@@ -74,8 +76,15 @@ def test_interrupted_run_is_kept_and_says_how_to_go_on(place, capsys):
 
 def test_a_dead_owner_is_no_owner(tmp_path):
     (tmp_path / ".checkpoint").mkdir()
-    (tmp_path / ".checkpoint" / "lock").write_text("process 1 on elsewhere")
-    with locked(tmp_path):
+    for name in ("lock", "owner"):
+        (tmp_path / ".checkpoint" / name).write_text("process 1 on elsewhere")
+    with (
+        locked(tmp_path),
+        pytest.raises(UserError, match=f"process {os.getpid()} on .* is running in this folder"),
+        locked(tmp_path),
+    ):
+        pass
+    with locked(tmp_path):  # it has ended
         pass
 
 

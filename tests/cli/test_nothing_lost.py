@@ -15,7 +15,7 @@ from thermojax import Checkpoint
 from thermojax.cli import main
 from thermojax.experiment import Record, UserError, load
 from thermojax.experiment.command_line import program
-from thermojax.experiment.results import figures, report, store
+from thermojax.experiment.results import drawing, report, store
 from thermojax.experiment.run import checkpoints
 from thermojax.experiment.run.folder import check_free
 from thermojax.experiment.run.progress import Progress
@@ -79,9 +79,9 @@ def repeated(err: str) -> list[str]:
 @pytest.mark.parametrize(
     ("place", "error"),
     [
-        ((figures, "drawn"), ValueError("Key backend: 'x' is not a valid value")),
-        ((figures, "drawn"), UserError("a mistake of the style's author")),
-        ((report, "draw"), ImportError("no plugin")),
+        ((drawing, "drawn_figures"), ValueError("Key backend: 'x' is not a valid value")),
+        ((drawing, "drawn_figures"), UserError("a mistake of the style's author")),
+        ((report, "svg_figures"), ImportError("no plugin")),
         ((report, "write_whole"), OSError(28, "no space left on device")),
     ],
 )
@@ -101,9 +101,9 @@ def test_a_report_that_fails_is_a_warning(here, monkeypatch, capsys, place, erro
 
 
 def test_results_that_cannot_be_shown(here, monkeypatch, capsys):
-    from thermojax.experiment.results import summary
+    from thermojax.experiment.results import tables
 
-    monkeypatch.setattr(summary, "headline", raising(TypeError("no table")))
+    monkeypatch.setattr(tables, "headline", raising(TypeError("no table")))
     assert main(["run", "c.yaml", "--out", "a"]) == 0
     out, err = capsys.readouterr()
     assert out == "Written: a/results.h5, a/report.html\n"
@@ -166,7 +166,7 @@ def test_a_sweep_whose_page_fails(here, monkeypatch, capsys):
     from thermojax.experiment.sweep import report as sweep_report
 
     with monkeypatch.context() as broken:
-        broken.setattr(sweep_report, "page", raising(ValueError("no figure")))
+        broken.setattr(sweep_report, "sweep_page", raising(ValueError("no figure")))
         assert main(["sweep", "c.yaml", "size=4", "--out", "my sweep"]) == 0
     out, err = capsys.readouterr()
     assert "6.0 ± 0.5" in out and "their page could not be made (ValueError: no figure)" in err
@@ -200,11 +200,11 @@ def test_folders_that_a_shell_takes_as_they_stand(here, monkeypatch, capsys):
 def test_backends_that_are_not_there():
     """As in a shell of a notebook, from another environment: Matplotlib cannot even be imported."""
     program = (
-        "from thermojax.experiment.results.drawing import backend_set_aside\n"
+        "from thermojax.experiment.results.drawing import set_backend_aside\n"
         "import os, sys\n"
-        "with backend_set_aside():\n"
-        "    from matplotlib.figure import Figure\n"
-        "    Figure().subplots().plot([1]).pop().figure.savefig(sys.stdout.buffer, format='svg')\n"
+        "set_backend_aside()\n"
+        "from matplotlib.figure import Figure\n"
+        "Figure().subplots().plot([1]).pop().figure.savefig(sys.stdout.buffer, format='svg')\n"
         "assert os.environ['MPLBACKEND'] == sys.argv[1]\n"
         "import matplotlib\n"
         "assert matplotlib.rcParams['backend'] == sys.argv[2], matplotlib.rcParams['backend']\n"

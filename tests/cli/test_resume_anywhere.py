@@ -14,9 +14,8 @@ from tests import resuming
 from thermojax.cli import main
 from thermojax.experiment import Record, load
 from thermojax.experiment.command_line import program
-from thermojax.experiment.config.plan import RUNNER_KEYS, STUDY, plan
-from thermojax.experiment.config.read import read_config
 from thermojax.experiment.run import checkpoints
+from thermojax.experiment.run.experiment import read_experiment
 from thermojax.experiment.study.driven import Driven
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +127,7 @@ def test_a_class_of_the_repository_runs_from_a_copied_config(here, stops, capsys
     # A path without the repository, as a script's is.
     monkeypatch.setattr(sys, "path", [p for p in sys.path if Path(p).resolve() != ROOT])
     shutil.copy(ROOT / "configs" / "frontier_stiffness.yaml", here / "copied.yaml")
-    plan(read_config("copied.yaml"), RUNNER_KEYS, STUDY)
+    assert read_experiment("copied.yaml").study
     shutil.copy(ROOT / "configs" / "logistic_breast_cancer.yaml", here / "data.yaml")
     assert main(["run", "data.yaml", "bath.temperature=2"]) == 2  # its table was found
     assert "expected 1, since energies" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Help, lists and mistakes are answered without loading what takes seconds."""
+"""Help and the list of kinds are there without loading what takes seconds."""
 
 import subprocess
 import sys
@@ -10,8 +10,7 @@ from thermojax.cli import main
 from thermojax.experiment.config.registry import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = str(ROOT / "configs" / "logistic_breast_cancer.yaml")
-HEAVY = {"jax", "diffrax", "equinox", "optax", "matplotlib", "h5py", "scipy", "numpy"}
+HEAVY = {"jax", "diffrax", "equinox", "optax", "matplotlib", "h5py", "scipy", "numpy", "pydantic"}
 
 PROGRAM = """
 import sys
@@ -27,17 +26,8 @@ sys.exit(code)
     [
         (["--help"], 0),
         (["list"], 0),
-        (["list", "experiments.posterior_ramp:PosteriorRamp"], 0),
         (["run", "--help"], 0),
-        (["run", CONFIG, "bath.temprature=1"], 2),
-        (["run", CONFIG, "bath.mass=-1"], 2),
-        (["run", CONFIG, "training.steps=1.5"], 2),
-        (["run", CONFIG, "kind=experiments.posterior_ramp:Posterior"], 2),
-        (["run", "nothing.yaml"], 2),
-        (["sweep", "nothing.yaml", "seed=1,2"], 2),
-        (["sweep", CONFIG, "seed=1,,2"], 2),
         (["init", "pyproject.toml"], 2),
-        (["schema"], 0),
         (["--version"], 0),
     ],
 )
@@ -50,18 +40,19 @@ def test_nothing_heavy_is_loaded(arguments, code):
     assert "thermojax" in loaded and not loaded & HEAVY
 
 
-def test_list_shows_every_kind_with_its_arguments(capsys):
+def test_list_shows_every_kind(capsys):
     assert main(["list"]) == 0
     listed = capsys.readouterr().out
     for family, members in KINDS.items():
         assert f"{family}:" in listed
-        assert all(f"  {name}(" in listed for name in members)
-    assert "Harmonic(stiffness=1.0, center=0.0, control=None)" in listed
-    assert "Gaussian(mean, covariance=1.0)" in listed
+        assert all(f"  {name}  " in listed for name in members)
+    assert "the harmonic trap U = (x - c)^T K (x - c) / 2" in listed
     assert max(map(len, listed.splitlines())) <= 100
 
 
 def test_list_of_one_kind(capsys):
+    assert main(["list", "Harmonic"]) == 0
+    assert "Harmonic(stiffness=1.0, center=0.0, control=None)" in capsys.readouterr().out
     assert main(["list", "PiecewiseLinear.between"]) == 0
     listed = capsys.readouterr().out
     assert "knots     a whole number, 2 or more; default 16" in listed

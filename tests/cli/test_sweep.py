@@ -14,7 +14,7 @@ from thermojax.cli import main
 from thermojax.experiment import UserError
 from thermojax.experiment.run import runner
 from thermojax.experiment.run.progress import Progress
-from thermojax.experiment.sweep.grid import folder_name, grid, last_line, plan, split, sweep
+from thermojax.experiment.sweep.grid import folder_name, grid, last_line, plan, split_values, sweep
 from thermojax.experiment.sweep.report import write_sweep
 
 STUDY = """
@@ -51,7 +51,8 @@ def place(tmp_path, monkeypatch):
 def test_grids():
     assert grid(["a=1,2", "b=3"]) == [("a=1", "b=3"), ("a=2", "b=3")]
     assert grid([]) == [()]
-    assert split("[1,2],[3]") == ["[1,2]", "[3]"] and split("'a,b',c") == ["'a,b'", "c"]
+    assert split_values("[1,2],[3]") == ["[1,2]", "[3]"]
+    assert split_values("'a,b',c") == ["'a,b'", "c"]
     assert grid(["a=1,1"]) == [("a=1",)]
     for words, said in (
         (["a"], "expected key=value"),
@@ -81,7 +82,7 @@ def in_this_process(calls):
             point.folder.parent.mkdir(parents=True, exist_ok=True)
             try:
                 assert words[3] == "run"
-                runner.run(words[4], point.overrides, point.folder)
+                runner.run(point.experiment, point.folder)
                 done(point, 0)
             except UserError as error:
                 point.log.write_text(f"thermojax: {error}\n")

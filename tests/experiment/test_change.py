@@ -13,16 +13,18 @@ from thermojax._calls import alone
 from thermojax.estimate import Estimate
 from thermojax.estimators.pooled import pooled
 from thermojax.experiment import load
-from thermojax.experiment.results.figures import work_distribution
 from thermojax.experiment.results.report import answer
 from thermojax.experiment.results.store import Record, save
-from thermojax.experiment.results.summary import saved, warnings_of
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.run.together import together
 from thermojax.experiment.study.change import most_reliable, unlike
-from thermojax.experiment.study.driven import Driven, Training, is_bayesian
+from thermojax.experiment.study.doubts import doubts
+from thermojax.experiment.study.driven import Driven, Training
 from thermojax.experiment.study.driven import Testing as Measured
 from thermojax.experiment.study.evaluate import Evaluation
+from thermojax.experiment.study.evidence import is_bayesian
+from thermojax.experiment.study.figures import work_distribution
+from thermojax.experiment.study.work_saved import saving_sentence
 
 
 class Spring(tj.AbstractPotential):
@@ -86,7 +88,7 @@ def test_columns_add_up(trained):
         assert lost.error < np.hypot(work.error, changes[0].error)
         assert trained[name]["reverse"]["paths"].axes["total_work"] == ("path",)
     assert trained["free_energy"]["information"] > 100
-    assert not warnings_of(trained)
+    assert not doubts(trained)
 
 
 def test_it_is_the_estimate_of_what_is_stored(trained):
@@ -108,14 +110,13 @@ def test_the_headline_says_what_was_saved(trained):
     gain = trained["optimized"]["work_saved"]
     assert float(gain.value) == pytest.approx(float(before.value - after.value), abs=1e-6)
     assert float(gain.error) == pytest.approx(np.hypot(before.error, after.error), rel=1e-6)
-    text = saved(trained)
+    text = saving_sentence(trained)
     assert f"{after} kT instead of {before} kT (linear)" in text and "of total work" in text
-    assert answer(trained) == f"{text} Training minimizes the mean total work."
-    assert "evidence" not in answer(trained)
+    assert answer(trained, Driven) == text
     costly = Record(**trained["linear"], work_saved=Estimate(-1.0, 0.1, 9))
     worse = Record(linear=trained["optimized"], optimized=costly)
     worse.attributes = trained.attributes
-    assert "costs 1.00 ± 0.10 kT" in saved(worse)
+    assert "costs 1.00 ± 0.10 kT" in saving_sentence(worse)
 
 
 def test_both_directions_are_drawn(trained):
@@ -133,7 +134,7 @@ def test_no_overlap_is_said_and_the_error_infinite():
     assert np.isinf(column["free_energy_change"].error) and np.isinf(
         column["dissipated_work"].error
     )
-    (warning,) = [text for text in warnings_of(results) if "overlap" in text]
+    (warning,) = [text for text in doubts(results) if "overlap" in text]
     assert "forward and reverse runs do not overlap" in warning
 
 

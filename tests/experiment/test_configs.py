@@ -5,6 +5,7 @@ import time
 import pytest
 
 from thermojax.experiment.config.build import build
+from thermojax.experiment.config.model import check_config
 from thermojax.experiment.config.read import read_config
 from thermojax.experiment.errors import UserError
 
@@ -62,7 +63,8 @@ def folder(tmp_path, monkeypatch):
 def made(folder, text=GOOD, overrides=()):
     file = folder / "c.yaml"
     file.write_text(text)
-    return build(read_config(file, list(overrides)))
+    config = read_config(file, list(overrides))
+    return build(config, check_config(config, object))
 
 
 def refusal(folder, text=GOOD, overrides=()):
@@ -137,6 +139,8 @@ def test_positions_of_particles(folder):
         (["bath.kind=Bth"], "did you mean 'Bath'?"),
         (["bath.kind=Linear"], "bath.kind = Linear: expected a Bath"),
         (["bath=3"], "bath = 3: expected a Bath"),
+        (["bath={kind: experiments.two_pictures:logistic_ramp}"], "logistic_ramp: expected a Bath"),
+        (["potential={kind: PiecewiseLinear.between}"], "between: expected an AbstractPotential"),
         (["seeds=[0,1]", "seeds.1=x"], "override seeds.1=x: seeds = [0, 'x']: expected a list"),
         (["inner.steps=2.5"], "inner.steps = 2.5: expected a whole number"),
         (["inner.steps=true"], "inner.steps = True: expected a whole number"),
@@ -152,7 +156,10 @@ def test_positions_of_particles(folder):
         (["size.x=1"], "override size.x=1: size = {'x': 1}: expected a number"),
         (["size=a: b: c"], "no YAML"),
         (["size=" + "[" * 100_000], "nested more than 50 levels"),
-        (["size=${nothing}"], "override size=${nothing}: size: Interpolation key 'nothing' not"),
+        (
+            ["size=${nothing}"],
+            "size: ${nothing}: there is no setting 'nothing'",
+        ),
         (["kind=my_parts:Thing.make"], "no 'Thing.make'"),
         (["kind=my parts:Thing"], "no registered kind"),
         (["bath.friction=[1,[2]]"], "expected lists of one length"),
@@ -171,7 +178,7 @@ def test_positions_of_particles(folder):
         ),
         (
             ["potential={kind: GaussianMixture, means: [[0], [1]], weights: [1, 1, 1]}"],
-            "potential.weights has shape (3,): expected k = 2, as in potential.means",
+            "potential.weights has shape (3,): expected (2,)",
         ),
     ],
 )
@@ -202,6 +209,8 @@ def test_places(folder):
         ("a: b: c\n", "line 1: a second ': ' in one line"),
         ("a: !thing 3\n", "line 1: '!thing' is an unknown tag"),
         ("a: *b\n", "line 1: found undefined alias"),
+        ("a: &b [*b]\n", "line 1: nested more than 50 levels"),
+        ("a: &b {c: *b}\n", "line 1: nested more than 50 levels"),
         ("a: " + "[" * 900_000, "line 1: nested more than 50 levels"),
         ("a: " * 20_000, "line 1"),
         ("1: 2\nkind: my_parts:Thing\n", "the key 1 is no text"),
@@ -250,10 +259,8 @@ def test_the_users_own_lines_are_shown(folder):
     (folder / "my_broken4.py").write_text(
         "def Thing():\n    return helper()\n\ndef helper():\n    return 1 / 0\n"
     )
-    file = folder / "c.yaml"
-    file.write_text("kind: my_broken4:Thing\n")
     with pytest.raises(UserError, match="ZeroDivisionError: division by zero") as error:
-        build(read_config(file))
+        made(folder, "kind: my_broken4:Thing\n")
     assert error.value.detail.splitlines() == [
         f'  File "{folder}/my_broken4.py", line 2, in Thing',
         "    return helper()",

@@ -12,11 +12,12 @@ import pytest
 import thermojax as tj
 from tests.components import PROTOCOLS
 from thermojax.experiment import load
-from thermojax.experiment.results.figures import FIGURES, drawn
-from thermojax.experiment.results.schedule_figures import plane, schedule
+from thermojax.experiment.results.drawing import drawn_figures
 from thermojax.experiment.results.store import Record, save
 from thermojax.experiment.results.style import STYLE
 from thermojax.experiment.study.curves import put_schedules, schedule_record
+from thermojax.experiment.study.figures import FIGURES
+from thermojax.experiment.study.schedule_figures import plane, schedule
 from thermojax.protocol import value_at
 
 
@@ -138,7 +139,7 @@ def test_legends_are_beside_the_curves(tiny_run):
 
     results = load(tiny_run[0])
     with matplotlib.rc_context(STYLE):
-        figures = drawn(results)
+        figures = drawn_figures(results, FIGURES)
         assert set(figures) == {"schedule", "work_distribution", "ledger", "training"}
         for name, (figure, _) in figures.items():
             canvas = FigureCanvasAgg(figure)

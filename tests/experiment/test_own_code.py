@@ -8,8 +8,7 @@ import pytest
 from thermojax.cli import main
 from thermojax.experiment import load
 from thermojax.experiment.config import own_code
-from thermojax.experiment.config.build import build
-from thermojax.experiment.config.read import read_config
+from thermojax.experiment.run.experiment import read_experiment
 from thermojax.experiment.run.provenance import run_facts
 
 STUDY = """
@@ -48,8 +47,8 @@ def value_of_run(config: Path, out: str) -> float:
 
 
 def facts(config: Path) -> dict[str, str]:
-    read = read_config(config)
-    return {k: v for k, v in run_facts(read, build(read)).items() if "content" in k}
+    read = read_experiment(config)
+    return {k: v for k, v in run_facts(read).items() if "content" in k}
 
 
 def test_each_folder_runs_its_own_class(here):
@@ -65,9 +64,9 @@ def test_an_edited_file_runs_anew(here):
     config = write(here / "one", ".33")
     assert value_of_run(config, "a") == 0.33
     before = facts(config)
-    first = type(build(read_config(config)))
+    first = type(read_experiment(config).study)
     assert value_of_run(config, "b") == 0.33
-    assert type(build(read_config(config))) is first  # what JAX has compiled for it holds
+    assert type(read_experiment(config).study) is first  # what JAX has compiled for it holds
     write(here / "one", ".78")
     assert value_of_run(config, "c") == 0.78 and facts(config) != before
 
@@ -96,11 +95,10 @@ def test_what_it_imports_is_its_own_too(here):
 def test_the_digest_is_that_of_what_ran(here):
     """A file that is edited while its run goes on is not taken for the one that runs."""
     config = write(here / "one", ".33")
-    read = read_config(config)
-    study = build(read)
-    there = run_facts(read, study)
+    read = read_experiment(config)
+    there = run_facts(read)
     write(here / "one", ".78")
-    assert run_facts(read, study) == there and facts(config) != there
+    assert run_facts(read) == there and facts(config) != there
 
 
 def test_what_the_user_has_imported(here, monkeypatch):
@@ -110,7 +108,7 @@ def test_what_the_user_has_imported(here, monkeypatch):
     import own_model  # pyright: ignore
 
     monkeypatch.setattr(own_code, "STARTED", (here / "own_model.py").stat().st_mtime + 1)
-    assert isinstance(build(read_config(config)), own_model.Model)
+    assert isinstance(read_experiment(config).study, own_model.Model)
     for out in ("x", "y"):
         assert value_of_run(config, out) == 0.33 and sys.modules["own_model"] is own_model
     # From here on it is known by its content.

@@ -1,13 +1,13 @@
 """Numbers and words of YAML that could be read in two ways are refused with both."""
 
 import pytest
-from omegaconf import OmegaConf
 
 from thermojax.cli import main
 from thermojax.experiment import UserError
 from thermojax.experiment.config.doubtful import doubt, meant
-from thermojax.experiment.config.plan import plan
+from thermojax.experiment.config.model import check_config
 from thermojax.experiment.config.read import read_config
+from thermojax.experiment.config.yaml_file import to_yaml
 
 DOUBTFUL = [
     ("010", "010 could be 10 or 8, in octal digits as in YAML 1.1: write 10 or 8, or '010' in"),
@@ -67,7 +67,7 @@ def refused(folder, text, overrides=()):
     """The sentence, without a line break, of a config that cannot be what it says."""
     (folder / "c.yaml").write_text(f"kind: own_readings:Thing\n{text}\n")
     with pytest.raises(UserError) as error:
-        plan(read_config(folder / "c.yaml", list(overrides)))
+        check_config(read_config(folder / "c.yaml", list(overrides)), object)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -101,9 +101,9 @@ def test_clear(folder, text, value):
 
 @pytest.mark.parametrize("text", [text for text, _ in DOUBTFUL] + ["on", "No", "0_8", "1_000"])
 def test_texts_in_quotes_stay_texts(folder, text):
-    (folder / "c.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create({"a": text})))
+    (folder / "c.yaml").write_text(to_yaml({"a": text}))
     config = read_config(folder / "c.yaml")
-    assert config.values == {"a": text} and not config.words
+    assert config.values == {"a": text}
 
 
 def test_yes_and_no(folder):
@@ -120,14 +120,14 @@ def test_yes_and_no(folder):
         found = refused(folder, "size: 1", [f"size={word}"])
         assert f"override size={word}: size = {word} {both}" in found
         (folder / "c.yaml").write_text(f"kind: own_readings:Thing\nflag: {word}\neither: {word}\n")
-        made = plan(read_config(folder / "c.yaml"))
+        made = check_config(read_config(folder / "c.yaml"), object)
         assert made.arguments["flag"] is made.arguments["either"] is (truth == "true")
     # What is set anew has one reading, wherever the doubtful one stood.
     (folder / "base.yaml").write_text("free: on\nmode: off\nmany: {a: no}\n")
     (folder / "c.yaml").write_text(
         "defaults: base.yaml\nkind: own_readings:Thing\nfree: true\nmode: 'off'\n"
     )
-    plan(read_config(folder / "c.yaml", ["many.a=false"]))
+    check_config(read_config(folder / "c.yaml", ["many.a=false"]), object)
     assert meant("oN") == meant("y") == meant("true") == ""
 
 
@@ -135,7 +135,7 @@ def test_comments_on_a_command_line(folder):
     said = "override name=mean #3: YAML takes what follows ' #' for a comment"
     assert said in refused(folder, "", ["name=mean #3"])
     assert "for a comment" in refused(folder, "", ["name=#3"])
-    plan(read_config(folder / "c.yaml", ["name='mean #3'"]))
+    check_config(read_config(folder / "c.yaml", ["name='mean #3'"]), object)
 
 
 def test_texts_that_are_numbers(folder):

@@ -8,15 +8,16 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from experiments.two_pictures_figures import film, scene
 from thermojax.cli import main
 from thermojax.estimate import Estimate
-from thermojax.experiment.results.animation import animate, scene
-from thermojax.experiment.results.compare import compare
+from thermojax.experiment.results.film import animate
 from thermojax.experiment.results.report import report
 from thermojax.experiment.results.store import Record, load, save
 from thermojax.experiment.results.style import STYLE
-from thermojax.experiment.results.summary import headline
+from thermojax.experiment.results.tables import SideBySide, headline
 from thermojax.experiment.run.progress import Progress
+from thermojax.experiment.study.base import AbstractStudy
 
 
 def facts(**more):
@@ -37,7 +38,7 @@ def facts(**more):
     }
 
 
-def film(times=3):
+def results_of_a_density(times=3):
     """Results with a density that moves."""
     results, column = Record(), Record()
     x, t = np.linspace(-3, 3, 31), np.linspace(0, 1, times)
@@ -65,12 +66,12 @@ def test_the_report_again_from_the_results_alone(tiny_run, tmp_path, capsys):
     assert {"schedule.svg", "schedule.pdf", "training.svg"} <= names and len(names) == 8
     assert (tmp_path / "figures" / "ledger.pdf").read_bytes().startswith(b"%PDF")
     assert main(["report", str(tmp_path), "--animate"]) == 2
-    assert "stores no density in one dimension" in capsys.readouterr().err
+    assert "has no film to show" in capsys.readouterr().err
 
 
 def test_a_film(tmp_path):
-    results = film()
-    file = animate(tmp_path, results)
+    results = results_of_a_density()
+    file = animate(tmp_path, results, film, "density")
     assert [x.name for x in tmp_path.iterdir()] == [file.name]
     if file.suffix == ".gif":
         from PIL import Image
@@ -83,7 +84,7 @@ def test_a_film_of_two_controls(tmp_path):
     """A curve and a dot for each, where the dense curve is at that time."""
     import matplotlib
 
-    results = film(2)
+    results = results_of_a_density(2)
     t = np.linspace(0, 1, 401)
     both = np.stack([np.sin(3 * t), 1 + t], axis=1)
     time, control = np.concatenate([[0], t, [1]]), np.concatenate([both[:1], both, both[-1:]])
@@ -102,12 +103,12 @@ def test_frames_where_nothing_writes_films(tmp_path, monkeypatch):
     from matplotlib.animation import writers
 
     monkeypatch.setattr(writers, "is_available", lambda name: False)
-    folder = animate(tmp_path, film(2))
+    folder = animate(tmp_path, results_of_a_density(2), film, "density")
     assert sorted(x.name for x in folder.iterdir()) == ["0000.png", "0001.png"]
 
 
 def test_bounds_stand_beside_the_numbers(tmp_path):
-    results = film()
+    results = results_of_a_density()
     assert headline(results) == [["", "density"], ["work", "1.50 ± 0.10"]]
     results["bounds"] = bounds = Record()
     bounds.put("work", 1.25, "kT")
@@ -115,18 +116,18 @@ def test_bounds_stand_beside_the_numbers(tmp_path):
     save(tmp_path / "results.h5", results)
     back = load(tmp_path)
     assert headline(back)[1] == ["work", "1.50 ± 0.10", "at least 1.25"]
-    page = report(back)
+    page = report(back, AbstractStudy)
     assert "at least 1.25" in page and "By the second law." in page
     assert "work 1.50 ± 0.10 kT, density" in page  # the answer, where there is no log evidence
 
 
 def test_studies_that_call_one_entry_differently_share_a_column(tmp_path):
     for name, label in (("one", "work"), ("two", "mean work")):
-        results = film()
+        results = results_of_a_density()
         results.attributes["labels"] = [label]
         (tmp_path / name).mkdir()
         save(tmp_path / name / "results.h5", results)
-    rows = compare([tmp_path / "one", tmp_path / "two"])
+    rows = SideBySide.of([tmp_path / "one", tmp_path / "two"]).every_column()
     assert rows[0] == ["run", "of", "work"]
     assert [row[-1] for row in rows[1:]] == ["1.50 ± 0.10"] * 2
 

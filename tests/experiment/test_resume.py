@@ -84,9 +84,9 @@ def killed_somewhere(place, name, arguments, generator) -> bool:
         _, said = process.communicate()
     else:
         process = resuming.start(place, *arguments)
-        lock = place / name / ".checkpoint" / "lock"
+        owner = place / name / ".checkpoint" / "owner"
         owned = f"process {process.pid} "
-        while process.poll() is None and not (lock.exists() and owned in lock.read_text()):
+        while process.poll() is None and not (owner.exists() and owned in owner.read_text()):
             time.sleep(0.002)
         moment = time.monotonic() + generator.uniform(0.0, 4.0)
         while process.poll() is None and time.monotonic() < moment:

@@ -9,13 +9,15 @@ import yaml
 from thermojax.cli import main
 from thermojax.experiment.config.registry import KINDS
 from thermojax.experiment.config.schema import config_schema
-from thermojax.experiment.config.starter import CONFIG as STARTER
+from thermojax.experiment.config.starter import template
+from thermojax.experiment.run.experiment import RunSettings
+from thermojax.experiment.study.base import AbstractStudy
 
 jsonschema = pytest.importorskip("jsonschema")
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
-SCHEMA = config_schema()
+SCHEMA = config_schema(AbstractStudy, RunSettings)
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 TRAP = yaml.safe_load((ROOT / "configs" / "dragged_trap.yaml").read_text())
 
@@ -32,7 +34,7 @@ def test_shipped_configs_fit(config):
 
 
 def test_the_starter_fits():
-    assert VALIDATOR.is_valid(yaml.safe_load(STARTER))
+    assert VALIDATOR.is_valid(yaml.safe_load(template("starter.yaml")))
 
 
 @pytest.mark.parametrize(

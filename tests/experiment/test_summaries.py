@@ -5,9 +5,11 @@ import pytest
 
 from thermojax.estimate import Estimate
 from thermojax.experiment.results.store import Record
-from thermojax.experiment.results.summary import aligned, column_warnings, training_warnings
+from thermojax.experiment.results.tables import aligned_text
 from thermojax.experiment.run.provenance import diverged_paths
-from thermojax.experiment.study.evaluate import Evaluation, dissipated, mean_of, merged
+from thermojax.experiment.study.doubts import column_doubts, doubts, training_doubts
+from thermojax.experiment.study.evaluate import Evaluation, dissipated, mean_of, merged_moments
+from thermojax.experiment.study.evidence import doubts_of_evidence
 
 
 def column(**entries):
@@ -23,7 +25,7 @@ def column(**entries):
 
 
 def test_silent_when_all_is_well():
-    assert column_warnings("linear", column()) == []
+    assert column_doubts("linear", column()) == []
 
 
 @pytest.mark.parametrize(
@@ -39,40 +41,42 @@ def test_silent_when_all_is_well():
     ],
 )
 def test_warnings(entries, said):
-    (warning,) = column_warnings("linear", column(**entries))
+    (warning,) = column_doubts("linear", column(**entries))
     assert said in warning
 
 
 def test_physicists_are_not_told_of_evidence():
-    (warning,) = column_warnings("given", column(effective_samples=12.0))
+    (warning,) = column_doubts("given", column(effective_samples=12.0))
     assert "error of its free energy difference" in warning and "evidence" not in warning
-    bayesian = column(effective_samples=12.0, log_evidence=Estimate(-3.0, 0.1, 9))
-    assert "error of its log evidence" in column_warnings("linear", bayesian)[0]
+    results = Record(linear=column(effective_samples=12.0, log_evidence=Estimate(-3.0, 0.1, 9)))
+    results.attributes["columns"] = ["linear"]
+    assert "error of its log evidence" in doubts_of_evidence(results)[0]
+    assert doubts(results) == [warning.replace("given", "linear")]
 
 
 def test_paths_that_diverge_in_a_reverse_run_are_counted():
     back = Record(diverged=2, paths_total=50)
     both = column(diverged=3, reverse=back)
     assert diverged_paths(both) == 5 and diverged_paths(column()) == 0
-    warnings = column_warnings("given", both)
+    warnings = column_doubts("given", both)
     assert any(text.startswith("given, reversed: 2 of 50 paths diverged") for text in warnings)
 
 
-def test_training_warnings():
+def test_training_doubts():
     training = Record(diverged=np.zeros(3), value=Estimate(9.0, 0.1, 8))
     measured = column(total_work=Estimate(9.2, 0.1, 8))
-    assert training_warnings(training, measured) == []
+    assert training_doubts(training, measured) == []
     training["value"] = Estimate(12.0, 0.1, 8)
-    (warning,) = training_warnings(training, measured)
+    (warning,) = training_doubts(training, measured)
     assert "12.00 ± 0.10 kT there, and 9.20 ± 0.10 kT when measured" in warning
     training["value"] = Estimate(np.nan, 0.1, 8)
-    assert len(training_warnings(training, measured)) == 1
+    assert len(training_doubts(training, measured)) == 1
     training["diverged"] = np.array([0, 2, 0])
-    assert "2 paths diverged" in training_warnings(training, measured)[0]
+    assert "2 paths diverged" in training_doubts(training, measured)[0]
 
 
 def test_alignment():
-    assert aligned([["", "a"], ["work", "1 ± 2"]]) == "      a\nwork  1 ± 2"
+    assert aligned_text([["", "a"], ["work", "1 ± 2"]]) == "      a\nwork  1 ± 2"
 
 
 def test_merged_moments():
@@ -82,7 +86,7 @@ def test_merged_moments():
         mean = part.mean(0)
         return np.full(1, len(part), float), mean, ((part - mean) ** 2).sum(0)
 
-    count, mean, squares = merged(merged(None, of(values[:30])), of(values[30:]))
+    count, mean, squares = merged_moments(merged_moments(None, of(values[:30])), of(values[30:]))
     assert count == 100
     np.testing.assert_allclose(mean, values.mean(0))
     np.testing.assert_allclose(squares / 100, values.var(0))

@@ -8,8 +8,8 @@ import numpy as np
 
 from thermojax.estimate import Estimate
 from thermojax.experiment.results.store import Record, save
-from thermojax.experiment.sweep.report import draw, write_sweep
-from thermojax.experiment.sweep.table import Points, as_text
+from thermojax.experiment.results.tables import SideBySide
+from thermojax.experiment.sweep.report import sweep_figures, write_sweep
 
 LABELS = {
     "total work": "total_work",
@@ -98,22 +98,23 @@ def test_ticks_stand_at_the_values(tmp_path, monkeypatch):
         lambda figure, name: seen.setdefault(name, figure) and "",
     )
     folders = [Path(str(i)) for i in range(3)]
-    draw(Points.of(folders, [point(x) for x in (1, 2, 3)]))
+    sweep_figures(SideBySide.of(folders, [point(x) for x in (1, 2, 3)]))
     (axes,) = seen["sweep-total_work"].axes
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "3"]
     (legend,) = seen["sweep-total_work"].legends
     assert [text.get_text() for text in legend.get_texts()] == ["optimized", "linear"]
     seen.clear()
-    draw(Points.of(folders, [point(x) for x in (1, 10, 100)]))
+    sweep_figures(SideBySide.of(folders, [point(x) for x in (1, 10, 100)]))
     (axes,) = seen["sweep-total_work"].axes
     assert axes.get_xscale() == "log" and list(axes.get_xticks()) == [1, 10, 100]
     seen.clear()
-    draw(Points.of(folders, [point(x) for x in (1, 1.01, 3)]))  # their labels would meet
+    near = [point(x) for x in (1, 1.01, 3)]  # their labels would meet
+    sweep_figures(SideBySide.of(folders, near))
     (axes,) = seen["sweep-total_work"].axes
     assert 1.01 not in axes.get_xticks()
 
 
 def test_a_single_point_keeps_everything():
-    rows, same = as_text(Points.of([Path("only")], [point(2)]))
+    rows, same = SideBySide.of([Path("only")], [point(2)]).last_columns()
     assert rows[0][0] == "run" and rows[1][0] == "only" and not same
     assert "free energy difference" in rows[0]

@@ -12,7 +12,8 @@ SHIPPED = Path(__file__).resolve().parents[2] / "data" / "breast_cancer.csv"
 
 
 def test_shipped_table():
-    features, labels = load_table(SHIPPED, "benign")
+    features, labels, names = load_table(SHIPPED, "benign")
+    assert len(names) == 30 and "benign" not in names
     assert features.shape == (569, 30)
     assert labels.sum() == 357  # benign cases in the original data set
     assert features[0, 0] == 17.99 and features[-1, -1] == 0.07039
@@ -27,7 +28,7 @@ def test_design_matrix():
 
 
 def test_rows_from_the_top():
-    features, labels = load_table(SHIPPED, "benign", rows=20)
+    features, labels, _ = load_table(SHIPPED, "benign", rows=20)
     assert features.shape == (20, 30) and labels[19] == 1
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from experiments.two_pictures import largest_of
 from thermojax.experiment.results.store import load
+from thermojax.experiment.run.experiment import read_experiment
 from thermojax.experiment.run.runner import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def compared(results, tolerance):
 def test_a_small_run(tmp_path):
     """Coarse in time and space: the density within a percent, the paths within 4 errors."""
     small = ["batch=2000", "cells=200", "dt=0.01", "snapshots=9"]
-    folder = run(CONFIG, small, tmp_path / "out")
+    folder = run(read_experiment(CONFIG, small), tmp_path / "out")
     compared(results := load(folder), 0.02)
     # How far, of how many comparisons, and what is to be expected of so many.
     paths = results["paths"]
@@ -58,7 +59,7 @@ def test_a_small_run(tmp_path):
 @pytest.mark.slow
 def test_the_shipped_run_reproduces_the_table(tmp_path):
     """REFERENCE R11: the density to 1e-4, the paths along the whole time axis within 4 errors."""
-    results = load(run(CONFIG, (), tmp_path / "out"))
+    results = load(run(read_experiment(CONFIG), tmp_path / "out"))
     compared(results, 1e-4)
     for name in COLUMNS:
         estimate, exact = (results[c]["through"][name] for c in ("paths", "density"))

@@ -18,7 +18,7 @@ usage: thermojax COMMAND ...
   report DIR [--svg] [--pdf] [--animate]   the report again, from the stored results alone
   check package.module:MyPotential         say what is wrong with a potential
   init NAME                                a new folder with a config and a potential to start from
-  list [KIND]                              every kind that a config can name, or one in full
+  list [KIND]                              what a config can name, and the shipped configs
   schema                                   a JSON schema of configs, for editors
   --version, --help                        `thermojax COMMAND --help` says more
 """

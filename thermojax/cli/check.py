@@ -21,13 +21,13 @@ def check(arguments: list[str]) -> int:
     options = parser.read(joined(arguments))
     if options is None:
         return 0
-    position = numbers("--position", options.position)
-    control = numbers("--control", options.control)
+    position = read_numbers("--position", options.position)
+    control = read_numbers("--control", options.control)
+    from ..experiment.config.own_code import working_places
     from ..experiment.config.registry import find
-    from ..experiment.config.source import working_places
 
     found = find(options.potential, working_places(), "check")
-    potential = instance(found, options.potential)
+    potential = potential_of(found, options.potential)
 
     import jax.numpy as jnp
 
@@ -57,14 +57,14 @@ def joined(arguments: list[str]) -> list[str]:
     return out
 
 
-def numbers(option: str, text: str) -> list[float]:
+def read_numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise UserError(f"{option} {text}: expected numbers with commas, as in 0.5,-1") from None
 
 
-def instance(found: Any, name: str) -> Any:
+def potential_of(found: Any, name: str) -> Any:
     """The potential itself: an object as it is, a class with the defaults of its arguments."""
     if not inspect.isclass(found):
         return found

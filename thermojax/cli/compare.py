@@ -14,12 +14,10 @@ def compare(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
-    from ..experiment.results.compare import compare as table
-    from ..experiment.results.compare import runs_among
-    from ..experiment.results.summary import aligned
+    from ..experiment.results.tables import SideBySide, aligned_text, finished_among
 
-    folders, passed = runs_among([Path(folder) for folder in options.folders])
+    folders, passed = finished_among([Path(folder) for folder in options.folders])
     for why in passed:
         print(f"passed over: {why}", file=sys.stderr)
-    print(aligned(table(folders)))
+    print(aligned_text(SideBySide.of(folders).every_column()))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from .arguments import Parser
@@ -15,12 +16,11 @@ def report(arguments: list[str]) -> int:
     parser.add_argument(
         "--animate",
         action="store_true",
-        help="also a film of the density, for studies that store one",
+        help="also a film, for studies that have one",
     )
     options = parser.read(arguments)
     if options is None:
         return 0
-    from ..experiment.results.drawing import backend_set_aside
     from ..experiment.results.store import load_run
     from ..experiment.run.folder import unwritable
 
@@ -28,24 +28,27 @@ def report(arguments: list[str]) -> int:
     results = load_run(folder)
     folder = folder if folder.is_dir() else folder.parent  # results.h5 itself was named
     try:
-        with backend_set_aside():
-            for file in made(folder, results, options):
-                print(f"Written: {file}")
+        for file in written_files(folder, results, options):
+            print(f"Written: {file}")
     except OSError as error:
         raise unwritable(folder, error, "make it writable and try again") from None
     return 0
 
 
-def made(folder: Path, results, options):
+def written_files(folder: Path, results, options):
     from ..experiment.results.report import write_report
+    from ..experiment.study.base import study_of
 
-    yield write_report(folder, results)
+    study, warning = study_of(results)
+    if warning:
+        print(f"Warning: {warning}", file=sys.stderr)
+    yield write_report(folder, results, study, warning)
     formats = [name for name in ("svg", "pdf") if getattr(options, name)]
     if formats:
-        from ..experiment.results.figures import save_figures
+        from ..experiment.results.drawing import save_figures
 
-        yield from save_figures(folder / "figures", results, formats)
+        yield from save_figures(folder / "figures", results, study.figures, formats)
     if options.animate:
-        from ..experiment.results.animation import animate
+        from ..experiment.results.film import animate
 
-        yield animate(folder, results)
+        yield animate(folder, results, study.film, "density")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .arguments import Parser
-from .run import said
+from .run import results_text
 
 
 def resume(arguments: list[str]) -> int:
@@ -26,5 +26,5 @@ def resume(arguments: list[str]) -> int:
         folder, worked = resume_run(options.folder, anyway=options.anyway)
     if not worked:
         print(f"{folder}: this run is finished.\n")
-    print(said(folder))
+    print(results_text(folder))
     return 0

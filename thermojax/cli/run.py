@@ -17,7 +17,11 @@ WRITTEN = ("results.h5", "report.html")
 
 def run(arguments: list[str]) -> int:
     parser = Parser("run", "Run the study that a config file describes.")
-    parser.add_argument("config", metavar="CONFIG", help="a YAML file, as in configs/")
+    parser.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="a YAML file, or a shipped config by its name (thermojax list)",
+    )
     parser.add_argument(
         "overrides",
         metavar="key=value",
@@ -42,22 +46,21 @@ def run(arguments: list[str]) -> int:
     options = parser.read(arguments)
     if options is None:
         return 0
-    from ..experiment.config.plan import RUNNER_KEYS, STUDY, plan
     from ..experiment.config.read import read_config
 
-    # Most mistakes are answered here, before anything heavy is loaded.
-    overrides = [*options.overrides, *overrides_of(options)]
-    config = read_config(options.config, overrides)
-    plan(config, RUNNER_KEYS, STUDY)
+    # A file that cannot be read is answered before anything heavy is loaded.
+    config = read_config(options.config, [*options.overrides, *overrides_of(options)])
     from ..experiment.run.device import on_device, prepare_cpu
+    from ..experiment.run.experiment import experiment_of
     from ..experiment.run.runner import run as run_study
 
-    prepare_cpu(config.values.get("devices"))  # before `place_of_work` counts JAX's devices
-    with variables(options), on_device(options.device):
+    experiment = experiment_of(config)
+    with with_variables(options), on_device(options.device):
         if options.verbose:
+            prepare_cpu(config.values.get("devices"))  # before JAX's devices are counted
             print(f"{config.text}\n{place_of_work()}", file=sys.stderr)
-        folder = run_study(options.config, overrides, options.out)
-    print(said(folder))
+        folder = run_study(experiment, options.out)
+    print(results_text(folder))
     return 0
 
 
@@ -68,7 +71,7 @@ def overrides_of(options: argparse.Namespace) -> list[str]:
 
 
 @contextmanager
-def variables(options: argparse.Namespace) -> Iterator[None]:
+def with_variables(options: argparse.Namespace) -> Iterator[None]:
     """The environment that the options ask for, set back afterwards."""
     wanted = {"THERMOJAX_CACHE": "off"} if options.no_cache else {}
     wanted |= {"THERMOJAX_TRACEBACK": "1"} if options.verbose else {}
@@ -95,7 +98,7 @@ def place_of_work() -> str:
     return f"thermojax {__version__}, jax {jax.__version__} on {device}; compiled programs: {cache}"
 
 
-def said(folder: Path) -> str:
+def results_text(folder: Path) -> str:
     """The results of a run as the console shows them, from what was stored.
 
     They are there, whatever fails in showing them.
@@ -105,7 +108,7 @@ def said(folder: Path) -> str:
 
     written = [str(file) for name in WRITTEN if (file := folder / name).exists()]
     try:
-        text = shown(folder)
+        text = results_tables(folder)
     except Exception as error:
         why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
         print(
@@ -117,20 +120,18 @@ def said(folder: Path) -> str:
     return f"{text}\nWritten: {', '.join(written)}".lstrip()
 
 
-def shown(folder: Path) -> str:
+def results_tables(folder: Path) -> str:
     """The tables, the warnings, and how long it took."""
+    from ..experiment.results.report import sentences_of, tables_of
     from ..experiment.results.store import load
-    from ..experiment.results.summary import aligned, best_column, headline, posterior, saved
+    from ..experiment.results.tables import aligned_text, headline
+    from ..experiment.study.base import study_of
 
     results = load(folder)
-    parts = []
-    if weights := posterior(results):
-        parts.append(aligned(weights))
-    parts.append(aligned(headline(results)))
-    if (best := best_column(results)) is not None:
-        parts.append(f"log evidence {results[best]['log_evidence']}")
-    if gain := saved(results):
-        parts.append(gain)
+    study, _ = study_of(results)
+    parts = [aligned_text(rows) for rows in tables_of(results, study).values()]
+    parts.append(aligned_text(headline(results)))
+    parts += sentences_of(results, study)
     facts = results.attributes
     parts += [f"Warning: {warning}" for warning in facts["warnings"]]
     diverged = facts["diverged"] or "no"

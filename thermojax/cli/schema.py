@@ -16,6 +16,8 @@ def schema(arguments: list[str]) -> int:
     if parser.read(arguments) is None:
         return 0
     from ..experiment.config.schema import config_schema
+    from ..experiment.run.experiment import RunSettings
+    from ..experiment.study.base import AbstractStudy
 
-    print(json.dumps(config_schema(), indent=2))
+    print(json.dumps(config_schema(AbstractStudy, RunSettings), indent=2))
     return 0

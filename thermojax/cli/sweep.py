@@ -14,7 +14,7 @@ WRITTEN = ("sweep.csv", "sweep.html")
 
 def sweep(arguments: list[str]) -> int:
     parser = Parser("sweep", "Run a study at every point of a grid; again: only what is missing.")
-    parser.add_argument("config", metavar="CONFIG", help="a YAML file, as in configs/")
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name of `list`")
     parser.add_argument(
         "values",
         metavar="key=value,value",
@@ -46,10 +46,9 @@ def sweep(arguments: list[str]) -> int:
     from ..experiment.sweep.grid import in_processes, on_slurm, plan
     from ..experiment.sweep.grid import sweep as run_sweep
 
-    # Most mistakes are answered here, before anything heavy is loaded.
     folder, points = plan(options.config, options.values, options.out)
     from ..experiment.command_line import command
-    from ..experiment.results.summary import aligned
+    from ..experiment.results.tables import aligned_text
     from ..experiment.sweep.together import in_programs
 
     progress = Progress()
@@ -58,7 +57,7 @@ def sweep(arguments: list[str]) -> int:
     else:
         work = in_processes(options.jobs)
         if not options.processes:
-            work = in_programs(options.config, progress, work)
+            work = in_programs(progress, work)
     try:
         failed = run_sweep(options.config, points, progress, work)
     except OSError as error:
@@ -68,7 +67,7 @@ def sweep(arguments: list[str]) -> int:
     again = f"cd {shlex.quote(str(Path.cwd()))} && {command('sweep', *arguments)}"
     rows = table_of(folder, Path(options.config).stem, done, wrong, again)
     if done:
-        print(f"{aligned(rows)}\n")
+        print(f"{aligned_text(rows)}\n")
     written = [str(file) for name in WRITTEN if (file := folder / name).exists()]
     if written:
         print(f"Written: {', '.join(written)}")
@@ -86,13 +85,11 @@ def table_of(
     The points are there, whatever fails in that: it is a warning with the command that repeats it.
     """
     from ..experiment.errors import one_line, shortened
-    from ..experiment.results.compare import compare
-    from ..experiment.results.drawing import backend_set_aside
+    from ..experiment.results.tables import SideBySide
     from ..experiment.sweep.report import write_sweep
 
     try:
-        with backend_set_aside():
-            return write_sweep(folder, name, done, wrong)
+        return write_sweep(folder, name, done, wrong)
     except Exception as error:
         why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
         print(
@@ -100,7 +97,7 @@ def table_of(
             f"({why}); again with\n  {again}",
             file=sys.stderr,
         )
-        return compare(done, only_last=True) if done else [["run"]]
+        return SideBySide.of(done).last_columns()[0] if done else [["run"]]
 
 
 def parameters(text: str) -> dict[str, str]:

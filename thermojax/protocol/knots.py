@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 from jaxtyping import Array, Float
 
 from .._arguments import flag, whole
@@ -92,7 +93,7 @@ class AbstractKnots(AbstractProtocol):
         initial: Numbers,
         final: Numbers,
         duration: Positive,
-        knots: Annotated[int, ">= 2"] = 16,
+        knots: Annotated[int, Ge(2)] = 16,
         lower: Numbers | None = None,
         upper: Numbers | None = None,
         kicks: Numbers | None = None,

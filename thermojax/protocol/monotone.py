@@ -7,6 +7,7 @@ from typing import Annotated, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge
 from jaxtyping import Array, Float
 
 from .._arguments import flag
@@ -69,7 +70,7 @@ class Monotone(AbstractProtocol):
         initial: Numbers,
         final: Numbers,
         duration: Positive,
-        knots: Annotated[int, ">= 2"] = 16,
+        knots: Annotated[int, Ge(2)] = 16,
         kicks: Numbers | None = None,
         pinned: bool = False,
     ) -> Self:

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import flag, function, instance, whole
@@ -92,8 +93,8 @@ class Neural(AbstractProtocol):
         duration: Positive,
         *,
         key: PRNGKeyArray,
-        width: Annotated[int, ">= 1"] = 16,
-        depth: Annotated[int, ">= 1"] = 2,
+        width: Annotated[int, Ge(1)] = 16,
+        depth: Annotated[int, Ge(1)] = 2,
         lower: Numbers | None = None,
         upper: Numbers | None = None,
         kicks: Numbers | None = None,

@@ -1,69 +1,52 @@
-"""From a plan to objects: kinds are imported, and their constructors have the last word."""
+"""From a checked config to objects: the constructors have the last word."""
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line, own_traceback, raised_in_library
-from .hints import article
-from .plan import Array, Part, plan
+from .model import Part
 from .read import Config
-from .registry import find
+from .words import article
 
 
-def build(config: Config, reserved: tuple[str, ...] = ()) -> Any:
-    """The object that a whole config describes; top-level keys in `reserved` are left alone.
+def build(config: Config, part: Part) -> Any:
+    """The object of a part, after those that it is made of.
 
-    **Raises:** UserError, naming file, line and key, for anything that does not fit.
+    **Raises:** UserError, naming file, line and key, for what its constructor refuses.
     """
-    return made(config, plan(config, reserved))
-
-
-def made(config: Config, part: Part) -> Any:
-    """The object of a part, after those that it is made of."""
-    prefix = f"{part.path}." if part.path else ""
-    place = f"{config.where(prefix + 'kind')}: {prefix}kind"
-    kind = find(part.kind, config.folders, place)
-    arguments = {
-        name: ready(config, value, f"{prefix}{name}") for name, value in part.arguments.items()
-    }
-    title = getattr(kind, "__qualname__", str(kind))
+    prefix = f"{part.key}." if part.key else ""
+    given = {name: ready(config, value) for name, value in part.arguments.items()}
+    title = getattr(part.make, "__qualname__", str(part.make))
     try:
-        thing = kind(**arguments)
+        thing = part.make(**given)
     except UserError as error:
-        raise named(config, error, prefix, arguments) from None
+        raise named(config, error, prefix, given) from None
     except (ValueError, TypeError) as error:
-        raise named(config, error, prefix, arguments, title) from None
+        raise named(config, error, prefix, given, title) from None
     except Exception as error:
-        said = f"{prefix.rstrip('.') or title}: {type(error).__name__}: {one_line(error)}"
-        raise config.error(prefix.rstrip("."), said, own_traceback(error)) from None
-    if part.wanted is not None:
-        wanted = find(part.wanted.target, config.folders, place)
-        if inspect.isclass(wanted) and not isinstance(thing, wanted):
-            raise config.error(
-                prefix + "kind",
-                f"{prefix}kind = {part.kind}: expected {part.wanted.words()}, found "
-                f"{article(type(thing).__name__)}",
-            )
+        said = f"{part.key or title}: {type(error).__name__}: {one_line(error)}"
+        raise config.error(part.key, said, own_traceback(error)) from None
+    if part.wanted is not None and not isinstance(thing, part.wanted):
+        raise config.error(
+            prefix + "kind",
+            f"{prefix}kind = {title}: expected {article(part.wanted.__name__)}, found "
+            f"{article(type(thing).__name__)}",
+        )
     return thing
 
 
-def ready(config: Config, value: Any, key: str) -> Any:
+def ready(config: Config, value: Any) -> Any:
     """An argument as the constructor gets it."""
     if isinstance(value, Part):
-        return made(config, value)
-    if isinstance(value, Array):
-        import numpy as np
-
-        return np.asarray(value.items)  # so that nobody takes a list of numbers for a pytree
+        return build(config, value)
     if isinstance(value, Path):
         return as_seen(config, value)
     if isinstance(value, list | tuple):
-        return type(value)(ready(config, x, f"{key}.{i}") for i, x in enumerate(value))
+        return type(value)(ready(config, x) for x in value)
     return value
 
 

@@ -18,11 +18,6 @@ WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 DECIMAL = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?")
 
 
-def plain(node: yaml.Node) -> str | None:
-    """The text of a scalar without quotes; None for anything else."""
-    return node.value if isinstance(node, yaml.ScalarNode) and not node.style else None
-
-
 def doubt(text: str) -> str:
     """Both readings of a plain scalar, wherever it stands; empty where there is one.
 

@@ -1,169 +1,178 @@
-"""What a setting may be: a small language of types, for checking, for lists and for the schema."""
+"""The annotation of an argument, as pydantic checks a config against it."""
 
 from __future__ import annotations
 
-import operator
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+import jax
+import numpy as np
+from jaxtyping import AbstractArray
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    Strict,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
 
+from .words import AXES, WANTED, axes_in
+from .yaml_file import Word
 
-@dataclass(frozen=True)
-class Hint:
-    """A type of a setting. `limits`: pairs such as (">", 0.0), for every number in the value."""
-
-    limits: tuple[tuple[str, float], ...] = ()
-
-    def allows(self, number: float) -> bool:
-        # Written so that NaN is refused wherever there is a limit.
-        return all(COMPARE[sign](number, bound) for sign, bound in self.limits)
-
-    def words(self) -> str:
-        """What is expected, for the end of a sentence."""
-        return "a value"
-
-
-@dataclass(frozen=True)
-class Anything(Hint):
-    """Nothing is known about the value: it is handed over as it is."""
-
-
-@dataclass(frozen=True)
-class Nothing(Hint):
-    """None, written null or ~ in YAML."""
-
-    def words(self) -> str:
-        return "null"
+ARRAYS = (jax.Array, np.ndarray, AbstractArray)
+FREE = "..."  # the shape of arrays with any number of axes
+DEEPEST_LIST = 3  # axes of such
+WITHOUT = ("builtins", "collections.abc", "typing", "jaxtyping")  # whose classes ask for nothing
+KIND = "kind"  # the error of a mapping where no class says what it is
+MAPPING = "mapping"  # of a value that is none, where an object is expected
+SHAPE = "shape"  # of lists of several lengths
+Make = Callable[[dict, type | None, Any], Any]  # (mapping, class or None, config) to object
 
 
-@dataclass(frozen=True)
-class Scalar(Hint):
-    """One of float, int, bool, str, path."""
+def checkable(note: Any, make: Make, shape: str = FREE) -> Any:
+    """The type by which pydantic checks an argument; one that takes anything for what it is not.
 
-    kind: str = "float"
+    Numbers are strict (a text is none, nor is true), 1e4 counts as whole, lists of numbers become
+    arrays, and a mapping becomes an object of the class that the annotation names.
 
-    def words(self) -> str:
-        name = SCALAR_WORDS[self.kind]
-        return limited(name, self.limits)
-
-
-SCALAR_WORDS = {
-    "float": "a number",
-    "int": "a whole number",
-    "bool": "true or false",
-    "str": "text",
-    "path": "a file name",
-}
-
-
-@dataclass(frozen=True)
-class Numbers(Hint):
-    """A number or (nested) lists of numbers. `shape` is jaxtyping's: "", " dim", "k dim", "..."."""
-
-    shape: str = "..."
-
-    @property
-    def axes(self) -> list[str] | None:
-        """The names of the axes where their number is fixed, else None."""
-        axes = self.shape.split()
-        return None if any(axis.startswith(("*", ".", "#")) for axis in axes) else axes
-
-    def words(self) -> str:
-        axes = self.axes
-        if axes is None:
-            plain = "a number or a list of numbers"
-            return plain if not self.limits else f"{limited('a number', self.limits)}, or a list"
-        if not axes:
-            return limited("a number", self.limits)
-        shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
-        return f"{'lists' if len(axes) > 1 else 'a list'} of numbers, of shape ({shape})" + (
-            f", each {limited('', self.limits).strip()}" if self.limits else ""
-        )
+    **Arguments:** `make`, which turns a mapping into an object of a class, or of its own `kind`
+    where that is None; `shape`, that of numbers which do not say theirs, as in jaxtyping.
+    """
+    outer, inner = get_origin(note), get_args(note)
+    again = lambda x: checkable(x, make, shape)
+    notes: tuple = ()
+    if outer is Annotated:
+        notes, note = note.__metadata__, inner[0]
+        outer, inner = get_origin(note), get_args(note)
+        if note is Any:  # in a range
+            note = jax.Array
+    if (found := shape_of(note, shape)) is not None:
+        union = inner if outer in (Union, UnionType) else ()
+        return either((array(found, notes, make), *(again(x) for x in union if not is_number(x))))
+    if note in SCALARS:
+        kind, words, *before = SCALARS[note]
+        return Annotated[(kind, *notes, *map(BeforeValidator, before), Field(description=words))]
+    if notes:
+        return Annotated[(again(note), *notes)]
+    if outer in (Union, UnionType):
+        return either(map(again, inner))
+    if outer is Literal or note in (None, NoneType):
+        return note
+    if (outer or note) in (list, Sequence):
+        return list[again(inner[0] if inner else Any)]
+    if (outer or note) is tuple:
+        return tuple[tuple(x if x is ... else again(x) for x in inner or (Any, ...))]
+    if (outer or note) in (dict, Mapping):
+        return Annotated[dict, AfterValidator(without_words)]
+    # A typing.Protocol is no class to ask of an object.
+    named = inspect.isclass(note) and not getattr(note, "_is_protocol", False)
+    return an_object(note, make) if named and note.__module__ not in WITHOUT else anything(make)
 
 
-@dataclass(frozen=True)
-class Choice(Hint):
-    """One of a few values."""
-
-    options: tuple = ()
-
-    def words(self) -> str:
-        return f"one of {', '.join(map(repr, self.options))}"
+def either(kinds: Iterable) -> Any:
+    return Union[tuple(kinds)]  # noqa: UP007
 
 
-@dataclass(frozen=True)
-class ListOf(Hint):
-    """A list, every item of one type; `as_tuple` where the signature asks for a tuple."""
-
-    item: Hint = Anything()
-    as_tuple: bool = False
-
-    def words(self) -> str:
-        return "a list" if isinstance(self.item, Anything) else f"a list, each {self.item.words()}"
+def is_number(note: Any) -> bool:
+    """Whether an annotation is that of an array, or of what becomes one."""
+    home = getattr(note, "__module__", "").partition(".")[0]
+    numpy = inspect.isclass(note) and home in ("numpy", "jax", "jaxlib", "jaxtyping")
+    return numpy or note in (bool, int, float, complex) or get_origin(note) is Sequence
 
 
-@dataclass(frozen=True)
-class Mapping(Hint):
-    """Keys and values of any kind."""
-
-    def words(self) -> str:
-        return "a mapping"
-
-
-@dataclass(frozen=True)
-class Union(Hint):
-    """Any one of several types."""
-
-    options: tuple[Hint, ...] = ()
-
-    def words(self) -> str:
-        return " or ".join(dict.fromkeys(x.words() for x in self.options if x != Nothing()))
+def shape_of(note: Any, shape: str = FREE) -> str | None:
+    """The shape of an array as jaxtyping writes it, `shape` where it does not say; else None."""
+    inner = get_args(note) if get_origin(note) in (Union, UnionType) else (note,)
+    arrays = [x for x in inner if inspect.isclass(x) and issubclass(x, ARRAYS)]
+    return getattr(arrays[0], "dim_str", shape) if arrays else None
 
 
-@dataclass(frozen=True)
-class Instance(Hint):
-    """An object of a class, named by where it is defined: `package.module:Class`."""
-
-    target: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.target.rpartition(":")[2]
-
-    def words(self) -> str:
-        return article(self.name)
+def array(shape: str, notes: tuple, make: Make) -> Any:
+    """Numbers in lists as deep as there are axes; objects too (schedules) where that is free."""
+    axes = axes_in(shape)
+    leaf = either(Annotated[(kind, Strict(), *notes)] for kind in (int, float))
+    kinds = [either((leaf, an_object(None, make))) if axes is None else leaf]
+    for _ in range(DEEPEST_LIST if axes is None else len(axes)):
+        kinds.append(list[kinds[-1]])
+    kinds[1:] = [Annotated[kind, AfterValidator(numbers_as_array)] for kind in kinds[1:]]
+    said = Field(json_schema_extra={AXES: shape})
+    return Annotated[either(kinds) if axes is None else kinds[-1], BeforeValidator(even), said]
 
 
-def article(name: str) -> str:
-    return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"
+def an_object(wanted: type | None, make: Make) -> Any:
+    """An object of a class, written as a mapping with its `kind` and its arguments."""
+
+    def made(value: Any, info) -> Any:
+        if not isinstance(value, dict):
+            raise PydanticCustomError(MAPPING if wanted else KIND, "a mapping with its settings")
+        return make(value, wanted, info.context)
+
+    schema = {"type": "object", "required": ["kind"]} if wanted is None else {WANTED: wanted}
+    return Annotated[Any, PlainValidator(made), WithJsonSchema(schema)]
 
 
-def limited(name: str, limits: tuple[tuple[str, float], ...]) -> str:
-    """`a number` with its range: `a positive number`, `a whole number, 2 or more`."""
-    if limits == ((">", 0.0),):
-        return f"{name[:2]}positive {name[2:]}" if name else "positive"
-    said = [WORDS[sign].format(f"{bound:g}") for sign, bound in limits]
-    return f"{name}, {' and '.join(said)}" if said else name
+def anything(make: Make) -> Any:
+    """Whatever comes, as it is; a mapping with a kind as an object."""
+
+    def free(value: Any, info) -> Any:
+        if isinstance(value, list):
+            return [free(x, info) for x in value]
+        return make(value, None, info.context) if isinstance(value, dict) else without_words(value)
+
+    return Annotated[Any, PlainValidator(free), WithJsonSchema({})]
 
 
-WORDS = {">": "above {}", ">=": "{} or more", "<": "below {}", "<=": "{} at most"}
-
-
-def with_limits(hint: Hint, limits: tuple[tuple[str, float], ...]) -> Hint:
-    """The same type with a range on its numbers."""
-    from dataclasses import replace
-
-    if isinstance(hint, Union):
-        return Union((), tuple(with_limits(option, limits) for option in hint.options))
-    if isinstance(hint, Scalar | Numbers | Anything):
-        return replace(hint, limits=limits)
-    return hint
-
-
-def read_limit(text: str) -> tuple[str, float] | None:
-    """("> 0") as (">", 0.0); None for a note that is no limit."""
-    sign, _, bound = text.strip().partition(" ")
+def even(value: Any) -> Any:
+    """Lists, nested ones too, of one length each."""
     try:
-        return (sign, float(bound)) if sign in COMPARE else None
+        np.asarray(value if isinstance(value, list) else 0)
     except ValueError:
-        return None
+        raise PydanticCustomError(SHAPE, "lists of one length") from None
+    return value
+
+
+def numbers_as_array(value: list) -> Any:
+    """Lists of numbers as one array, which nobody takes for a pytree; those of objects as lists."""
+    return np.asarray(value) if all_numbers(value) else value
+
+
+def all_numbers(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(all_numbers, value))
+    return isinstance(value, float | int)
+
+
+def as_whole(value: Any) -> Any:
+    """1e4 is a number of paths too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def as_truth(value: Any) -> Any:
+    return value.truth if isinstance(value, Word) else value
+
+
+def words_in(value: Any) -> list[Word]:
+    """What has two readings in a value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [value] if isinstance(value, Word) else [word for x in inner for word in words_in(x)]
+
+
+def without_words(value: Any) -> Any:
+    """The value. **Raises:** UserError where it holds a word that has two readings."""
+    for word in words_in(value):
+        raise word.refusal()
+    return value
+
+
+SCALARS: dict[Any, tuple] = {  # type, words, and what is done before
+    float: (Annotated[float, Strict()], "a number"),
+    int: (Annotated[int, Strict()], "a whole number", as_whole),
+    bool: (Annotated[bool, Strict()], "true or false", as_truth),
+    str: (Annotated[str, Strict()], "text"),
+    Path: (Path, "a file name"),
+}

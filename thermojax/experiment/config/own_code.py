@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import importlib.util
 import linecache
 import os
 import sys
@@ -22,8 +23,9 @@ from types import ModuleType
 from typing import Any
 
 from ..._lazy import STARTED
-from .source import PACKAGE, is_readable, locate, search_in
+from ..shipped import SHIPPED, shipped_root
 
+PACKAGE = Path(__file__).resolve().parents[2]
 SITES = ("site-packages", "dist-packages")  # where installed packages lie
 
 # What a module is made of: (name, file, digest) of itself and of all of the user's that it imports.
@@ -32,6 +34,7 @@ Content = tuple[tuple[str, str, str], ...]
 _imported: dict[str, tuple[ModuleType, Content]] = {}  # by name: the module, and its content then
 _others: set[str] = set()  # of those, the names of modules that were there already
 _imports: dict[tuple[str, str], list[str]] = {}  # by name and digest: what a file imports
+_added: list[str] = []  # folders at the end of Python's path that `look_in` has put there
 
 
 def import_own(name: str, folders: list[Path]) -> Any:
@@ -39,9 +42,11 @@ def import_own(name: str, folders: list[Path]) -> Any:
 
     **Arguments:** `folders`, searched besides Python's own path, after it.
     """
+    if name.partition(".")[0] == PACKAGE.name:
+        return importlib.import_module(name)
     look_in(folders)
-    files = own_files(name, tuple(folders))
-    contents = {module: content_of(module, tuple(folders)) for module in files}
+    files = own_files(name, folders)
+    contents = {module: content_of(module, folders) for module in files}
     for module, content in contents.items():
         known, then = _imported.get(module, (None, ()))
         if module in sys.modules and not is_current(module, content):
@@ -68,11 +73,17 @@ def import_own(name: str, folders: list[Path]) -> Any:
 
 
 def look_in(folders: list[Path]) -> None:
-    """Find modules in the folders of a config, and none of those of the config before."""
+    """Let imports look into the folders of a config too, and into none of the config before.
+
+    At the end of the path, so that a user's folder never hides an installed package.
+    """
     if _finder.folders != folders:
         put_away()
         _finder.folders = list(folders)
-    search_in(folders)
+    for folder in map(str, folders):
+        if folder not in sys.path:
+            sys.path.append(folder)
+            _added.append(folder)
 
 
 def put_away() -> None:
@@ -81,7 +92,8 @@ def put_away() -> None:
         if sys.modules.get(name) is module and name not in _others:
             del sys.modules[name]
     _finder.files, _finder.folders = {}, []
-    search_in([])
+    sys.path[:] = [folder for folder in sys.path if folder not in _added]
+    _added.clear()
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
 
@@ -106,42 +118,80 @@ def digests(name: str, folders: list[Path]) -> dict[str, str]:
     """Module -> digest of the file that has run, for a module and all of the user's it imports."""
     module, content = _imported.get(name, (None, ()))
     if module is None or sys.modules.get(name) is not module:
-        content = content_of(name, tuple(folders))
+        content = content_of(name, folders)
     return {part: digest for part, _, digest in content}
 
 
-def content_of(name: str, folders: tuple[Path, ...]) -> Content:
+def content_of(name: str, folders: list[Path]) -> Content:
     files = own_files(name, folders)
-    return tuple(sorted((part, str(file), digest(file)) for part, file in files.items()))
+    return tuple(sorted((part, str(file), file_digest(file)) for part, file in files.items()))
 
 
-def digest(file: Path) -> str:
+def file_digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def own_files(name: str, folders: tuple[Path, ...]) -> dict[str, Path]:
+def own_files(name: str, folders: list[Path]) -> dict[str, Path]:
     """The files of a module and of all that it imports, as far as they are the user's own."""
     found: dict[str, Path] = {}
-    waiting = [name]
+    waiting: list[tuple[str, Path | None]] = [(name, None)]
     while waiting:
-        module = waiting.pop()
-        if module in found or not is_readable(module):
+        module, file = waiting.pop()
+        if module in found or module.partition(".")[0] in sys.stdlib_module_names:
             continue
-        file = locate(module, folders, stubs=False)
+        file = file or locate(module, folders)
         if file is None or not is_own(file):
             continue
         found[module] = file
-        waiting += imports_of(module, file)
-        if "." in module:  # its package is imported first
-            waiting.append(module.rpartition(".")[0])
+        waiting += [(inner, None) for inner in imports_of(module, file)]
+        if "." in module:  # its package is imported first, and is the one around it
+            folder = file.parent.parent if file.stem == "__init__" else file.parent
+            around = folder / "__init__.py"
+            waiting.append((module.rpartition(".")[0], around if around.exists() else None))
     return found
 
 
 def is_own(file: Path) -> bool:
-    """Whether a file is neither of thermojax nor of an installed package nor of Python."""
+    """Whether a file is neither of thermojax nor of an installed package nor of Python.
+
+    The studies that are shipped inside of thermojax count as those of a repository do.
+    """
     place = file.resolve()
     library = Path(sysconfig.get_path("stdlib")).resolve()
+    if SHIPPED in place.parents:
+        return True
     return not ({PACKAGE, library} & set(place.parents) or set(SITES) & set(place.parts))
+
+
+def locate(name: str, folders: list[Path]) -> Path | None:
+    """The file of a module, where an import would find it: installed packages before folders."""
+    parts = name.split(".")
+    if not all(parts):
+        return None
+    own = [Path(folder) for folder in sys.path if folder not in _added]
+    roots = [PACKAGE.parent] if parts[0] == PACKAGE.name else [*own, *folders]
+    if found := next(filter(None, (file_in(root, parts) for root in roots)), None):
+        return found
+    try:
+        # Where it is installed by other means; nothing is imported for a name without dots.
+        spec = importlib.util.find_spec(parts[0])
+    except (ImportError, ValueError):
+        spec = None
+    places = () if spec is None else spec.submodule_search_locations or ()
+    return next(filter(None, (file_in(Path(place).parent, parts) for place in places)), None)
+
+
+def file_in(root: Path, parts: list[str]) -> Path | None:
+    """The file of a module below a root."""
+    place = root.joinpath(*parts)
+    files = place / "__init__.py", place.with_suffix(".py")
+    return next((file for file in files if file.is_file()), None)
+
+
+def working_places() -> list[Path]:
+    """Where a command that reads no config looks for modules."""
+    root = shipped_root()
+    return [Path.cwd(), *([] if root is None else [root])]
 
 
 def imports_of(module: str, file: Path) -> list[str]:

@@ -4,67 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
+from importlib.resources import files
 from pathlib import Path
 
 from ..command_line import refuse_long
 from ..errors import UserError, one_line
 
-CONFIG = """\
-# {name}: your own potential, driven from one control value to another, as given and optimized.
-#   thermojax run {config}                            the whole study
-#   thermojax run {config} dt=0.01 training.steps=20  with other settings, in one try
-#   thermojax list Driven                             what this kind of study takes
-#   thermojax check my_potential:MyPotential          what is wrong with a potential, from here
-kind: Driven
-seed: 0
-precision: float32  # or float64
-
-potential:
-  kind: my_potential:MyPotential  # the class in my_potential.py, beside this file
-  barrier: 2.0  # its fields are set here
-
-protocol:  # control(t); the ends are fixed, all values in between can train
-  kind: PiecewiseLinear.between
-  initial: 0.0
-  final: 2.0
-  duration: 2.0
-  knots: 8
-
-bath:  # energies are in units of kT
-  kind: Bath
-  friction: 1.0
-  mass: 1.0  # read by underdamped dynamics only
-
-dynamics: overdamped  # or underdamped
-dt: 0.01
-position: [0.0]  # one position: how many coordinates there are, and a first guess
-
-training:  # leave this out to measure the given schedule only
-  steps: 50
-  batch: 128
-  learning_rate: 0.1
-evaluation:  # fresh paths for each schedule, a chunk at a time
-  batch: 4096
-  chunk: 1024
-"""
-
-POTENTIAL = '''\
-"""A potential of your own: an energy U(x, control) of ONE sample."""
-
-import jax.numpy as jnp
-
-import thermojax as tj
+POTENTIAL = "my_potential.py"
 
 
-class MyPotential(tj.AbstractPotential):
-    """A double well in every coordinate, tilted by the control."""
-
-    barrier: float = 2.0  # energy; a field is a setting of the config
-
-    def energy(self, x, control):
-        """x has the shape of `position` in the config; returns a scalar."""
-        return jnp.sum(self.barrier * (x**2 - 1) ** 2 - control * x)
-'''
+def template(name: str) -> str:
+    """A file of the folder `templates` of this package."""
+    return (files(str(__package__)) / "templates" / name).read_text(encoding="utf-8")
 
 
 def write_starter(name: str) -> tuple[Path, Path]:
@@ -81,16 +32,15 @@ def write_starter(name: str) -> tuple[Path, Path]:
         raise UserError(f"{folder}: holds files already: choose another name, nothing is replaced")
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
         raise UserError(f"{folder}: is a file already: choose another name")
-    config, potential = folder / f"{folder.name}.yaml", folder / "my_potential.py"
+    config, potential = folder / f"{folder.name}.yaml", folder / POTENTIAL
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shown = shlex.quote(str(config))
-        for file, text in (
-            (config, CONFIG.replace("{name}", folder.name).replace("{config}", shown)),
-            (potential, POTENTIAL),
-        ):
+        starter = template("starter.yaml").replace("{name}", folder.name)
+        texts = starter.replace("{config}", shown), template(f"{POTENTIAL}.txt")
+        for file, text in zip((config, potential), texts, strict=True):
             written.append(file)
             with open(file, "x", encoding="utf-8") as stream:
                 stream.write(text)

@@ -21,11 +21,11 @@ def needed(package: str, extra: str) -> Any:
         ) from None
 
 
-def numbers(record: Record, path: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+def number_rows(record: Record, path: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
     """Every single number in a record and the records in it."""
     for name, value in record.items():
         if isinstance(value, Record):
-            yield from numbers(value, (*path, name))
+            yield from number_rows(value, (*path, name))
             continue
         row = {"column": ".".join(path), "quantity": name, "unit": record.units.get(name, "1")}
         if is_estimate(value) and np.ndim(value.value) == 0:
@@ -39,7 +39,7 @@ def to_pandas(results: Record) -> Any:
     """See `Record.to_pandas`."""
     pandas = needed("pandas", "pandas")
     columns = ["column", "quantity", "value", "error", "count", "unit"]
-    return pandas.DataFrame(list(numbers(results)), columns=columns)
+    return pandas.DataFrame(list(number_rows(results)), columns=columns)
 
 
 def to_arviz(results: Record, column: str | None = None) -> Any:
@@ -55,12 +55,12 @@ def to_arviz(results: Record, column: str | None = None) -> Any:
     column = column or kept[-1]
     paths = results[column]["paths"]
     alive = np.asarray(paths["alive"]) > 0
-    chosen = resampled(np.where(alive, np.asarray(paths["log_weight"], float), -np.inf))
+    chosen = drawn_by_weight(np.where(alive, np.asarray(paths["log_weight"], float), -np.inf))
     position = np.asarray(paths["position"])[chosen][None]
-    names = results[column].get("posterior", {}).get("weight")
+    names = paths.get("coordinate")  # where the study names its coordinates
     dims = {"position": ["coordinate"]} if position.ndim == 3 else {}
     coords = {"coordinate": list(names)} if dims and names is not None else {}
-    skipped = ("position", "alive", "log_weight")
+    skipped = ("position", "alive", "log_weight", "coordinate")
     stats = {n: np.asarray(x)[chosen][None] for n, x in paths.items() if n not in skipped}
     groups = {"posterior": {"position": position}, "sample_stats": stats}
     if int(arviz.__version__.partition(".")[0]) >= 1:
@@ -68,7 +68,7 @@ def to_arviz(results: Record, column: str | None = None) -> Any:
     return arviz.from_dict(**groups, coords=coords, dims=dims)
 
 
-def resampled(log_weight: np.ndarray) -> np.ndarray:
+def drawn_by_weight(log_weight: np.ndarray) -> np.ndarray:
     """Indices of as many draws as there are paths, each about as often as its weight says.
 
     Systematic resampling with the offset one half (G. Kitagawa, J. Comput. Graph. Stat. 5, 1

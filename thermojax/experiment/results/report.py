@@ -2,162 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Protocol
 
-from omegaconf import OmegaConf
-
-from .figures import draw
+from .drawing import Figures, svg_figures
 from .store import Record, write_whole
-from .summary import BOUNDS, best_column, headline, posterior, saved
+from .tables import BOUNDS, Rows, columns_of, headline, labels_of, settings_of
 
 REPORT = "report.html"
 
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>$title</title>
-<style>
-:root { --paper: #ffffff; --ink: #1c2127; --soft: #5b6570; --line: #d9dee3; --warn: #fff3d6;
-  --blue: #0072B2; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #15181c; --ink: #e4e8ec; --soft: #9aa5b1; --line: #343b43; --warn: #3d3113;
-    --blue: #3d9bd9; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: $width; padding: 1.2rem 1rem 3rem; background: var(--paper);
-  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-p { max-width: 44rem; }
-h1 { font-size: 1.45rem; line-height: 1.25; margin: 0.4rem 0; }
-h2 { font-size: 1.1rem; margin: 2rem 0 0.5rem; }
-.soft, figcaption, footer { color: var(--soft); font-size: 0.88rem; }
-.answer { font-size: 1.15rem; font-variant-numeric: tabular-nums; }
-.warning { background: var(--warn); border-left: 4px solid #E69F00; margin: 0.5rem 0;
-  padding: 0.5rem 0.8rem; }
-table { border-collapse: collapse; width: 100%; font-size: 0.9rem;
-  font-variant-numeric: tabular-nums; }
-.scroll { overflow-x: auto; }
-.numbers td { white-space: nowrap; }
-.numbers thead th { overflow-wrap: normal; }
-.numbers tbody th { min-width: 6.5rem; }
-th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.6rem 0.25rem 0;
-  border-bottom: 1px solid var(--line); font-weight: inherit; }
-thead th { font-weight: 600; hyphens: auto; }
-figure { margin: 1.6rem 0; }
-.figures { display: grid; gap: 0 2rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); }
-figure svg { display: block; width: 100%; height: auto; max-width: 40rem; }
-.warning summary { margin: 0; }
-.warning p { font-size: 0.9rem; margin: 0.4rem 0; }
-summary { cursor: pointer; margin: 0.8rem 0; }
-@media print { body { max-width: none; } details { display: none; } }
-@media (max-width: 30rem) { table { font-size: 0.78rem; } td, th { padding-right: 0.35rem; } }
-</style>
-</head>
-<body>
-<header>
-<p class="soft">$name</p>
-<h1>$question</h1>
-<p class="answer">$answer</p>
-$warnings
-</header>
-<main>
-<h2>Numbers</h2>
-$headline
-$bound
-<p class="soft">Energies in units of kT. Each number stands with its standard error (one standard
-deviation of its sampling noise).</p>
-$posterior
-<h2>Figures</h2>
-$figures
-<h2>Settings</h2>
-$settings
-</main>
-<footer>
-<p>$footer</p>
-</footer>
-</body>
-</html>
-""")
+
+class Hooks(Protocol):
+    """What a study says about its own results: an `AbstractStudy`, which explains it."""
+
+    @property
+    def figures(self) -> Figures: ...
+
+    @property
+    def tables(self) -> Mapping[str, Callable[[Record], Rows]]: ...
+
+    @property
+    def sentences(self) -> tuple[Callable[[Record], str], ...]: ...
 
 
-def write_report(folder: Path, results: Record) -> Path:
-    """Write `report.html` from the stored results; nothing else is read."""
+def write_report(folder: Path, results: Record, study: Hooks, warning: str = "") -> Path:
+    """Write `report.html` from the stored results and what their study adds to them."""
     file = folder / REPORT
-    text = report(results)
+    text = report(results, study, warning)
     write_whole(file, lambda path: path.write_text(text, encoding="utf-8"))
     return file
 
 
-def report(results: Record) -> str:
-    """The page."""
+def report(results: Record, study: Hooks, warning: str = "") -> str:
+    """The page; `warning`, one more than those that are stored."""
     facts = results.attributes
-    figures = "\n".join(
-        f'<figure id="{name}">\n{svg.replace("<svg", label(name), 1)}'
-        f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
-        for name, (svg, caption) in draw(results).items()
-    )
-    weights = posterior(results)
-    details = ""
-    if weights:
-        details = (
-            "<details><summary>Posterior mean and standard deviation of every weight</summary>\n"
-            f"{table(weights, numbers=True)}\n</details>"
-        )
-    return PAGE.substitute(
+    warnings = [*facts["warnings"], *([warning] if warning else [])]
+    return page(
         width="44rem",
-        title=escape(f"{facts['name']}: thermojax"),
-        name=escape(facts["name"]),
-        question=escape(facts["question"] or facts["name"]),
-        answer=escape(answer(results)),
-        warnings="\n".join(
-            f'<p class="warning">Warning: {escape(w)}</p>' for w in facts["warnings"]
+        name=facts["name"],
+        question=facts["question"] or facts["name"],
+        answer=answer(results, study),
+        warnings="\n".join(warned(f"Warning: {text}") for text in warnings),
+        numbers=headline(results),
+        note=str(results.get(BOUNDS, Record()).attributes.get("note", "")),
+        details="\n".join(
+            f"<details><summary>{escape(title)}</summary>\n{table(rows, True)}\n</details>"
+            for title, rows in tables_of(results, study).items()
         ),
-        headline=table(headline(results), numbers=True),
-        bound=f'<p class="soft">{escape(note)}</p>' if (note := bound_note(results)) else "",
-        posterior=details,
-        figures=figures,
-        settings=table([["setting", "value"], *settings(results["config"])]),
-        footer=escape(footer(results)),
+        figures="\n".join(
+            figure(svg, caption, name)
+            for name, (svg, caption) in svg_figures(results, study.figures).items()
+        ),
+        settings=[["setting", "value"], *map(list, settings_of(results).items())],
+        footer=footer(results),
     )
 
 
-def label(name: str) -> str:
-    return f'<svg role="img" aria-label="{name.replace("_", " ")}"'
+def page(*, width: str, name: str, numbers: Rows, note: str, settings: Rows, **fields: str) -> str:
+    """A page of ours: `warnings`, `details` and `figures` are HTML, everything else is text."""
+    for field in ("question", "answer", "footer"):
+        fields[field] = escape(fields[field])
+    return template("page.html").substitute(
+        fields,
+        style=template("page.css").substitute(width=width),
+        title=escape(f"{name.partition(',')[0]}: thermojax"),
+        name=escape(name),
+        headline=table(numbers, numbers=True),
+        note=f'<p class="soft">{escape(note)}</p>' if note else "",
+        settings=table(settings),
+    )
 
 
-def answer(results: Record) -> str:
-    """The headline in one line: what was asked for, and what training has saved."""
-    gain = saved(results)
-    best = best_column(results)
-    if best is not None:
-        return f"log evidence {results[best]['log_evidence']}" + (f". {gain}" if gain else "")
-    if gain:
-        return f"{gain} Training minimizes the mean total work."
-    header, *rows = headline(results)
-    if not rows or len(header) < 2:
-        return ""
-    last = len([name for name in results.attributes["columns"] if name in results])
-    if not rows[0][last]:
-        return ""
-    facts = results.attributes
-    entry = dict(zip(facts["labels"], facts["entries"], strict=True))[rows[0][0]]
-    unit = results[header[last]].units.get(entry, "1")
-    unit = "" if unit == "1" else f" {unit}"
-    before = f" ({rows[0][1]}{unit} {header[1]})" if last > 1 and rows[0][1] else ""
-    return f"{rows[0][0]} {rows[0][last]}{unit}, {header[last]}{before}"
+def template(name: str) -> Template:
+    return Template((files("thermojax.experiment.results") / "templates" / name).read_text("utf-8"))
 
 
-def bound_note(results: Record) -> str:
-    """Why the bounds hold, in the study's words."""
-    return str(results.get(BOUNDS, Record()).attributes.get("note", ""))
+def warned(text: str) -> str:
+    return f'<p class="warning">{escape(text)}</p>'
 
 
-def table(rows: list[list[str]], numbers: bool = False) -> str:
+def figure(svg: str, caption: str, name: str = "") -> str:
+    """A figure of a page, with its `name` for links and for those who cannot see it."""
+    place = f' id="{name}"' if name else ""
+    said = f'<svg role="img" aria-label="{name.replace("_", " ")}"' if name else "<svg"
+    svg = svg.replace("<svg", said, 1)
+    return f"<figure{place}>\n{svg}<figcaption>{escape(caption)}</figcaption>\n</figure>"
+
+
+def table(rows: Rows, numbers: bool = False) -> str:
     """A table that scrolls in itself where it is too wide; `numbers` are never broken."""
     head, *body = ([escape(cell) for cell in row] for row in rows)
     head = [cell.replace(".", ".<wbr>") for cell in head]  # where a dotted key may be broken
@@ -171,17 +107,31 @@ def table(rows: list[list[str]], numbers: bool = False) -> str:
     return "\n".join([*lines, "</table></div>"])
 
 
-def settings(config: str) -> list[list[str]]:
-    """Dotted keys and values of a config."""
+def tables_of(results: Record, study: Hooks) -> dict[str, Rows]:
+    """The tables of a study's own that are not empty, by their titles."""
+    made = {title: rows(results) for title, rows in study.tables.items()}
+    return {title: rows for title, rows in made.items() if rows}
 
-    def flat(value, prefix):
-        if isinstance(value, dict) and value:
-            for key, inner in value.items():
-                yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
-        else:
-            yield [prefix, str(value)]
 
-    return list(flat(OmegaConf.to_container(OmegaConf.create(config)), ""))
+def sentences_of(results: Record, study: Hooks) -> list[str]:
+    """What the study says first, as far as these results have it."""
+    return [text for say in study.sentences if (text := say(results))]
+
+
+def answer(results: Record, study: Hooks) -> str:
+    """What the study says first, else its first headline number."""
+    if said := sentences_of(results, study):
+        return " ".join([*(f"{text.removesuffix('.')}." for text in said[:-1]), said[-1]])
+    columns, labels = columns_of(results), labels_of(results)
+    entry = next((e for e in labels if any(e in results[name] for name in columns)), None)
+    if entry is None or entry not in results[columns[-1]]:
+        return ""
+    cells = headline(results)[1][1:]
+    unit = results[columns[-1]].units.get(entry, "1")
+    cells = [f"{text}{'' if unit == '1' else f' {unit}'}" if text else "" for text in cells]
+    last = len(columns) - 1
+    before = f" ({cells[0]} {columns[0]})" if last and cells[0] else ""
+    return f"{labels[entry]} {cells[last]}, {columns[last]}{before}"
 
 
 def footer(results: Record) -> str:

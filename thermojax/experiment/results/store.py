@@ -77,17 +77,14 @@ def contents(record: Record, indent: str = "") -> list[str]:
         if isinstance(value, Record):
             lines += [f"{indent}{name}:", *contents(value, indent + "  ")]
             continue
-        unit = record.units.get(name, "1")
-        axes = ", ".join(record.axes.get(name, ()))
-        many = np.ndim(value.value if is_estimate(value) else value) > 0
-        if many:
-            shape = np.shape(value.value if is_estimate(value) else value)
-            sort = "estimates" if is_estimate(value) else "array"
-            shown = f"{sort} {shape}{f' over {axes}' if axes else ''}"
-        else:
-            text = str(value)
-            shown = text if "\n" not in text else f"text of {text.count(chr(10))} lines"
-        lines.append(f"{indent}{name}: {shown}{'' if unit == '1' else f' {unit}'}")
+        sort, inner = ("estimates", value.value) if is_estimate(value) else ("array", value)
+        axes, unit = ", ".join(record.axes.get(name, ())), record.units.get(name, "1")
+        text = str(value)
+        if shape := np.shape(inner):
+            text = f"{sort} {shape}{f' over {axes}' if axes else ''}"
+        elif "\n" in text:
+            text = f"text of {text.count(chr(10))} lines"
+        lines.append(f"{indent}{name}: {text}{'' if unit == '1' else f' {unit}'}")
     return lines
 
 
@@ -116,7 +113,7 @@ def write_record(group, record: Record) -> None:
             for part in ("value", "error", "count"):
                 made[part] = np.asarray(getattr(value, part))
         else:
-            made = group.create_dataset(name, data=plain(value))
+            made = group.create_dataset(name, data=storable(value))
         made.attrs["units"] = record.units.get(name, "1")
         made.attrs["axes"] = attribute(list(record.axes.get(name, ())))
 
@@ -125,7 +122,7 @@ def is_estimate(value: Any) -> bool:
     return all(hasattr(value, part) for part in ("value", "error", "count"))
 
 
-def plain(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """What h5py stores: arrays of text as objects, everything else as numpy makes it."""
     if isinstance(value, str):
         return value

@@ -1,9 +1,7 @@
-"""What all figures have in common: colours, one style, how they become part of a page."""
+"""What all figures have in common: colours, one style, a legend beside the curves."""
 
 from __future__ import annotations
 
-import io
-import re
 from typing import Any
 
 from .store import Record
@@ -66,27 +64,7 @@ def legend(figure, entries: list[tuple[Any, str]] | None = None, columns: int = 
         figure.legend(artists, labels, loc="outside upper left", ncols=min(columns, len(labels)))
 
 
-def compared(results: Record, entry: str) -> dict[str, tuple[Record, str]]:
+def columns_with(results: Record, entry: str) -> dict[str, tuple[Record, str]]:
     """The columns that hold an entry: name -> (column, colour)."""
     names = [name for name in results.attributes["columns"] if entry in results.get(name, {})]
     return {name: (results[name], COLUMNS[i % len(COLUMNS)]) for i, name in enumerate(names)}
-
-
-def as_svg(figure, name: str) -> str:
-    """A figure as SVG to put into a page: text in the page's colour, ids of its own."""
-    import matplotlib
-
-    stream = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    text = stream.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    text = text.replace(BLUE.lower(), "var(--blue)")  # too dark for a dark page
-    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    # The page says how wide: the view box keeps the proportions.
-    return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"',
-        r"\1",
-        re.sub(r' height="[^"]*pt"', "", text, count=1),
-        count=1,
-    )

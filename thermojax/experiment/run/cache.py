@@ -29,10 +29,9 @@ def cache_folder() -> Path | None:
     try:
         folder = (Path(base).expanduser() if base else Path.home() / ".cache") / "thermojax"
         folder = Path(wish).expanduser() if wish else folder  # a shell leaves ~ behind a = alone
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
+    except RuntimeError:
         return None
-    return folder if os.access(folder, os.W_OK) else None
+    return writable(folder)
 
 
 def cache_settings() -> dict[str, Any]:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from ..._files import remove_parts, write_whole
 from ..command_line import refuse_long, resume_command
 from ..errors import UserError, one_line
@@ -20,6 +22,7 @@ RESULTS = "results.h5"
 STATE = ".checkpoint"  # the folder inside that a run holds as long as it is not finished
 RUN = "run.json"
 LOCK = "lock"
+OWNER = "owner"  # who holds the lock, in words
 
 
 class Unwritable(UserError):
@@ -75,36 +78,22 @@ def refuse_owned(folder: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Own a folder's run: the second one who tries is refused.
 
-    The lock is the system's (`flock`) and ends with the process, however that ends: a dead owner
-    is no owner. Without `fcntl` (Windows) nothing is locked.
+    The lock is the system's and ends with the process, however that ends: a dead owner is no owner.
     """
+    lock, owner = FileLock(folder / STATE / LOCK, timeout=0), folder / STATE / OWNER
     try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    file = folder / STATE / LOCK
-    while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
-            os.close(handle)
-            raise UserError(
-                f"{folder}: {owner} is running in this folder: wait for it, or choose another "
-                "--out DIR"
-            ) from None
-        # The owner before may have removed the file between our two calls: then ours is a ghost.
-        if file.exists() and os.path.samestat(os.fstat(handle), os.stat(file)):
-            break
-        os.close(handle)
+        lock.acquire()
+    except Timeout:
+        who = owner.read_text("utf-8") if owner.exists() else "another process"
+        raise UserError(
+            f"{folder}: {who} is running in this folder: wait for it, or choose another --out DIR"
+        ) from None
     try:
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+        me = f"process {os.getpid()} on {platform.node()}"
+        write_whole(owner, lambda path: path.write_text(me, "utf-8"))
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 @contextmanager

@@ -18,19 +18,21 @@ from ..config.read import Config
 from ..config.registry import short_names
 from ..errors import one_line
 from ..results.store import Record
-from ..results.summary import warnings_of
+from ..study.base import note_study
+from .experiment import Experiment
 
 PACKAGES = ("thermojax", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy")
 LENGTH = 12  # letters of a digest
-HOUSE = Path(__file__).resolve().parents[1]
+HOUSE = Path(__file__).resolve().parents[2]  # thermojax
 
 
-def describe(results: Record, config: Config, study: Any, seed: int) -> None:
+def describe(results: Record, experiment: Experiment) -> None:
     """Everything a reader needs to know where the numbers come from."""
     import jax
 
     from ...checkpoint import processor, threads
 
+    config, study = experiment.config, experiment.study
     device = jax.devices()[0]
     kind = f" ({processor()})" if device.platform == "cpu" and processor() else ""
     columns = [results[name] for name in study.columns if name in results]
@@ -43,13 +45,14 @@ def describe(results: Record, config: Config, study: Any, seed: int) -> None:
         columns=list(study.columns),
         labels=list(study.headline),
         entries=list(study.headline.values()),
-        seed=seed,
+        seed=experiment.settings.seed,
         precision="float64" if jax.config.read("jax_enable_x64") else "float32",
         device=f"{device.device_kind}{kind}, {threads()} CPU cores",
         commit=commit(),
         diverged=int(np.sum(trained)) + sum(diverged_paths(column) for column in columns),
     )
-    results.attributes["warnings"] = told(results)
+    results.attributes["warnings"] = told(results, study)
+    note_study(results, study)
     results.put("config", config.text)
     versions = Record()
     versions.attributes = {"python": platform.python_version(), **installed()}
@@ -85,30 +88,32 @@ def commit() -> str:
         return ""
 
 
-def told(results: Record) -> list[str]:
+def told(results: Record, study: Any) -> list[str]:
     """The warnings of a run; results that they cannot read are stored all the same."""
     try:
-        return warnings_of(results)
+        return [text for doubts in type(study).doubts for text in doubts(results)]
     except Exception as error:  # of records that a study of the user's own calls by our names
         why = f"{type(error).__name__}: {one_line(error)}"
         return [f"what is doubtful about these results could not be found out ({why})."]
 
 
-def run_facts(config: Config, study: Any) -> dict[str, str]:
+def run_facts(experiment: Experiment) -> dict[str, str]:
     """What must be the same for a run to be continued: its config, the code and the data.
 
     Versions, device and threads are added by the checkpoint itself.
     """
-    data = {name: digest(file.read_bytes()) for name, file in data_files(config)}
+    config = experiment.config
+    code = short_digest(*(file.read_bytes() for file in sorted(HOUSE.rglob("*.py"))))
+    data = {name: short_digest(file.read_bytes()) for name, file in data_files(config)}
     return {
-        "the config": digest(config.text.encode()),
-        "the code of thermojax": digest(*(x.read_bytes() for x in sorted(HOUSE.rglob("*.py")))),
-        **{f"the content of {name}": short for name, short in code_files(config, study)},
+        "the config": short_digest(config.text.encode()),
+        "the code of thermojax": code,
+        **{f"the content of {name}": short for name, short in code_files(config, experiment.study)},
         **{f"the content of {name}": short for name, short in data.items()},
     }
 
 
-def digest(*contents: bytes) -> str:
+def short_digest(*contents: bytes) -> str:
     total = hashlib.sha256()
     for content in contents:
         total.update(content)

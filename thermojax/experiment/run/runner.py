@@ -13,14 +13,13 @@ from typing import Any
 
 from ..._calls import Computation, alone
 from ..command_line import refuse_long, report_command, resume_command
-from ..config.build import build
 from ..config.own_code import put_away
-from ..config.plan import RUNNER_KEYS, STUDY, plan
 from ..config.read import Config, read_config
-from ..errors import UserError, nearest, one_line, shortened
+from ..errors import UserError, one_line, shortened
 from ..results.store import RESULTS, load, save, write_whole
 from .cache import cache_settings, mended
-from .device import chosen_device, prepare_cpu
+from .device import chosen_device
+from .experiment import Experiment, experiment_of
 from .folder import (
     CONFIG,
     STATE,
@@ -40,19 +39,14 @@ from .folder import (
 from .interrupt import Interrupted, Stop, stoppable
 from .progress import Progress
 
-PRECISIONS = ("float32", "float64")
-
 
 def run(
-    file: str | Path,
-    overrides: list[str] | tuple[str, ...] = (),
-    out: str | Path | None = None,
-    progress: Progress | None = None,
+    experiment: Experiment, out: str | Path | None = None, progress: Progress | None = None
 ) -> Path:
     """Run the study that a config describes.
 
-    **Arguments:** `file`, the YAML; `overrides`, as `["bath.friction=2"]`; `out`, the folder to
-    write, `runs/<name of the config>` when left out.
+    **Arguments:** `experiment`, of `read_experiment`; `out`, the folder to write,
+    `runs/<name of the config>` when left out.
 
     **Returns:** the folder, with `config.yaml`, `results.h5` and `report.html` in it.
 
@@ -61,36 +55,24 @@ def run(
     `resume`.
     """
     progress = progress or Progress()
-    config = read_config(file, overrides)
-    _, precision = run_settings(config)
-    plan(config, RUNNER_KEYS, STUDY)  # most mistakes are answered here, before JAX is loaded
-    folder = Path("runs") / config.file.stem if out is None else Path(out)
+    folder = Path("runs") / experiment.config.file.stem if out is None else Path(out)
     check_free(folder)
-    with own_modules(), computing(precision):
-        alone(beginning(folder, config, built(config), progress))
+    with own_modules(), computing(experiment.settings.precision):
+        alone(beginning(folder, experiment, progress))
     return folder
 
 
 def beginning(
-    folder: Path, config: Config, study: Any, progress: Progress, share: Share | None = None
+    folder: Path, experiment: Experiment, progress: Progress, share: Share | None = None
 ) -> Computation[None]:
     """A new run in a folder, as a computation."""
+    facts = facts_of(experiment)  # most mistakes are answered here, before anything is written
+    text, origin = experiment.config.text, origin_of(experiment.config)
     with reserved(folder):
-        origin = origin_of(config)
         started = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        facts = facts_of(config, study)
-        noted = {"config": config.text, "origin": origin, "started": started, "facts": facts}
-        note_run(folder, noted)
-        write_config(folder, config.text)
-        yield from work(folder, config, study, facts, started, progress, share=share)
-
-
-def built(config: Config) -> Any:
-    """The study of a config."""
-    prepare_cpu(config.values.get("devices"))
-    study = build(config, RUNNER_KEYS)
-    check_study(config, study)
-    return study
+        note_run(folder, {"config": text, "origin": origin, "started": started, "facts": facts})
+        write_config(folder, text)
+        yield from work(folder, experiment, facts, started, progress, share=share)
 
 
 def resume(
@@ -125,28 +107,27 @@ def resume(
             finish_report(folder, progress)
             close_run(folder)
             return folder, False
-        config = noted_config(folder, noted)
-        _, precision = run_settings(config)
+        experiment = experiment_of(noted_config(folder, noted))
         here = Path(os.path.abspath(folder))  # seen from the folder where it began, too
+        precision, started = experiment.settings.precision, noted["started"]
         with working_folder(noted["origin"]["cwd"]), own_modules(), computing(precision):
-            study = built(config)
-            facts = facts_of(config, study)
+            facts = facts_of(experiment)
             if not anyway:
                 check_facts(folder, noted["facts"], facts)
-            alone(work(here, config, study, facts, noted["started"], progress, folder, anyway))
+            alone(work(here, experiment, facts, started, progress, folder, anyway))
     return folder, True
 
 
 def continuing(
-    folder: Path, config: Config, study: Any, progress: Progress, share: Share
+    folder: Path, experiment: Experiment, progress: Progress, share: Share
 ) -> Computation[None]:
     """The run that has begun in a folder, as a computation."""
     with writing(folder), locked(folder):
         noted = noted_run(folder)
-        facts = facts_of(config, study)
+        facts = facts_of(experiment)
         check_facts(folder, noted["facts"], facts)
-        config = noted_config(folder, noted)
-        yield from work(folder, config, study, facts, noted["started"], progress, share=share)
+        noted_config(folder, noted)  # is there, and was not changed
+        yield from work(folder, experiment, facts, noted["started"], progress, share=share)
 
 
 @dataclass(frozen=True)
@@ -159,8 +140,7 @@ class Share:
 
 def work(
     folder: Path,
-    config: Config,
-    study: Any,
+    experiment: Experiment,
     facts: dict[str, str],
     started: str,
     progress: Progress,
@@ -174,20 +154,19 @@ def work(
     from .checkpoints import Checkpoints
     from .provenance import describe
 
-    seed, _ = run_settings(config)
     shown = shown or folder
     try:
         with stoppable(progress.line) if share is None else nullcontext(share.stop) as stop:
             progress.checkpoints = Checkpoints(folder / STATE, facts, stop, anyway)
-            results = study.run(jax.random.key(seed), progress)
+            results = experiment.study.run(jax.random.key(experiment.settings.seed), progress)
             if isinstance(results, Generator):  # a computation, which yields its calls
                 results = yield from results
-            describe(results, config, study, seed)
+            describe(results, experiment)
             results.attributes["computed_together"] = 1 if share is None else share.runs
             results.attributes["started"] = started
             results.attributes["wall_time"] = progress.checkpoints.elapsed
             save(folder / RESULTS, results)
-        finish_report(folder, progress)
+        finish_report(folder, progress, type(experiment.study))
         close_run(folder)
     except UserError:
         raise
@@ -195,7 +174,8 @@ def work(
         # What the library refuses is a setting that does not fit, said in one sentence.
         if os.environ.get("THERMOJAX_TRACEBACK"):
             raise
-        raise UserError(f"{config.file}: {one_line(error)}{what_is_kept(folder)}") from error
+        said = f"{one_line(error)}{what_is_kept(folder)}"
+        raise UserError(f"{experiment.config.file}: {said}") from error
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; continue with\n  {resume_command(folder)}"
@@ -223,20 +203,20 @@ def what_is_kept(folder: Path) -> str:
     return f"; what was computed is kept: after a correction `{again}` goes on from there"
 
 
-def finish_report(folder: Path, progress: Progress) -> None:
+def finish_report(folder: Path, progress: Progress, study: Any = None) -> None:
     """The report, where there is none: made from what was stored, which it cannot touch.
 
     What fails here is a warning: the results are there, and the report can be made again.
     """
-    from ..results.drawing import backend_set_aside
     from ..results.report import REPORT, write_report
+    from ..study.base import study_of
 
     if (folder / REPORT).exists():
         return
     results = load(folder)
     try:
-        with backend_set_aside():
-            write_report(folder, results)
+        known, warning = study_of(results) if study is None else (study, "")
+        write_report(folder, results, known, warning)
     except Exception as error:  # of a figure, a style or a plugin, whatever it is
         why = f"{type(error).__name__}: {shortened(one_line(error), 200)}"
         progress.line(
@@ -245,11 +225,11 @@ def finish_report(folder: Path, progress: Progress) -> None:
         )
 
 
-def facts_of(config: Config, study: Any) -> dict[str, str]:
+def facts_of(experiment: Experiment) -> dict[str, str]:
     from ...checkpoint import environment
     from .provenance import run_facts
 
-    return {**environment(), **run_facts(config, study)}
+    return {**environment(), **run_facts(experiment)}
 
 
 def check_facts(folder: Path, there: dict[str, str], here: dict[str, str]) -> None:
@@ -326,34 +306,6 @@ def working_folder(path: str) -> Iterator[None]:
         finally:
             if first == [here]:
                 sys.path[0] = here
-
-
-def run_settings(config: Config) -> tuple[int, str]:
-    """The settings of the run itself, checked."""
-    for key in RUNNER_KEYS:
-        config.refuse_words(key)
-    seed = config.values.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise config.error("seed", f"seed = {seed!r}: expected a whole number from 0 to 2^32 - 1")
-    precision = config.values.get("precision", "float32")
-    if precision not in PRECISIONS:
-        raise config.error(
-            "precision",
-            f"precision = {precision!r}: expected float32 or float64"
-            f"{nearest(precision, PRECISIONS)}",
-        )
-    return seed, precision
-
-
-def check_study(config: Config, study: Any) -> None:
-    from ..study.base import AbstractStudy
-
-    if not isinstance(study, AbstractStudy):
-        raise config.error(
-            "kind",
-            f"kind = {config.values['kind']}: a {type(study).__name__} is no study: expected a "
-            "subclass of thermojax.experiment.AbstractStudy",
-        )
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from ...estimate import Estimate
 from ...estimators.fluctuation import crooks
 from ...estimators.pooled import PooledFreeEnergy, pooled
 from ..results.store import Record
-from .evaluate import Evaluation
+from .doubts import rare
+from .evaluate import Evaluation, dissipated, paths_record
 
 REVERSE = "reverse"  # the record of a column that holds its reverse run
 WRONG_SLOPE = 0.2  # of Crooks' relation: as far off, the two directions are not one process
@@ -37,7 +38,9 @@ def put_measured_change(
     dissipated works are those of the differences. The record `free_energy` says what the
     difference rests on, and what is doubtful about it.
     """
-    found = pooled([(weights_of(forward[name]), weights_of(reverse[name])) for name in forward])
+    found = pooled(
+        [(log_weights_of(forward[name]), log_weights_of(reverse[name])) for name in forward]
+    )
     ratio = found.log_ratio
     change = Estimate(-temperature * ratio.value, temperature * ratio.error, ratio.count)
     for i, name in enumerate(forward):
@@ -65,7 +68,7 @@ def free_energy_record(
     record.put("information", found.information, "paths")
     doubts = [found.doubt] if found.doubt else []
     for name in forward:
-        doubts += unlike(name, weights_of(forward[name]), weights_of(reverse[name]))
+        doubts += unlike(name, log_weights_of(forward[name]), log_weights_of(reverse[name]))
     record.attributes["warnings"] = doubts
     return record
 
@@ -86,7 +89,7 @@ def unlike(name: str, forward: np.ndarray, reverse: np.ndarray) -> list[str]:
     ]
 
 
-def weights_of(evaluation: Evaluation) -> np.ndarray:
+def log_weights_of(evaluation: Evaluation) -> np.ndarray:
     """The log weights of the paths that are alive."""
     return np.asarray(evaluation.log_weight, float)[evaluation.alive > 0]
 
@@ -97,11 +100,7 @@ def reverse_record(evaluation: Evaluation) -> Record:
     record.put("total_work", evaluation.average("total_work"), "kT")
     record.put("paths_total", len(evaluation.alive), "paths")
     record.put("diverged", evaluation.diverged, "paths")
-    paths = Record()
-    paths.put("total_work", evaluation.paths["total_work"], "kT", ("path",))
-    paths.put("log_weight", evaluation.log_weight, "1", ("path",))
-    paths.put("alive", evaluation.alive, "1", ("path",))
-    record["paths"] = paths
+    record["paths"] = paths_record(evaluation, ("total_work",))
     return record
 
 
@@ -109,27 +108,12 @@ def most_reliable(done: Mapping[str, Evaluation]) -> Evaluation:
     """The run whose exponential average is to be trusted most, where all run forward only.
 
     Neither that of the smallest error nor that of the most effective samples: a sample that has
-    missed the rare paths says that it has many. One in about exp(W_diss) counts (C. Jarzynski,
-    Phys. Rev. E 73, 046105 (2006), for work distributions near Gaussian); the smaller number of
-    the two is taken.
+    missed the rare paths says that it has many. The smaller number of that and `rare` decides.
     """
 
     def counting(evaluation: Evaluation) -> float:
-        free = evaluation.free_energy
-        work = float(evaluation.average("total_work").value)
-        dissipated = max(work - float(free.difference(1.0).value), 0.0)
-        rare = np.sum(evaluation.alive > 0) * np.exp(-dissipated)
-        return min(float(free.effective_samples), float(rare))
+        alive, lost = np.sum(evaluation.alive > 0), dissipated(evaluation, evaluation)
+        carrying = rare(float(alive), float(lost.value))
+        return min(float(evaluation.free_energy.effective_samples), carrying)
 
     return max(done.values(), key=counting)
-
-
-def put_saved(results: Record, columns: tuple[str, ...]) -> None:
-    """The work that the last column takes less than the first one, as its entry `work_saved`."""
-    present = [name for name in columns if name in results]
-    if len(present) < 2:
-        return
-    before, after = (results[name]["total_work"] for name in (present[0], present[-1]))
-    error = np.hypot(before.error, after.error)  # fresh paths of their own for each
-    saved = Estimate(np.asarray(before.value - after.value), np.asarray(error), after.count)
-    results[present[-1]].put("work_saved", saved, "kT")

@@ -29,17 +29,19 @@ class Table:
     def load(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Standardized features with the bias column first, `(rows, dim)`, labels `(rows,)`, and
         the names of the columns."""
-        features, labels = load_table(self.file, self.target, self.rows)
-        names = [name for name in read_cells(self.file)[0] if name != self.target]
-        return with_bias(standardize(features, self.file)), labels, ["bias", *names]
+        features, labels, names = load_table(self.file, self.target, self.rows)
+        bias = np.ones((len(features), 1))
+        design = np.hstack([bias, standardize(features, self.file)])
+        return design, labels, ["bias", *names]
 
 
 def load_table(
     file: str | Path, target: str, rows: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """The numbers of a CSV file with a header line, the target column apart from the rest.
 
-    **Returns:** features `(rows, columns)` and labels `(rows,)`, each 0 or 1, as float64.
+    **Returns:** features `(rows, columns)` and labels `(rows,)`, each 0 or 1, as float64, and the
+    names of the columns of features.
 
     **Raises:** UserError for a missing file, an unknown target, cells that are empty, NaN or no
     numbers, lines of the wrong length, or a target other than 0 and 1.
@@ -63,13 +65,15 @@ def load_table(
                 "columns: repair or drop this line"
             )
         for j, cell in enumerate(row):
-            table[i, j] = number(cell, f"{file}, line {line} (row {i + 1}), column '{names[j]}'")
+            table[i, j] = finite_number(
+                cell, f"{file}, line {line} (row {i + 1}), column '{names[j]}'"
+            )
         if table[i, where] not in (0.0, 1.0):
             raise UserError(
                 f"{file}, line {line} (row {i + 1}), column '{target}' = {row[where].strip()}: "
                 "expected a binary target, 0 or 1; recode it or choose another data.target"
             )
-    return np.delete(table, where, axis=1), table[:, where]
+    return np.delete(table, where, axis=1), table[:, where], [x for x in names if x != target]
 
 
 def read_cells(file: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -91,7 +95,7 @@ def read_cells(file: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]
     return header, cells
 
 
-def number(cell: str, place: str) -> float:
+def finite_number(cell: str, place: str) -> float:
     text = cell.strip()
     cure = "drop the row or fill the value first"
     if not text:
@@ -127,8 +131,3 @@ def standardize(features: np.ndarray, file: str | Path = "data") -> np.ndarray:
     centered = scaled - scaled.mean(axis=0)
     widest = np.max(np.abs(centered), axis=0)
     return centered / widest / np.std(centered / widest, axis=0)
-
-
-def with_bias(features: np.ndarray) -> np.ndarray:
-    """A column of ones in front."""
-    return np.hstack([np.ones((len(features), 1)), features])

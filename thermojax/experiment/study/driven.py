@@ -7,47 +7,48 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from annotated_types import Ge, Gt
 from jax.sharding import NamedSharding
 
 from ..._calls import Computation
 from ..._component import Numbers
 from ..._keys import Purpose, purpose_key
-from ...estimate import Estimate
 from ...execution import batch_sharding, count_steps
 from ...optimize import Fit, MeanWork
 from ...optimize.fit import optimization
-from ...potential import AbstractPotential, Interpolation, Sum
+from ...potential import AbstractPotential
 from ...protocol import AbstractProtocol, values_at
 from ...sampling import Equilibrium, template_of
 from ...system import AbstractSystem, Bath, Overdamped, Underdamped, reverse
 from ..results.store import Record
 from ..run.progress import Progress
 from .base import AbstractStudy
-from .change import most_reliable, put_known_change, put_measured_change, put_saved
+from .change import most_reliable, put_known_change, put_measured_change
 from .evaluate import Evaluation, evaluation_record, measurement, require_chunks
+from .evidence import doubts_of_evidence, evidence, is_bayesian, put_evidence
+from .work_saved import put_saved, saving_sentence
 
 
 @dataclass(frozen=True)
 class Training:
     """How the schedule learns: `steps` batches of paths, the learning rate falling to zero."""
 
-    steps: Annotated[int, "> 0"]
-    batch: Annotated[int, ">= 2"] = 256
-    learning_rate: Annotated[float, "> 0"] = 0.1  # of Adam: about the change of a value per step
-    dt: Annotated[float, "> 0"] | None = None  # a coarser step than that of the measurement
+    steps: Annotated[int, Gt(0)]
+    batch: Annotated[int, Ge(2)] = 256
+    learning_rate: Annotated[float, Gt(0)] = 0.1  # of Adam: about the change of a value per step
+    dt: Annotated[float, Gt(0)] | None = None  # a coarser step than that of the measurement
 
 
 @dataclass(frozen=True)
 class Testing:
     """How each schedule is measured: once, on fresh paths, `chunk` at a time."""
 
-    batch: Annotated[int, ">= 2"] = 4096
-    chunk: Annotated[int, "> 0"] = 1024
+    batch: Annotated[int, Ge(2)] = 4096
+    chunk: Annotated[int, Gt(0)] = 1024
 
 
 class Driven(AbstractStudy):
@@ -82,20 +83,22 @@ class Driven(AbstractStudy):
         "shadow work": "shadow_work",
         "heat": "heat",
     }
+    sentences: ClassVar = (evidence, saving_sentence)
+    doubts: ClassVar = (doubts_of_evidence,)
 
     def __init__(
         self,
         potential: AbstractPotential,
         protocol: AbstractProtocol,
         bath: Bath,
-        dt: Annotated[float, "> 0"],
+        dt: Annotated[float, Gt(0)],
         dynamics: Literal["overdamped", "underdamped"] = "overdamped",
         position: Numbers | None = None,
         training: Training | None = None,
         evaluation: Testing = Testing(),
         free_energy_change: float | None = None,
         reverse: bool = True,
-        devices: Annotated[int, ">= 1"] | Literal["all"] | None = None,
+        devices: Annotated[int, Ge(1)] | Literal["all"] | None = None,
     ):
         # Not in arrays: points of a sweep that differ here are no one program.
         self.time_steps = [count_steps(protocol.duration, dt, None)]
@@ -206,34 +209,6 @@ class Driven(AbstractStudy):
             for control in (system.protocol.initial, system.protocol.final)
         ]
         return None if ends[0] is None or ends[1] is None else float(ends[1] - ends[0])
-
-
-def is_bayesian(system: AbstractSystem) -> bool:
-    """Whether a run at kT = 1 goes from a normalized prior to a posterior: exp(-Delta F) = p(y)."""
-    potential, protocol, bath = system.potential, system.protocol, system.bath
-    if not isinstance(potential, Interpolation) or not isinstance(potential.target, Sum):
-        return False
-    if any(isinstance(x, AbstractProtocol) for x in (bath.temperature, bath.mass)):
-        return False
-    ends = [np.asarray(x).tolist() for x in (protocol.initial, protocol.final)]
-    if ends != [0.0, 1.0] or np.any(np.asarray(bath.temperature) != 1):
-        return False
-    if not any(eqx.tree_equal(term, potential.prior) for term in potential.target.terms):
-        return False  # no prior times a likelihood
-    template = potential.template(protocol.initial)
-    start = potential.free_energy(protocol.initial, jnp.asarray(1.0), template)
-    return start is not None and abs(float(start)) < 1e-4
-
-
-def put_evidence(results: Record, columns: tuple[str, ...]) -> None:
-    """The log evidence of each column, ln p(y) = -Delta F at kT = 1."""
-    for name in columns:
-        change = results[name]["free_energy_change"]
-        if isinstance(change, Estimate):
-            evidence = Estimate(-change.value, change.error, change.count)
-        else:
-            evidence = -change
-        results[name].put("log_evidence", evidence)
 
 
 def training(

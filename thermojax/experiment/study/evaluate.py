@@ -70,7 +70,7 @@ def mean_of(values: np.ndarray) -> Estimate:
     return Estimate(values.mean(), error, np.asarray(values.size))
 
 
-def moments(time, state, ledger):
+def snapshot_moments(time, state, ledger):
     """Count, means and sums of squared deviations over the batch of one snapshot.
 
     The squares are in units of the square of the last, a power of two: those of joules would be
@@ -138,7 +138,7 @@ def measurement(
                 batch=chunk,
                 initial=initial,
                 save=save,
-                observe=moments,
+                observe=snapshot_moments,
                 sharding=sharding,
             )
             out = yield Call(run, arguments, own=lambda given: given[0].protocol)
@@ -155,7 +155,7 @@ def measurement(
                 rows = whole.setdefault(entry, np.zeros((batch, *values.shape[1:]), values.dtype))
                 rows[i * chunk : (i + 1) * chunk] = values
             count, mean, squares, scale = (np.asarray(x, float) for x in out.saved.values)
-            sums = merged(sums, (count, mean, squares * scale**2))
+            sums = merged_moments(sums, (count, mean, squares * scale**2))
             times = np.asarray(out.saved.times, float)
             phase.advance(chunk)
             if phase.checkpoint is not None:
@@ -178,7 +178,7 @@ def measurement(
     return Evaluation(position, whole, log_weight, alive, times, through, spread)
 
 
-def merged(one: tuple | None, other: tuple) -> tuple:
+def merged_moments(one: tuple | None, other: tuple) -> tuple:
     """Moments of two batches together (Chan, Golub, LeVeque 1979)."""
     if one is None:
         return other
@@ -228,12 +228,17 @@ def evaluation_record(
         through.put(name, evaluation.mean[name], "kT", ("time",))
         through.put(f"{name}_spread", evaluation.spread[name], "kT", ("time",))
     record["ledger"] = through
-    paths = Record()
-    for name in PATHS:
-        paths.put(name, evaluation.paths[name], "kT", ("path",))
+    record["paths"] = paths_record(evaluation, PATHS)
     axes = ("path", "coordinate") if evaluation.position.ndim == 2 else ("path",)
-    paths.put("position", evaluation.position, "length", axes)
-    paths.put("log_weight", evaluation.log_weight, "1", ("path",))
-    paths.put("alive", evaluation.alive, "1", ("path",))
-    record["paths"] = paths
+    record["paths"].put("position", evaluation.position, "length", axes)
+    return record
+
+
+def paths_record(evaluation: Evaluation, entries: tuple[str, ...]) -> Record:
+    """What is kept of every path: entries of its ledger, its weight, and whether it is alive."""
+    record = Record()
+    for name in entries:
+        record.put(name, evaluation.paths[name], "kT", ("path",))
+    record.put("log_weight", evaluation.log_weight, "1", ("path",))
+    record.put("alive", evaluation.alive, "1", ("path",))
     return record

@@ -10,12 +10,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..command_line import refuse_long
-from ..config.read import read_config
 from ..errors import UserError, one_line
+from ..run.experiment import Experiment, read_experiment
 from ..run.folder import CONFIG, finished, unfinished
 from ..run.interrupt import Interrupted
 from ..run.progress import Progress
@@ -27,10 +27,11 @@ PLAIN = re.compile(r"[A-Za-z0-9._+-]+")  # what is in the name of a folder as it
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a grid: its overrides, and the folder of its run."""
+    """One point of a grid: its overrides, the folder of its run, and what is run there."""
 
     overrides: tuple[str, ...]
     folder: Path
+    experiment: Experiment = field(compare=False)
 
     @property
     def name(self) -> str:
@@ -56,7 +57,7 @@ def grid(words: list[str]) -> list[tuple[str, ...]]:
         if key.strip() in seen:
             raise UserError(f"command line: {key.strip()} is given twice: put its values together")
         seen.add(key.strip())
-        options = list(dict.fromkeys(value.strip() for value in split(values)))
+        options = list(dict.fromkeys(value.strip() for value in split_values(values)))
         if not all(options):
             raise UserError(f"command line: '{word}': a value between two commas is missing")
         axes.append([f"{key.strip()}={value}" for value in options])
@@ -66,7 +67,7 @@ def grid(words: list[str]) -> list[tuple[str, ...]]:
     return points
 
 
-def split(text: str) -> list[str]:
+def split_values(text: str) -> list[str]:
     """A list of values at its own commas, not at those inside of the values."""
     parts, depth, quote, current = [], 0, "", ""
     for character in text:
@@ -111,11 +112,12 @@ def former_name(overrides: tuple[str, ...]) -> str:
     return name
 
 
-def point_of(overrides: tuple[str, ...], folder: Path) -> Point:
+def point_of(file: str | Path, overrides: tuple[str, ...], folder: Path) -> Point:
     """A point in the folder of a sweep; begun under its former name, it stays there."""
     former = folder / former_name(overrides)
     there = finished(former) or unfinished(former)
-    return Point(overrides, former if there else folder / folder_name(overrides))
+    place = former if there else folder / folder_name(overrides)
+    return Point(overrides, place, read_experiment(file, overrides))
 
 
 def plan(file: str | Path, words: list[str], out: str | Path | None) -> tuple[Path, list[Point]]:
@@ -129,10 +131,9 @@ def plan(file: str | Path, words: list[str], out: str | Path | None) -> tuple[Pa
         raise UserError(f"{folder}: exists and is no folder: choose another --out DIR")
     if finished(folder) or unfinished(folder):
         raise UserError(f"{folder}: holds a single run: choose another --out DIR for the sweep")
-    points = [point_of(one, folder) for one in grid(words)]
-    texts = {point: read_config(file, point.overrides).text for point in points}
-    for point, text in texts.items():
-        kept = point.folder / CONFIG
+    points = [point_of(file, one, folder) for one in grid(words)]
+    for point in points:
+        kept, text = point.folder / CONFIG, point.experiment.config.text
         if kept.exists() and kept.read_text(encoding="utf-8") != text:
             raise UserError(
                 f"{kept}: is another config than the one of this point now: choose another --out "
@@ -141,7 +142,7 @@ def plan(file: str | Path, words: list[str], out: str | Path | None) -> tuple[Pa
     return folder, points
 
 
-def command(point: Point, file: str | Path) -> list[str]:
+def point_command(point: Point, file: str | Path) -> list[str]:
     """What finishes a point: `resume` where it has begun, else `run`."""
     begin = [sys.executable, "-m", "thermojax"]
     if unfinished(point.folder):
@@ -176,7 +177,7 @@ def sweep(
                     progress.line(f"failed: {point.name}: {failed[point]}")
                 phase.advance(1, f"{len(failed)} failed" if failed else "")
 
-        work(((point, command(point, file)) for point in left), done)
+        work(((point, point_command(point, file)) for point in left), done)
     return failed
 
 

@@ -9,8 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..config.plan import RUNNER_KEYS, STUDY, plan
-from ..config.read import Config, read_config
 from ..errors import UserError, one_line, own_traceback
 from ..results.store import RESULTS
 from ..run.folder import check_free, noted_run, unfinished
@@ -24,7 +22,7 @@ Todo = Iterable[tuple[Point, list[str]]]
 Done = Callable[[Point, int], None]
 
 
-def in_programs(file: str | Path, progress: Progress, otherwise: Callable[[Todo, Done], None]):
+def in_programs(progress: Progress, otherwise: Callable[[Todo, Done], None]):
     """Run points together that can be; the rest, and what is doubtful, `otherwise`."""
 
     def work(todo: Todo, done: Done) -> None:
@@ -32,36 +30,34 @@ def in_programs(file: str | Path, progress: Progress, otherwise: Callable[[Todo,
         # Of a GPU, take no more than is needed: processes may want their share of it.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         taken: set[Point] = set()
-        for precision, group in grouped(file, [point for point, _ in todo]):
-            taken.update(point for point, _, _ in group)
+        for precision, group in grouped([point for point, _ in todo]):
+            taken.update(group)
             run_together(group, precision, progress, done)
         otherwise([pair for pair in todo if pair[0] not in taken], done)
 
     return work
 
 
-def grouped(file: str | Path, points: list[Point]) -> list[tuple[str, list]]:
-    """Groups of two or more points that can go together: their precision; point, config, study."""
+def grouped(points: list[Point]) -> list[tuple[str, list[Point]]]:
+    """Groups of two or more points that can go together, each with its precision."""
     if len(points) < 2:
         return []
-    from ..run.runner import built, computing, run_settings
+    from ..run.runner import computing
     from ..run.together import signature
 
-    groups: dict[Any, list[tuple[Point, Config, Any]]] = {}
+    groups: dict[Any, list[Point]] = {}
     for point in points:
+        precision = point.experiment.settings.precision
         try:
-            config = read_config(file, point.overrides)
-            _, precision = run_settings(config)
-            plan(config, RUNNER_KEYS, STUDY)
             if not free(point.folder):
                 continue
             with computing(precision):
-                study = built(config)
+                study = point.experiment.study
         except Exception:  # its own process says what is wrong with it
             continue
         if inspect.isgeneratorfunction(study.run):
             what = (precision, type(study), signature(vars(study)))
-            groups.setdefault(what, []).append((point, config, study))
+            groups.setdefault(what, []).append(point)
     return [
         (key[0], group[first : first + MOST_TOGETHER])
         for key, group in groups.items()
@@ -79,7 +75,7 @@ def free(folder: Path) -> bool:
     return True
 
 
-def run_together(group: list, precision: str, progress: Progress, done: Done) -> None:
+def run_together(group: list[Point], precision: str, progress: Progress, done: Done) -> None:
     """Run a group, each point into its own folder, what it says into its own log.
 
     **Raises:** Interrupted after Ctrl-C, when all have saved what they have.
@@ -92,24 +88,24 @@ def run_together(group: list, precision: str, progress: Progress, done: Done) ->
         stack.enter_context(computing(precision))
         share = Share(stack.enter_context(stoppable(progress.line)), len(group))
         runs = []
-        for i, (point, config, study) in enumerate(group):
+        for i, point in enumerate(group):
             point.folder.parent.mkdir(parents=True, exist_ok=True)
             log = stack.enter_context(open(point.log, "w", encoding="utf-8"))
             own = Progress(log, None if i else progress, f"{len(group)} points, ")
             begin = continuing if unfinished(point.folder) else beginning
-            runs.append(begin(point.folder, config, study, own, share))
+            runs.append(begin(point.folder, point.experiment, own, share))
         outcomes = together(runs)
-        for (point, _, _), outcome in zip(group, outcomes, strict=True):
+        for point, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 with open(point.log, "a", encoding="utf-8") as log:
-                    log.write(f"thermojax: {said(outcome)}\n")
+                    log.write(f"thermojax: {error_text(outcome)}\n")
     if any(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes):
         raise Interrupted("interrupted; the same command again continues the sweep")
-    for (point, _, _), outcome in zip(group, outcomes, strict=True):
+    for point, outcome in zip(group, outcomes, strict=True):
         done(point, 0 if outcome is None else 2)
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error as the last line of a log."""
     if isinstance(error, UserError | KeyboardInterrupt):
         return str(error)
