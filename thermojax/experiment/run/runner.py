@@ -229,7 +229,8 @@ def facts_of(experiment: Experiment) -> dict[str, str]:
     from ...checkpoint import environment
     from .provenance import run_facts
 
-    return {**environment(), **run_facts(experiment)}
+    own = run_facts(experiment)  # first: its study divides the CPU, whose devices are counted next
+    return {**environment(), **own}
 
 
 def check_facts(folder: Path, there: dict[str, str], here: dict[str, str]) -> None:
