@@ -27,10 +27,10 @@ import numpy as np
 import optax
 
 import thermojax as tj
-from thermojax.optimize.fit import Task, update
-from thermojax.optimize.gradients import Pathwise
-from thermojax.optimize.picture import prepared
-from thermojax.optimize.trainable import split
+from thermojax.optimization.fit import Task, update
+from thermojax.optimization.gradients import Pathwise
+from thermojax.optimization.picture import prepared
+from thermojax.optimization.trainable import split
 
 from .peers.plain_scan import plain_scan
 from .race import compare

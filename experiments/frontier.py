@@ -10,7 +10,7 @@ import thermojax as tj
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
-from thermojax.optimize.frontier import checked_durations, entry, stretched
+from thermojax.optimization.frontier import checked_durations, entry, stretched
 
 CURVE = 24  # durations at which the bound is drawn
 

@@ -19,7 +19,7 @@ from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.curves import schedule_record
 from thermojax.experiment.study.driven import training_record
 from thermojax.experiment.study.evaluate import evaluate, require_chunks
-from thermojax.optimize.fit import COMPARISONS
+from thermojax.optimization.fit import COMPARISONS
 
 # Lengths are those of the benchmark, energies in kT; time is counted in 1 / w0 (146 us).
 FREQUENCY = 2 * math.pi * 1090e-6  # w0 in 1 / us

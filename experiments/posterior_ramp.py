@@ -27,7 +27,7 @@ from thermojax.experiment.study.evaluate import (
     measurement,
     require_chunks,
 )
-from thermojax.optimize.fit import optimization
+from thermojax.optimization.fit import optimization
 from thermojax.sampling.grid import count_steps
 from thermojax.system import AbstractSystem
 

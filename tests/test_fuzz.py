@@ -172,7 +172,7 @@ def must_refuse(call, name: str, mutant: str) -> bool:
     return mutant in WRONG[kind_of(call, name)]
 
 
-COMPUTING = {("thermojax.check", "Case")}  # what compiles in other ways
+COMPUTING = {("thermojax.checking", "Case")}  # what compiles in other ways
 
 
 class Computes(Exception):

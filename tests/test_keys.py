@@ -16,7 +16,7 @@ from thermojax.estimators import free_energy as free_energy_module
 from thermojax.estimators.free_energy import bennett
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.evaluate import evaluate
-from thermojax.optimize.picture import Runs, prepared
+from thermojax.optimization.picture import Runs, prepared
 
 KEY = jax.random.key(11)
 PATHS = 4096

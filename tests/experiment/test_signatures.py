@@ -47,7 +47,7 @@ def test_abstract_classes_are_known():
     told = describe("thermojax.protocol:AbstractProtocol", [])
     assert set(told.missing) == {"duration", "initial", "final", "__call__"}
     assert describe("thermojax.experiment:AbstractStudy", []).missing == ("run",)
-    assert describe("thermojax.optimize:MeanWork", []).missing == ()
+    assert describe("thermojax.optimization:MeanWork", []).missing == ()
 
 
 def test_every_public_component_can_be_described():

@@ -18,7 +18,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from .._tree import cast
-from ..estimators.ergodic import integrated, split
+from ..diagnostics.convergence import split_r_hat
+from ..diagnostics.correlation import integrated_time
 from ..potential import batched_gradient
 from ..protocol import Constant
 from ..sampling import State
@@ -135,9 +136,9 @@ def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Recor
     # Errors of one step size are told as those of the mean one.
     step = jnp.exp(jnp.mean(jnp.log(steps)))
     return Record(
-        tau=way.stride * jnp.asarray(integrated(values, 5.0).value),
-        tau_square=way.stride * jnp.asarray(integrated(centered**2, 5.0).value),
-        r_hat=split(values, False),
+        tau=way.stride * jnp.asarray(integrated_time(values, 5.0).value),
+        tau_square=way.stride * jnp.asarray(integrated_time(centered**2, 5.0).value),
+        r_hat=split_r_hat(values, False),
         virial=jnp.mean(centered * gradient, axis=(0, 1)),
         curvature=jnp.where(width > 0, curvature, jnp.nan),
         energy_error=jnp.mean(errors * (step / steps) ** 6),

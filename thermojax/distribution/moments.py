@@ -14,12 +14,12 @@ from jaxtyping import Array, Float
 
 from .._arguments import whole
 from .._component import floating, known, require, shown
+from ..distances.gaussian import kl_between, require_covariance
 from ..potential import LOG_2PI
 from ..sampling import Equilibrium, template_of
 from ..sampling.grid import require_within
 from ..system import AbstractSystem, check_system
 from .announced import integral
-from .distances import kl, require_covariance
 from .ledger import EnsembleLedger
 from .linear import Forces, LinearLangevin, Quadratic, linear_langevin
 from .verdict import Verdict, require_exact, require_scales, warn_of_rounding
@@ -133,7 +133,7 @@ def _solve(langevin: LinearLangevin, times, mean, covariance, time_steps):
         center, width, equilibrium = energy.equilibrium(temperature)
         here = langevin.less(y.mean, place)
         mean_energy, entropy = energy.mean(here, y.covariance), gaussian_entropy(y.covariance)
-        divergence = kl(here, y.covariance, center, width)
+        divergence = kl_between(here, y.covariance, center, width)
         off = mean_energy - start_energy - (y.work - y.heat)
         rounding = 16 * eps * (jnp.abs(mean_energy) + jnp.abs(start_energy))
         sizes = len(mean) + jnp.abs(y.work) + jnp.abs(y.heat)
