@@ -53,7 +53,7 @@ class Crossing(tj.AbstractPotential):
         return jnp.sum(self.trap * (x - control) ** 2 / 2 - wells)
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def sample(self, key, control, temperature, batch, template):
         """A mixture of two Gaussians times the trap's is one of two others; at kT = 1."""

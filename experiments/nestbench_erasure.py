@@ -72,7 +72,7 @@ class Cusp(tj.AbstractPotential):
         return jnp.sum(x**2 / 2 - c1 * (distance - jnp.abs(c0)) + c1**2 / 2)
 
     def sampled_by(self, control, temperature):
-        return () if control[0] == 0 and control[1] > 0 else None
+        return self if control[0] == 0 and control[1] > 0 else None
 
     def sample(self, key, control, temperature, batch, template):
         """That of the sharp cusp, from which paths start whatever the width."""

@@ -84,7 +84,7 @@ class Harmonic(AbstractPotential):
         return jnp.zeros(shape, jnp.result_type(stiffness, center)) if shape else None
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def sample(self, key, control, temperature, batch, template):
         stiffness, center = self.parts(control)
@@ -166,7 +166,7 @@ class Gaussian(AbstractPotential):
         return jnp.zeros_like(self.mean)
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def sample(self, key, control, temperature, batch, template):
         z = jax.random.normal(key, (batch, *self.mean.shape), template.dtype)

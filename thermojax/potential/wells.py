@@ -58,7 +58,7 @@ class DoubleWell(AbstractPotential):
         return (1.0, control) if shape == () else (control[0], control[1])
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def line(self, control, temperature):
         """The edges of cells along z, ln of exp(-(U - U_0)/kT) integrated over each, and U_0.
