@@ -29,8 +29,8 @@ import optax
 import thermojax as tj
 from thermojax.optimization.fit import Task, update
 from thermojax.optimization.gradients import Pathwise
-from thermojax.optimization.picture import prepared
-from thermojax.optimization.trainable import split
+from thermojax.optimization.picture import prepare_picture
+from thermojax.optimization.trainable import split_trainable
 
 from .peers.plain_scan import plain_scan
 from .race import compare
@@ -221,10 +221,10 @@ def step_race(batch: int, rounds: int):
     bath = tj.Bath(*(jnp.float32(1) for _ in range(3)))
     system = tj.Underdamped(stiffness, protocol, bath)
     optimizer = optax.adam(0.05)
-    system, picture = prepared(
+    system, picture = prepare_picture(
         system, jax.random.key(0), initial=POINT, batch=batch, time_steps=STEPS
     )
-    params, rest = split(system, None)
+    params, rest = split_trainable(system, None)
     task = Task(rest, picture, tj.MeanWork(), Pathwise())
     state = optimizer.init(params)
 

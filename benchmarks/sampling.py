@@ -163,14 +163,14 @@ def ours(target: Target, adaptation_steps: int):
     def proposed(system, dt, chain, steps):
         options = dict(dt=dt, steps=target.keep, adjusted=target.local)
 
-        def piece(chain, _):
+        def segment(chain, _):
             chain = tj.advance(system, chain, **options)
             return chain, chain.position
 
-        pieces = steps // target.keep
-        _, values = jax.lax.scan(piece, chain, None, length=pieces)
+        segments = steps // target.keep
+        _, values = jax.lax.scan(segment, chain, None, length=segments)
         # Each piece computes the gradient at its start again, and twice for its step.
-        return values, jnp.asarray(steps + 3 * pieces, jnp.float32)
+        return values, jnp.asarray(steps + 3 * segments, jnp.float32)
 
     return adapt, sample
 

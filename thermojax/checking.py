@@ -1,4 +1,4 @@
-"""What is wrong with a potential of your own, in words, before a run finds out.
+"""`tj.check`: tries a potential of your own, and says in words what is wrong with it.
 
 The idea of a command that diagnoses a user's model is that of bayeux (`debug`).
 """
@@ -99,7 +99,7 @@ def check(potential: AbstractPotential, template: PyTree[Array], control: Any = 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """The potential in the dtype of the template, and where it is tried."""
+    """A potential and the points at which it is tried, in the dtype of the template."""
 
     potential: AbstractPotential
     template: PyTree[Array]
@@ -131,11 +131,11 @@ class Case:
 
     def where(self, x, hits: int) -> str:
         if x is self.template:
-            return f"at the template {shown(x)}"
-        return f"at {hits} of {POINTS} points near the template, as {shown(x)}"
+            return f"at the template {digits(x)}"
+        return f"at {hits} of {POINTS} points near the template, as {digits(x)}"
 
 
-def call(potential: AbstractPotential, x, control):
+def energy_at_point(potential: AbstractPotential, x, control):
     return potential.energy(x, control)
 
 
@@ -163,17 +163,17 @@ def evaluates(case: Case) -> Finding:
     except Exception as error:  # whatever a user's program raises is the finding
         return wrong(
             "energy",
-            f"{case.name}.energy raises {one_line(error)}; called as energy(x, control) with x "
-            f"{shapes(case.template)} and a control of shape {case.control.shape}: make it accept "
-            "these, or check with the template and the control that it expects",
+            f"{case.name}.energy raises {first_line(error)}; called as energy(x, control) with x "
+            f"{shape_text(case.template)} and a control of shape {case.control.shape}: make it "
+            "accept these, or check with the template and the control that it expects",
         )
-    return right("energy", f"evaluates for x {shapes(case.template)}")
+    return right("energy", f"evaluates for x {shape_text(case.template)}")
 
 
 def repeats(case: Case) -> Finding:
-    """The same call gives the same energy."""
+    """Repeated calls with the same x and control give the same energy."""
     a, b = (jax.tree.leaves(case.energy(case.template)) for _ in range(2))
-    if len(a) != len(b) or not all(map(same, a, b)):
+    if len(a) != len(b) or not all(map(equal_results, a, b)):
         return wrong(
             "pure",
             "two calls with the same x and control give different energies: use no random "
@@ -209,7 +209,7 @@ def traces(case: Case) -> Finding:
     try:
         with jax.checking_leaks():
             # Fields are traced too, as in a run: `if self.barrier > 0` fails there.
-            compiled = eqx.filter_jit(call)(case.potential, case.template, case.control)
+            compiled = eqx.filter_jit(energy_at_point)(case.potential, case.template, case.control)
     except Exception as error:
         for kind, cure in TRACING_CURES:
             if isinstance(error, kind):
@@ -223,7 +223,7 @@ def traces(case: Case) -> Finding:
         return wrong(
             "tracing",
             f"{case.name}.energy works on plain arrays but raises when JAX traces it "
-            f"({one_line(error)}): use jax.numpy operations only",
+            f"({first_line(error)}): use jax.numpy operations only",
         )
     plain = case.energy(case.template)
     tolerance = 1e-3 if dtype_of(case.template) != jnp.float64 else 1e-6
@@ -231,7 +231,7 @@ def traces(case: Case) -> Finding:
         if not np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True):
             return wrong(
                 "tracing",
-                f"compiled, the energy is {shown(a)}, otherwise {shown(b)}: it depends on more "
+                f"compiled, the energy is {digits(a)}, otherwise {digits(b)}: it depends on more "
                 "than x, control and fields, which JAX reads only once; pass it as a field",
             )
     return right("tracing", "JAX can trace it")
@@ -268,11 +268,11 @@ def keeps_dtype(case: Case) -> Finding:
             cast(part, dtype) for part in (case.potential, case.template, case.control)
         )
         try:
-            result = jax.eval_shape(partial(call, potential), x, control).dtype
+            result = jax.eval_shape(partial(energy_at_point, potential), x, control).dtype
         except Exception as error:
             return wrong(
                 "dtype",
-                f"with {dtype} positions it raises {one_line(error)}: use no fixed dtype inside",
+                f"with {dtype} positions it raises {first_line(error)}: use no fixed dtype inside",
             )
         if result == dtype:
             continue
@@ -307,7 +307,7 @@ def gradient_is_finite(case: Case) -> Finding:
     except Exception as error:
         return wrong(
             "gradient",
-            f"the energy has no reverse-mode gradient ({one_line(error)}): use operations that "
+            f"the energy has no reverse-mode gradient ({first_line(error)}): use operations that "
             "JAX can differentiate, jax.lax.scan instead of while_loop",
         )
     if x is not None:
@@ -371,7 +371,7 @@ def batches(case: Case) -> Finding:
     except Exception as error:
         return wrong(
             "batch",
-            f"jax.vmap over samples raises {one_line(error)}: write energy for ONE sample with "
+            f"jax.vmap over samples raises {first_line(error)}: write energy for ONE sample with "
             "jax.numpy operations, without callbacks",
         )
     alone = np.array([case.energy(x) for x in points])
@@ -387,18 +387,18 @@ def batches(case: Case) -> Finding:
 
 def uses_control(case: Case) -> Finding:
     try:
-        slope = jax.jit(jax.grad(partial(call, case.potential), argnums=1))
+        slope = jax.jit(jax.grad(partial(energy_at_point, case.potential), argnums=1))
         slopes = np.array([slope(x, case.control) for x in case.points()])
     except Exception as error:
         return wrong(
             "control",
-            f"the energy has no gradient in the control ({one_line(error)}): a protocol could "
+            f"the energy has no gradient in the control ({first_line(error)}): a protocol could "
             "not train; use operations that JAX can differentiate",
         )
     if not np.all(np.isfinite(slopes)):
         return wrong(
             "control",
-            f"dU/dcontrol is not finite at control = {shown(case.control)}: a protocol could not "
+            f"dU/dcontrol is not finite at control = {digits(case.control)}: a protocol could not "
             "train there; keep square roots and logarithms of the control away from their edge",
         )
     ignored = ~np.any(slopes != 0, axis=0)
@@ -410,13 +410,13 @@ def uses_control(case: Case) -> Finding:
     return Finding(
         True,
         "control",
-        f"{which} changes nothing at control = {shown(case.control)}, so that no protocol does "
+        f"{which} changes nothing at control = {digits(case.control)}, so that no protocol does "
         "work: fine for a fixed potential, else use the argument `control` in energy",
         warning=True,
     )
 
 
-def same(a, b) -> bool:
+def equal_results(a, b) -> bool:
     """Equal, NaN included; anything that is no number is compared as it is."""
     if not np.issubdtype(np.asarray(a).dtype, np.inexact):
         return np.array_equal(a, b)
@@ -427,20 +427,20 @@ def all_finite(tree) -> bool:
     return all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tree))
 
 
-def one_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The error's type and the first line of what it says."""
     lines = str(error).strip().splitlines() or [""]
     text = lines[0] if len(lines[0]) <= 160 else lines[0][:157] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def shapes(tree) -> str:
+def shape_text(tree) -> str:
     found = jax.tree.map(lambda x: tuple(x.shape), tree)
     one = isinstance(tree, jax.Array)
     return f"of shape {found}" if one else f"of shapes {found}"
 
 
-def shown(tree) -> str:
+def digits(tree) -> str:
     if isinstance(tree, jax.Array):
         return np.array2string(np.asarray(tree), precision=3, threshold=6, separator=", ")
-    return str(jax.tree.map(shown, tree))
+    return str(jax.tree.map(digits, tree))

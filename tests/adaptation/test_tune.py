@@ -36,12 +36,12 @@ def tuned():
     return tj.tune(WELLS, KEY, initial=starts(16))
 
 
-def positions(system, chain, dt, pieces=600, steps=8):
-    def piece(chain, _):
+def positions(system, chain, dt, segments=600, steps=8):
+    def segment(chain, _):
         chain = tj.advance(system, chain, dt=dt, steps=steps)
         return chain, chain.position
 
-    return jax.jit(partial(jax.lax.scan, piece, length=pieces))(chain, None)
+    return jax.jit(partial(jax.lax.scan, segment, length=segments))(chain, None)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import thermojax as tj
-from thermojax.optimization.picture import Runs, prepared
+from thermojax.optimization.picture import Runs, prepare_picture
 
 KEY = jax.random.key(12)
 POINT = tj.Equilibrium(jnp.zeros(1))
@@ -29,7 +29,7 @@ LEAVES = (jnp.array([0.2, 0.5, 0.9]), jnp.array(1.4))
 @pytest.mark.parametrize("kind", [tj.Overdamped, tj.Underdamped])
 def test_the_score_gradient_is_the_pathwise_one(kind):
     """Of <x^2> at the end, in the schedule and in the stiffness, which moves the start as well."""
-    _, paths = prepared(
+    _, paths = prepare_picture(
         system_of(kind, LEAVES),
         KEY,
         initial=POINT,
@@ -113,7 +113,7 @@ def test_a_width_must_be_positive():
 
 def test_an_objective_that_does_not_depend_on_the_protocol():
     """Its own cost is a constant, whatever trains: said before training."""
-    with pytest.raises(ValueError, match="Scaled does not depend on what trains"):
+    with pytest.raises(ValueError, match="ScaledCost does not depend on what trains"):
         trained(0.0 * tj.MeanWork())
 
 

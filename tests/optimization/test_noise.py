@@ -15,7 +15,7 @@ import pytest
 
 import thermojax as tj
 from tests.optimization.test_optimize import trap_work
-from thermojax.optimization.picture import Runs, prepared
+from thermojax.optimization.picture import Runs, prepare_picture
 
 KEY = jax.random.key(31)
 POINT = tj.Equilibrium(jnp.zeros(1))
@@ -36,7 +36,7 @@ def squeezed(values=VALUES):
 @functools.cache
 def estimator(build, antithetic):
     """keys -> (mean work, its error, its gradient) of each, at some values of the schedule."""
-    _, paths = prepared(
+    _, paths = prepare_picture(
         build(), KEY, initial=POINT, batch=BATCH, time_steps=STEPS, antithetic=antithetic
     )
 
@@ -111,4 +111,4 @@ def test_training_on_common_noise_converges_and_is_scored_on_fresh_noise():
 )
 def test_opposite_noise_is_refused_where_there_are_no_pairs(options, words):
     with pytest.raises(ValueError, match=words):
-        prepared(dragged(), KEY, antithetic=True, **options)
+        prepare_picture(dragged(), KEY, antithetic=True, **options)

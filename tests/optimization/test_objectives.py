@@ -15,7 +15,7 @@ from jax.scipy.stats import norm
 from scipy.interpolate import CubicSpline
 
 import thermojax as tj
-from thermojax.optimization.picture import ExactMoments, Runs, prepared
+from thermojax.optimization.picture import ExactMoments, Runs, prepare_picture
 
 KEY = jax.random.key(8)
 POINT = tj.Equilibrium(jnp.zeros(1))
@@ -44,7 +44,7 @@ def dragged(values=(0.0, 0.5, 1.0)):
 
 def all_costs(batch, steps):
     """A function of (values of the schedule, key) that returns every estimate, from one run."""
-    _, paths = prepared(dragged(), KEY, initial=POINT, batch=batch, time_steps=steps)
+    _, paths = prepare_picture(dragged(), KEY, initial=POINT, batch=batch, time_steps=steps)
 
     def costs(values, key):
         runs = Runs(dragged(values), paths, key)
@@ -147,7 +147,7 @@ def test_dissipation_and_final_errors_in_the_exact_picture():
     """REFERENCE section 1: stiffness 1 -> 4 in unit time, linear: W_diss = 0.242895."""
     protocol = tj.PiecewiseLinear([1.0, 4.0], 1.0)
     system = tj.Overdamped(tj.Harmonic(control="stiffness"), protocol, tj.Bath())
-    _, law = prepared(system, None, picture=ExactMoments(), initial=POINT, time_steps=400)
+    _, law = prepare_picture(system, None, picture=ExactMoments(), initial=POINT, time_steps=400)
     runs = Runs(system, law, None)
     found = tj.Dissipation().of(runs)
     np.testing.assert_allclose(found.value, 0.242895, atol=1e-6)
@@ -170,7 +170,7 @@ def test_the_exact_variance_of_a_free_energy_needs_no_template_of_the_potential(
     """Gaussian work of variance 2 <W>, <W> = 1/e, of a trap that takes any shape."""
     protocol = tj.PiecewiseLinear([0.0, 1.0], 1.0)
     system = dataclasses.replace(dragged(), protocol=protocol)
-    _, law = prepared(system, None, picture=ExactMoments(), initial=POINT)
+    _, law = prepare_picture(system, None, picture=ExactMoments(), initial=POINT)
     for direction in ("forward", "reverse"):
         found = tj.FreeEnergyVariance(direction).of(Runs(system, law, None))
         np.testing.assert_allclose(found.value, np.expm1(2 * np.exp(-1)), rtol=1e-6)

@@ -12,9 +12,9 @@ import pytest
 
 import thermojax as tj
 from thermojax.optimization.fit import COMPARISONS, optimization
-from thermojax.optimization.picture import prepared
+from thermojax.optimization.picture import prepare_picture
 from thermojax.optimization.starts import drawn_once
-from thermojax.optimization.trainable import split
+from thermojax.optimization.trainable import split_trainable
 from thermojax.sampling.initial import energy_of, law_of_start
 from thermojax.sampling.pool import Pool
 
@@ -53,8 +53,8 @@ FINE = (0.8, 0.9, 0.0, 0.5, 0.0, 0.0, 0.1)  # a burn-in that has converged
     ],
 )
 def test_what_is_drawn_once(system, trainable, both_ways, pools):
-    system, picture = prepared(system, KEY, **HOW)
-    params, rest = split(system, trainable)
+    system, picture = prepare_picture(system, KEY, **HOW)
+    params, rest = split_trainable(system, trainable)
     drawing = drawn_once(picture, params, rest, KEY, both_ways=both_ways)
     report = tj.BurnInReport(*map(jnp.asarray, FINE))
     answer = None
@@ -74,10 +74,10 @@ def test_a_training_burns_in_once_and_once_more_for_each_comparison():
     answers = {
         "fill": lambda *_: (Pool(jnp.zeros((512, 1)), jnp.ones(())), report),
         "update": lambda task, optimizer, *now: (*now[:3], (cost, 0), 1.0),
-        "evaluate": lambda *_: cost,
+        "evaluate_cost": lambda *_: cost,
     }
-    seen, told, keys = Counter(), [], []
-    how: Any = dict(steps=3, compared=lambda done, of: told.append((done, of)), **HOW)
+    seen, heard, keys = Counter(), [], []
+    how: Any = dict(steps=3, compared=lambda done, of: heard.append((done, of)), **HOW)
     computation = optimization(WELLS, tj.MeanWork(), optax.adam(0.1), KEY, **how)
     answer = None
     try:
@@ -92,9 +92,9 @@ def test_a_training_burns_in_once_and_once_more_for_each_comparison():
             answer = answers[name](*call.arguments)
     except StopIteration as end:
         assert isinstance(end.value, tj.Fit)
-    assert seen == {"fill": 1 + 2 * COMPARISONS, "update": 3, "evaluate": 5 * COMPARISONS}
+    assert seen == {"fill": 1 + 2 * COMPARISONS, "update": 3, "evaluate_cost": 5 * COMPARISONS}
     assert len(set(keys)) == len(keys)  # none of the comparisons sees the start of the training
-    assert told == [(i + 1, 25) for i in range(25)]
+    assert heard == [(i + 1, 25) for i in range(25)]
 
 
 def test_draws_from_a_pool_are_of_the_law_and_differ_from_run_to_run():

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._arguments import choice, whole
-from ..distribution.claims import require_quadratic
 from ..distribution.fokker_planck import FokkerPlanck
 from ..distribution.linear import Quadratic
+from ..distribution.quadratic import require_quadratic
 from ..protocol import Linear
 from ..sampling import Equilibrium, template_of
 from ..system import AbstractSystem, Bath, Overdamped, check_system
@@ -23,7 +23,7 @@ from .metric import require_one_temperature
 CELLS = 2000  # of an equilibrium density on the line
 
 
-def quadratic(system: AbstractSystem, template) -> bool:
+def has_quadratic_ends(system: AbstractSystem, template) -> bool:
     """Whether the energy is quadratic at both ends, as far as can be seen."""
     try:
         require_quadratic_ends(system, template)
@@ -55,7 +55,7 @@ def equilibrium(
     cells = whole("cells", cells, 8)
     control, kt = getattr(system.protocol, end), system.bath.temperature
     position = template_of(system, template, "template")
-    if position is not None and quadratic(system, position):
+    if position is not None and has_quadratic_ends(system, position):
         energy = quadratic_energy(system, position, control)
         mean, covariance, _ = eqx.filter_jit(Quadratic.equilibrium)(energy, kt)
         return Normal(mean, covariance)
@@ -89,6 +89,6 @@ def boltzmann(energy: LineEnergy, x: Float[Array, " points"], kt) -> Float[Array
 
 
 def as_line(system: AbstractSystem) -> Overdamped:
-    """What the grid needs to know: the potential from the first control to the last."""
+    """The system as the grid takes it: overdamped, from the first control to the last."""
     protocol = Linear(system.protocol.initial, system.protocol.final, 1.0)
     return Overdamped(system.potential, protocol, Bath(system.bath.temperature))

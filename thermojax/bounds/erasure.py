@@ -18,7 +18,7 @@ from .laws import Density
 from .line import LineEnergy
 from .metric import transport_metric
 from .proximal import nearest_density
-from .work import WorkBound, bounded, require_constant
+from .work import WorkBound, bound_between, require_constant
 
 
 def landauer(success: ArrayLike, temperature: ArrayLike = 1.0) -> Float[Array, "..."]:
@@ -78,9 +78,9 @@ def erasure(
     cells = whole("cells", cells)
     require_constant(system)
     start, rest = (line_equilibrium(system, e, template, cells) for e in ("initial", "final"))
-    rest = split(rest, success, dividing)
+    rest = split_at(rest, success, dividing)
     if end == "local":
-        return bounded(system, start, rest)
+        return bound_between(system, start, rest)
     # What ends on the left is the leftmost part of what there was: W_2 keeps the order.
     pin = 0
     if success < 1:
@@ -88,10 +88,10 @@ def erasure(
     energy = LineEnergy(system.potential, system.protocol.final)
     metric = transport_metric(system, 1)[0]
     law = nearest_density(start, rest, energy, metric, system.bath.temperature, {pin: dividing})
-    return bounded(system, start, law)
+    return bound_between(system, start, law)
 
 
-def split(law: Density, success: float, dividing: float) -> Density:
+def split_at(law: Density, success: float, dividing: float) -> Density:
     """The law with a share `success` right of a point, unchanged on either side."""
     low, high = float(law.x[0]), float(law.x[-1])
     if not low < dividing < high:

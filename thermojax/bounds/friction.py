@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._arguments import whole
 from .._component import Numbers, finite, positive_number
 from ..diagnostics.correlation import windowed_sum
-from ..distribution.claims import require_quadratic
 from ..distribution.linear import LinearLangevin, linear_langevin
+from ..distribution.quadratic import require_quadratic
 from ..dynamics.matrix_equations import lyapunov
 from ..estimate import Estimate, weighted_mean
 from ..potential import AbstractPotential
@@ -68,9 +68,9 @@ def langevin_of(system: AbstractSystem, template: Equilibrium | None) -> LinearL
 @eqx.filter_jit
 def tensor(langevin: LinearLangevin, control):
     """The compiled part of `friction_tensor`."""
-    now = jnp.zeros((), langevin.origin.dtype)
-    kt, energy = langevin.temperature(now), langevin.energy(control, langevin.mass(now))
-    drift, _, _ = langevin.equation(now, langevin.forces(energy, control))
+    start = jnp.zeros((), langevin.origin.dtype)
+    kt, energy = langevin.temperature(start), langevin.energy(control, langevin.mass(start))
+    drift, _, _ = langevin.equation(start, langevin.forces(energy, control))
     mean, spread, _ = energy.equilibrium(kt)
     change = jax.jacrev(langevin.potential_energy)(control)  # of U, the control's axis last
     d, n = len(langevin.origin), len(mean)
@@ -159,7 +159,10 @@ def integrated_correlation(values: Float[Array, "time chains k"]) -> Float[Array
 
 
 def require_equilibrium(system: AbstractSystem) -> None:
-    """**Raises:** ValueError where a fixed control has no equilibrium, or more than one."""
+    """Refuse a system that at a fixed control has no equilibrium, or more than one.
+
+    **Raises:** ValueError.
+    """
     check_system(system)
     if system.drive is not None or system.bath.scheduled:
         raise ValueError(

@@ -42,7 +42,7 @@ def thermodynamic_length(
 
     **Source:** G. E. Crooks, Phys. Rev. Lett. 99, 100602 (2007); Sivak and Crooks (2012), eq. (10).
     """
-    return measured(system, friction, path, template)[1][-1]
+    return path_lengths(system, friction, path, template)[1][-1]
 
 
 def geodesic(
@@ -76,7 +76,7 @@ def geodesic(
     **Source:** D. A. Sivak, G. E. Crooks, Phys. Rev. Lett. 108, 190602 (2012), eqs. (8)-(10).
     """
     knots = whole("knots", knots, 2)
-    way, length = measured(system, friction, path, template)
+    way, length = path_lengths(system, friction, path, template)
     protocol = system.protocol
     even = jnp.linspace(0, 1, knots) * length[-1]
     values = jax.vmap(lambda c: jnp.interp(even, length, c), 1, 1)(way.reshape(len(way), -1))
@@ -84,7 +84,7 @@ def geodesic(
     return PiecewiseLinear(values, protocol.duration, protocol.initial, protocol.final)
 
 
-def measured(system: AbstractSystem, friction, path, template):
+def path_lengths(system: AbstractSystem, friction, path, template):
     """Many points along the path, and the length up to each."""
     check_system(system)
     if template is not None:
@@ -108,7 +108,7 @@ def measured(system: AbstractSystem, friction, path, template):
         )
     if friction is None:
         friction = eqx.Partial(tensor, langevin_of(system, template))
-    way, squares = along(friction, path)
+    way, squares = points_along(friction, path)
     seen = known(squares)
     if seen is not None and not np.all(np.isfinite(seen) & (seen > 0)):
         raise ValueError(
@@ -119,8 +119,8 @@ def measured(system: AbstractSystem, friction, path, template):
 
 
 @eqx.filter_jit
-def along(friction: Callable, path: Float[Array, "corners *control"]):
-    """Points evenly along a path, and the squared lengths of the pieces between them."""
+def points_along(friction: Callable, path: Float[Array, "corners *control"]):
+    """Points evenly along a path, and the squared lengths of the segments between them."""
     flat = path.reshape(len(path), -1)
     place, corners = jnp.linspace(0, len(path) - 1, POINTS), jnp.arange(len(path))
     way = jax.vmap(lambda c: jnp.interp(place, corners, c), 1, 1)(flat)

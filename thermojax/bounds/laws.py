@@ -15,7 +15,7 @@ from .._scale import power_of_two
 from ..distances import sinkhorn_divergence, transport_cost
 from ..distances.gaussian import cost_between, require_covariance
 from ..distances.line import cell_of, common_levels
-from ..distances.samples import points
+from ..distances.samples import checked_points
 from ..distribution.linear import Quadratic, in_given_units
 from ..distribution.moments import gaussian_entropy
 from ..sampling import template_of
@@ -106,7 +106,7 @@ class Density(AbstractLaw):
     shares: Float[Array, " cells"]
 
     def __init__(self, x: Numbers, density: Numbers):
-        self.x, density = points("x", x, 1), floating(density, "density")
+        self.x, density = checked_points("x", x, 1), floating(density, "density")
         if density.ndim != 1 or density.size not in (self.x.size, self.x.size - 1):
             raise ValueError(
                 f"density has shape {density.shape}: expected {self.x.shape}, as x, or one less"
@@ -176,7 +176,7 @@ class Samples(AbstractLaw):
 
     def __init__(self, values: Numbers):
         values = floating(values, "values")
-        self.values = points("values", values[:, None] if values.ndim == 1 else values, 2)
+        self.values = checked_points("values", values[:, None] if values.ndim == 1 else values, 2)
 
     @property
     def dim(self) -> int:

@@ -74,11 +74,13 @@ def nearest_density(
     # closer together than the digits of their distance from anywhere else could tell.
     unit = x[-1] - x[0]
     within = lambda y: energy(unit * y) / kt
-    y = unit * lowest(maps / unit, x / unit, shares, free, within, metric * unit / kt * unit, 1.0)
+    y = unit * lowest_minimum(
+        maps / unit, x / unit, shares, free, within, metric * unit / kt * unit, 1.0
+    )
     return Density(y, shares / jnp.diff(y))
 
 
-def lowest(maps, x, shares, free, energy, metric, kt):
+def lowest_minimum(maps, x, shares, free, energy, metric, kt):
     """The lowest of the minima that are reached from several maps of the points x."""
     # A cell without mass would leave its points anywhere.
     shares = jnp.maximum(shares, 1e-22)
@@ -117,8 +119,8 @@ def lowest(maps, x, shares, free, energy, metric, kt):
         change, decrease = newton(y)
         closing = jnp.diff(change) / jnp.diff(y)
         longest = jnp.minimum(1.0, 0.9 / jnp.maximum(-jnp.min(closing), 0.9))
-        here = cost(y)
-        worse = lambda t: (cost(y + t * change) > here - 1e-4 * t * decrease) & (t > 1e-8)
+        y_now = cost(y)
+        worse = lambda t: (cost(y + t * change) > y_now - 1e-4 * t * decrease) & (t > 1e-8)
         t = jax.lax.while_loop(worse, lambda t: t / 2, longest)
         return y + t * change, decrease, count + 1
 

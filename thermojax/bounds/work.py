@@ -94,9 +94,9 @@ def fixed_end(
             "end", end, AbstractLaw, "a law such as tj.bounds.Normal(mean, covariance), or None"
         )
     require_constant(system)
-    start, template = starting(system, start)
+    start, template = initial_law(system, start)
     end = equilibrium(system, "final", template) if end is None else end
-    return bounded(system, start, end)
+    return bound_between(system, start, end)
 
 
 def free_end(
@@ -132,7 +132,7 @@ def free_end(
         for name, wall in (("lower", lower), ("upper", upper))
     )
     require_constant(system)
-    start, template = starting(system, start)
+    start, template = initial_law(system, start)
     metric, kt = transport_metric(system, start.dim), system.bath.temperature
     if isinstance(start, Normal) and lower is None and upper is None:
         energy = start.energy(system, system.protocol.final)
@@ -153,10 +153,10 @@ def free_end(
             f"start is a {kind}, lower = {shown(lower)}, upper = {shown(upper)}: a free end needs "
             "a tj.bounds.Density, or a tj.bounds.Normal without walls"
         )
-    return bounded(system, start, end)
+    return bound_between(system, start, end)
 
 
-def bounded(system: AbstractSystem, start: AbstractLaw, end: AbstractLaw) -> WorkBound:
+def bound_between(system: AbstractSystem, start: AbstractLaw, end: AbstractLaw) -> WorkBound:
     """The work of a change between two laws, by the first law and the transport bound."""
     before = start.free_energy(system, system.protocol.initial)
     change = end.free_energy(system, system.protocol.final) - before
@@ -164,7 +164,7 @@ def bounded(system: AbstractSystem, start: AbstractLaw, end: AbstractLaw) -> Wor
     return WorkBound(change + least, change, least, start, end)
 
 
-def starting(system: AbstractSystem, start):
+def initial_law(system: AbstractSystem, start):
     """(the law to start from, the template that was given with it or None)."""
     if isinstance(start, AbstractLaw):
         if isinstance(start, Normal):
@@ -180,7 +180,7 @@ def starting(system: AbstractSystem, start):
 
 
 def require_constant(system: AbstractSystem) -> None:
-    """**Raises:** ValueError where the bath does work, or has no one temperature."""
+    """Refuse a bath that does work, or has more than one temperature. **Raises:** ValueError."""
     check_system(system)
     require_one_temperature(system)
     if isinstance(system.bath.mass, AbstractProtocol):

@@ -1,4 +1,4 @@
-"""How much a long chain knows: autocorrelation, effective samples, convergence, ergodicity.
+"""Statistics of long chains: autocorrelation, effective samples, convergence, ergodicity.
 
 A namespace: `tj.diagnostics.r_hat(values)`. Values are `(time, chains)` or `(time, chains, ...)`,
 equally spaced in time, as the `saved.values` of a `tj.Result` are; `(time,)` is one chain. All

@@ -22,7 +22,7 @@ def effective_sample_size(
     *,
     method: Literal["window", "split", "bulk"] = "window",
 ) -> Float[Array, "..."]:
-    r"""How many independent samples give the mean as well: time * chains / tau.
+    r"""The number of independent samples that would give the mean as well: time * chains / tau.
 
     - `"window"`: tau is the `autocorrelation_time`, summed up to Sokal's window.
     - `"split"`: tau is that of the halves of all chains, summed by Geyer's initial monotone

@@ -1,4 +1,4 @@
-"""How long a chain remembers: autocorrelation, and the time that it integrates to."""
+"""The autocorrelation of chains, and its integral, the autocorrelation time."""
 
 from __future__ import annotations
 

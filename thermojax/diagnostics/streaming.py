@@ -26,7 +26,7 @@ WINDOW = 2.0  # the least length of a block in autocorrelation times
 
 
 class StreamingSummary(eqx.Module):
-    """What chains have shown so far; shapes `(...)`, those of one value of one chain.
+    """The statistics of chains so far; shapes `(...)`, those of one value of one chain.
 
     `mean`, with an error that knows the autocorrelation; `variance`; `autocorrelation_time`, in
     samples, as `tj.diagnostics.autocorrelation_time`; `effective_samples`, samples by that time;
@@ -107,7 +107,7 @@ class Streaming(eqx.Module):
         return cls(jnp.zeros((), jnp.int32), *first, zeros, zeros, zeros, zeros)
 
     def update(self, values: Float[ArrayLike, "chains ..."]) -> Streaming:
-        """With one more sample of every chain, `(chains, ...)`.
+        """The record with one more sample of every chain, `(chains, ...)`.
 
         **Raises:** ValueError for values of another shape than the template.
         """
@@ -118,27 +118,27 @@ class Streaming(eqx.Module):
 
     @eqx.filter_jit
     def updated(self, values: Float[Array, "chains ..."]) -> Streaming:
-        """`update`, of values that fit."""
+        """The compiled part of `update`, of values that fit."""
         dtype = self.last.dtype
         count = self.count + 1
         fields = (self.last, self.mean, self.variance, self.difference)
 
         def enter(state):
-            """A finished block enters its level; two make one of the next."""
+            """Add a finished block to its level; two of them make one of the next level."""
             level, block, (last, mean, variance, difference) = state
             number = count >> level  # of blocks at this level, with this one
             n = number.astype(dtype)
             before = last[level]
             change = block - mean[level]
-            new = mean[level] + change / n
-            spread = variance[level] + (change * (block - new) - variance[level]) / n
+            updated = mean[level] + change / n
+            spread = variance[level] + (change * (block - updated) - variance[level]) / n
             half = 0.5 * (block - before) ** 2
             # The first block has no neighbour: its difference is weighted with zero.
             gap = difference[level] + (half - difference[level]) / jnp.maximum(n - 1, 1)
             gap = jnp.where(number > 1, gap, 0)
             fields = (
                 last.at[level].set(block),
-                mean.at[level].set(new),
+                mean.at[level].set(updated),
                 variance.at[level].set(spread),
                 difference.at[level].set(gap),
             )
@@ -162,7 +162,7 @@ class Streaming(eqx.Module):
         return dataclasses.replace(self, count=count, shift=shift, scale=scale, **kept)
 
     def summary(self) -> StreamingSummary:
-        """What the chains have shown so far; shapes `(...)`. May be called under jit.
+        """The statistics of the chains so far; shapes `(...)`. May be called under jit.
 
         **Raises:** ValueError before the fourth sample, where the count is known.
         """
@@ -184,7 +184,7 @@ class Streaming(eqx.Module):
 
     @eqx.filter_jit
     def summarized(self) -> StreamingSummary:
-        """The summary, of any number of samples."""
+        """The compiled part of `summary`."""
         chains = self.mean.shape[1]
         per_chain = self.count >> jnp.arange(LEVELS)
         column = lambda x: x.reshape(-1, *[1] * (self.mean.ndim - 2))

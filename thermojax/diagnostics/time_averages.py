@@ -53,7 +53,7 @@ def ergodicity(
     *,
     window: float = 5.0,
 ) -> Ergodicity:
-    r"""Is the mean over time of EACH chain the mean over the ensemble?
+    r"""Compare the mean over time of EACH chain with the mean over the ensemble.
 
     The error of a time average is sqrt(variance * tau / time) from the fluctuations inside of the
     chains, about their own means: a chain that is shut into one well looks as sure of its mean as
@@ -77,7 +77,7 @@ def ergodicity(
             f"ensemble has shape {jnp.shape(ensemble.value)}: expected {values.shape[2:]}, that of "
             "one value of one chain"
         )
-    found = compared(values, ensemble, window)
+    found = compare_averages(values, ensemble, window)
     degrees = values.shape[1] - (ensemble is None)
     p_value = jax.scipy.special.gammaincc(degrees / 2, found[-1] / 2)
     warn_of_coarse_values("their time average", found[0].error, values)
@@ -85,8 +85,8 @@ def ergodicity(
 
 
 @eqx.filter_jit
-def compared(values: Float[Array, "time chains ..."], ensemble: Estimate | None, window):
-    """The first four entries of `Ergodicity`."""
+def compare_averages(values: Float[Array, "time chains ..."], ensemble: Estimate | None, window):
+    """The first four fields of an `Ergodicity`."""
     n, m = values.shape[:2]
     # All in units of the scale, about the mean of all chains.
     y, shift, scale = standardized(values, (0, 1))
@@ -110,26 +110,26 @@ def compared(values: Float[Array, "time chains ..."], ensemble: Estimate | None,
         spread = error**2
         each = variance + spread
     distance = means - reference
-    chi_square = ratio(jnp.sum(distance**2, axis=0), variance)
+    chi_square = in_errors(jnp.sum(distance**2, axis=0), variance)
     if ensemble is not None:
         # All share the error of the reference: the inverse of variance * 1 + spread * (ones).
         shared = spread * jnp.sum(distance, axis=0) ** 2
-        chi_square -= ratio(shared, variance * (variance + m * spread))
-    told = scale * jnp.sqrt(spread), shift + scale * reference
+        chi_square -= in_errors(shared, variance * (variance + m * spread))
+    stated = scale * jnp.sqrt(spread), shift + scale * reference
     if ensemble is not None:
-        told = (jnp.broadcast_to(x, scale.shape) for x in (ensemble.error, ensemble.value))
-    error, reference = (jnp.asarray(x, means.dtype) for x in told)
+        stated = (jnp.broadcast_to(x, scale.shape) for x in (ensemble.error, ensemble.value))
+    error, reference = (jnp.asarray(x, means.dtype) for x in stated)
     return (
         Estimate(
             shift + scale * means, jnp.broadcast_to(scale * jnp.sqrt(variance), means.shape), n
         ),
         Estimate(reference, error, m),
-        ratio(distance, jnp.broadcast_to(jnp.sqrt(each), means.shape)),
+        in_errors(distance, jnp.broadcast_to(jnp.sqrt(each), means.shape)),
         chi_square,
     )
 
 
-def ratio(distance, error):
+def in_errors(distance, error):
     """distance / error; where the error is zero, zero for no distance and infinity for any."""
     certain = jnp.where(distance == 0, 0.0, jnp.sign(distance) * jnp.inf)
     return jnp.where(error == 0, certain, distance / jnp.where(error == 0, 1, error))

@@ -38,7 +38,7 @@ def within_rounding(values: Float[Array, "time chains ..."], variance, scale) ->
 
 
 def warn_of_coarse_values(what: str, found, values, frames: int = 3) -> None:
-    """Say in words why a statistic is nan; silent while tracing. The user is `frames` above."""
+    """Warn why a statistic is nan; silent while tracing. The user is `frames` above."""
     array = known(found)
     if array is not None and np.any(np.isnan(array)):
         warnings.warn(

@@ -1,4 +1,4 @@
-"""How far apart two distributions are: Gaussians, samples, densities on a grid.
+"""Distances, transport costs and divergences: of Gaussians, samples, densities on a grid.
 
 A namespace: `tj.distances.wasserstein(x, y)`. What is called `wasserstein` is the distance W_p, a
 length; what is called `transport_cost` is W_p^p, a length^p without a root, smooth where the two

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from .._component import Numbers, floating, known, require
 from .._scale import power_of_two
 from ..potential.gaussian import require_definite
-from .units import held, root_of_cost
+from .units import require_in_range, root_of_cost
 
 
 def kl_gaussian(
@@ -32,13 +32,13 @@ def kl_gaussian(
     definite.
     """
     found = kl_between(*checked_pair(mean0, covariance0, mean1, covariance1, singular=False))
-    return held("the divergence", found, found)
+    return require_in_range("the divergence", found, found)
 
 
 @jax.jit
 def kl_between(m0, s0, m1, s1):
     """KL(N_0 || N_1) of Gaussians that were checked."""
-    shift, s0, s1 = aligned(m0, s0, m1, s1)
+    shift, s0, s1 = aligned_pair(m0, s0, m1, s1)
     if s1.ndim == 1:
         x = (s0 - s1) / s1
         return 0.5 * jnp.sum(x - jnp.log1p(x) + (shift / jnp.sqrt(s1)) ** 2)
@@ -83,7 +83,7 @@ def wasserstein_gaussian(
     pair = checked_pair(mean0, covariance0, mean1, covariance1, singular=True)
     scaled, unit = scaled_cost_gaussian(*pair)
     found = root_of_cost(scaled, 2)
-    return held("the distance", found, found * unit)
+    return require_in_range("the distance", found, found * unit)
 
 
 def transport_cost_gaussian(
@@ -112,7 +112,7 @@ def transport_cost_gaussian(
 def cost_between(m0, s0, m1, s1):
     """W_2^2 between Gaussians that were checked. **Raises:** ValueError where no float holds it."""
     scaled, unit = scaled_cost_gaussian(m0, s0, m1, s1)
-    return held("the transport cost", scaled, scaled * unit * unit)
+    return require_in_range("the transport cost", scaled, scaled * unit * unit)
 
 
 def scaled_cost_gaussian(m0, s0, m1, s1):
@@ -125,7 +125,7 @@ def scaled_cost_gaussian(m0, s0, m1, s1):
 @jax.jit
 def squared_distance(m0, s0, m1, s1):
     """W_2^2 of Gaussians in units in which no square leaves the range of the numbers."""
-    shift, s0, s1 = aligned(m0, s0, m1, s1)
+    shift, s0, s1 = aligned_pair(m0, s0, m1, s1)
     if s0.ndim == 1:
         a, b = (jnp.where(s > 0, jnp.sqrt(jnp.where(s > 0, s, 1)), 0) for s in (s0, s1))
         return jnp.sum(shift**2) + jnp.sum((a - b) ** 2)
@@ -188,7 +188,7 @@ def checked_pair(mean0, covariance0, mean1, covariance1, singular: bool):
     return given.values()
 
 
-def aligned(m0, s0, m1, s1):
+def aligned_pair(m0, s0, m1, s1):
     """m_1 - m_0, `(dim,)`, and both covariances, `(dim,)` if they are diagonal, else matrices."""
     dim = max(value.shape[0] if value.ndim else 1 for value in (m0, s0, m1, s1))
     dtype = jnp.result_type(m0, s0, m1, s1)
@@ -205,7 +205,7 @@ def aligned(m0, s0, m1, s1):
 
 
 def require_covariance(name: str, covariance, singular: bool) -> None:
-    """`require_definite`, which lets zero eigenvalues pass where `singular`."""
+    """Refuse what is no covariance; eigenvalues of zero pass where `singular`."""
     value = known(covariance)
     if value is not None and singular:
         if value.ndim < 2:

@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from .._component import require, shown
 from .._scale import power_of_two
-from .samples import checked_weights, points, shares
-from .units import held, root_of_cost
+from .samples import checked_points, checked_weights, normalized_weights
+from .units import require_in_range, root_of_cost
 
 
 def wasserstein(
@@ -41,7 +41,7 @@ def wasserstein(
     """
     scaled, unit = scaled_cost_samples(x, y, p, x_weights, y_weights)
     found = root_of_cost(scaled, p)
-    return held("the distance", found, found * unit)
+    return require_in_range("the distance", found, found * unit)
 
 
 def transport_cost(
@@ -66,13 +66,13 @@ def transport_cost(
     **Raises:** ValueError for arrays that are not one-dimensional, NaN, or weights that do not fit.
     """
     scaled, unit = scaled_cost_samples(x, y, p, x_weights, y_weights)
-    return held("the transport cost", scaled, scaled * unit**p)
+    return require_in_range("the transport cost", scaled, scaled * unit**p)
 
 
 def scaled_cost_samples(x, y, p, x_weights, y_weights):
     """W_p^p in units of a length near the largest number, and that length; checks its arguments."""
     require_power(p)
-    x, y = points("x", x, 1), points("y", y, 1)
+    x, y = checked_points("x", x, 1), checked_points("y", y, 1)
     a = checked_weights("x_weights", x_weights, x, "x")
     b = checked_weights("y_weights", y_weights, y, "y")
     unit = power_of_two(jnp.maximum(jnp.max(jnp.abs(x)), jnp.max(jnp.abs(y))))
@@ -112,7 +112,7 @@ def wasserstein_density(
     """
     scaled, unit = scaled_cost_densities(grid, density0, density1, p)
     found = root_of_cost(scaled, p)
-    return held("the distance", found, found * unit)
+    return require_in_range("the distance", found, found * unit)
 
 
 def transport_cost_density(
@@ -136,13 +136,13 @@ def transport_cost_density(
     are negative, not finite, or zero everywhere.
     """
     scaled, unit = scaled_cost_densities(grid, density0, density1, p)
-    return held("the transport cost", scaled, scaled * unit**p)
+    return require_in_range("the transport cost", scaled, scaled * unit**p)
 
 
 def scaled_cost_densities(grid, density0, density1, p):
     """W_p^p in units of a length near that of the grid, and that length; checks its arguments."""
     require_power(p)
-    x = points("grid", grid, 1)
+    x = checked_points("grid", grid, 1)
     require(
         "grid", x, lambda g: g.size > 1 and np.all(np.diff(g) > 0), "two increasing points or more"
     )
@@ -181,7 +181,7 @@ def coupled_densities(grid, density0, density1, p):
 def ordered(x, weights):
     """The samples in order, and the cumulative weight up to and with each."""
     order = jnp.argsort(x)
-    return x[order], jnp.cumsum(shares(weights, x)[order])
+    return x[order], jnp.cumsum(normalized_weights(weights, x)[order])
 
 
 def common_levels(levels0, levels1):

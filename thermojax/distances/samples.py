@@ -8,7 +8,7 @@ import numpy as np
 from .._component import floating, require
 
 
-def points(name: str, values, ndim: int):
+def checked_points(name: str, values, ndim: int):
     """Samples as floats of this many axes, finite, at least one of them."""
     values = floating(values, name)
     if values.ndim != ndim or values.size == 0:
@@ -30,7 +30,7 @@ def checked_weights(name: str, weights, x, of: str):
     return weights
 
 
-def shares(weights, x):
+def normalized_weights(weights, x):
     """Weights of sum one, equal ones for None."""
     if weights is None:
         return jnp.full(x.shape[0], 1 / x.shape[0], x.dtype)

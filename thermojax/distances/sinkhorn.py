@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from .._component import known, positive_number
 from .._scale import power_of_two
-from .samples import checked_weights, points, shares
-from .units import held
+from .samples import checked_points, checked_weights, normalized_weights
+from .units import require_in_range
 
 
 def sinkhorn_divergence(
@@ -39,7 +39,7 @@ def sinkhorn_divergence(
 
     **Source:** A. Genevay, G. Peyre, M. Cuturi, AISTATS 2018; J. Feydy et al., AISTATS 2019.
     """
-    x, y = points("x", x, 2), points("y", y, 2)
+    x, y = checked_points("x", x, 2), checked_points("y", y, 2)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x has shape {x.shape}, y {y.shape}: expected points of one dimension")
     if epsilon is not None:
@@ -50,7 +50,7 @@ def sinkhorn_divergence(
     unit = power_of_two(jnp.maximum(jnp.max(jnp.abs(x)), jnp.max(jnp.abs(y))))
     regular = None if epsilon is None else jnp.asarray(epsilon) / unit / unit
     scaled, converged, used = debiased(transport.sinkdiv, x / unit, y / unit, a, b, regular)
-    divergence = held("the divergence", scaled, scaled * unit * unit)
+    divergence = require_in_range("the divergence", scaled, scaled * unit * unit)
     if (all_did := known(converged)) is not None and not all_did:
         warnings.warn(
             "the Sinkhorn iterations did not converge: take the divergence as rough, or raise "
@@ -63,7 +63,7 @@ def sinkhorn_divergence(
 @eqx.filter_jit
 def debiased(sinkdiv, x, y, a, b, epsilon):
     """The divergence, whether all three problems converged, and the epsilon that was used."""
-    a, b = shares(a, x), shares(b, y)
+    a, b = normalized_weights(a, x), normalized_weights(b, y)
     x, y, a, b = (array.astype(jnp.result_type(x, y)) for array in (x, y, a, b))
     tolerance = {"threshold": 1e-4}  # on the marginals; the value is far closer
     divergence, solved = sinkdiv(x, y, epsilon=epsilon, a=a, b=b, solve_kwargs=tolerance)
@@ -71,7 +71,7 @@ def debiased(sinkdiv, x, y, a, b, epsilon):
 
 
 def import_ott():
-    """`ott.tools.sinkhorn_divergence`, or the sentence that says how to get it."""
+    """Import the solver of ott-jax. **Raises:** ImportError, which says how to get it."""
     try:
         with warnings.catch_warnings():
             # ott-jax loads jaxopt, which says at import that nobody maintains it any more.

@@ -11,8 +11,8 @@ import numpy as np
 from .._component import known
 
 
-def held(name: str, scaled, value):
-    """`value`, after a check that its dtype tells it from zero and from infinity.
+def require_in_range(name: str, scaled, value):
+    """Return `value` after a check that its dtype holds it.
 
     **Raises:** ValueError where `scaled`, the number in units of its own size, is finite and not
     zero, and `value` is zero or infinite.

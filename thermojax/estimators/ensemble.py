@@ -19,7 +19,7 @@ from .exponential import exponential_average
 def ensemble_ledger(
     system: AbstractSystem, result: Result, free_energy_start=None
 ) -> EnsembleLedger:
-    r"""What `tj.moments` and `tj.FokkerPlanck` say of a distribution, estimated from paths.
+    r"""The ledger of the distribution through time, as of `tj.FokkerPlanck`, estimated from paths.
 
     W, Q and <H> are means; F_eq(t) = F_eq(0) - kT ln <exp(-beta W_t)> (Jarzynski, at every
     instant); the entropy comes from nearest neighbors (`tj.knn_entropy`), and with it F, the

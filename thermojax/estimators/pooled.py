@@ -51,7 +51,7 @@ class PooledFreeEnergy:
 
     @property
     def doubt(self) -> str | None:
-        """Why the error should not be trusted, in words; None where it can be."""
+        """The reason in words not to trust the error; None where there is none."""
         if self.information >= LITTLE:
             return None
         how = "do not overlap" if self.information < NOTHING else "hardly overlap"
@@ -91,17 +91,17 @@ def pooled(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PooledFreeEnergy:
     """
     if not pairs:
         raise ValueError("pairs is empty: expected forward and reverse log weights of a schedule")
-    weights = [tuple(checked(x, i) for x in pair) for i, pair in enumerate(pairs)]
+    weights = [tuple(checked_log_weights(x, i) for x in pair) for i, pair in enumerate(pairs)]
     terms = [Balance(a, b) for a, b in weights]
     ones = np.ones(len(terms))
-    first = root(terms, ones)
+    first = balance_root(terms, ones)
     sizes = np.array([term.sizes_variance for term in terms])
     slopes, scatters = np.array([term.score(first) for term in terms]).T
     # Of few paths the scatter is too small: not below what Fisher's information says. Works that
     # do not vary at all leave no variance: a weight that outdoes all others will do.
     variances = np.maximum(scatters, slopes - sizes * slopes**2)
     share = slopes / np.maximum(variances, 1e-9 * slopes + np.finfo(float).tiny)
-    value = root(terms, share) if len(terms) > 1 and np.all(np.isfinite(share)) else first
+    value = balance_root(terms, share) if len(terms) > 1 and np.all(np.isfinite(share)) else first
     slopes = np.array([term.score(value)[0] for term in terms])
     information, slope = float(np.sum(slopes)), float(share @ slopes)
     count = np.asarray(sum(a.size + b.size for a, b in weights))
@@ -145,14 +145,14 @@ class Balance:
         return slope, variance
 
     def centered(self, ratio: float) -> tuple[np.ndarray, np.ndarray]:
-        """What each path adds to S beyond the mean of its run, with the sign that it has there."""
+        """The terms of S, one for each path, less the mean of their run."""
         f, g = (logistic(x) for x in self.logits(ratio))
         unbiased = lambda x: (x - x.mean()) * np.sqrt(x.size / (x.size - 1))
         return unbiased(f), -unbiased(g)
 
 
-def root(terms: list[Balance], weights: np.ndarray) -> float:
-    """Where the weighted balances sum to zero, by bisection of the logarithms of both sides."""
+def balance_root(terms: list[Balance], weights: np.ndarray) -> float:
+    """The root of the sum of the weighted balances, by bisection of the logarithm of both sides."""
     log_weights = np.log(weights / np.max(weights)) if np.max(weights) > 0 else 0 * weights
 
     def balance(ratio: float) -> float:
@@ -161,7 +161,7 @@ def root(terms: list[Balance], weights: np.ndarray) -> float:
         return f - g
 
     # The balance falls monotonically through its root, which lies between the extreme weights.
-    ends = np.concatenate([part for t in terms for part in (t.forward, -t.reverse)])
+    ends = np.concatenate([works for t in terms for works in (t.forward, -t.reverse)])
     count = sum(t.forward.size + t.reverse.size for t in terms)
     width = max(abs(t.shift) for t in terms) + np.log(count) + 1
     low, high = float(ends.min() - width), float(ends.max() + width)
@@ -177,7 +177,7 @@ def logistic(x: np.ndarray) -> np.ndarray:
     return np.exp(-np.logaddexp(0, -x))
 
 
-def checked(values, pair: int) -> np.ndarray:
+def checked_log_weights(values, pair: int) -> np.ndarray:
     values = np.asarray(values, float)
     if values.ndim != 1 or values.size < 2 or not np.all(np.isfinite(values)):
         raise ValueError(

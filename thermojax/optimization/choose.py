@@ -1,4 +1,4 @@
-"""Which of several trained protocols to hand out."""
+"""The choice among several trained protocols."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def choose(costs: dict[str, list[float]]) -> str:
     return chosen
 
 
-def pooled(runs: list[Estimate]) -> Estimate:
+def pool_runs(runs: list[Estimate]) -> Estimate:
     """One estimate from runs of equal size."""
     values = jnp.stack([run.value for run in runs])
     errors = jnp.stack([run.error for run in runs])

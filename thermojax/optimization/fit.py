@@ -25,22 +25,30 @@ from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
 from ..system import AbstractSystem
 from .arguments import check_training
-from .choose import choose, pooled
+from .choose import choose, pool_runs
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
-from .picture import ExactMoments, GaussianLaw, GridLaw, Particles, RunOptions, Runs, prepared
+from .picture import (
+    ExactMoments,
+    GaussianLaw,
+    GridLaw,
+    Particles,
+    RunOptions,
+    Runs,
+    prepare_picture,
+)
 from .starts import drawn_once
-from .trainable import inward, not_positive, projected, split
+from .trainable import inward, not_positive, projected, split_trainable
 from .training import Training, fingerprint, resumed
 
-LARGEST_DIVERGED = 0.1  # share of a batch above which training stops
+LARGEST_DIVERGED = 0.1  # fraction of a batch above which training stops
 COMPARISONS = 5  # fresh batches on which the final candidates are compared
 CANDIDATES = ("averaged", "last", "lowest loss", "start")
 AVERAGING = 8.0  # iterates are weighted with about step^8: a memory of the last ninth
 
 
 class Progress(NamedTuple):
-    """What a callback sees after each training step."""
+    """The state of a training that a callback gets after each step."""
 
     step: int  # from 1
     steps: int  # planned
@@ -50,7 +58,7 @@ class Progress(NamedTuple):
 
 
 class Fit(eqx.Module):
-    """What `tj.optimize` returns.
+    """The trained system and its history, from `tj.optimize`.
 
     - `system`: the averaged iterate, or the last, the one of lowest loss or the start where that
       is better beyond doubt, on fresh keys with common noise.
@@ -179,7 +187,7 @@ def optimization(
     common_noise: bool = False,
     **options: Unpack[RunOptions],
 ) -> Computation[Fit]:
-    """`optimize` as a computation, which can share its programs with others of its kind.
+    """The computation of `tj.optimize`, which can share its programs with others of its kind.
 
     The optimizer must be the same object in all of them.
     """
@@ -200,7 +208,7 @@ def optimization(
         **options,
     )
     steps = int(steps)
-    system, picture_of = prepared(system, key, **options)
+    system, picture_of = prepare_picture(system, key, **options)
     noisy = isinstance(picture_of, Particles)
     paths = picture_of.start.batch if noisy else 0
     if noisy and objective.counts() and not gradient.sees_counts:
@@ -209,7 +217,7 @@ def optimization(
             "gradient=tj.ScoreFunction() or tj.Smoothed(width), or train in an exact picture"
         )
     draw = lambda i: part_key(key, Purpose.TRAINING, 1 if common_noise else i)
-    params, rest = split(system, trainable)
+    params, rest = split_trainable(system, trainable)
     task = Task(rest, gradient.picture(picture_of), objective, gradient)
     smoothing = 0.9 if noisy and not common_noise else 0.0
     now = Training.begin(params, optimizer.init(params), key, steps, smoothing)
@@ -231,9 +239,9 @@ def optimization(
         value, slope = float(loss.value), float(slope)
         if step == 1 and slope == 0:
             require_dependence(ready, shaken(params), draw(1))
-        if not np.isfinite(value) or not all_finite(moved):
+        if not np.isfinite(value) or not is_finite_tree(moved):
             stopped = f"the loss was not finite at step {step}; the best before is kept"
-            kept = average if all_finite(average) else before.params
+            kept = average if is_finite_tree(average) else before.params
             now = dataclasses.replace(before, average=kept)
             break
         seen = (value, float(loss.error), int(diverged), slope)
@@ -283,24 +291,24 @@ def optimization(
         once = yield from drawn_once(task.picture, params, rest, k, **ways)
         there = dataclasses.replace(task, picture=once)
         for name, trial in trials.items():
-            costs[name].append((yield Call(evaluate, (there, trial, k), own=second)))
+            costs[name].append((yield Call(evaluate_cost, (there, trial, k), own=second)))
             tell(costs[name][-1])
     chosen = choose({name: [float(c.value) for c in runs] for name, runs in costs.items()})
-    candidates = {name: pooled(runs) for name, runs in costs.items()}
+    candidates = {name: pool_runs(runs) for name, runs in costs.items()}
     final = []
     for k in fresh[-draws:]:
         once = yield from drawn_once(task.picture, params, rest, k, **ways)
         there = dataclasses.replace(task, picture=once)
-        final.append((yield Call(evaluate, (there, trials[chosen], k), own=second)))
+        final.append((yield Call(evaluate_cost, (there, trials[chosen], k), own=second)))
         tell(final[-1])
-    found, value = eqx.combine(trials[chosen], rest), pooled(final)
+    found, value = eqx.combine(trials[chosen], rest), pool_runs(final)
     if isinstance(picture_of, GaussianLaw | GridLaw):
         warn_of_law(picture_of, found, value)
     return Fit(found, value, now.history, candidates, chosen, stopped)
 
 
 class Task(eqx.Module):
-    """What is minimized: the cost of a system of which `rest` does not train."""
+    """The function that is minimized: the cost of a system of which `rest` does not train."""
 
     rest: AbstractSystem
     picture: Any
@@ -347,7 +355,7 @@ def update(task: Task, optimizer, params, state, average, key, step):
 
 
 @eqx.filter_jit
-def evaluate(task: Task, params, key) -> Estimate:
+def evaluate_cost(task: Task, params, key) -> Estimate:
     return task(params, key)[1][0]
 
 
@@ -383,5 +391,5 @@ def warn_of_law(picture: GaussianLaw | GridLaw, system, value: Estimate) -> None
         warnings.warn(f"the trained protocol does not fit the picture: {error}", stacklevel=3)
 
 
-def all_finite(tree) -> bool:
+def is_finite_tree(tree) -> bool:
     return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(tree))

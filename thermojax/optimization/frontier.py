@@ -16,7 +16,7 @@ from .. import bounds
 from .._arguments import function, instance, whole
 from .._component import floating, known, shown
 from .._keys import Purpose, part_key
-from ..bounds.equilibrium import quadratic
+from ..bounds.equilibrium import has_quadratic_ends
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
 from ..protocol import AbstractProtocol, Linear
@@ -26,12 +26,12 @@ from .arguments import check_training
 from .fit import Fit
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective, MeanWork
-from .picture import RunOptions, measured
+from .picture import RunOptions, fresh_cost
 from .stages import trained_in_turn
 
 
 class Frontier(eqx.Module):
-    """What `tj.frontier` returns: energy against time, arrays over the durations.
+    """Energy against time, arrays over the durations, from `tj.frontier`.
 
     - `durations`, `(durations,)`.
     - `work`: the mean total work of each kind of protocol, by name ("optimized", "linear",
@@ -50,7 +50,7 @@ class Frontier(eqx.Module):
         names = [*self.work, *([] if self.bound is None else ["bound"])]
         rows = [["duration", *names]]
         for i, duration in enumerate(self.durations):
-            cells = [str(entry(estimate, i)) for estimate in self.work.values()]
+            cells = [str(estimate_at(estimate, i)) for estimate in self.work.values()]
             cells += [] if self.bound is None else [f"{float(self.bound[i]):.6g}"]
             rows.append([f"{float(duration):g}", *cells])
         widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
@@ -132,7 +132,7 @@ def frontier(
         instance(f"rivals[{name!r}]", protocol, AbstractProtocol, "a protocol")
     durations, initial = checked_durations(durations), options.get("initial")
     systems = [stretched(system, duration) for duration in durations]
-    floor = None if bound is None else lowest(systems, bound, initial)
+    floor = None if bound is None else lower_bounds(systems, bound, initial)
     rivals = usual_rivals(system, initial) if rivals is None else rivals
     tell = None if callback is None else lambda i, fit: callback(durations[i], fit)
     fits = trained_in_turn(
@@ -152,7 +152,7 @@ def frontier(
     def work_of(runs) -> Estimate:
         keys = [part_key(key, Purpose.EVALUATION, i) for i in range(len(runs))]
         found = zip(runs, keys, strict=True)
-        return stacked([measured(run, MeanWork(), k, evaluation, **options) for run, k in found])
+        return stacked([fresh_cost(run, MeanWork(), k, evaluation, **options) for run, k in found])
 
     def rival(protocol):
         pairs = zip(systems, durations, strict=True)
@@ -164,7 +164,7 @@ def frontier(
 
 
 def checked_durations(durations) -> list[float]:
-    """**Raises:** ValueError unless they are positive numbers, each longer than the last."""
+    """The durations as floats. **Raises:** ValueError unless they are positive and increase."""
     values = known(floating(durations, "durations"))
     increasing = lambda v: v[0] > 0 and np.all(np.isfinite(v)) and np.all(np.diff(v) > 0)
     if values is None or not is_vector(values) or not increasing(values):
@@ -185,7 +185,7 @@ def is_protocol(node) -> bool:
 
 
 def with_duration(protocol: AbstractProtocol, duration) -> AbstractProtocol:
-    """The same shape in another time."""
+    """The protocol with its shape stretched to another duration."""
     place = lambda p: p.duration
     return eqx.tree_at(place, protocol, jnp.asarray(duration, protocol.duration.dtype))
 
@@ -201,7 +201,7 @@ def stretched(system: AbstractSystem, duration) -> AbstractSystem:
     return jax.tree.map(change, system, is_leaf=is_protocol)
 
 
-def lowest(systems, bound, initial) -> Float[Array, " durations"]:
+def lower_bounds(systems, bound, initial) -> Float[Array, " durations"]:
     if initial is not None and not isinstance(initial, Equilibrium):
         raise ValueError(
             "initial gives positions, but the bound starts from equilibrium: pass bound=None, or a "
@@ -226,12 +226,12 @@ def usual_rivals(system: AbstractSystem, initial) -> dict[str, AbstractProtocol]
     position = template_of(system, start)
     plain = system.drive is None and not system.bath.scheduled
     moves = not np.array_equal(np.asarray(protocol.initial), np.asarray(protocol.final))
-    if plain and moves and position is not None and quadratic(system, position):
+    if plain and moves and position is not None and has_quadratic_ends(system, position):
         rivals["geodesic"] = bounds.geodesic(system, template=start)
     return rivals
 
 
-def entry(estimate: Estimate, index: int) -> Estimate:
+def estimate_at(estimate: Estimate, index: int) -> Estimate:
     return jax.tree.map(lambda leaf: leaf[index], estimate)
 
 

@@ -1,4 +1,4 @@
-"""Where the gradient of a cost comes from."""
+"""Estimators of the gradient of a cost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AbstractGradient(AbstractComponent):
         """((value, aux), gradient) of cost(params, key) -> (value, aux)."""
 
     def objective(self, objective: AbstractObjective, step) -> AbstractObjective:
-        """What is differentiated at a training step, where it is not the cost itself."""
+        """The objective to differentiate at a training step: the cost, or one in its place."""
         return objective
 
     def picture(self, picture: Any) -> Any:
@@ -52,7 +52,7 @@ class Pathwise(AbstractGradient):
 
 
 class ForwardMode(AbstractGradient):
-    """The same derivative in forward mode: no memory for the path, one run per parameter.
+    """The pathwise derivative in forward mode: no memory for the path, one run per parameter.
 
     For few parameters. A line search (`optax.lbfgs`) asks for reverse mode: not with this.
     """

@@ -22,12 +22,12 @@ from .fit import Fit
 from .frontier import is_vector, stacked
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
-from .picture import RunOptions, measured
+from .picture import RunOptions, fresh_cost
 from .stages import trained_in_turn
 
 
 class Pareto(eqx.Module):
-    """What `tj.pareto` returns: two costs against each other, arrays over the weights.
+    """Two costs against each other, arrays over the weights, from `tj.pareto`.
 
     - `weights`, `(weights,)`. `cost` and `error`: `Estimate`s of `(weights,)`, on paths that no
       training has seen, the same for all weights.
@@ -111,6 +111,6 @@ def pareto(
         options=options,
     )
     scored = lambda what: stacked(
-        [measured(f.system, what, fresh, evaluation, **options) for f in fits]
+        [fresh_cost(f.system, what, fresh, evaluation, **options) for f in fits]
     )
     return Pareto(jnp.asarray(given), scored(cost), scored(error), tuple(fits))

@@ -1,4 +1,4 @@
-"""In which picture a system is run while it trains: paths, exact Gaussian laws, or a grid."""
+"""The pictures in which a system is run while it trains: paths, exact Gaussian laws, a grid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .._keys import Purpose, check_key, purpose_key
 from ..distribution import Densities, FokkerPlanck, Moments, moments
 from ..distribution.linear import linear_langevin
 from ..distribution.moments import find_template, starting_law
-from ..distribution.verdict import require_announced
+from ..distribution.verdict import require_declared_jumps
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
 from ..sampling import Equilibrium, Result
@@ -42,7 +42,7 @@ class ExactMoments(AbstractComponent):
 
 
 class RunOptions(TypedDict, total=False):
-    """How the runs of a training are made, as `tj.optimize` explains it."""
+    """The options of the runs of a training, as `tj.optimize` explains them."""
 
     dt: float | None
     time_steps: int | None
@@ -111,7 +111,7 @@ class GaussianLaw(eqx.Module):
     initial: Any
 
     def __call__(self, system: AbstractSystem, key=None, backward=False) -> Moments:
-        initial = at_equilibrium(self.initial) if backward else self.initial
+        initial = equilibrium_or_none(self.initial) if backward else self.initial
         return moments(system, 2, initial, time_steps=self.steps)
 
     def check(self, system: AbstractSystem, value: Estimate) -> None:
@@ -131,7 +131,7 @@ class GridLaw(eqx.Module):
     initial: Any
 
     def __call__(self, system: AbstractSystem, key=None, backward=False) -> Densities:
-        initial = at_equilibrium(self.initial) if backward else self.initial
+        initial = equilibrium_or_none(self.initial) if backward else self.initial
         return self.solver.solve(system, 2, time_steps=self.steps, initial=initial)  # pyright: ignore[reportArgumentType]  # checked before
 
     def check(self, system: AbstractSystem, value: Estimate) -> None:
@@ -143,7 +143,7 @@ class GridLaw(eqx.Module):
         self(system)
 
 
-def at_equilibrium(initial):
+def equilibrium_or_none(initial):
     """The start of a reverse run: what `initial` says of positions, at equilibrium."""
     return initial if isinstance(initial, Equilibrium) else None
 
@@ -177,12 +177,12 @@ class Runs:
 
     @property
     def diverged(self):
-        """How many paths diverged in the runs that were made; of a law, none."""
+        """The number of paths that diverged in the runs so far; zero for a law."""
         made = [vars(self).get(name) for name in ("forward", "reverse")]
         return sum((out.diverged for out in made if isinstance(out, Result)), jnp.asarray(0))
 
 
-def prepared(
+def prepare_picture(
     system: AbstractSystem,
     key: PRNGKeyArray | None,
     *,
@@ -229,7 +229,7 @@ def prepared(
         time_steps = MOMENT_STEPS if dt is None and time_steps is None else time_steps
         law = GaussianLaw(count_steps(system.protocol.duration, dt, time_steps), initial)
         # What is wrong with the system shows best here, where values are known.
-        require_announced(system.protocol, "tj.ExactMoments")
+        require_declared_jumps(system.protocol, "tj.ExactMoments")
         starting_law(linear_langevin(system, find_template(system, initial)), initial)
         return system, law
     raise ValueError(
@@ -238,7 +238,7 @@ def prepared(
     )
 
 
-def measured(
+def fresh_cost(
     system: AbstractSystem,
     objective: AbstractObjective,
     key: PRNGKeyArray | None,
@@ -249,7 +249,7 @@ def measured(
     initial, batch = options.get("initial"), options.get("batch")
     if options.get("picture") is None and (initial is None or isinstance(initial, Equilibrium)):
         options["batch"] = 4 * batch if paths is None and batch is not None else paths
-    system, ready = prepared(system, key, **options)
+    system, ready = prepare_picture(system, key, **options)
     return cost_of(objective, system, ready, key)
 
 

@@ -1,4 +1,4 @@
-"""The density of a path, of which the score-function gradient is made."""
+"""The probability density of a path, for the score-function gradient."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def scored(system: AbstractSystem, result: Result, steps: int, integrator, drawn
     table = timetable(system, first(x), h, steps, ou_fraction=integrator.ou_fraction)
     bath = table.bath
 
-    def step(old, new, first_control, last_control):
-        """ln p(new | old): from the two normals that this OBABO step must have drawn."""
-        (x0, p0), (x1, p1) = old, new
-        kick = lambda x, control: jax.tree.map(
+    def step(start, end, first_control, last_control):
+        """ln p(end | start): from the two normals that this OBABO step must have drawn."""
+        (x0, p0), (x1, p1) = start, end
+        half_kick = lambda x, control: jax.tree.map(
             lambda g, b: h / 2 * b * g, batched_gradient(system.potential, x, control), bath.kick
         )
         middle = jax.tree.map(lambda a, b, r: (b - a) / (h * r), x0, x1, bath.drift)
-        before = jax.tree.map(jnp.add, middle, kick(x0, first_control))
-        after = jax.tree.map(jnp.subtract, middle, kick(x1, last_control))
-        normal = lambda new, old: jax.tree.map(
-            lambda n, o, c, s: (n - c * o) / s, new, old, bath.damping, bath.noise
+        before = jax.tree.map(jnp.add, middle, half_kick(x0, first_control))
+        after = jax.tree.map(jnp.subtract, middle, half_kick(x1, last_control))
+        normal = lambda end, start: jax.tree.map(
+            lambda n, o, c, s: (n - c * o) / s, end, start, bath.damping, bath.noise
         )
         square = lambda z: per_sample_sum(jax.tree.map(lambda z: z**2, z))
         volume = jax.tree.map(

@@ -16,8 +16,8 @@ from ..checkpoint import AbstractCheckpoint, CheckpointError
 from ..estimate import Estimate
 from ..system import AbstractSystem
 from .fit import CANDIDATES, Fit, optimize
-from .picture import prepared
-from .trainable import split
+from .picture import prepare_picture
+from .trainable import split_trainable
 from .training import Training, fingerprint, history
 
 
@@ -42,7 +42,7 @@ class Stage(eqx.Module):
         seen = np.stack(list(fit.history.values()), axis=1)
         record[: len(seen)] = seen
         return cls(
-            split(fit.system, trainable)[0],
+            split_trainable(fit.system, trainable)[0],
             np.array([numbers(e) for e in (fit.value, *(fit.candidates[n] for n in CANDIDATES))]),
             record,
             len(seen),
@@ -51,12 +51,12 @@ class Stage(eqx.Module):
         )
 
     def fit(self, system: AbstractSystem, trainable: Callable | None) -> Fit:
-        """What `of` was made of; all that does not train is that of `system`."""
+        """The `Fit` that this was made of by `of`; what does not train is taken from `system`."""
         value, *candidates = (
             Estimate(jnp.asarray(v), jnp.asarray(e), jnp.asarray(n)) for v, e, n in self.costs
         )
         return Fit(
-            eqx.combine(self.params, split(system, trainable)[1]),
+            eqx.combine(self.params, split_trainable(system, trainable)[1]),
             value,
             history(self.record[: self.step]),
             dict(zip(CANDIDATES, candidates, strict=True)),
@@ -110,7 +110,7 @@ def trained_in_turn(
         check_key(key)
     count, fits, stages, begun = len(systems), [], None, None
     if checkpoint is not None:
-        params, _ = split(prepared(systems[0], key, **options)[0], trainable)
+        params, _ = split_trainable(prepare_picture(systems[0], key, **options)[0], trainable)
         first = part_key(key, Purpose.STAGE, 0)
         begun = Training.begin(params, optimizer.init(params), first, steps, 0.0)
         empty = Stage(params, np.zeros((1 + len(CANDIDATES), 3)), np.zeros((steps, 4)))
@@ -128,7 +128,7 @@ def trained_in_turn(
     for i, (system, objective) in enumerate(zip(systems, objectives, strict=True)):
         system = system if not fits else follow(system, fits[-1].system)
         if stages is not None and i < stages.count:
-            fits.append(stages.done[i].fit(prepared(system, key, **options)[0], trainable))
+            fits.append(stages.done[i].fit(prepare_picture(system, key, **options)[0], trainable))
             continue
         within = None if stages is None or checkpoint is None else Within(checkpoint, stages)
         fit = optimize(

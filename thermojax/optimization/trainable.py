@@ -1,4 +1,4 @@
-"""What trains and what stays: a system split in two."""
+"""A system split in two: the leaves that train, and the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..system import AbstractSystem
 SAMPLES = 65  # times at which a schedule of the bath is looked at
 
 
-def split(system: AbstractSystem, trainable: Callable | None) -> tuple[Any, Any]:
+def split_trainable(system: AbstractSystem, trainable: Callable | None) -> tuple[Any, Any]:
     """(what trains, the rest); `eqx.combine` puts them together again.
 
     By default the protocol's own choice trains: its values and kicks. Else `trainable(system)`
@@ -68,7 +68,7 @@ def inward(bounded: Callable, params, gradient):
 
 
 def not_positive(start, params, rest: AbstractSystem) -> str:
-    """Which of the trained temperature, friction and mass has left the positive numbers."""
+    """The name of a trained temperature, friction or mass that is not positive, else empty."""
     bath = eqx.combine(params, rest).bath
     for name in ("temperature", "friction", "mass"):
         if not jax.tree.leaves(getattr(start.bath, name)):

@@ -1,4 +1,4 @@
-"""Everything that the fit loop carries from one step to the next: what a checkpoint holds."""
+"""The state of the fit loop from one step to the next, which a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def without_addresses(thing: Any) -> bytes:
 
 
 def resumed(checkpoint: AbstractCheckpoint, start: Training) -> Training:
-    """Where a checkpoint says that the training is, or its start.
+    """The training from a checkpoint, or the start where there is none.
 
     **Raises:** CheckpointError where the checkpoint is of another training.
     """

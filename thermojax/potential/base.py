@@ -79,7 +79,7 @@ class AbstractPotential(AbstractComponent):
 
 
 def sampler_path(potential: AbstractPotential, control, temperature) -> tuple[Any, ...] | None:
-    """Where the fields of a potential hold what samples it: `()` for itself, None for nothing.
+    """The path to the potential that samples this one: `()` for itself, None for nothing.
 
     The path leads there in the same potential with traced leaves, see `at_path`.
 

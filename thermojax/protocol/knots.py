@@ -112,7 +112,7 @@ class AbstractKnots(AbstractProtocol):
         return jnp.asarray(self.positions(len(self.values)), self.values.dtype) * self.duration
 
     @property
-    def inside(self) -> Float[Array, "knots *control"]:
+    def knot_values(self) -> Float[Array, "knots *control"]:
         """The values in force: those at the ends are the outside ones where they are pinned."""
         if not self.pinned:
             return self.values
@@ -135,7 +135,7 @@ class AbstractKnots(AbstractProtocol):
         )
 
     def project(self):
-        values = clipped(self.inside, self.lower, self.upper)
+        values = clipped(self.knot_values, self.lower, self.upper)
         return eqx.tree_at(lambda protocol: protocol.values, self, values)
 
     def trainable(self):
@@ -154,15 +154,15 @@ def ramp(initial: Numbers, final: Numbers, positions: np.ndarray) -> Float[Array
     return initial * (1 - s) + final * s
 
 
-def linear(values: Float[Array, "knots *control"], place) -> Float[Array, "*control"]:
+def piecewise_linear(values: Float[Array, "knots *control"], place) -> Float[Array, "*control"]:
     """Straight lines between values on evenly spaced knots; `place` from 0 to 1."""
-    left, fraction = interval(len(values), place)
+    left, fraction = knot_interval(len(values), place)
     # Not values[left], which asks for negative indices, and takes longer.
     at = lambda i: jnp.take(values, i, axis=0, mode="clip")
     return at(left) * (1 - fraction) + at(left + 1) * fraction
 
 
-def interval(knots: int, place):
+def knot_interval(knots: int, place):
     """The number of the knot to the left of `place`, and how far beyond it that is, up to 1."""
     place = jnp.clip(place, 0, 1) * (knots - 1)
     left = jnp.minimum(place.astype(jnp.int32), knots - 2)
@@ -172,8 +172,8 @@ def interval(knots: int, place):
 SHORTEST = 16  # places of a piece; with 14 (1000 places, 64 knots) it takes as long either way
 
 
-def linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *control"]:
-    """`linear` at ascending, evenly spaced places from 0 to 1, or nearly so.
+def piecewise_linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *control"]:
+    """The `piecewise_linear` values at ascending, evenly spaced places from 0 to 1, or nearly so.
 
     In pieces so short that each meets one knot at most, and three values will do for it: XLA's CPU
     backend looks values up one number at a time, and adds up their derivatives so. Measured with 64
@@ -182,11 +182,11 @@ def linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *con
     count, knots = len(places), len(values)
     size = count // (knots - 1) - 1  # short of an interval by more than a rounding error
     if size < SHORTEST:
-        return jax.vmap(lambda place: linear(values, place))(places)
-    pieces = -(-count // size)
-    padded = written(jnp.pad(places, (0, pieces * size - count), mode="edge"))
-    padded = padded.reshape(pieces, size, *[1] * (values.ndim - 1))
-    left, _ = interval(knots, padded[:, :1])
+        return jax.vmap(lambda place: piecewise_linear(values, place))(places)
+    segments = -(-count // size)
+    padded = written(jnp.pad(places, (0, segments * size - count), mode="edge"))
+    padded = padded.reshape(segments, size, *[1] * (values.ndim - 1))
+    left, _ = knot_interval(knots, padded[:, :1])
     first, second, third = (
         written(jnp.take(values, left.reshape(-1) + k, axis=0, mode="clip"))[:, None]
         for k in range(3)
@@ -194,8 +194,8 @@ def linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *con
     beyond = jnp.clip(padded, 0, 1) * (knots - 1) - left.astype(padded.dtype)
     later = (beyond >= 1) & (left < knots - 2)  # the end of the last interval lies in it
     fraction = beyond - later
-    here, there = jnp.where(later, second, first), jnp.where(later, third, second)
-    table = written(here * (1 - fraction) + there * fraction)
+    left_value, right_value = jnp.where(later, second, first), jnp.where(later, third, second)
+    table = written(left_value * (1 - fraction) + right_value * fraction)
     return table.reshape(-1, *values.shape[1:])[:count]
 
 
@@ -214,8 +214,8 @@ def clipped(values, lower, upper, slack: Array | float = 0.0):
     return values
 
 
-def rounding(values):
-    """What may be lost on the way from values on knots to those between them."""
+def interpolation_rounding(values):
+    """The rounding error of values between knots, computed from those on them."""
     size = jnp.max(jnp.abs(jax.lax.stop_gradient(values)))
     return 8 * len(values) * jnp.finfo(values.dtype).eps * size
 

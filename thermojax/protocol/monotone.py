@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from .._arguments import flag
 from .._component import Numbers, Positive, finite, positive_number
 from .base import AbstractProtocol, require_same_shape
-from .knots import checked_count, checked_kicks, linear, linear_tabulated
+from .knots import checked_count, checked_kicks, piecewise_linear, piecewise_linear_tabulated
 
 
 class Monotone(AbstractProtocol):
@@ -92,10 +92,10 @@ class Monotone(AbstractProtocol):
         return jnp.linspace(0, 1, len(self.values)) * self.duration
 
     def __call__(self, t):
-        return linear(self.values, t / self.duration)
+        return piecewise_linear(self.values, t / self.duration)
 
     def tabulated(self, times):
-        return linear_tabulated(self.values, times / self.duration)
+        return piecewise_linear_tabulated(self.values, times / self.duration)
 
     def impulses(self):
         return self.kicks

@@ -248,9 +248,9 @@ def score_weight(system: AbstractSystem, position, start: Start):
     else:
         potential = system.potential
     x = jax.lax.stop_gradient(position)
-    if start.sampler:  # drawn along the path of a part: only the control is left to the score
-        if at_path(potential, start.sampler).reparametrized:
-            potential, temperature = stopped((potential, temperature))
+    # Drawn from a potential in its fields: only the control is left to the score.
+    if start.sampler and at_path(potential, start.sampler).reparametrized:
+        potential, temperature = stopped((potential, temperature))
     exponent = -batched_energy(potential, x, control) / temperature
     return exponent - jax.lax.stop_gradient(exponent)
 

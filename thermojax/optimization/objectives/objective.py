@@ -1,4 +1,4 @@
-"""What a protocol should minimize: a number with its standard error, and the algebra of such."""
+"""Costs of a protocol, each a number with its standard error, and their algebra."""
 
 from __future__ import annotations
 
@@ -52,29 +52,29 @@ class AbstractObjective(AbstractComponent):
     def __add__(self, other: AbstractObjective) -> AbstractObjective:
         if not isinstance(other, AbstractObjective):
             return NotImplemented
-        return Sum((*terms_of(self), *terms_of(other)))
+        return CostSum((*cost_terms(self), *cost_terms(other)))
 
     def __radd__(self, other) -> AbstractObjective:
         return self if isinstance(other, int) and other == 0 else NotImplemented  # for `sum`
 
     def __neg__(self) -> AbstractObjective:
-        return Scaled(self, -1.0)
+        return ScaledCost(self, -1.0)
 
     def __sub__(self, other: AbstractObjective) -> AbstractObjective:
         return self + (-other) if isinstance(other, AbstractObjective) else NotImplemented
 
     def __truediv__(self, number) -> AbstractObjective:
-        return Scaled(self, 1 / floating(number, "number"))
+        return ScaledCost(self, 1 / floating(number, "number"))
 
     def __mul__(self, factor) -> AbstractObjective:
         if isinstance(factor, AbstractObjective):
             raise TypeError("objectives add; only a number can multiply an objective")
-        return Scaled(self, factor)
+        return ScaledCost(self, factor)
 
     __rmul__ = __mul__
 
 
-class Sum(AbstractObjective):
+class CostSum(AbstractObjective):
     """The sum of several costs of the same runs.
 
     Their errors add, too: the terms share their paths, so that this is the upper bound.
@@ -95,10 +95,10 @@ class Sum(AbstractObjective):
         return any(term.runs_reverse() for term in self.terms)
 
     def smoothed(self, width):
-        return Sum(tuple(term.smoothed(width) for term in self.terms))
+        return CostSum(tuple(term.smoothed(width) for term in self.terms))
 
 
-class Scaled(AbstractObjective):
+class ScaledCost(AbstractObjective):
     """A number times a cost."""
 
     objective: AbstractObjective
@@ -122,11 +122,11 @@ class Scaled(AbstractObjective):
         return self.objective.runs_reverse()
 
     def smoothed(self, width):
-        return Scaled(self.objective.smoothed(width), self.factor)
+        return ScaledCost(self.objective.smoothed(width), self.factor)
 
 
-def terms_of(objective: AbstractObjective) -> tuple[AbstractObjective, ...]:
-    return objective.terms if isinstance(objective, Sum) else (objective,)
+def cost_terms(objective: AbstractObjective) -> tuple[AbstractObjective, ...]:
+    return objective.terms if isinstance(objective, CostSum) else (objective,)
 
 
 def added(costs: list[Estimate]) -> Estimate:

@@ -21,7 +21,7 @@ from .objective import AbstractObjective, exact, function_of_means
 
 
 class TerminalError(AbstractObjective):
-    r"""How far the positions end from a target law: a scalar, zero where they agree.
+    r"""The departure of the final positions from a target law: a scalar, zero where they agree.
 
     How the end is treated is a choice: left out, the end state is free; added with a weight, as in
     `tj.MeanWork() + 10.0 * tj.TerminalError((0.0, 1.0))`, it is penalized; with a large weight (in
@@ -111,7 +111,7 @@ class TerminalError(AbstractObjective):
         dim = len(mean)
 
         def distance(raw):
-            """Of the moments <y> and <y y^T> of y = x - target mean."""
+            """The cost from the moments <y> and <y y^T> of y = x - target mean."""
             shift, second = raw[:dim], raw[dim:].reshape(dim, dim)
             spread = second - jnp.outer(shift, shift)
             if self.measure == "kl":
@@ -198,7 +198,7 @@ def require_dimension(found: int, wanted: int) -> None:
 
 
 def final_points(result) -> tuple[Float[Array, "n dim"], Float[Array, " n"]]:
-    """Where the run ended, flattened, and weights of sum one: paths, or the cells of a grid."""
+    """The final positions, flattened, and weights of sum one: of paths, or of cells of a grid."""
     if isinstance(result, Densities):
         grid = result.grid
         return grid.samples.reshape(-1, grid.dim), result.final.ravel() * result.volume

@@ -104,12 +104,12 @@ class FreeEnergyVariance(AbstractObjective):
         return self.direction != "forward"
 
     def __call__(self, system, result):
-        """Of one run, in its own direction."""
+        """The variance from one run alone, in its own direction."""
         if isinstance(result, Moments):
-            start = at_equilibrium(system, result)
+            start = equilibrium_template(system, result)
             first, second = (log_work_moment(system, order, start) for order in (1.0, 2.0))
             return exact(jnp.expm1(second - 2 * first))
-        return relative_variance(sampled(result), jnp.exp(centered(result, result.log_weight)))
+        return relative_variance(sampled(result), jnp.exp(relative_logs(result, result.log_weight)))
 
     def of(self, runs):
         if self.direction == "forward":
@@ -124,13 +124,13 @@ class FreeEnergyVariance(AbstractObjective):
         sides = ((there, there.log_weight - root), (back, back.log_weight + root))
         # ln sigma: far from overlap the shares themselves are below the smallest float.
         a, b = (
-            relative_variance(out, jnp.exp(centered(out, jax.nn.log_sigmoid(x))))
+            relative_variance(out, jnp.exp(relative_logs(out, jax.nn.log_sigmoid(x))))
             for out, x in sides
         )
         return Estimate(a.value + b.value, jnp.hypot(a.error, b.error), a.count + b.count)
 
 
-def at_equilibrium(system: AbstractSystem, result: Moments) -> Equilibrium:
+def equilibrium_template(system: AbstractSystem, result: Moments) -> Equilibrium:
     """The start that the two averages stand for, of as many coordinates as the law has."""
     found = system.potential.template(system.protocol.initial)
     if found is not None:
@@ -148,7 +148,7 @@ def sampled(result) -> Result:
     return result
 
 
-def centered(result: Result, log_weight: Float[Array, " batch"]) -> Float[Array, " batch"]:
+def relative_logs(result: Result, log_weight: Float[Array, " batch"]) -> Float[Array, " batch"]:
     """Logarithms relative to the largest of a surviving path, so that none overflows."""
     alive = result.ledger.alive > 0
     weight = jnp.where(alive, log_weight, 0)

@@ -1,4 +1,4 @@
-"""Where a control jumps, or bends, without saying so in `events` and `jumps`."""
+"""Jumps and bends of a control that its `events` and `jumps` do not list."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SUSPECTS = 16  # intervals that are looked into
 TABLE = 4097  # of the integral of the control
 
 
-class Surprise(NamedTuple):
-    """What was found of a control: at which time, and by how much it jumps there."""
+class UndeclaredJump(NamedTuple):
+    """A jump of a control: its time, and its size."""
 
     time: float
     size: float
-    announced: bool  # whether the time is among the events
+    listed: bool  # whether the time is among the events
 
 
-def surprise(protocol: AbstractProtocol) -> Surprise | None:
+def undeclared_jump(protocol: AbstractProtocol) -> UndeclaredJump | None:
     """The largest jump that is not among `jumps`; None where there is none, or nothing is known.
 
     The control is compared with its slope between neighboring times, and again within intervals
@@ -41,7 +41,7 @@ def surprise(protocol: AbstractProtocol) -> Surprise | None:
         listed = np.zeros(0) if events is None else np.asarray(events, float)
         allowed = np.zeros(0) if jumps is None else np.asarray(jumps[0], float)
         times = np.linspace(0, duration, PLACES)
-        values, unexplained = looked_at(protocol, times)
+        values, unexplained = unexplained_change(protocol, times)
         size = max(float(np.ptp(values)), float(np.max(np.abs(values))) * 1e-3)
         eps = float(jnp.finfo(jnp.result_type(float)).eps)
         suspects = np.argsort(unexplained)[::-1][:SUSPECTS]
@@ -54,26 +54,26 @@ def surprise(protocol: AbstractProtocol) -> Surprise | None:
             # Four looks, each a thousand times closer, as far as the numbers tell times apart.
             while (most := int((high - low) / (8 * eps * duration))) > 1:
                 closer = np.linspace(low, high, min(most, PLACES - 1) + 1)
-                _, found = looked_at(protocol, closer)
-                # What is announced lies between two of these, or on one.
-                near = np.array([within(allowed, a, b) for a, b in pairwise(closer)])
+                _, found = unexplained_change(protocol, closer)
+                # What is listed lies between two of these, or on one.
+                near = np.array([is_near(allowed, a, b) for a, b in pairwise(closer)])
                 found = np.where(near, 0, found)
                 j = int(np.argmax(found))
                 low, high, gap = closer[j], closer[j + 1], found[j]
             if gap > 0.1 * first and (worst is None or gap > worst.size):
-                worst = Surprise(
-                    float(0.5 * (low + high)), float(gap), bool(within(listed, low, high))
+                worst = UndeclaredJump(
+                    float(0.5 * (low + high)), float(gap), bool(is_near(listed, low, high))
                 )
     return worst
 
 
-def within(times, low, high) -> bool:
+def is_near(times, low, high) -> bool:
     slack = high - low
     return bool(np.any((times >= low - slack) & (times <= high + slack)))
 
 
-def looked_at(protocol, times):
-    """The control, and how much of its change between neighbors its slope does not explain."""
+def unexplained_change(protocol, times):
+    """The control at some times, and its changes that the slopes at both ends do not explain."""
     values, slopes = (np.asarray(x, float) for x in with_slope(protocol, jnp.asarray(times)))
     values, slopes = values.reshape(len(times), -1), slopes.reshape(len(times), -1)
     step = np.diff(times)[:, None]
@@ -86,14 +86,14 @@ def with_slope(protocol, times):
     return jax.vmap(lambda t: jax.jvp(protocol, (t,), (jnp.ones_like(t),)))(times)
 
 
-def integral(protocol: AbstractProtocol) -> tuple[Array, Array, Float[Array, "*control"]]:
-    """(the integral of the control over its size, how far off it may be, that size).
+def control_integral(protocol: AbstractProtocol) -> tuple[Array, Array, Float[Array, "*control"]]:
+    """(the integral of the control over its size, the error of that integral, the size).
 
     By the trapezoidal rule on many places, to which the steps of a solver are compared: one that
     has stepped over a pulse does not find it.
     """
-    share = jnp.linspace(0, 1, TABLE)
-    times = share.astype(protocol.duration.dtype) * protocol.duration
+    fraction = jnp.linspace(0, 1, TABLE)
+    times = fraction.astype(protocol.duration.dtype) * protocol.duration
     values = jax.lax.stop_gradient(values_at(protocol, times))
     size = jnp.max(jnp.abs(values), axis=0)
     values = values / jnp.where(size > 0, size, 1)
