@@ -1,4 +1,4 @@
-"""Tuning chains whose proposals have steps of their own: masses, and that of the widest places."""
+"""Tuning chains whose proposals have steps of their own: masses, and the step of wide places."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Local(AbstractWay):
     """Proposals of CHUNK steps, in the course of which a momentum is forgotten once.
 
     Masses and step are those of a typical place, geometric means: others would be ruled by the
-    narrowest that any chain has met. In a quadratic well it makes no difference.
+    narrowest place of any chain. In a quadratic well it makes no difference.
     """
 
     local: LocalStep

@@ -26,11 +26,11 @@ def effective_sample_size(
 
     - `"window"`: tau is the `autocorrelation_time`, summed up to Sokal's window.
     - `"split"`: tau is that of the halves of all chains, summed by Geyer's initial monotone
-      sequence: the sums rho(2k) + rho(2k+1), as long as they are positive, each no larger than the
+      sequence, the sums rho(2k) + rho(2k+1), as long as they are positive, each no larger than the
       one before. rho is 1 - (W - mean covariance) / var+, with var+ of R-hat, so that chains that
       disagree count as few. This is Stan's and `arviz.ess(method="mean")`.
-    - `"bulk"`: the same of the normal scores of the ranks: for any law, heavy tails included, how
-      well its center is known. This is `arviz.ess(method="bulk")`, what ArviZ gives by default.
+    - `"bulk"`: as `"split"`, of the normal scores of the ranks: for any law, heavy tails included,
+      it says how well the center is known. This is `arviz.ess(method="bulk")`, ArviZ's default.
 
     **Arguments:** `values`, `(time, chains, ...)`; `window`, as for `autocorrelation_time`;
     `method`.

@@ -26,7 +26,7 @@ WINDOW = 2.0  # the least length of a block in autocorrelation times
 
 
 class StreamingSummary(eqx.Module):
-    """The statistics of chains so far; shapes `(...)`, those of one value of one chain.
+    """The statistics of chains so far; shapes `(...)`, as one value of one chain.
 
     `mean`, with an error that knows the autocorrelation; `variance`; `autocorrelation_time`, in
     samples, as `tj.diagnostics.autocorrelation_time`; `effective_samples`, samples by that time;

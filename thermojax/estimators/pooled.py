@@ -20,10 +20,10 @@ class PooledFreeEnergy:
     """ln(Z_1 / Z_0) from all runs, and what each path contributes to it.
 
     - `log_ratio`: with its standard error; infinite where forward and reverse runs do not overlap.
-    - `information`: that of Fisher about it, a number of paths: one in the middle between the two
-      directions counts 1/4.
-    - `influence`: for each schedule the share of every forward path, `(forward,)`, and of every
-      reverse one, `(reverse,)`, in the error: their squares sum to its variance.
+    - `information`: the Fisher information about it, a number of paths: one in the middle between
+      the two directions counts 1/4.
+    - `influence`: for each schedule the contribution of every forward path, `(forward,)`, and of
+      every reverse one, `(reverse,)`, to the error: their squares sum to its variance.
     """
 
     log_ratio: Estimate
@@ -34,7 +34,7 @@ class PooledFreeEnergy:
         """The mean of `values`, `(forward,)`, of a schedule's forward paths, plus `log_ratio`.
 
         With the work in units of kT it is the dissipated work <W> - Delta F. Both come from the
-        same paths: the error is that of what each of them contributes to the sum.
+        same paths: the error is that of the sum of both contributions of each path.
         """
         values = np.asarray(values, float)
         n = values.size
@@ -70,13 +70,13 @@ def pooled(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PooledFreeEnergy:
 
         S_s(l) = sum_F sigma(a_i - l - M_s) - sum_R sigma(b_j + l + M_s),    M_s = ln(n_F / n_R),
 
-    a and b the log weights -beta W. Of all together it is the root of sum_s w_s S_s(l) = 0, with
-    the weights w_s = -S_s' / Var S_s that give the least variance: to first order those of the
-    inverse variances. Unlike these they stay finite where the runs of a pair have nothing in
-    common, whose share then vanishes by itself.
+    a and b the log weights -beta W. The estimator of all together is the root of
+    sum_s w_s S_s(l) = 0, with the weights w_s = -S_s' / Var S_s that give the least variance: to
+    first order the inverse variances. Unlike these they stay finite where the runs of a pair have
+    nothing in common, whose share then vanishes by itself.
 
-    The error is the larger one of that of the scatter of the paths, and of Fisher's information
-    less what the fixed numbers of paths take from it; the first misses what no path has shown.
+    The error is the larger of two: the scatter of the paths, which misses what no path has shown,
+    and Fisher's information less what the fixed numbers of paths take from it.
 
     **Arguments:** `pairs`, of log weights `(forward,)` and `(reverse,)`, finite, of at least two
     paths each.

@@ -220,66 +220,74 @@ def optimization(
     params, rest = split_trainable(system, trainable)
     task = Task(rest, gradient.picture(picture_of), objective, gradient)
     smoothing = 0.9 if noisy and not common_noise else 0.0
-    now = Training.begin(params, optimizer.init(params), key, steps, smoothing)
+    training = Training.begin(params, optimizer.init(params), key, steps, smoothing)
     if checkpoint is not None:
-        now = resumed(checkpoint, now.marked(fingerprint((system, task, common_noise))))
+        training = resumed(checkpoint, training.marked(fingerprint((system, task, common_noise))))
     ways = dict(both_ways=objective.runs_reverse())
     ready = task
-    if now.step < steps:
-        once = yield from drawn_once(task.picture, params, rest, key, **ways, warn=True)
-        ready = dataclasses.replace(task, picture=once)
+    if training.step < steps:
+        with_starts = yield from drawn_once(task.picture, params, rest, key, **ways, warn=True)
+        ready = dataclasses.replace(task, picture=with_starts)
     stopped = f"all {steps} steps done"
-    for step in range(now.step + 1, steps + 1):
-        before = now
+    for step in range(training.step + 1, steps + 1):
+        previous = training
         moved, state, average, (loss, diverged), slope = yield Call(
             update,
-            (ready, optimizer, now.params, now.state, now.average, draw(step), jnp.float32(step)),
+            (
+                ready,
+                optimizer,
+                training.params,
+                training.state,
+                training.average,
+                draw(step),
+                jnp.float32(step),
+            ),
             own=lambda arguments: arguments[2:5],
         )
         value, slope = float(loss.value), float(slope)
         if step == 1 and slope == 0:
-            require_dependence(ready, shaken(params), draw(1))
+            require_dependence(ready, perturbed(params), draw(1))
         if not np.isfinite(value) or not is_finite_tree(moved):
             stopped = f"the loss was not finite at step {step}; the best before is kept"
-            kept = average if is_finite_tree(average) else before.params
-            now = dataclasses.replace(before, average=kept)
+            kept = average if is_finite_tree(average) else previous.params
+            training = dataclasses.replace(previous, average=kept)
             break
         seen = (value, float(loss.error), int(diverged), slope)
-        now = before.after(moved, state, average, seen)
+        training = previous.after(moved, state, average, seen)
         if negative := not_positive(params, moved, rest):
             stopped = (
                 f"the {negative} was no longer positive at step {step}; the best before is kept: "
                 "train a schedule of it with lower=, or take smaller steps"
             )
-            now = before
+            training = previous
             break
         if int(diverged) > LARGEST_DIVERGED * paths:
             stopped = f"{int(diverged)} of {paths} paths diverged at step {step}: smaller dt"
-            now = dataclasses.replace(now, params=before.params, best=before.best)
+            training = dataclasses.replace(training, params=previous.params, best=previous.best)
             break
         if callback is not None:
             progress = Progress(step, steps, loss, int(diverged), eqx.combine(moved, rest))
             if callback(progress):
                 stopped = f"the callback ended training at step {step}"
                 break
-        if patience is not None and now.since >= patience:
+        if patience is not None and training.since >= patience:
             stopped = f"no progress for {patience} steps, at step {step}"
             break
         if tolerance is not None and slope <= tolerance:
             stopped = f"the gradient fell below {tolerance:g} at step {step}"
             break
         if checkpoint is not None:
-            checkpoint.save(now, last=step == steps)
+            checkpoint.save(training, last=step == steps)
 
     trials: dict[str, Any] = dict(
-        zip(CANDIDATES, (now.average, now.params, now.best, params), strict=True)
+        zip(CANDIDATES, (training.average, training.params, training.best, params), strict=True)
     )
     draws = COMPARISONS if noisy else 1
     fresh = [part_key(key, Purpose.COMPARISON, i) for i in range(2 * draws)]
     costs, second = {name: [] for name in trials}, itemgetter(1)
     done, of = 0, draws * (len(trials) + 1)
 
-    def tell(run):
+    def count_run(run):
         nonlocal done
         done += 1
         if compared is not None:
@@ -288,23 +296,23 @@ def optimization(
 
     for k in fresh[:draws]:
         # Starts of their own, which training has not seen, and the same for all candidates.
-        once = yield from drawn_once(task.picture, params, rest, k, **ways)
-        there = dataclasses.replace(task, picture=once)
+        with_starts = yield from drawn_once(task.picture, params, rest, k, **ways)
+        trial_task = dataclasses.replace(task, picture=with_starts)
         for name, trial in trials.items():
-            costs[name].append((yield Call(evaluate_cost, (there, trial, k), own=second)))
-            tell(costs[name][-1])
+            costs[name].append((yield Call(evaluate_cost, (trial_task, trial, k), own=second)))
+            count_run(costs[name][-1])
     chosen = choose({name: [float(c.value) for c in runs] for name, runs in costs.items()})
     candidates = {name: pool_runs(runs) for name, runs in costs.items()}
     final = []
     for k in fresh[-draws:]:
-        once = yield from drawn_once(task.picture, params, rest, k, **ways)
-        there = dataclasses.replace(task, picture=once)
-        final.append((yield Call(evaluate_cost, (there, trials[chosen], k), own=second)))
-        tell(final[-1])
+        with_starts = yield from drawn_once(task.picture, params, rest, k, **ways)
+        trial_task = dataclasses.replace(task, picture=with_starts)
+        final.append((yield Call(evaluate_cost, (trial_task, trials[chosen], k), own=second)))
+        count_run(final[-1])
     found, value = eqx.combine(trials[chosen], rest), pool_runs(final)
     if isinstance(picture_of, GaussianLaw | GridLaw):
         warn_of_law(picture_of, found, value)
-    return Fit(found, value, now.history, candidates, chosen, stopped)
+    return Fit(found, value, training.history, candidates, chosen, stopped)
 
 
 class Task(eqx.Module):
@@ -322,7 +330,7 @@ class Task(eqx.Module):
         return estimate.value, (estimate, runs.diverged)
 
     def value_and_grad(self, params, key, step):
-        """((value, aux), gradient): of the cost where it has one, else of what stands in for it."""
+        """((value, aux), gradient), of the cost where it has one, else of what replaces it."""
         stand_in = self.gradient.objective(self.objective, step)
         cost = eqx.tree_at(lambda task: task.objective, self, stand_in)
         (value, aux), gradient = self.gradient.value_and_grad(cost, params, key)
@@ -368,14 +376,17 @@ def largest(gradient):
     return jnp.max(jnp.abs(ravel_pytree(gradient)[0]))
 
 
-def shaken(params):
-    """The parameters a little elsewhere, each by another amount."""
+def perturbed(params):
+    """The parameters moved a little, each by another amount."""
     flat, restore = ravel_pytree(params)
     return restore(flat + 0.01 * (1 + jnp.abs(flat)) * jnp.cos(jnp.arange(flat.size) + 1.0))
 
 
 def require_dependence(task: Task, params, key) -> None:
-    """The gradient may vanish at the start, but not also a little elsewhere."""
+    """Refuse a cost whose gradient is zero at perturbed parameters: nothing that trains enters it.
+
+    **Raises:** ValueError.
+    """
     if float(slope_of(task, params, key)) == 0:
         raise ValueError(
             f"{type(task.objective).__name__} does not depend on what trains, its gradient is "
@@ -384,7 +395,7 @@ def require_dependence(task: Task, params, key) -> None:
 
 
 def warn_of_law(picture: GaussianLaw | GridLaw, system, value: Estimate) -> None:
-    """Traced, the law could say nothing: does its picture hold for the trained protocol?"""
+    """Warn where the picture does not hold for the trained protocol, which tracing could hide."""
     try:
         picture.check(system, value)
     except ValueError as error:

@@ -93,7 +93,7 @@ class Particles(eqx.Module):
         )
 
     def counted(self, system: AbstractSystem, result: Result) -> Result:
-        """The result as counts should read it."""
+        """The result for counts: with the score of its paths where they take their gradient from it."""
         if not self.scored:
             return result
         drawn = self.start.template is not None
@@ -115,7 +115,7 @@ class GaussianLaw(eqx.Module):
         return moments(system, 2, initial, time_steps=self.steps)
 
     def check(self, system: AbstractSystem, value: Estimate) -> None:
-        """Find out in words, where values are known, why a cost is none.
+        """Run again outside of tracing where the cost is not finite, which says in words why.
 
         **Raises:** ValueError as `tj.moments`, which traced gives NaN where it fails.
         """
@@ -135,7 +135,7 @@ class GridLaw(eqx.Module):
         return self.solver.solve(system, 2, time_steps=self.steps, initial=initial)  # pyright: ignore[reportArgumentType]  # checked before
 
     def check(self, system: AbstractSystem, value: Estimate) -> None:
-        """Run once more where values are known, and warnings heard: the domain was found for the
+        """Run again outside of tracing, where checks and warnings work: the domain was found for the
         protocol of the start, and the steps may be too long for the trained one.
 
         **Raises:** ValueError as `tj.FokkerPlanck`.
@@ -144,7 +144,7 @@ class GridLaw(eqx.Module):
 
 
 def equilibrium_or_none(initial):
-    """The start of a reverse run: what `initial` says of positions, at equilibrium."""
+    """The start of a reverse run: `initial` where it is an equilibrium, else None."""
     return initial if isinstance(initial, Equilibrium) else None
 
 
@@ -196,7 +196,7 @@ def prepare_picture(
     antithetic: bool = False,
     memory: int | None = None,
 ):
-    """(the system, checked; the picture, ready to run under jit).
+    """Check a system, and make its picture ready to run under jit: (system, picture).
 
     **Raises:** ValueError for arguments that the picture does not take, or lacks.
     """
@@ -228,7 +228,7 @@ def prepare_picture(
     if isinstance(picture, ExactMoments):
         time_steps = MOMENT_STEPS if dt is None and time_steps is None else time_steps
         law = GaussianLaw(count_steps(system.protocol.duration, dt, time_steps), initial)
-        # What is wrong with the system shows best here, where values are known.
+        # Mistakes in the system are found here, where values are known.
         require_declared_jumps(system.protocol, "tj.ExactMoments")
         starting_law(linear_langevin(system, find_template(system, initial)), initial)
         return system, law

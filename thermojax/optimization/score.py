@@ -18,7 +18,7 @@ def scored(system: AbstractSystem, result: Result, steps: int, integrator, drawn
     """The result of the same run with its paths held fixed, and d ln p(path) in its score.
 
     `result.saved` holds the `tj.State` at every grid point. `drawn`: whether the start was drawn
-    from the equilibrium, whose density is then part of that of the path.
+    from the equilibrium, whose density is then a factor of the density of the path.
     """
     require_density(system, integrator)
     held = jax.lax.stop_gradient(result)

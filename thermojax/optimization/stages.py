@@ -66,7 +66,7 @@ class Stage(eqx.Module):
 
 
 class Stages(eqx.Module):
-    """The trainings so far, and how far the one that runs has come."""
+    """The trainings that are done, and the state of the one that runs."""
 
     done: tuple[Stage, ...]
     count: int
@@ -75,7 +75,7 @@ class Stages(eqx.Module):
 
 
 class Within(AbstractCheckpoint):
-    """The checkpoint of one training, kept in that of all."""
+    """The checkpoint of one training, kept inside of the checkpoint of all."""
 
     def __init__(self, whole: AbstractCheckpoint, stages: Stages):
         self.whole, self.stages = whole, stages

@@ -18,12 +18,11 @@ from ..checkpoint import AbstractCheckpoint, CheckpointError, is_key
 class Training(eqx.Module):
     """The state of a training run after `step` steps.
 
-    - `params`, `average`, `best`: the last iterate, the averaged one, that of the `lowest` loss.
-    - `state`: the optimizer's. `key`: the one given, from which step i draws its
-      own.
+    - `params`, `average`, `best`: the last iterate, the averaged one, the one of `lowest` loss.
+    - `state`: the state of the optimizer. `key`: the key given, from which each step draws its own.
     - `smooth`: the loss, smoothed by `smoothing`; `floor`, its lowest, reached `since` steps ago.
     - `record`: loss, its error, diverged paths and slope, `(steps, 4)`; zeros from `step` on.
-    - `mark`: which training this is.
+    - `mark`: a digest that says which training this is.
     """
 
     params: Any

@@ -17,8 +17,8 @@ class Chebyshev(AbstractKnots):
     Its values train, not its coefficients: they obey bounds and can be pinned at the ends, and
     the optimum is as well conditioned in them. Smooth optima are reached with six to ten.
 
-    **Arguments:** those of `tj.PiecewiseLinear`, `values` `(knots,)` or `(knots, k)` being those
-    at `knots`. Between these a polynomial may swing beyond bounds: there they hold by clipping.
+    **Arguments:** as for `tj.PiecewiseLinear`; `values`, `(knots,)` or `(knots, k)`, at `knots`.
+    Between these a polynomial may swing beyond bounds: there they hold by clipping.
 
     **Raises:** ValueError as `tj.PiecewiseLinear`.
 

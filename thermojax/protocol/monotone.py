@@ -20,8 +20,8 @@ class Monotone(AbstractProtocol):
 
         control_i = initial + (final - initial) (p_0 + ... + p_i),      p = softmax(logits),
 
-    so that every share p of the way is positive: those of the jump at 0, of each interval between
-    two knots, and of the jump at the end. Monotone, and between its ends, by construction.
+    so that every fraction p of the way is positive: of the jump at 0, of each interval between two
+    knots, and of the jump at the end. Monotone, and between its ends, by construction.
 
     **Arguments:**
 

@@ -51,12 +51,12 @@ class PiecewiseLinear(AbstractKnots):
 
 
 class PiecewiseConstant(AbstractKnots):
-    r"""Equally long pieces on each of which the control stands still; it jumps between them.
+    r"""Equally long intervals in each of which the control stands still; it jumps between them.
 
-    **Arguments:** those of `tj.PiecewiseLinear`, `values` `(pieces,)` or `(pieces, k)` being those
-    of the pieces; with `pinned` the first and the last piece hold the outside values. In
-    `tj.simulate` pieces begin and end at steps: let their number divide that of the steps. The
-    force of a step that ends on an edge is that of the mean of both sides.
+    **Arguments:** as for `tj.PiecewiseLinear`, with one value for each interval, `(intervals,)` or
+    `(intervals, k)`; with `pinned` the first and the last hold the outside values. In
+    `tj.simulate` intervals begin and end at steps: let their number divide that of the steps. The
+    force of a step that ends on an edge is the mean of both sides.
 
     **Raises:** ValueError as `tj.PiecewiseLinear`.
     """

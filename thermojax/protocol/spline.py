@@ -21,8 +21,8 @@ class CubicSpline(AbstractKnots):
     continuous at the second knot and the last but one, which asks for nothing where the control
     jumps. Through two or three knots it is the line or the parabola.
 
-    **Arguments:** those of `tj.PiecewiseLinear`, `values` `(knots,)` or `(knots, k)`. A spline
-    swings beyond its values between the knots: there bounds hold by clipping.
+    **Arguments:** as for `tj.PiecewiseLinear`. A spline swings beyond its values between the knots:
+    there bounds hold by clipping.
 
     **Raises:** ValueError as `tj.PiecewiseLinear`.
 

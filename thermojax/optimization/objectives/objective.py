@@ -154,9 +154,10 @@ def mean_work(result: Result | Moments | Densities) -> Estimate:
 
 
 def function_of_means(result: Result, values: Float[Array, "batch k"], function) -> Estimate:
-    """function(<values>), with the error of the delta method: that of the mean of its gradient.
+    """The value function(<values>), with the error of the delta method.
 
-    It is biased by the curvature of the function, in proportion to 1/batch.
+    The error is that of the mean along the gradient of the function. The value is biased by the
+    curvature of the function, in proportion to 1/batch.
     """
     means = result.mean(values).value
     slope = jax.lax.stop_gradient(jax.grad(function)(means))
