@@ -93,7 +93,7 @@ class Particles(eqx.Module):
         )
 
     def counted(self, system: AbstractSystem, result: Result) -> Result:
-        """The result for counts: with the score of its paths where they take their gradient from it."""
+        """The result for counts, with the score of its paths where their gradient comes from it."""
         if not self.scored:
             return result
         drawn = self.start.template is not None
@@ -135,8 +135,10 @@ class GridLaw(eqx.Module):
         return self.solver.solve(system, 2, time_steps=self.steps, initial=initial)  # pyright: ignore[reportArgumentType]  # checked before
 
     def check(self, system: AbstractSystem, value: Estimate) -> None:
-        """Run again outside of tracing, where checks and warnings work: the domain was found for the
-        protocol of the start, and the steps may be too long for the trained one.
+        """Run again outside of tracing, where checks and warnings work.
+
+        The domain was found for the protocol of the start, and the steps may be too long for the
+        trained one.
 
         **Raises:** ValueError as `tj.FokkerPlanck`.
         """
