@@ -17,11 +17,11 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-
 from thermojax.dynamics.lanes import are_compiled
 from thermojax.dynamics.layout import kernel_block, written_out
-from thermojax.dynamics.random import key_words, normal_pair
 from thermojax.sampling.grid import block_size
+
+from thermojax.dynamics.random import key_words, normal_pair
 
 from .cases import Case, our_gradient, ours, stiffness_ramp
 from .race import Program, race, took

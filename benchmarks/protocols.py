@@ -27,10 +27,10 @@ import numpy as np
 import optax
 
 import thermojax as tj
-from thermojax.optimize.fit import Task, update
-from thermojax.optimize.gradients import Pathwise
-from thermojax.optimize.picture import prepared
-from thermojax.optimize.trainable import split
+from thermojax.optimization.fit import Task, update
+from thermojax.optimization.gradients import Pathwise
+from thermojax.optimization.picture import prepare_picture
+from thermojax.optimization.trainable import split_trainable
 
 from .peers.plain_scan import plain_scan
 from .race import compare
@@ -53,7 +53,7 @@ class Crossing(tj.AbstractPotential):
         return jnp.sum(self.trap * (x - control) ** 2 / 2 - wells)
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def sample(self, key, control, temperature, batch, template):
         """A mixture of two Gaussians times the trap's is one of two others; at kT = 1."""
@@ -221,10 +221,10 @@ def step_race(batch: int, rounds: int):
     bath = tj.Bath(*(jnp.float32(1) for _ in range(3)))
     system = tj.Underdamped(stiffness, protocol, bath)
     optimizer = optax.adam(0.05)
-    system, picture = prepared(
+    system, picture = prepare_picture(
         system, jax.random.key(0), initial=POINT, batch=batch, time_steps=STEPS
     )
-    params, rest = split(system, None)
+    params, rest = split_trainable(system, None)
     task = Task(rest, picture, tj.MeanWork(), Pathwise())
     state = optimizer.init(params)
 

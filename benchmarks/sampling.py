@@ -129,7 +129,7 @@ def posterior_variances(log_density, dim: int) -> tuple[np.ndarray, float]:
 
 def relative(squares) -> np.ndarray:
     """Relative standard errors of the means of `(time, chains, dim)` squares."""
-    tau = np.asarray(tj.autocorrelation_time(squares).value)
+    tau = np.asarray(tj.diagnostics.autocorrelation_time(squares).value)
     return squares.std((0, 1)) / squares.mean((0, 1)) * np.sqrt(tau / squares[..., 0].size)
 
 
@@ -163,14 +163,14 @@ def ours(target: Target, adaptation_steps: int):
     def proposed(system, dt, chain, steps):
         options = dict(dt=dt, steps=target.keep, adjusted=target.local)
 
-        def piece(chain, _):
+        def segment(chain, _):
             chain = tj.advance(system, chain, **options)
             return chain, chain.position
 
-        pieces = steps // target.keep
-        _, values = jax.lax.scan(piece, chain, None, length=pieces)
+        segments = steps // target.keep
+        _, values = jax.lax.scan(segment, chain, None, length=segments)
         # Each piece computes the gradient at its start again, and twice for its step.
-        return values, jnp.asarray(steps + 3 * pieces, jnp.float32)
+        return values, jnp.asarray(steps + 3 * segments, jnp.float32)
 
     return adapt, sample
 
@@ -269,7 +269,7 @@ def least_effective(values) -> float:
     if not bool(jnp.all(jnp.isfinite(values))):
         return 0.0
     centered = values - jnp.mean(values, axis=(0, 1))
-    sizes = (tj.effective_sample_size(v) for v in (centered, centered**2))
+    sizes = (tj.diagnostics.effective_sample_size(v) for v in (centered, centered**2))
     return min(float(jnp.min(size)) for size in sizes)
 
 

@@ -13,7 +13,7 @@ from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, GREEN, INK, ORANGE, legend, new
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
-from thermojax.optimize.frontier import checked_durations, entry, stretched
+from thermojax.optimization.frontier import checked_durations, estimate_at, stretched
 
 CURVE = 24  # durations at which the bound is drawn
 
@@ -132,7 +132,7 @@ class EnergyTime(AbstractStudy):
         for name, work in found.work.items():
             results[name] = Record()
             for i in range(len(self.durations)):
-                results[name].put(f"work_{i}", entry(work, i), "kT")
+                results[name].put(f"work_{i}", estimate_at(work, i), "kT")
         results["bound"] = Record()
         for i, value in enumerate(found.bound):
             results["bound"].put(f"work_{i}", float(value), "kT")

@@ -20,7 +20,7 @@ from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.curves import schedule_record
 from thermojax.experiment.study.driven import training_record
 from thermojax.experiment.study.evaluate import evaluate, require_chunks
-from thermojax.optimize.fit import COMPARISONS
+from thermojax.optimization.fit import COMPARISONS
 
 # Lengths are those of the benchmark, energies in kT; time is counted in 1 / w0 (146 us).
 FREQUENCY = 2 * math.pi * 1090e-6  # w0 in 1 / us
@@ -73,7 +73,7 @@ class Cusp(tj.AbstractPotential):
         return jnp.sum(x**2 / 2 - c1 * (distance - jnp.abs(c0)) + c1**2 / 2)
 
     def sampled_by(self, control, temperature):
-        return () if control[0] == 0 and control[1] > 0 else None
+        return self if control[0] == 0 and control[1] > 0 else None
 
     def sample(self, key, control, temperature, batch, template):
         """That of the sharp cusp, from which paths start whatever the width."""

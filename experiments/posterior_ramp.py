@@ -32,7 +32,7 @@ from thermojax.experiment.study.evaluate import (
 from thermojax.experiment.study.evidence import doubts_of_evidence, evidence
 from thermojax.experiment.study.figures import trainings
 from thermojax.experiment.study.work_saved import put_saved, saving_sentence
-from thermojax.optimize.fit import optimization
+from thermojax.optimization.fit import optimization
 from thermojax.system import AbstractSystem
 
 

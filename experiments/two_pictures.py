@@ -112,11 +112,11 @@ class TwoPictures(AbstractStudy):
         (2012)), with the laws that the run has had at its two ends."""
         record = Record()
         first, last = (np.asarray(density.density[i], float) for i in (0, -1))
-        squared = tj.wasserstein_density(np.asarray(density.x).reshape(-1), first, last)
+        cost = tj.distances.transport_cost_density(np.asarray(density.x).reshape(-1), first, last)
         duration, friction = (
             float(x) for x in (self.system.protocol.duration, self.system.bath.friction)
         )
-        record.put("entropy_production", friction * float(squared) / duration, "kT")
+        record.put("entropy_production", friction * float(cost) / duration, "kT")
         record.attributes["note"] = (
             "The bound on the entropy production is that of optimal transport between the first "
             "and the last density in the same time; no schedule of any potential takes less."

@@ -53,8 +53,8 @@ PROGRAMS = 20_000
 @pytest.fixture(autouse=True, scope="module")
 def few_programs():
     yield
-    pieces = pathlib.Path("/proc/self/maps")
-    if pieces.exists() and pieces.read_text().count("\n") > PROGRAMS:
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_text().count("\n") > PROGRAMS:
         eqx.clear_caches()
         jax.clear_caches()
         gc.collect()

@@ -247,14 +247,41 @@ call(
     **WORKS,
 )
 VALUES = ["values", "ensemble"]  # of chains, some of which may have diverged
-call("autocorrelation", tj.autocorrelation, nan=VALUES, values=SERIES, lags=4)
-call("autocorrelation_time", tj.autocorrelation_time, nan=VALUES, values=SERIES, window=5.0)
-call("effective_sample_size", tj.effective_sample_size, nan=VALUES, values=SERIES, window=5.0)
-call("ergodicity", tj.ergodicity, nan=VALUES, values=SERIES, ensemble=np.array(0.0), window=5.0)
-call("r_hat", tj.r_hat, nan=VALUES, values=SERIES, rank_normalized=False)
+call(
+    "diagnostics.autocorrelation", tj.diagnostics.autocorrelation, nan=VALUES, values=SERIES, lags=4
+)
+call(
+    "diagnostics.autocorrelation_time",
+    tj.diagnostics.autocorrelation_time,
+    nan=VALUES,
+    values=SERIES,
+    window=5.0,
+)
+call(
+    "diagnostics.effective_sample_size",
+    tj.diagnostics.effective_sample_size,
+    nan=VALUES,
+    values=SERIES,
+    window=5.0,
+    method="window",
+)
+call(
+    "diagnostics.ergodicity",
+    tj.diagnostics.ergodicity,
+    nan=VALUES,
+    values=SERIES,
+    ensemble=np.array(0.0),
+    window=5.0,
+)
+call("diagnostics.r_hat", tj.diagnostics.r_hat, nan=VALUES, values=SERIES, rank_normalized=False)
 call("knn_entropy", tj.knn_entropy, nan=["samples"], samples=CLOUD, neighbor=4)
-call("power", tj.power, system=TRAP)
-call("Streaming.start", tj.Streaming.start, nan=["template"], template=np.zeros(4))
+call("diagnostics.power", tj.diagnostics.power, system=TRAP)
+call(
+    "diagnostics.Streaming.start",
+    tj.diagnostics.Streaming.start,
+    nan=["template"],
+    template=np.zeros(4),
+)
 CALLS["ensemble_ledger"] = lambda: Call(
     tj.ensemble_ledger, dict(system=TRAP, result=ran(), free_energy_start=0.0)
 )
@@ -265,12 +292,22 @@ CALLS["entropy_production"] = lambda: Call(
 
 # Pictures.
 GAUSSIANS = dict(mean0=np.zeros(2), covariance0=np.eye(2), mean1=np.ones(2), covariance1=np.eye(2))
-call("kl_gaussian", tj.kl_gaussian, **GAUSSIANS)
-call("wasserstein2_gaussian", tj.wasserstein2_gaussian, **GAUSSIANS)
 PAIR = dict(x_weights=np.ones(40), y_weights=np.ones(40))
-call("wasserstein", tj.wasserstein, x=CLOUD[:, 0], y=CLOUD[:, 1], p=2.0, **PAIR)
-call("wasserstein_density", tj.wasserstein_density, grid=LINE, density0=BELL, density1=BELL, p=2.0)
-call("sinkhorn", tj.sinkhorn, x=CLOUD, y=CLOUD, epsilon=0.5, **PAIR)
+ON_GRID = dict(grid=LINE, density0=BELL, density1=BELL)
+for name in ("kl_gaussian", "wasserstein_gaussian", "transport_cost_gaussian"):
+    call(f"distances.{name}", getattr(tj.distances, name), **GAUSSIANS)
+for name in ("wasserstein", "transport_cost"):
+    samples, density = getattr(tj.distances, name), getattr(tj.distances, f"{name}_density")
+    call(f"distances.{name}", samples, x=CLOUD[:, 0], y=CLOUD[:, 1], p=2.0, **PAIR)
+    call(f"distances.{name}_density", density, p=2.0, **ON_GRID)
+call(
+    "distances.sinkhorn_divergence",
+    tj.distances.sinkhorn_divergence,
+    x=CLOUD,
+    y=CLOUD,
+    epsilon=0.5,
+    **PAIR,
+)
 call("FokkerPlanck", tj.FokkerPlanck, lower=-4.0, upper=4.0, cells=64, boundary="natural")
 LAW = {"initial": "law"}
 call(
@@ -402,7 +439,8 @@ call("load", tj.load, FILE, says={"folder": "output folder"}, folder="no/such/fo
 
 RETURNED = """
 Tuned TuningReport Finding Report Densities EnsembleLedger Moments Estimate EntropyProduction
-Ergodicity FreeEnergy Streaming StreamingSummary Ledger Fit Frontier Pareto Progress BurnInReport
+diagnostics.Ergodicity diagnostics.Streaming diagnostics.StreamingSummary FreeEnergy Ledger
+Fit Frontier Pareto Progress BurnInReport
 Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem
 """

@@ -34,6 +34,7 @@ LEVELS = (
     ("checkpoint",),
     ("saving",),
     ("potential",),
+    ("distances",),
     ("protocol",),
     ("system",),
     ("ledger",),
@@ -43,9 +44,11 @@ LEVELS = (
     ("sampling",),
     ("distribution",),
     ("estimators",),
+    ("diagnostics",),
     ("adaptation",),
-    ("optimize",),
-    ("check",),
+    ("bounds",),
+    ("optimization",),
+    ("checking",),
     ("experiment",),
     ("cli",),
     ("", "__main__"),  # thermojax itself
@@ -117,9 +120,9 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path, monkeypatch):
         "from . import base\n"
         "from .. import sampling\n"
         "from ..ledger import Ledger\n"
-        "from thermojax.check import Report\n"
+        "from thermojax.checking import Report\n"
         "def f():\n"
-        "    from ..optimize.fit import Fit\n"
+        "    from ..optimization.fit import Fit\n"
     )
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     assert [name.removeprefix("thermojax.") for _, name in imported(file)] == [
@@ -127,17 +130,22 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path, monkeypatch):
         "potential.base",
         "sampling",
         "ledger",
-        "check",
-        "optimize.fit",
+        "checking",
+        "optimization.fit",
     ]
 
 
 def exported() -> dict[str, object]:
-    """What thermojax hands out, by the names that its stub gives."""
+    """The public names of thermojax and of its namespaces, and what they are."""
     tree = ast.parse((HOUSE / "__init__.pyi").read_text())
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     names = [alias.asname or alias.name for node in imports for alias in node.names]
-    return {name: getattr(thermojax, name) for name in names if not name.startswith("__")}
+    found = {name: getattr(thermojax, name) for name in names if not name.startswith("__")}
+    for space in ("bounds", "diagnostics", "distances"):
+        own = ast.parse(Path(found[space].__file__).read_text()).body
+        listed = [x.name for node in own if isinstance(node, ast.ImportFrom) for x in node.names]
+        found |= {f"{space}.{name}": getattr(found[space], name) for name in listed}
+    return found
 
 
 EXPORTED = exported()
@@ -171,8 +179,8 @@ def open_members(cls: type) -> set[str]:
 
 
 def test_exported_classes_are_among_those_looked_at():
-    modules = {n for n, x in EXPORTED.items() if inspect.isclass(x) and issubclass(x, eqx.Module)}
-    assert modules and modules <= {name.rpartition(".")[2] for name in CLASSES}
+    classes = {x for x in EXPORTED.values() if inspect.isclass(x) and issubclass(x, eqx.Module)}
+    assert classes and classes <= set(CLASSES.values())
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -213,7 +221,7 @@ def test_public_names_say_what_they_are_and_of_what_shape(name):
     thing = EXPORTED[name]
     text = (vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__) or ""
     # Dataclasses and named tuples write their signature where nobody writes a docstring.
-    assert text.strip() and not text.startswith(f"{name}("), "no docstring"
+    assert text.strip() and not text.startswith(f"{name.rpartition('.')[2]}("), "no docstring"
     if takes_arrays(thing):
         assert SHAPE.search(text), "its docstring does not say the shapes of its arrays"
 
@@ -245,26 +253,41 @@ def test_names_load_only_what_a_simulation_needs():
     assert "diffrax" in loaded and not loaded & set(NOT_FOR_EVERYONE)
 
 
-def test_names_are_not_hidden_by_modules_spelled_alike():
-    """`thermojax.check` and `thermojax.optimize` are functions, and modules hold them."""
+def test_the_package_is_an_ordinary_lazy_one():
+    """Names and namespaces in any order, help, dir, star, pickle; a wrong name is an error."""
     loaded_after(
-        "import thermojax as tj\n"
-        "from thermojax.check import Report\n"
-        "from thermojax.optimize.fit import Fit\n"
-        "import thermojax.optimize, pickle\n"
-        "assert tj.check.__name__ == 'check' and tj.optimize.__name__ == 'optimize'\n"
+        "import thermojax as tj, thermojax.diagnostics\n"
+        "from thermojax import bounds, check, distances, optimize\n"
+        "from thermojax.checking import Report\n"
+        "from thermojax.optimization.fit import Fit\n"
+        "import thermojax.optimization, pickle, pydoc\n"
+        "assert check.__name__ == 'check' and optimize.__name__ == 'optimize'\n"
+        "assert tj.check is check and tj.optimize is optimize and tj.bounds is bounds\n"
+        "assert tj.distances is distances and tj.diagnostics is thermojax.diagnostics\n"
         "assert pickle.loads(pickle.dumps(tj.MeanWork)) is tj.MeanWork\n"
-        "assert tj.Report is Report and tj.Fit is Fit and tj.potential.Gaussian is tj.Gaussian\n"
-        "assert {'Harmonic', '__version__'} <= set(dir(tj)) and not hasattr(tj, 'Harmnic')\n"
+        "assert tj.Report is Report and tj.Fit is Fit\n"
+        "assert {'Harmonic', 'bounds', '__version__'} <= set(dir(tj))\n"
+        "assert not hasattr(tj, 'Harmnic') and 'simulate(' in pydoc.plain(pydoc.render_doc(tj))\n"
         "from thermojax import *\n"
         "assert Harmonic is tj.Harmonic"
     )
 
 
+def test_no_public_name_is_that_of_a_module():
+    """`from thermojax import x` means one thing: a function or class, or a namespace."""
+    rooms = {part_of(module) for module in MODULES}
+    hidden = [n for n in EXPORTED if n in rooms and not inspect.ismodule(EXPORTED[n])]
+    assert not hidden, f"{hidden} are names of modules as well"
+
+
 def unmentioned(text: str) -> list[str]:
-    """Public names that stand nowhere in code: `name`, or tj.name in an example."""
+    """Public names that stand nowhere in code: `name`, or tj.name in an example.
+
+    Of a name in a namespace the last part will do.
+    """
     code = " ".join(re.findall(r"```.*?```|`[^`\n]+`", text, flags=re.DOTALL))
-    return [name for name in EXPORTED if not re.search(rf"(?<!\w){name}(?!\w)", code)]
+    words = set(re.findall(r"\w+", code))
+    return [name for name in EXPORTED if name.rpartition(".")[2] not in words]
 
 
 def test_public_names_are_in_the_changelog():
@@ -348,7 +371,8 @@ def test_from_simulate_to_a_step_is_a_short_way():
         "BAOAB.substep = step\n"
         "start = jnp.zeros((1024, 1))\n"
         "system = tj.Underdamped(tj.DoubleWell(), tj.Linear(0.0, 1.0, 4.0), tj.Bath())\n"
-        "jax.eval_shape(lambda: tj.simulate(system, jax.random.key(0), time_steps=9, initial=start))\n"
+        "run = lambda: tj.simulate(system, jax.random.key(0), time_steps=9, initial=start)\n"
+        "jax.eval_shape(run)\n"
         "print('\\n'.join(seen[0]))\n"
     )
     done = subprocess.run(

@@ -16,7 +16,7 @@ from thermojax.estimators import free_energy as free_energy_module
 from thermojax.estimators.free_energy import bennett
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.evaluate import evaluate
-from thermojax.optimize.picture import Runs, prepared
+from thermojax.optimization.picture import Runs, prepare_picture
 
 KEY = jax.random.key(11)
 PATHS = 4096
@@ -143,7 +143,7 @@ def test_no_two_draws_of_any_entry_point_are_correlated(monkeypatch):
 def test_bennett_scatters_as_it_says():
     """Over 4000 repetitions of what an objective runs both ways: a ratio known to 1.1 %."""
     system = tj.Underdamped(tj.Harmonic(1.0, control="center"), tj.Linear(0.0, 1.5, 1.0), tj.Bath())
-    system, paths = prepared(system, KEY, initial=POINT, batch=50, time_steps=10)
+    system, paths = prepare_picture(system, KEY, initial=POINT, batch=50, time_steps=10)
 
     def both(key):
         runs = Runs(system, paths, key)

@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class Call(NamedTuple):
-    """`function(*arguments)`, to be computed by whoever runs the computation.
+    """A call `function(*arguments)`, to be made by whoever runs the computation.
 
     - `function`: compiled, pure, the same object in all computations. `arguments`: pytrees.
-    - `own(arguments)`: the parts that are batched even where they happen to be equal, such as what
+    - `own(arguments)`: the arrays that are batched even where they happen to be equal, such as what
       trains: else a program would be compiled for the start and another one for the rest. All
       other arrays that are equal in all computations are not batched: noise of one key is drawn
       once.

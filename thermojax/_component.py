@@ -1,4 +1,4 @@
-"""What every part of a system shares: numbers become arrays when it is built."""
+"""The base class of potentials, protocols, baths and systems, and checks of their numbers."""
 
 from __future__ import annotations
 

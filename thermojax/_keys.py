@@ -1,4 +1,4 @@
-"""What the user's key is used for: one tag a purpose, out of the user's own reach.
+"""Random keys for each purpose, made from the user's key so that no `split` of it meets them.
 
 `jax.random.split(key)[i]` is `jax.random.fold_in(key, i)`. A library that folds small numbers in
 would therefore draw, for one of its purposes, what its caller draws from the next key of a split.
@@ -18,7 +18,7 @@ MARK = (0x7E52AC1D, 0x9B3F6A85, 0xD1C40F37, 0x46E8B25B)  # arbitrary words
 
 
 class Purpose(enum.IntEnum):
-    """Each is drawn from a stream of its own."""
+    """The purposes of random numbers; each has a stream of its own."""
 
     POSITION = 0
     MOMENTUM = 1
@@ -33,7 +33,7 @@ class Purpose(enum.IntEnum):
     TUNING = 10  # the stages of `tj.tune`
     CHAIN = 11  # the chains that it hands out
     NODE = 12  # the equilibria of a quadrature
-    CHUNK = 13  # the parts of a batch
+    CHUNK = 13  # the tiles of a batch
     STUDY = 14  # what a study does one after the other
     RESAMPLING = 20  # which walkers of a chain go on
 
@@ -65,7 +65,7 @@ def part_key(key, purpose, index):
 
 
 def check_key(key, name: str = "key") -> None:
-    """**Raises:** ValueError for what is not one typed key."""
+    """Refuse anything that is not one typed key. **Raises:** ValueError."""
     if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise ValueError(
             f"{name} must be a typed key: jax.random.key(seed), not an int and not "

@@ -1,10 +1,9 @@
-"""Names of a package that are imported when they are first used.
+"""Public names that are imported when they are first used (PEP 562).
 
 So `import thermojax` costs nothing until something is computed, and the command line answers help,
 lists and mistakes without JAX. The names stand in the package's stub, `__init__.pyi`, as
-`from .module import name as name`: one list for readers, type checkers and the interpreter.
-(This is the way of `lazy_loader.attach_stub`, which cannot tell the function `thermojax.optimize`
-from the package of that name.)
+`from .module import name as name`: one list for readers, type checkers and the interpreter, as
+`lazy_loader.attach_stub` has it.
 """
 
 from __future__ import annotations
@@ -13,55 +12,39 @@ import ast
 import importlib
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 STARTED = time.time()  # when thermojax was imported: a file that is older has not changed since
 
 
-class LazyPackage(ModuleType):
-    """A package that looks up its public names in its stub, and imports them one by one."""
+def attach_stub(
+    package: str, file: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """The `__getattr__`, `__dir__` and `__all__` of a package, from the stub beside its file."""
+    homes = public_names(Path(file).with_suffix(".pyi"))
 
-    def __getattr__(self, name: str) -> Any:
-        home = vars(self).get("_homes", {}).get(name)
-        if home is not None:
-            value = getattr(importlib.import_module(f"{self.__name__}.{home}"), name)
-            vars(self)[name] = value
-            return value
-        if name in vars(self).get("_submodules", ()):
-            return importlib.import_module(f"{self.__name__}.{name}")
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if homes[name] is None:
+            return importlib.import_module(f"{package}.{name}")
+        value = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        setattr(sys.modules[package], name, value)  # found at once the next time
+        return value
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # The import system sets a submodule on its package. It must not hide a public name that
-        # is spelled alike: `thermojax.check` and `thermojax.optimize` are functions.
-        if isinstance(value, ModuleType) and vars(self).get("_homes", {}).get(name) == name:
-            return
-        super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*vars(self), *vars(self).get("_homes", ())})
+    public = [name for name in homes if not name.startswith("_")]
+    return __getattr__, lambda: sorted(homes), public
 
 
-def attach(package: str) -> None:
-    """Give a package the names in its stub; to be called at the end of its `__init__.py`."""
-    module = sys.modules[package]
-    homes = public_names(Path(str(module.__file__)).with_suffix(".pyi"))
-    vars(module).update(
-        _homes=homes,
-        _submodules=frozenset(home.partition(".")[0] for home in homes.values()),
-        __all__=[name for name in homes if not name.startswith("_")],
-    )
-    module.__class__ = LazyPackage
-
-
-def public_names(stub: Path) -> dict[str, str]:
-    """name -> module inside the package, for every `from .module import name as name`."""
+def public_names(stub: Path) -> dict[str, str | None]:
+    """name -> module inside the package, for every `from .module import name as name`; name ->
+    None for a module itself, `from . import name as name`."""
     imports = ast.parse(stub.read_text(encoding="utf-8")).body
     return {
-        alias.asname or alias.name: node.module
+        alias.name: node.module
         for node in imports
-        if isinstance(node, ast.ImportFrom) and node.module
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }

@@ -1,4 +1,4 @@
-"""Where JAX computes."""
+"""The kind of device that JAX computes on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ GPUS = ("cuda", "rocm")
 
 
 def platform() -> str:
-    """`cpu`, `gpu`, ...: where JAX computes what it is given from elsewhere.
+    """The platform, `cpu` or `gpu`, on which JAX computes arrays that are on no device yet.
 
-    That of `jax.default_device` if there is one: `jax.default_backend` does not look there.
+    Where `jax.default_device` is set it is that one's: `jax.default_backend` does not look there.
     """
     device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
     name = device if isinstance(device, str) else getattr(device, "platform", None)

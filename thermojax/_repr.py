@@ -1,4 +1,4 @@
-"""How results look when they are printed: with their numbers, not the types of their arrays.
+"""The text of results: their numbers, not the types of their arrays.
 
 A class of results says `__pdoc__ = with_numbers`, which `repr` of equinox asks for wherever the
 object stands. While they are being traced numbers are not known, and shapes stand in their place.

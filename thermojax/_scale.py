@@ -52,7 +52,7 @@ def constant(values: Float[Array, "..."], axis) -> Array:
 
 
 def rounding(values: Float[Array, "..."], axis) -> Float[Array, "..."]:
-    """How far apart values of this size may seem to be by rounding alone."""
+    """The largest difference between values of this size that rounding alone may make."""
     return COARSE * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), axis=axis)
 
 

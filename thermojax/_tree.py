@@ -38,7 +38,7 @@ def total(x):
 
 
 def times_ones(x):
-    """The sum of the numbers of one sample, as a product with ones."""
+    """The sum of the numbers of one sample as a product with ones."""
     return jnp.dot(x.reshape(-1), jnp.ones(x.size, x.dtype))
 
 

@@ -33,7 +33,7 @@ class CheckpointError(ValueError):
 
 
 class AbstractCheckpoint(abc.ABC):
-    """Where a loop keeps its state. `tj.Checkpoint` is the one that ends up in a file."""
+    """A place where a loop keeps its state. `tj.Checkpoint` is the one that ends up in a file."""
 
     @abc.abstractmethod
     def load(self, like: Any = None) -> Any:
@@ -122,7 +122,7 @@ class Checkpoint(AbstractCheckpoint):
 
 
 def environment() -> dict[str, str]:
-    """What the last digits of a result depend on besides the program."""
+    """The facts that the last digits of a result depend on, besides the program."""
     from .version import __version__
 
     found = {"thermojax": __version__}
@@ -203,7 +203,7 @@ def text(words: str) -> np.ndarray:
 
 
 def encoded(leaf: Any) -> tuple[np.ndarray, str]:
-    """Numbers that HDF5 knows, and what they stand for."""
+    """A leaf as numbers of a dtype that HDF5 has, and the kind by which `decoded` reads them."""
     if isinstance(leaf, str):
         return text(leaf), "text"
     if is_key(leaf):
@@ -253,24 +253,24 @@ def unpacked(body: bytes) -> tuple[dict[str, Any], dict[str, str]]:
 def restored(file: Path, leaves: dict[str, Any], like: Any) -> Any:
     """The leaves in the structure of `like`."""
     wanted = named_leaves(like)
-    if problem := difference(described(leaves), described(wanted)):
+    if problem := difference(kinds_of_leaves(leaves), kinds_of_leaves(wanted)):
         raise CheckpointError(f"{file}: this checkpoint holds another state: {problem}")
     paths, structure = jax.tree.flatten(like)
-    values = iter(placed(leaves[name], leaf) for name, leaf in wanted.items())
+    values = iter(like_leaf(leaves[name], leaf) for name, leaf in wanted.items())
     return jax.tree.unflatten(
         structure, [next(values) if storable(leaf) else leaf for leaf in paths]
     )
 
 
-def described(leaves: Mapping[str, Any]) -> dict[str, str]:
+def kinds_of_leaves(leaves: Mapping[str, Any]) -> dict[str, str]:
     """Name -> dtype and shape."""
-    parts = {name: encoded(leaf) for name, leaf in leaves.items()}
+    forms = {name: encoded(leaf) for name, leaf in leaves.items()}
     shape = lambda array, kind: "text" if kind == "text" else f"{kind} {array.shape}"
-    return {name: shape(*part) for name, part in parts.items()}
+    return {name: shape(*form) for name, form in forms.items()}
 
 
-def placed(value: Any, leaf: Any) -> Any:
-    """A value as the kind of thing that `leaf` is, and where that is."""
+def like_leaf(value: Any, leaf: Any) -> Any:
+    """A stored value in the type of `leaf`, on the devices of `leaf`."""
     if isinstance(leaf, jax.Array):
         return jax.device_put(value, leaf.sharding) if leaf.committed else jnp.asarray(value)
     if isinstance(leaf, bool | int | float | str):

@@ -1,4 +1,4 @@
-"""What makes a CPU fast: two flags of XLA's compiler, and memory that is kept."""
+"""Settings that make a CPU fast: two flags of XLA's compiler, and freed memory that is kept."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def set_up_cpu(keep_memory: bool = False) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Of the whole process, where its C library is glibc."""
+    """Let the process keep the memory that it frees, where its C library is glibc."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # another library; Windows has none by this name

@@ -32,8 +32,8 @@ class Estimate(eqx.Module):
 
     def __check_init__(self):
         for name in ("value", "error", "count"):
-            if not is_real(part := getattr(self, name)):
-                raise ValueError(f"{name} = {shown(part)}: expected real numbers")
+            if not is_real(given := getattr(self, name)):
+                raise ValueError(f"{name} = {shown(given)}: expected real numbers")
         value, error = np.shape(self.value), np.shape(self.error)
         if error not in (value, ()):
             raise ValueError(f"error has shape {error}: expected {value}, that of the value")
@@ -94,7 +94,7 @@ def weighted_mean(values: Array, weights: Array, paired: bool = False) -> Estima
 
 
 def with_error(value: float, error: float) -> str:
-    """`value ± error`, the error to one digit (two where it starts with 1)."""
+    """The text `value ± error`, the error to one digit (two where it starts with 1)."""
     if not np.isfinite(value) or not np.isfinite(error):
         return f"{value:.6g} ± {error:.3g}"
     if error <= 0:

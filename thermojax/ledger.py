@@ -117,7 +117,7 @@ class Ledger(AbstractComponent):
 
     @property
     def configurational_heat(self) -> Float[Array, " batch"]:
-        """The rest of the heat, that came out of the positions: W + W_shadow + W_drive - Delta U.
+        """The heat that came out of the positions: W + W_shadow + W_drive - Delta U.
 
         The work of a mass that changes in time is counted here.
         """
@@ -125,12 +125,12 @@ class Ledger(AbstractComponent):
 
     @property
     def diverged(self):
-        """Which paths left the range of finite numbers, `(batch,)` of bools."""
+        """True for paths that left the range of finite numbers, `(batch,)`."""
         return self.alive == 0
 
 
 def within(energy: Float[Array, " batch"], limit):
-    """Which energies are finite, and below the limit; NaN is not."""
+    """True for energies that are finite and below the limit; False for NaN."""
     return jnp.abs(energy) < limit
 
 

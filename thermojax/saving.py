@@ -55,7 +55,7 @@ def save(file: str | Path, thing: Any) -> None:
     if file.is_dir() or (file.exists() and file.stat().st_size and not is_saved(file)):
         raise ValueError(f"file = {file}: is there and was not written by tj.save: take another")
     arrays: dict[str, Any] = {}
-    structure = json.dumps(Writer(arrays).told(thing, "thing"))
+    structure = json.dumps(Writer(arrays).encode(thing, "thing"))
     facts = {"structure": structure, "thermojax": __version__}
     content = as_bytes(arrays, facts, KIND + VERSION)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def is_saved(file: Path) -> bool:
 
 
 def restore(file: Path) -> Any:
-    """What `save` has written.
+    """The thing that `save` has written to a file.
 
     **Raises:** ValueError for a file that is damaged or of another version, and where a class or a
     function that it names is not there, or is another by now.
@@ -86,7 +86,7 @@ def restore(file: Path) -> Any:
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise ValueError(f"{file}: is truncated or damaged and cannot be read: save it again")
     arrays, facts = unpacked(body)
-    return Reader(file, arrays, facts["thermojax"]).made(json.loads(facts["structure"]))
+    return Reader(file, arrays, facts["thermojax"]).decode(json.loads(facts["structure"]))
 
 
 def is_checkpoint(file: Path) -> bool:
@@ -95,23 +95,23 @@ def is_checkpoint(file: Path) -> bool:
 
 
 class Writer:
-    """Tells things in what JSON knows; arrays go to `arrays`, by their number."""
+    """Encodes things in the types of JSON; arrays go to `arrays`, by their number."""
 
     def __init__(self, arrays: dict[str, Any]):
         self.arrays = arrays
 
-    def told(self, value: Any, place: str) -> Any:
-        """`place` is where it stands, for messages."""
+    def encode(self, value: Any, place: str) -> Any:
+        """A value in the types of JSON; `place` says in messages where it stands."""
         if type(value) in (type(None), bool, int, float, str):
             return value
         if isinstance(value, jax.Array | np.ndarray | np.generic):
             return self.array(value, place)
-        several = lambda values: [self.told(x, f"{place}[{i}]") for i, x in enumerate(values)]
+        several = lambda values: [self.encode(x, f"{place}[{i}]") for i, x in enumerate(values)]
         if isinstance(value, list | tuple) and type(value) in (list, tuple):
             return [type(value).__name__, several(value)]
         if type(value) is dict:
-            keys = [self.told(key, f"a key of {place}") for key in value]
-            items = [self.told(x, f"{place}[{key!r}]") for key, x in value.items()]
+            keys = [self.encode(key, f"a key of {place}") for key in value]
+            items = [self.encode(x, f"{place}[{key!r}]") for key, x in value.items()]
             return ["dict", keys, items]
         if isinstance(value, enum.Enum):
             return ["enum", self.name(type(value), place), value.name]
@@ -119,8 +119,8 @@ class Writer:
             return ["named tuple", self.name(type(value), place), several(value)]
         if isinstance(value, functools.partial):
             kind = "jax partial" if isinstance(value, jax.tree_util.Partial) else "partial"
-            parts = (value.func, value.args, dict(value.keywords))
-            return [kind, *(self.told(x, f"{place}.{i}") for i, x in enumerate(parts))]
+            fields = (value.func, value.args, dict(value.keywords))
+            return [kind, *(self.encode(x, f"{place}.{i}") for i, x in enumerate(fields))]
         if isinstance(value, jax.ShapeDtypeStruct):
             return ["shape", list(value.shape), str(value.dtype)]
         if isinstance(value, np.dtype):
@@ -130,11 +130,11 @@ class Writer:
         owner: Any = getattr(value, "__self__", None)
         function: Any = getattr(value, "__func__", None)
         if isinstance(owner, eqx.Module) and function is not None:  # a method of a module
-            return ["method", self.told(owner, place), function.__name__]
+            return ["method", self.encode(owner, place), function.__name__]
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = [field.name for field in dataclasses.fields(value)]
-            parts = {n: self.told(getattr(value, n), f"{place}.{n}") for n in names}
-            return ["object", self.name(type(value), place), parts]
+            fields = {n: self.encode(getattr(value, n), f"{place}.{n}") for n in names}
+            return ["object", self.name(type(value), place), fields]
         if callable(value):
             return ["name", self.name(value, place)]
         raise ValueError(
@@ -169,10 +169,10 @@ class Writer:
                 "or of JAX"
             )
         for home in (module, "jax.numpy"):  # what has another name than it says, or says none
-            if home in sys.modules and (not name or found(module, name) is not value):
+            if home in sys.modules and (not name or named_in_module(module, name) is not value):
                 others = (n for n, x in vars(sys.modules[home]).items() if x is value)
                 module, name = home, next(others, name)
-        if not name or found(module, name) is not value:
+        if not name or named_in_module(module, name) is not value:
             raise ValueError(
                 f"{place} is the {what} {name or shown(value)} that no name leads back to: "
                 "define it at the top of a module, not inside of a function or a call"
@@ -180,29 +180,29 @@ class Writer:
         return f"{module}:{name}"
 
 
-def found(module: str, name: str) -> Any:
-    """What a name in an imported module means now; None where it means nothing."""
+def named_in_module(module: str, name: str) -> Any:
+    """The thing that a module, where it is imported, has under a name; else None."""
     thing = sys.modules.get(module)
-    for part in name.split("."):
-        thing = getattr(thing, part, None)
+    for attribute in name.split("."):
+        thing = getattr(thing, attribute, None)
     return thing
 
 
 class Reader:
-    """Makes things of what a `Writer` has told."""
+    """Makes the things again that a `Writer` has encoded."""
 
     def __init__(self, file: Path, arrays: dict[str, Any], version: str):
         self.file, self.arrays, self.version = file, arrays, version
 
-    def made(self, told: Any) -> Any:
-        if not isinstance(told, list):
-            return told
-        kind, *rest = told
+    def decode(self, data: Any) -> Any:
+        if not isinstance(data, list):
+            return data
+        kind, *rest = data
         if kind in ("list", "tuple"):
-            values = [self.made(x) for x in rest[0]]
+            values = [self.decode(x) for x in rest[0]]
             return values if kind == "list" else tuple(values)
         if kind == "dict":
-            return dict(zip(map(self.made, rest[0]), map(self.made, rest[1]), strict=True))
+            return dict(zip(map(self.decode, rest[0]), map(self.decode, rest[1]), strict=True))
         if kind == "array":
             return self.array(*rest)
         if kind == "object":
@@ -210,17 +210,17 @@ class Reader:
         if kind == "named tuple":
             cls = self.named(rest[0], lambda c: issubclass(c, tuple) and hasattr(c, "_fields"))
             self.require_fields(cls, len(rest[1]) == len(cls._fields))
-            return tuple.__new__(cls, [self.made(x) for x in rest[1]])
+            return tuple.__new__(cls, [self.decode(x) for x in rest[1]])
         if kind == "enum":
             members = self.named(rest[0], lambda c: issubclass(c, enum.Enum)).__members__
             self.require_fields(rest[0], rest[1] in members)
             return members[rest[1]]
         if kind in ("partial", "jax partial"):
-            function, args, keywords = (self.made(x) for x in rest)
+            function, args, keywords = (self.decode(x) for x in rest)
             make = functools.partial if kind == "partial" else jax.tree_util.Partial
             return make(function, *args, **keywords)
         if kind == "method":
-            owner, name = self.made(rest[0]), rest[1]
+            owner, name = self.decode(rest[0]), rest[1]
             self.require_fields(type(owner), callable(getattr(type(owner), name, None)))
             return getattr(owner, name)
         if kind == "name":
@@ -246,13 +246,13 @@ class Reader:
             return one
         return jnp.asarray(value)
 
-    def object(self, cls: type, told: dict[str, Any]) -> Any:
-        """Its fields as they were: no constructor is called."""
-        made = object.__new__(cls)
-        self.require_fields(cls, {f.name for f in dataclasses.fields(cls)} == told.keys())
-        for name, value in told.items():
-            object.__setattr__(made, name, self.made(value))
-        return made
+    def object(self, cls: type, data: dict[str, Any]) -> Any:
+        """An instance with the fields as they were saved: no constructor is called."""
+        thing = object.__new__(cls)
+        self.require_fields(cls, {f.name for f in dataclasses.fields(cls)} == data.keys())
+        for name, value in data.items():
+            object.__setattr__(thing, name, self.decode(value))
+        return thing
 
     def require_fields(self, cls: Any, same: bool) -> None:
         if not same:
@@ -264,22 +264,22 @@ class Reader:
 
     def named(self, name: str, test: Any) -> Any:
         """The class, which must pass the test, or the function of that name."""
-        module, _, inside = name.partition(":")
+        module, _, path = name.partition(":")
         package = module.partition(".")[0]
         if package in KNOWN and module not in sys.modules:
             with contextlib.suppress(ImportError):  # moved or gone: said below
                 importlib.import_module(module)
         if package in sys.stdlib_module_names or module not in sys.modules:
             raise ValueError(
-                f"{self.file}: is made with {inside} of {module}, which is not imported here: "
+                f"{self.file}: is made with {path} of {module}, which is not imported here: "
                 f"import it first (nothing is imported for the sake of a file)"
             )
-        thing = found(module, inside)
+        thing = named_in_module(module, path)
         if thing is None or (test is not None and not (isinstance(thing, type) and test(thing))):
             cure = "define it as there" if module == "__main__" else "load it with the code of then"
             raise ValueError(
-                f"{self.file}: is made with {inside} of {module}, and there is none by now: {cure}"
+                f"{self.file}: is made with {path} of {module}, and there is none by now: {cure}"
             )
         if test is None and not callable(thing):
-            raise ValueError(f"{self.file}: {inside} of {module} is no function by now")
+            raise ValueError(f"{self.file}: {path} of {module} is no function by now")
         return thing

@@ -47,7 +47,7 @@ class Bath(AbstractComponent):
     def __init__(
         self, temperature: PositiveAny = 1.0, friction: PositiveAny = 1.0, mass: PositiveAny = 1.0
     ):
-        self.temperature = checked("temperature", temperature)
+        self.temperature = checked_bath_parameter("temperature", temperature)
         first = temperature
         if isinstance(temperature, AbstractProtocol):
             first = temperature.initial
@@ -61,8 +61,8 @@ class Bath(AbstractComponent):
                 f"temperature has shape {np.shape(first)}: expected one number kT, or a schedule "
                 "of one; for several temperatures jax.vmap over tj.Bath"
             )
-        self.friction = checked("friction", friction)
-        self.mass = checked("mass", mass)
+        self.friction = checked_bath_parameter("friction", friction)
+        self.mass = checked_bath_parameter("mass", mass)
 
     @property
     def scheduled(self) -> bool:
@@ -71,11 +71,11 @@ class Bath(AbstractComponent):
         return any(isinstance(x, AbstractProtocol) for x in members)
 
 
-def checked(name: str, value):
+def checked_bath_parameter(name: str, value):
     if isinstance(value, AbstractProtocol):
-        for part in ("initial", "final", "values"):
-            if hasattr(value, part):
-                require(f"{name}.{part}", getattr(value, part), positive, "positive and finite")
+        for field in ("initial", "final", "values"):
+            if hasattr(value, field):
+                require(f"{name}.{field}", getattr(value, field), positive, "positive and finite")
         return value
     if isinstance(value, type) and issubclass(value, AbstractProtocol):
         raise ValueError(
@@ -96,7 +96,7 @@ def is_list(value) -> bool:
 
 
 class AbstractSystem(AbstractComponent):
-    """What every system has: a potential, a protocol, a bath, perhaps a drive.
+    """The base class of systems: a potential, a protocol, a bath, perhaps a drive.
 
     The drive is a non-conservative force f(x, control) on one sample, of the shape of x, beside
     -grad U (active and driven matter); its work is booked as `ledger.drive_work`.
@@ -127,7 +127,7 @@ class AbstractSystem(AbstractComponent):
 
 
 def check_system(system, name: str = "system") -> None:
-    """**Raises:** ValueError for what is no system."""
+    """Refuse what is no system. **Raises:** ValueError."""
     instance(name, system, AbstractSystem, "a tj.Underdamped(...) or tj.Overdamped(...)")
 
 

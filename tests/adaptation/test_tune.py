@@ -36,12 +36,12 @@ def tuned():
     return tj.tune(WELLS, KEY, initial=starts(16))
 
 
-def positions(system, chain, dt, pieces=600, steps=8):
-    def piece(chain, _):
+def positions(system, chain, dt, segments=600, steps=8):
+    def segment(chain, _):
         chain = tj.advance(system, chain, dt=dt, steps=steps)
         return chain, chain.position
 
-    return jax.jit(partial(jax.lax.scan, piece, length=pieces))(chain, None)
+    return jax.jit(partial(jax.lax.scan, segment, length=segments))(chain, None)
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_a_quadratic_well_gets_its_curvatures_as_masses_and_is_sampled_exactly(t
     assert float(chain.ledger.alive.min()) == 1
     for name, k in STIFFNESS.items():
         squares = np.asarray(x[name]) ** 2
-        tau = np.asarray(tj.autocorrelation_time(squares).value)
+        tau = np.asarray(tj.diagnostics.autocorrelation_time(squares).value)
         variance = 2.0 / k
         error = variance * np.sqrt(
             2 * tau / squares[..., 0].size if squares.ndim == 3 else 2 * tau / squares.size
@@ -70,7 +70,7 @@ def test_tuned_chains_decorrelate_in_fewer_steps_than_untuned_ones(tuned):
     chain = tj.start(WELLS, KEY, initial=starts(16))
     _, y = positions(WELLS, chain, float(tuned.dt) / 5.0)
     tau = lambda values: float(
-        np.max(np.asarray(tj.autocorrelation_time(values["slow"] ** 2).value))
+        np.max(np.asarray(tj.diagnostics.autocorrelation_time(values["slow"] ** 2).value))
     )
     assert 5 * tau(x) < tau(y)
 

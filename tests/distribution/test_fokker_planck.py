@@ -10,8 +10,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import thermojax as tj
-from thermojax.distribution.fokker_planck import FokkerPlanck, plan
-from thermojax.distribution.transport import hops, move
+from thermojax.distribution.fokker_planck import FokkerPlanck, block_slots
+from thermojax.distribution.transport import hops, move_density
 
 
 class Biased(tj.AbstractPotential):
@@ -62,7 +62,7 @@ def test_the_equilibrium_stays_to_rounding(cells):
     energy = np.random.default_rng(0).normal(size=cells) * 5
     p = np.exp(-energy / 0.7) / np.sum(np.exp(-energy / 0.7))
     widths, friction = jnp.array([0.1, 0.2])[: len(cells)], jnp.array([1.3, 0.8])[: len(cells)]
-    moved = jax.jit(move)(p, energy, widths, 0.7, friction, 10.0)
+    moved = jax.jit(move_density)(p, energy, widths, 0.7, friction, 10.0)
     np.testing.assert_allclose(moved, p, rtol=1e-9)
 
 
@@ -85,7 +85,7 @@ def test_the_laws_of_thermodynamics_hold_step_by_step():
 
 def test_every_step_is_in_one_block_and_every_stop_ends_one():
     for steps, stops in ((1, (0, 1)), (100, (0, 100)), (97, (3, 4, 50)), (40, tuple(range(41)))):
-        slots, active = plan(stops, steps)
+        slots, active = block_slots(stops, steps)
         assert np.array_equal(slots[active], np.arange(steps))
         assert set(stops) <= {0, *(slots[i, n - 1] + 1 for i, n in enumerate(active.sum(1)))}
         assert slots.size <= 1.3 * steps + 1

@@ -130,11 +130,14 @@ def of_distances(e, a, t):
     both = np.exp(-(edges**2) / 2) / a, np.exp(-((edges - 1) ** 2)) / a
     pair = [a, 0.0], np.eye(2) * a * a, [0.0, 0.0], np.array([[2, 0.3], [0.3, 1]]) * a * a
     found = dict(
-        line=tj.wasserstein(x[:, 0], y[:, 0]) / a / a,
-        many=tj.sinkhorn(x, y) / a / a,
-        density=tj.wasserstein_density(edges * a, *both) / a / a,
-        gauss=tj.wasserstein2_gaussian(*pair) / a / a,
-        kl=tj.kl_gaussian(*pair),
+        line=tj.distances.transport_cost(x[:, 0], y[:, 0]) / a / a,
+        many=tj.distances.sinkhorn_divergence(x, y) / a / a,
+        density=tj.distances.transport_cost_density(edges * a, *both) / a / a,
+        gauss=tj.distances.transport_cost_gaussian(*pair) / a / a,
+        kl=tj.distances.kl_gaussian(*pair),
+        line_distance=tj.distances.wasserstein(x[:, 0], y[:, 0]) / a,
+        density_distance=tj.distances.wasserstein_density(edges * a, *both) / a,
+        gauss_distance=tj.distances.wasserstein_gaussian(*pair) / a,
     )
     return {name: np.asarray(value) for name, value in found.items()}
 

@@ -11,8 +11,8 @@ import optax
 import pytest
 
 import thermojax as tj
-from thermojax.distribution.announced import surprise
-from thermojax.distribution.claims import require_quadratic
+from thermojax.distribution.quadratic import require_quadratic
+from thermojax.distribution.undeclared import undeclared_jump
 
 TRAP = tj.Harmonic(1.0, control="center")
 
@@ -54,17 +54,17 @@ def pulse(t):
 ONE = jnp.ones(())
 
 
-def drawn(function, *announced) -> Any:
+def drawn(function, *declared) -> Any:
     make: Any = Drawn  # a type checker takes the properties for fields
-    return make(function, ONE, *announced)
+    return make(function, ONE, *declared)
 
 
-def dragged(function, *announced):
-    return tj.Overdamped(TRAP, drawn(function, *announced), tj.Bath())
+def dragged(function, *declared):
+    return tj.Overdamped(TRAP, drawn(function, *declared), tj.Bath())
 
 
 def test_a_jump_that_is_not_announced_is_found():
-    """By the first law: W = 0, Q = .316 and Delta E = .184 without a word; announced, W = .5."""
+    """By the first law: W = 0, Q = .316 and Delta E = .184 without a word; declared, W = .5."""
     silent = dragged(step)
     with pytest.raises(ValueError, match=r"Drawn jumps by 1 at t = 0.5, .* add to its `events"):
         tj.moments(silent, 2)
@@ -80,8 +80,8 @@ def test_a_jump_that_is_not_announced_is_found():
     inside_of_jit = jax.jit(lambda s: tj.moments(s, 2).ledger.work[-1])
     assert np.isnan(inside_of_jit(silent))
     half = jnp.array([0.5])
-    told = dragged(step, half, (half, jnp.zeros((1, 1)), jnp.ones((1, 1))))
-    assert tj.moments(told, 2).ledger.work[-1] == pytest.approx(0.5, abs=1e-9)
+    heard = dragged(step, half, (half, jnp.zeros((1, 1)), jnp.ones((1, 1))))
+    assert tj.moments(heard, 2).ledger.work[-1] == pytest.approx(0.5, abs=1e-9)
     with pytest.raises(ValueError, match=r"listed in its `events\(\)`, but not in its `jumps"):
         tj.moments(dragged(step, half), 2)
 
@@ -111,14 +111,14 @@ def test_a_pulse_is_not_passed_over():
     ],
 )
 def test_bends_and_steep_ramps_are_no_jumps(function):
-    assert surprise(drawn(function)) is None
+    assert undeclared_jump(drawn(function)) is None
 
 
 def test_jumps_of_any_size_and_place_are_found():
     for place, size in ((0.1234567, 1.0), (0.9, 1e-3), (1e-9, 1.0)):
-        found = surprise(drawn(lambda t, p=place, s=size: s * (t > p) + 0.3 * t))
+        found = undeclared_jump(drawn(lambda t, p=place, s=size: s * (t > p) + 0.3 * t))
         assert found is not None and found.size == pytest.approx(size, rel=1e-3)
-        assert found.time == pytest.approx(place, abs=1e-8) and not found.announced
+        assert found.time == pytest.approx(place, abs=1e-8) and not found.listed
 
 
 class Hidden(tj.AbstractPotential):

@@ -15,7 +15,7 @@ WORKS: Any = np.random.default_rng(1).normal(1.0, 1.0, 100)
 SYSTEM = tj.Overdamped(tj.Harmonic(1.0, jnp.zeros(1)), tj.Constant(0.0, 0.2), tj.Bath())
 NO: Any = "no"
 COUNT: Any = np.int64(3)
-STREAM = tj.Streaming.start(jnp.zeros(2))
+STREAM = tj.diagnostics.Streaming.start(jnp.zeros(2))
 
 WRONG = {
     "None": None,
@@ -32,22 +32,22 @@ WRONG = {
 
 CALLS = {
     "values": (
-        tj.autocorrelation,
-        tj.autocorrelation_time,
-        tj.effective_sample_size,
-        tj.r_hat,
-        tj.ergodicity,
+        tj.diagnostics.autocorrelation,
+        tj.diagnostics.autocorrelation_time,
+        tj.diagnostics.effective_sample_size,
+        tj.diagnostics.r_hat,
+        tj.diagnostics.ergodicity,
         lambda x: STREAM.update(x),
     ),
-    "template": (tj.Streaming.start,),
-    "lags": (lambda x: tj.autocorrelation(CHAINS, NO if x is None else x),),
+    "template": (tj.diagnostics.Streaming.start,),
+    "lags": (lambda x: tj.diagnostics.autocorrelation(CHAINS, NO if x is None else x),),
     "window": (
-        lambda x: tj.autocorrelation_time(CHAINS, x),
-        lambda x: tj.effective_sample_size(CHAINS, x),
-        lambda x: tj.ergodicity(CHAINS, window=x),
+        lambda x: tj.diagnostics.autocorrelation_time(CHAINS, x),
+        lambda x: tj.diagnostics.effective_sample_size(CHAINS, x),
+        lambda x: tj.diagnostics.ergodicity(CHAINS, window=x),
     ),
-    "rank_normalized": (lambda x: tj.r_hat(CHAINS, rank_normalized=x),),
-    "ensemble": (lambda x: tj.ergodicity(CHAINS, NO if x is None else x),),
+    "rank_normalized": (lambda x: tj.diagnostics.r_hat(CHAINS, rank_normalized=x),),
+    "ensemble": (lambda x: tj.diagnostics.ergodicity(CHAINS, NO if x is None else x),),
     "samples": (tj.knn_entropy,),
     "neighbor": (lambda x: tj.knn_entropy(CHAINS, x),),
     "log_weight": (tj.free_energy.jarzynski, lambda x: tj.fluctuation.integral(x, 0.0)),
@@ -71,7 +71,7 @@ CALLS = {
         lambda x: tj.fluctuation.detailed(WORKS, WORKS, log_ratio=NO if x is None else x),
     ),
     "system": (
-        tj.power,
+        tj.diagnostics.power,
         lambda x: tj.ensemble_ledger(x, NO),
         lambda x: tj.entropy_production(x, NO, np.sum),
         lambda x: tj.free_energy.thermodynamic_integration(x, KEY, batch=4),
@@ -101,12 +101,15 @@ def test_what_is_no_number_is_refused_by_name(name):
 
 def test_numbers_that_are_out_of_range():
     for call, words in (
-        (lambda: tj.autocorrelation(CHAINS, 0), "lags = 0"),
-        (lambda: tj.autocorrelation_time(CHAINS, np.nan), "window = nan"),
+        (lambda: tj.diagnostics.autocorrelation(CHAINS, 0), "lags = 0"),
+        (lambda: tj.diagnostics.autocorrelation_time(CHAINS, np.nan), "window = nan"),
         (lambda: tj.knn_entropy(np.full(20, np.inf)), "samples are not finite"),
         (lambda: tj.knn_entropy(CHAINS, 0), "neighbor = 0"),
         (lambda: tj.knn_entropy(np.zeros((20, 0))), r"samples have shape \(20, 0\)"),
-        (lambda: tj.ergodicity(CHAINS, np.zeros(3)), r"ensemble has shape \(3,\): expected \(\)"),
+        (
+            lambda: tj.diagnostics.ergodicity(CHAINS, np.zeros(3)),
+            r"ensemble has shape \(3,\): expected \(\)",
+        ),
         (lambda: tj.fluctuation.integral(WORKS, np.zeros(3)), r"log_ratio has shape \(3,\)"),
         (lambda: tj.fluctuation.detailed(WORKS, WORKS, log_ratio=np.inf), "log_ratio = inf"),
         (
@@ -120,9 +123,9 @@ def test_numbers_that_are_out_of_range():
 
 def test_numbers_of_other_kinds_are_taken():
     """NumPy numbers, whole numbers, and half precision, in which no statistics can be taken."""
-    half = tj.effective_sample_size(CHAINS.astype(np.float16), np.float64(5.0))
-    whole = tj.effective_sample_size(CHAINS.astype(np.float16).astype(np.float32))
+    half = tj.diagnostics.effective_sample_size(CHAINS.astype(np.float16), np.float64(5.0))
+    whole = tj.diagnostics.effective_sample_size(CHAINS.astype(np.float16).astype(np.float32))
     assert float(half) == pytest.approx(float(whole), rel=1e-5) and half.dtype == jnp.float32
-    assert tj.autocorrelation(np.arange(40).reshape(20, 2), COUNT).shape == (3,)
-    stream = tj.Streaming.start(jnp.zeros(2, jnp.bfloat16))
+    assert tj.diagnostics.autocorrelation(np.arange(40).reshape(20, 2), COUNT).shape == (3,)
+    stream = tj.diagnostics.Streaming.start(jnp.zeros(2, jnp.bfloat16))
     assert stream.mean.dtype == jnp.float32 and int(stream.update(np.array([1, 2])).count) == 1

@@ -80,7 +80,7 @@ def test_heat_splits_into_kinetic_and_configurational():
 
 def test_power_at_requested_instants(exact):
     """<dU/dt> = <-ln p(y|x)> of the law at that instant; nothing else is kept."""
-    out = tj.simulate(RAMP, KEY, dt=2.5e-3, batch=8000, save=5, observe=tj.power(RAMP))
+    out = tj.simulate(RAMP, KEY, dt=2.5e-3, batch=8000, save=5, observe=tj.diagnostics.power(RAMP))
     assert out.saved is not None
     found = out.saved.values
     mean, variance = exact.mean[:, 0], exact.covariance[:, 0, 0]

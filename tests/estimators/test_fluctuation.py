@@ -148,9 +148,9 @@ def test_sentences():
     assert "degrees of freedom, holds" in str(fluctuation.detailed(f, r))
     for found in (fluctuation.integral(-f, -SHIFT), fluctuation.crooks(f, r)):
         assert "p_value=0." in repr(found) and "f64" not in repr(found)
-    told = []
-    jax.jit(lambda f, r: told.append(str(fluctuation.crooks(f, r))))(f, r)
-    assert "p_value=f64[]" in told[0]
+    heard = []
+    jax.jit(lambda f, r: heard.append(str(fluctuation.crooks(f, r))))(f, r)
+    assert "p_value=f64[]" in heard[0]
 
 
 def test_refusals():

@@ -26,12 +26,17 @@ def chains():
 
 
 VALUES = chains()
+STATISTICS = (
+    tj.diagnostics.effective_sample_size,
+    tj.diagnostics.r_hat,
+    tj.diagnostics.autocorrelation,
+)
 
 
 @jax.jit
 def streamed(values):
     step = lambda stream, x: (stream.update(x), None)
-    return jax.lax.scan(step, tj.Streaming.start(values[0]), values)[0]
+    return jax.lax.scan(step, tj.diagnostics.Streaming.start(values[0]), values)[0]
 
 
 def without_unit(values, unit, compared_with):
@@ -39,21 +44,21 @@ def without_unit(values, unit, compared_with):
     unit = np.asarray(unit, values.dtype)
     mean = weighted_mean(values[:, 0], jnp.ones(TIME, values.dtype))
     paired = weighted_mean(values[:, 0], jnp.ones(TIME, values.dtype), paired=True)
-    tau, stream = tj.autocorrelation_time(values), streamed(values).summary()
-    alone = tj.ergodicity(values)
-    given = tj.ergodicity(values, tj.Estimate(0.05 * unit, 0.02 * unit, 100))
+    tau, stream = tj.diagnostics.autocorrelation_time(values), streamed(values).summary()
+    alone = tj.diagnostics.ergodicity(values)
+    given = tj.diagnostics.ergodicity(values, tj.Estimate(0.05 * unit, 0.02 * unit, 100))
     entropy = tj.knn_entropy(values[::20, 0])
     space = tj.knn_entropy(values[::20, :2])
     return {
         "mean": mean.value / unit,
         "error": mean.error / unit,
         "error of pairs": paired.error / unit,
-        "autocorrelation": tj.autocorrelation(values, 5),
+        "autocorrelation": tj.diagnostics.autocorrelation(values, 5),
         "time": tau.value,
         "error of the time": tau.error,
-        "effective": tj.effective_sample_size(values),
-        "R-hat": tj.r_hat(values),
-        "R-hat of ranks": tj.r_hat(values, rank_normalized=True),
+        "effective": tj.diagnostics.effective_sample_size(values),
+        "R-hat": tj.diagnostics.r_hat(values),
+        "R-hat of ranks": tj.diagnostics.r_hat(values, rank_normalized=True),
         "p of chains": alone.p_value,
         "p of chains and mean": given.p_value,
         "z": given.z,
@@ -102,10 +107,10 @@ def test_what_values_have_in_common_does_not_matter(offset):
             assert float(getattr(found, name)) == pytest.approx(
                 float(getattr(wanted, name)), rel=1e-3
             )
-        for said in (tj.effective_sample_size, tj.r_hat, tj.autocorrelation):
+        for said in STATISTICS:
             np.testing.assert_allclose(said(values), said(exact), rtol=1e-3, atol=1e-3)
         return
-    for said in (tj.effective_sample_size, tj.r_hat, tj.autocorrelation):
+    for said in STATISTICS:
         with pytest.warns(UserWarning, match="no more than the rounding of float32"):
             assert np.all(np.isnan(said(values)))
     with pytest.warns(UserWarning, match="no more than the rounding of float32"):
@@ -113,15 +118,18 @@ def test_what_values_have_in_common_does_not_matter(offset):
     assert not bool(found.resolved) and "NOT RESOLVED" in str(found)
     assert np.isnan(found.effective_samples) and np.isnan(found.mean.error)
     with pytest.warns(UserWarning, match="no more than the rounding"):
-        assert "undecided" in str(tj.ergodicity(values, offset))
+        assert "undecided" in str(tj.diagnostics.ergodicity(values, offset))
 
 
 def test_constants_are_constants_in_float32():
     """3.7 is no number of float32, and a mean of it is off by a rounding."""
     values = jnp.full((100, 4), 3.7, jnp.float32)
-    assert float(tj.r_hat(values)) == 1 and float(tj.r_hat(values, rank_normalized=True)) == 1
-    assert float(tj.effective_sample_size(values)) == 4
-    assert np.isinf(tj.r_hat(values * jnp.arange(1, 5)))
+    assert (
+        float(tj.diagnostics.r_hat(values)) == 1
+        and float(tj.diagnostics.r_hat(values, rank_normalized=True)) == 1
+    )
+    assert float(tj.diagnostics.effective_sample_size(values)) == 4
+    assert np.isinf(tj.diagnostics.r_hat(values * jnp.arange(1, 5)))
     stream = streamed(values).summary()
     assert float(stream.r_hat) == 1 and not bool(stream.resolved)
     assert float(weighted_mean(values[:, 0], jnp.ones(100)).error) == 0

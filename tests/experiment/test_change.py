@@ -37,7 +37,7 @@ class Spring(tj.AbstractPotential):
         return jnp.zeros(1)
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def sample(self, key, control, temperature, batch, template):
         z = jax.random.normal(key, (batch, 1), template.dtype)

@@ -19,7 +19,7 @@ class Steep(tj.AbstractPotential):
         return jnp.sum(0.5 * x**2 + 0.05 * x**4) + control * jnp.sum(x)
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def sample(self, key, control, temperature, batch, template):
         return jnp.where(jnp.arange(batch)[:, None] % 4 == 0, 1e3 * self.far, 0.0)

@@ -79,7 +79,8 @@ def test_the_start_and_the_rest_of_the_erasure():
     assert jnp.array_equal(times, protocol.events()) and times == 1.0
     assert before[0].tolist() == [3.0, 4.0] and after[0].tolist() == [0.0, 5.0]
     rest = jnp.array([0.0, 5.0])
-    assert Cusp().sampled_by(rest, 1.0) == () and Cusp().sampled_by(rest + 1, 1.0) is None
+    cusp = Cusp()
+    assert cusp.sampled_by(rest, 1.0) is cusp and cusp.sampled_by(rest + 1, 1.0) is None
     x = np.asarray(Cusp().sample(jax.random.key(0), rest, 1.0, 40000, jnp.zeros(1)))[:, 0]
     assert abs(np.mean(x > 0) - 0.5) < 4.5 * 0.5 / 200
     x = np.abs(x)

@@ -56,7 +56,7 @@ def test_float32_is_kept(name):
 
 
 def sampler(name):
-    """The path to what draws the equilibrium of a potential exactly, None where nothing does."""
+    """What draws the equilibrium of a potential exactly, None where nothing does."""
     potential, _, control, _ = POTENTIALS[name]
     return potential.sampled_by(jnp.asarray(control), jnp.ones(()))
 
@@ -67,11 +67,8 @@ def test_exact_sampler_draws_the_equilibrium(name):
     """<x . grad U> = kT dim for every equilibrium (virial theorem), and <grad U> = 0."""
     potential, template, control, _ = POTENTIALS[name]
     control = jnp.asarray(control)
-    part = potential
-    for attribute in sampler(name):
-        part = getattr(part, attribute)
     n = 40_000
-    x = part.sample(jax.random.key(3), control, 1.0, n, template)
+    x = sampler(name).sample(jax.random.key(3), control, 1.0, n, template)
     gradient = tj.potential.batched_gradient(potential, x, control)
     virial = np.asarray(jnp.sum(x * gradient, axis=1))
     error = virial.std() / np.sqrt(n)
@@ -149,9 +146,40 @@ def test_interpolation_is_the_line_between_its_ends():
     line, x = tj.Interpolation(prior, target), jnp.array([0.2, 0.4])
     np.testing.assert_allclose(line.energy(x, 0.0), prior.energy(x, None))
     np.testing.assert_allclose(line.energy(x, 1.0), target.energy(x, None))
-    assert line.sampled_by(jnp.zeros(()), 1.0) == ("prior",)
-    assert line.sampled_by(jnp.ones(()), 1.0) == ("target",)
+    assert line.sampled_by(jnp.zeros(()), 1.0) is prior
+    assert line.sampled_by(jnp.ones(()), 1.0) is target
     assert line.sampled_by(jnp.array(0.5), 1.0) is None
+
+
+class Outer(tj.AbstractPotential):
+    """Hides what it samples by in a list, two potentials deep."""
+
+    parts: tuple[tj.Interpolation, ...]
+    wrong: bool = False
+
+    def energy(self, x, control):
+        return self.parts[1].energy(x, jnp.zeros(()))
+
+    def sampled_by(self, control, temperature):
+        return tj.Gaussian(jnp.zeros(2)) if self.wrong else self.parts[1].prior
+
+
+def test_a_sampler_is_found_wherever_the_fields_hold_it():
+    """Its parameters keep their gradient: the mean of the draws is that of the inner prior."""
+    target = tj.Gaussian(jnp.ones(2))
+
+    def mean(center, wrong=False):
+        inner = tj.Interpolation(tj.Gaussian(center), target)
+        potential = Outer((tj.Interpolation(target, target), inner), wrong)
+        system = tj.Overdamped(potential, tj.Constant(0.0), tj.Bath())
+        start = tj.Equilibrium(jnp.zeros(2))
+        chain = tj.start(system, jax.random.key(0), batch=8, initial=start)
+        return jnp.mean(chain.state.position, axis=0)
+
+    slope = jax.jacfwd(mean)(jnp.zeros(2))
+    np.testing.assert_allclose(slope, np.eye(2), atol=1e-12)
+    with pytest.raises(ValueError, match="sampled_by returned a Gaussian: expected the potential"):
+        mean(jnp.zeros(2), wrong=True)
 
 
 def test_logistic_likelihood_against_its_definition():

@@ -39,7 +39,7 @@ def values_of(system, chain, dt, observe, pieces, steps, **options):
 def distance(values, exact):
     """Of the mean over time and chains, in standard errors."""
     values = np.asarray(values)
-    tau = float(np.asarray(tj.autocorrelation_time(values).value))
+    tau = float(np.asarray(tj.diagnostics.autocorrelation_time(values).value))
     return (values.mean() - exact) / (values.std() * np.sqrt(tau / values.size))
 
 

@@ -14,7 +14,15 @@ from ..dynamics import BAOAB
 from ..potential import batched_gradient
 from ..protocol import Constant
 from ..sampling import State, simulate
-from .stages import CHUNK, AbstractWay, Record, Setting, flat, root_mean_square, system_of
+from .stages import (
+    CHUNK,
+    AbstractWay,
+    Setting,
+    StageRecord,
+    flat_positions,
+    root_mean_square,
+    system_of,
+)
 
 FASTEST = 1.6  # largest frequency times step; BAOAB is stable below 2
 NET = 30.0  # largest energy error of a chunk, in kT times the root of the dimension
@@ -29,7 +37,7 @@ class Free(AbstractWay):
     accuracy: Float[Array, ""]
     stride: ClassVar[int] = 8
 
-    def begun(self, system, mass, unravel, control, state):
+    def first_setting(self, system, mass, unravel, control, state):
         scale = stiffness(system, mass, unravel, control, state)
         return Setting(mass, 0.5 / jnp.sqrt(scale), jnp.asarray(FIRST_DAMPING, mass.dtype))
 
@@ -56,28 +64,30 @@ class Free(AbstractWay):
         turned = jax.tree.map(jnp.negative, state.momentum)
         back = dataclasses.replace(state, momentum=turned)
         positions = jax.vmap(lambda p: where_alive(taken, p, state.position))(positions)
-        # One path that has run into a narrow place must not rule the step of all: it counts as 1.
+        # One path in a narrow place must not decide the step of all: its error counts as 1.
         error = jnp.minimum((jnp.diff(shadow, axis=0) / kt) ** 2 / dim, 1.0)
         error = jnp.mean(jnp.where(taken, jnp.mean(error, axis=0), 1.0))
         return where_alive(taken, out.state, back), positions, error, taken
 
-    def followed(self, step, error, share, place):
+    def next_step(self, step, error, fraction, place):
         # Large corrections at first, then smaller: the mean over a stage is what counts.
         follow = corrected(step, error, self.accuracy, 1 / jnp.sqrt(1 + place))
-        return jnp.where(share < 0.5, 0.5 * step, follow)
+        return jnp.where(fraction < 0.5, 0.5 * step, follow)
 
     def curvature(self, gradient, values):
-        """Of a quadratic well, exact from two samples."""
+        """The curvature, which for a quadratic well is exact from two samples."""
         spread = lambda x: jnp.maximum(jnp.mean(x**2, axis=(0, 1)), 1e-30)
         return jnp.sqrt(spread(gradient) / spread(values))
 
-    def settled(self, system, setting, mass, record, unravel, control, state, kept):
-        old = stiffness(system, setting.mass, unravel, control, state)
-        new = stiffness(system, mass, unravel, control, state)
-        same = record.step * jnp.sqrt(old / new)  # the same step in the new unit of time
+    def next_setting(self, system, setting, mass, record, unravel, control, state, kept):
+        before = stiffness(system, setting.mass, unravel, control, state)
+        after = stiffness(system, mass, unravel, control, state)
+        same = record.step * jnp.sqrt(
+            before / after
+        )  # the same step in the unit of time of the new masses
         step = corrected(same, record.energy_error, self.accuracy, 1.0)
-        step = jnp.minimum(step, FASTEST / jnp.sqrt(new))
-        # Found per step, the damping belongs to the step it was found at.
+        step = jnp.minimum(step, FASTEST / jnp.sqrt(after))
+        # The damping is per step: it is converted from the step at which it was found.
         return Setting(mass, step, damping(setting.damping, record) * step / same)
 
 
@@ -87,20 +97,20 @@ def corrected(step, error, goal, gain):
     return step * ratio
 
 
-def damping(now, record: Record):
+def damping(current, record: StageRecord):
     """The damping per step that makes the slowest mean and the slowest square equally fast.
 
     A mode of frequency w has tau = 2 g / w^2 for x and 1/g + g/w^2 for x^2 (g: friction / mass):
     equal, and the larger of the two least, at g = w = sqrt(2 g / tau).
     """
     slow = jnp.max(record.tau)
-    return jnp.clip(jnp.sqrt(2 * now / slow), LEAST_DAMPING, MOST_DAMPING)
+    return jnp.clip(jnp.sqrt(2 * current / slow), LEAST_DAMPING, MOST_DAMPING)
 
 
 def stiffness(system, mass, unravel, control, state: State):
     """The largest squared frequency: the top eigenvalue of Hessian / mass, the mean over chains."""
-    rows = jnp.broadcast_to(jnp.sqrt(mass), (batch_of(state.position), mass.size))
-    root = jax.vmap(unravel)(rows)
+    vectors_flat = jnp.broadcast_to(jnp.sqrt(mass), (batch_of(state.position), mass.size))
+    root = jax.vmap(unravel)(vectors_flat)
     gradient = lambda x: batched_gradient(system.potential, x, control)
 
     def apply(v, _):
@@ -116,7 +126,7 @@ def stiffness(system, mass, unravel, control, state: State):
 
 def unit(vectors: PyTree[Array]) -> tuple[PyTree[Array], Float[Array, " batch"]]:
     """Vectors of length one in the direction of each, and the lengths."""
-    rows = flat(vectors)
-    size = rows.shape[1] ** 0.5 * root_mean_square(rows, (1,))
+    vectors_flat = flat_positions(vectors)
+    size = vectors_flat.shape[1] ** 0.5 * root_mean_square(vectors_flat, (1,))
     scaled = jax.vmap(lambda v, s: jax.tree.map(lambda x: x / s, v))
     return scaled(vectors, jnp.where(size > 0, size, 1)), size

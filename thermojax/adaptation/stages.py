@@ -18,7 +18,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from .._tree import cast
-from ..estimators.ergodic import integrated, split
+from ..diagnostics.convergence import split_r_hat
+from ..diagnostics.correlation import integrated_time
 from ..potential import batched_gradient
 from ..protocol import Constant
 from ..sampling import State
@@ -28,15 +29,15 @@ CHUNK = 32  # steps between two adjustments of the step size
 
 
 class Setting(eqx.Module):
-    """What is tuned. `mass`, `(dim,)`; `step` and `damping`, scalars."""
+    """The numbers that are tuned: `mass`, `(dim,)`; `step` and `damping`, scalars."""
 
     mass: Float[Array, " dim"]
     step: Float[Array, ""]
     damping: Float[Array, ""]
 
 
-class Record(eqx.Module):
-    """What one stage has shown, coordinates as a vector; each `(dim,)` or a scalar."""
+class StageRecord(eqx.Module):
+    """The statistics of one stage, for each coordinate `(dim,)`, or a scalar."""
 
     tau: Float[Array, " dim"]  # autocorrelation time of x, steps
     tau_square: Float[Array, " dim"]  # and of (x - mean)^2
@@ -59,34 +60,36 @@ def system_of(system: Underdamped, setting: Setting, unravel, control) -> Underd
     return system.replace(protocol=Constant(control), bath=bath)
 
 
-def flat(position: PyTree[Array]) -> Float[Array, "batch dim"]:
+def flat_positions(position: PyTree[Array]) -> Float[Array, "batch dim"]:
     return jax.vmap(lambda x: ravel_pytree(x)[0])(position)
 
 
 class AbstractWay(eqx.Module):
-    """How chains move while they are tuned, and what is made of it."""
+    """A way to move chains while they are tuned, and to choose the next setting from it."""
 
     stride: eqx.AbstractClassVar[int]  # steps between two positions that are kept
 
     @abc.abstractmethod
-    def begun(self, system, mass, unravel, control, state: State) -> Setting:
-        """With what the first stage begins, of a first guess of the masses."""
+    def first_setting(self, system, mass, unravel, control, state: State) -> Setting:
+        """The setting of the first stage, from a first guess of the masses."""
 
     @abc.abstractmethod
     def chunk(self, system, setting: Setting, unravel, control, state: State, key) -> tuple:
-        """CHUNK steps: the state after, positions on the way, the step's error, who went on."""
+        """CHUNK steps: (the state after, positions on the way, the error of the step, which paths
+        were not taken back)."""
 
     @abc.abstractmethod
-    def followed(self, step, error, share, place) -> Float[Array, ""]:
-        """The step of the next chunk, `place` chunks into a stage; `share` of paths went on."""
+    def next_step(self, step, error, fraction, place) -> Float[Array, ""]:
+        """The step of the next chunk, `place` chunks into a stage, where a `fraction` of the paths
+        was not taken back."""
 
     @abc.abstractmethod
     def curvature(self, gradient, values) -> Float[Array, " dim"]:
-        """What the masses should be; both `(times, batch, dim)`, less their means, in units of kT
-        and of the width of each coordinate."""
+        """The masses that the samples call for; both `(times, batch, dim)`, about their means, in
+        units of kT and of the width of each coordinate."""
 
     @abc.abstractmethod
-    def settled(
+    def next_setting(
         self, system, setting: Setting, mass, record, unravel, control, state, kept
     ) -> Setting:
         """The setting of the next stage, whose masses are `mass`."""
@@ -99,10 +102,15 @@ def stage(way: AbstractWay, system: Underdamped, unravel, control, chunks: int, 
     def move(inner, x):
         step, state = inner
         key, place = x
-        now = Setting(setting.mass, step, setting.damping)
-        state, positions, error, taken = way.chunk(system, now, unravel, control, state, key)
-        share = jnp.mean(taken.astype(step.dtype))
-        return (way.followed(step, error, share, place), state), (positions, error, share, step)
+        current = Setting(setting.mass, step, setting.damping)
+        state, positions, error, taken = way.chunk(system, current, unravel, control, state, key)
+        fraction = jnp.mean(taken.astype(step.dtype))
+        return (way.next_step(step, error, fraction, place), state), (
+            positions,
+            error,
+            fraction,
+            step,
+        )
 
     keys = jax.random.split(key, chunks)
     places = jnp.arange(chunks, dtype=setting.step.dtype)
@@ -111,20 +119,24 @@ def stage(way: AbstractWay, system: Underdamped, unravel, control, chunks: int, 
     )
     late = slice(chunks // 2, None)
     kept = jax.tree.map(lambda x: x[late].reshape(-1, *x.shape[2:]), positions)
-    record = look(way, system, control, kept, errors[late], taken[late], steps[late])
+    record = observe_stage(way, system, control, kept, errors[late], taken[late], steps[late])
     record = cast(record, setting.step.dtype)  # counts are float64 where that is the default
-    mass = trusted(setting.mass, record, way.stride, math.prod(jax.tree.leaves(kept)[0].shape[:2]))
-    new = way.settled(system, setting, mass, record, unravel, control, state, kept)
-    # Momenta of the old masses become momenta of the new ones at the same temperature.
-    factor = unravel(jnp.sqrt(new.mass / setting.mass))
+    mass = damped_masses(
+        setting.mass, record, way.stride, math.prod(jax.tree.leaves(kept)[0].shape[:2])
+    )
+    updated = way.next_setting(system, setting, mass, record, unravel, control, state, kept)
+    # Momenta are rescaled so that they have the same temperature with the updated masses.
+    factor = unravel(jnp.sqrt(updated.mass / setting.mass))
     momentum = jax.tree.map(jnp.multiply, state.momentum, factor)
-    return (new, dataclasses.replace(state, momentum=momentum)), record
+    return (updated, dataclasses.replace(state, momentum=momentum)), record
 
 
-def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Record:
-    """What the second half of a stage has shown."""
-    values = jax.vmap(flat)(kept)
-    gradient = jax.vmap(lambda x: flat(batched_gradient(system.potential, x, control)))(kept)
+def observe_stage(way: AbstractWay, system, control, kept, errors, taken, steps) -> StageRecord:
+    """The statistics of the second half of a stage."""
+    values = jax.vmap(flat_positions)(kept)
+    gradient = jax.vmap(lambda x: flat_positions(batched_gradient(system.potential, x, control)))(
+        kept
+    )
     less_mean = lambda x: x - jnp.mean(x, axis=(0, 1))
     kt, centered = system.bath.temperature, less_mean(values)
     # In units of kT and of the width of each coordinate: squares of SI units leave float32.
@@ -132,12 +144,12 @@ def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Recor
     unit = jnp.where(width > 0, width, 1)
     values, centered, gradient = values / unit, centered / unit, gradient * (unit / kt)
     curvature = way.curvature(less_mean(gradient), centered) * (kt / unit) / unit
-    # Errors of one step size are told as those of the mean one.
+    # Errors at one step size are converted to those at the mean one.
     step = jnp.exp(jnp.mean(jnp.log(steps)))
-    return Record(
-        tau=way.stride * jnp.asarray(integrated(values, 5.0).value),
-        tau_square=way.stride * jnp.asarray(integrated(centered**2, 5.0).value),
-        r_hat=split(values, False),
+    return StageRecord(
+        tau=way.stride * jnp.asarray(integrated_time(values, 5.0).value),
+        tau_square=way.stride * jnp.asarray(integrated_time(centered**2, 5.0).value),
+        r_hat=split_r_hat(values, False),
         virial=jnp.mean(centered * gradient, axis=(0, 1)),
         curvature=jnp.where(width > 0, curvature, jnp.nan),
         energy_error=jnp.mean(errors * (step / steps) ** 6),
@@ -146,11 +158,11 @@ def look(way: AbstractWay, system, control, kept, errors, taken, steps) -> Recor
     )
 
 
-def trusted(mass, record: Record, stride: int, samples: int):
-    """The masses after a stage; what few effective samples say moves them little.
+def damped_masses(mass, record: StageRecord, stride: int, samples: int):
+    """The masses after a stage, moved the less the fewer effective samples call for it.
 
-    A factor of all masses is a unit of time and nothing else: the old ones are first given that
-    which suits the new.
+    A factor of all masses is a unit of time and nothing else: the masses so far are first given
+    the factor that suits those called for.
     """
     effective = samples * stride / jnp.maximum(record.tau, stride)
     effective = jnp.where(jnp.isnan(effective), 0, effective)  # positions that are all rounding

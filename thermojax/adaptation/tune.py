@@ -33,7 +33,7 @@ from ..sampling.state import dynamics_of
 from ..system import AbstractSystem, Underdamped
 from .free import Free
 from .local import Local
-from .stages import CHUNK, AbstractWay, Record, stage, system_of
+from .stages import CHUNK, AbstractWay, StageRecord, stage, system_of
 
 STAGES = 6
 SHORTEST = STAGES * 4 * CHUNK
@@ -41,7 +41,7 @@ UNITS = "choose units in which kT and typical lengths are about 1, or use float6
 
 
 class TuningReport(eqx.Module):
-    """What the chains showed in the last stage of tuning; shapes `(dim,)`, or scalars.
+    """The statistics of the chains in the last stage of tuning; shapes `(dim,)`, or scalars.
 
     - `autocorrelation_time`, in steps, of x; `autocorrelation_time_of_squares`, of (x - mean)^2.
     - `r_hat`: split, over the second half of the stage.
@@ -67,7 +67,8 @@ class TuningReport(eqx.Module):
 
     @property
     def effective_samples_per_step(self) -> Float[Array, ""]:
-        """Of all chains together, for x or (x - mean)^2, the least over coordinates; a scalar."""
+        """Effective samples per step of all chains together, for x or (x - mean)^2, the least over
+        the coordinates; a scalar."""
         times = (self.autocorrelation_time, self.autocorrelation_time_of_squares)
         return self.chains / jnp.maximum(*map(jnp.max, times))
 
@@ -78,11 +79,11 @@ class TuningReport(eqx.Module):
 
     @property
     def effective_samples(self) -> Float[Array, ""]:
-        """In the second half of the last stage, a scalar: what all of this was judged from."""
+        """The effective samples in the second half of the last stage, a scalar."""
         return self.effective_samples_per_step * (self.steps // STAGES // 2)
 
     def concerns(self) -> list[str]:
-        """What is wrong, in sentences; empty where nothing is."""
+        """The problems, in sentences; empty where there is none."""
         undefined = [
             name
             for name in ("autocorrelation_time", "r_hat", "virial", "energy_error")
@@ -249,7 +250,7 @@ def with_unit_mass(system: Underdamped, ready: Start) -> tuple[Underdamped, Star
 
 
 def check_range(tuned: Tuned) -> None:
-    """**Raises:** ValueError for masses whose momenta, squared, the dtype does not hold."""
+    """Refuse masses whose momenta, squared, the dtype does not hold. **Raises:** ValueError."""
     kt, dtype = np.asarray(tuned.system.bath.temperature, float), tuned.dt.dtype
     squares = [kt * np.asarray(mass, float) for mass in jax.tree.leaves(tuned.system.bath.mass)]
     info = jnp.finfo(dtype)
@@ -265,7 +266,10 @@ def check_range(tuned: Tuned) -> None:
 
 
 def found_wrong(tuned: Tuned) -> list[str]:
-    """What is wrong, in sentences. **Raises:** ValueError where there is nothing to sample with."""
+    """The problems of a tuning, in sentences.
+
+    **Raises:** ValueError where there is nothing to sample with.
+    """
     dt, lost = np.asarray(tuned.dt), int(tuned.chain.diverged)
     name, count = type(tuned.system.potential).__name__, len(tuned.chain.ledger.work)
     stuck = (
@@ -293,7 +297,7 @@ def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, way: Abstr
     spread = lambda m, x: jnp.broadcast_to(jnp.asarray(m, x.dtype), x.shape)
     mass, _ = ravel_pytree(jax.tree.map(spread, like_position(system.bath.mass, sample), sample))
     way = cast(way, vector.dtype)
-    setting = way.begun(system, mass, unravel, control, state)
+    setting = way.first_setting(system, mass, unravel, control, state)
     run = partial(stage, way, system, unravel, control, chunks)
     keys = jax.random.split(purpose_key(key, Purpose.TUNING), STAGES)
     (setting, state), records = jax.lax.scan(run, (setting, state), keys)
@@ -304,7 +308,7 @@ def tuned_chains(system: Underdamped, key, ready: Start, chunks: int, way: Abstr
     return stopped(Tuned(system, setting.step, chain, report)), burn_in
 
 
-def reported(last: Record, steps: int, chains: int, adjusted: bool) -> TuningReport:
+def reported(last: StageRecord, steps: int, chains: int, adjusted: bool) -> TuningReport:
     return TuningReport(
         last.tau,
         last.tau_square,

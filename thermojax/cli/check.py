@@ -31,7 +31,7 @@ def check(arguments: list[str]) -> int:
 
     import jax.numpy as jnp
 
-    from ..check import check as examine
+    from ..checking import check as examine
 
     values = control[0] if len(control) == 1 else control
     try:

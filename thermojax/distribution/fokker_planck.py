@@ -19,20 +19,20 @@ from .._arguments import whole
 from .._component import AbstractComponent, Numbers, floating, known, shown
 from .._tree import cast
 from ..execution import count_steps, snap
-from ..protocol import AbstractProtocol
+from ..protocol import AbstractProtocol, value_outside
 from ..sampling import Equilibrium
 from ..system import Overdamped
 from .grid import Grid, check_cells, check_reach, dimension, natural_domain, sample_shape
 from .ledger import EnsembleLedger
-from .transport import move
-from .verdict import COARSER, require_inside, warn_of_rounding, warn_of_steps
+from .transport import move_density
+from .verdict import COARSER, require_within_domain, warn_of_large_constant, warn_of_steps
 
 CELLS = {1: 400, 2: 128}  # per direction, where not told
 LOOKS = {1: 65, 2: 17}  # controls along the protocol at which the domain is checked
 
 
 class Densities(AbstractComponent):
-    """What `tj.FokkerPlanck.solve` returns.
+    """The densities and the ledger of a run, from `tj.FokkerPlanck.solve`.
 
     - `x`: the cell centres, `(cells,)`, in two dimensions `(n1, n2, 2)`; `volume`: of one cell.
     - `density`: `(times, *cells)`, at the times of `ledger`; `final`, `(*cells,)`: at the end.
@@ -109,7 +109,7 @@ class FokkerPlanck(AbstractComponent):
     def around(self, system: Overdamped) -> FokkerPlanck:
         """This solver with its domain found and checked for `system`, so that it can be traced.
 
-        Inside of `jax.jit` and `jax.grad` no value is known, so nothing can be looked for.
+        Inside of `jax.jit` and `jax.grad` no value is known, and no domain can be found.
         """
         grid = self.grid(system)
         lower, upper = (x if grid.dim > 1 else x[0] for x in (grid.lower, grid.upper))
@@ -151,7 +151,7 @@ class FokkerPlanck(AbstractComponent):
         in 2-D. Differentiable in every array leaf of `system` at about 5 times that, with memory
         O(sqrt(n) cells) and O(cells) for each of the times.
         """
-        check_system(system)
+        check_grid_system(system)
         steps = count_steps(system.protocol.duration, dt, time_steps)
         stops = tuple(snap(times, system.protocol.duration, steps, "times").tolist())
         given = initial is not None and not isinstance(initial, Equilibrium)
@@ -165,26 +165,28 @@ class FokkerPlanck(AbstractComponent):
             density = given_density(grid, initial)
         arrays = jax.tree.leaves(eqx.filter((system, grid, density), eqx.is_array))
         checked = not any(isinstance(x, Tracer) for x in arrays)
-        out, coarse = run(cast(system, grid.lower.dtype), grid, density, steps, stops, checked)
+        out, coarse = drive_density(
+            cast(system, grid.lower.dtype), grid, density, steps, stops, checked
+        )
         if checked:
-            kt = ends(system.bath.temperature, "initial")
-            if not warn_of_rounding(out.ledger.energy, kt, grid.lower.dtype, "the energies"):
+            kt = value_outside(system.bath.temperature, "initial")
+            if not warn_of_large_constant(out.ledger.energy, kt, grid.lower.dtype, "the energies"):
                 warn_of_steps(out.ledger, coarse, kt, steps)
             if self.boundary == "natural":
-                require_inside(out)
+                require_within_domain(out)
         return out
 
     def grid(self, system: Overdamped, template=None) -> Grid:
         """The cells for this system; the domain is found or checked where values are known."""
-        check_system(system)
+        check_grid_system(system)
         potential, protocol = system.potential, system.protocol
         template = potential.template(protocol.initial) if template is None else template
-        parts = (x for x in (self.cells, self.lower, self.upper) if x is not None)
-        given = [np.shape(part)[0] for part in parts if np.ndim(part)]
+        given = (x for x in (self.cells, self.lower, self.upper) if x is not None)
+        given = [np.shape(x)[0] for x in given if np.ndim(x)]
         sample = sample_shape(potential, protocol.initial, template, max(given, default=None))
         dim = dimension(sample)
         cells = tuple(int(n) for n in np.broadcast_to(self.cells or CELLS[dim], (dim,)))
-        friction = jnp.shape(ends(system.bath.friction, "initial"))
+        friction = jnp.shape(value_outside(system.bath.friction, "initial"))
         if friction not in ((), (1,), (dim,)):
             raise ValueError(f"friction has shape {friction}: expected a number or ({dim},)")
         looks = look_along(system, LOOKS[dim])
@@ -206,7 +208,7 @@ class FokkerPlanck(AbstractComponent):
         return grid
 
 
-def check_system(system) -> None:
+def check_grid_system(system) -> None:
     if not isinstance(system, Overdamped):
         raise ValueError(
             f"system is a {type(system).__name__}: tj.FokkerPlanck solves tj.Overdamped systems; "
@@ -238,14 +240,17 @@ def tabulate(protocol: AbstractProtocol, temperature, count: int):
     def values(schedule):
         if not isinstance(schedule, AbstractProtocol):
             return jnp.broadcast_to(schedule, (count + 2,))
-        outside = jnp.stack([ends(schedule, "initial"), ends(schedule, "final")])
+        outside = jnp.stack([value_outside(schedule, "initial"), value_outside(schedule, "final")])
         return jnp.concatenate([outside, schedule.tabulated(times)])
 
     return values(protocol), values(temperature)
 
 
 def checked_cells(cells) -> int | tuple[int, ...] | None:
-    """How many in each direction. **Raises:** ValueError for what is no number of at least 8."""
+    """The number of cells in each direction.
+
+    **Raises:** ValueError for anything but whole numbers of at least 8.
+    """
     if cells is None:
         return None
     several = isinstance(cells, list | tuple) or (isinstance(cells, np.ndarray) and cells.ndim == 1)
@@ -277,7 +282,7 @@ def given_density(grid: Grid, initial) -> Float[Array, "*cells"]:
     return density.astype(grid.lower.dtype) / jnp.sum(density)
 
 
-def plan(stops: tuple[int, ...], steps: int) -> tuple[np.ndarray, np.ndarray]:
+def block_slots(stops: tuple[int, ...], steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Blocks of steps that end at every stop: the steps in each, and whether they are to be taken.
 
     Blocks of near sqrt(n) steps, so that reverse mode keeps sqrt(n) densities and as many
@@ -296,8 +301,8 @@ def plan(stops: tuple[int, ...], steps: int) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(slots, steps - 1), slots < last[:, None]
 
 
-class Account(eqx.Module):
-    """What the steps carry: the probabilities of the cells, and what has been booked so far."""
+class GridAccount(eqx.Module):
+    """The state of the steps: the probabilities of the cells, and the work and heat so far."""
 
     p: Float[Array, "*cells"]
     energy: Float[Array, "*cells"]  # of the control that the potential holds
@@ -307,9 +312,9 @@ class Account(eqx.Module):
 
 
 @eqx.filter_jit
-def run(
+def drive_density(
     system: Overdamped, grid: Grid, density, steps: int, stops: tuple[int, ...], checked: bool
-) -> tuple[Densities, Account | None]:
+) -> tuple[Densities, GridAccount | None]:
     """The compiled part of `FokkerPlanck.solve`.
 
     Where `checked`, the loop goes through the run a second time, in steps ten times as long, of
@@ -319,43 +324,43 @@ def run(
     dtype, potential = grid.lower.dtype, system.potential
     h = protocol.duration / steps
 
-    def inside(value, steps):
+    def at_middles(value, steps):
         if isinstance(value, AbstractProtocol):
             middles = (jnp.arange(steps, dtype=dtype) + 0.5) * (protocol.duration / steps)
             return value.tabulated(middles)
         return jnp.broadcast_to(value, (steps, *jnp.shape(value)))
 
-    def step(y: Account, slot):
+    def step(y: GridAccount, slot):
         control, temperature, friction, h, active = slot
         energy = grid.energy(potential, control)
         friction = jnp.broadcast_to(friction, (grid.dim,))
-        p = move(y.p, energy, grid.widths, temperature, friction, h)
+        p = move_density(y.p, energy, grid.widths, temperature, friction, h)
         # A constant in the energy would meet what rounding leaves of sum(p) - sum(y.p).
         heat = jnp.sum((y.p - p) * (energy - jax.lax.stop_gradient(jnp.min(energy))))
-        new = Account(
+        moved = GridAccount(
             p,
             energy,
             y.work + jnp.sum(y.p * (energy - y.energy)),
             y.heat + heat,
             y.bath_entropy + heat / temperature,
         )
-        return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, y), None
+        return jax.tree.map(lambda a, b: jnp.where(active, a, b), moved, y), None
 
     @partial(jax.checkpoint, prevent_cse=False)  # inside of a scan nothing can be merged
-    def block(y: Account, block):
+    def block(y: GridAccount, block):
         slots, again = block
         y = jax.tree.map(lambda a, b: jnp.where(again, a, b), start, y)
         y, _ = jax.lax.scan(step, y, slots)
         return y, eqx.tree_at(lambda y: y.energy, y, None)
 
-    before = ends(protocol, "initial"), ends(bath.temperature, "initial")
+    before = value_outside(protocol, "initial"), value_outside(bath.temperature, "initial")
     energy = grid.energy(potential, before[0])
     p = jax.nn.softmax(-energy / before[1], axis=None) if density is None else density
     zero = jnp.zeros((), dtype)
-    start = Account(p, energy, zero, zero, zero)
-    indices, active = plan(stops, steps)
+    start = GridAccount(p, energy, zero, zero, zero)
+    indices, active = block_slots(stops, steps)
     schedules, size = (protocol, bath.temperature, bath.friction), indices.shape[1]
-    tables = tuple(inside(value, steps) for value in schedules)
+    tables = tuple(at_middles(value, steps) for value in schedules)
     slots = (
         *jax.tree.map(lambda x: x[indices], tables),
         jnp.broadcast_to(h, indices.shape),
@@ -365,7 +370,7 @@ def run(
     if checked:
         fewer = -(-steps // COARSER)
         slot = np.arange(-(-fewer // size) * size).reshape(-1, size)
-        coarse_tables = tuple(inside(value, fewer) for value in schedules)
+        coarse_tables = tuple(at_middles(value, fewer) for value in schedules)
         more = (
             *jax.tree.map(lambda x: x[np.minimum(slot, fewer - 1)], coarse_tables),
             jnp.broadcast_to(protocol.duration / fewer, slot.shape),
@@ -377,26 +382,28 @@ def run(
 
     # The stops among the block ends, the start being the one before the first.
     done = np.concatenate([[0], indices[np.arange(len(active)), active.sum(1) - 1] + 1])
-    rows = np.searchsorted(done, stops)
+    at_stops = np.searchsorted(done, stops)
     opened = eqx.tree_at(lambda y: y.energy, start, None)
-    stopped = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b])[rows], opened, path)
+    stopped = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b])[at_stops], opened, path)
     held = jnp.concatenate([before[0][None], tables[0]])[np.asarray(stops)]
     times = jnp.asarray(stops, dtype) * h
     over = jnp.asarray(stops) == steps
 
-    def report(t, over, y: Account, held):
+    def report(t, over, y: GridAccount, held):
         control, temperature = (
-            jnp.where(over, ends(x, "final"), x(t)) if isinstance(x, AbstractProtocol) else x
+            jnp.where(over, value_outside(x, "final"), x(t))
+            if isinstance(x, AbstractProtocol)
+            else x
             for x in (protocol, bath.temperature)
         )
         energy = grid.energy(potential, control)
-        switch = jnp.sum(y.p * (energy - grid.energy(potential, held)))
+        half_switch = jnp.sum(y.p * (energy - grid.energy(potential, held)))
         log_weight = -energy / temperature
         log_z = jax.nn.logsumexp(log_weight) + jnp.log(grid.volume)
         mean, entropy = jnp.sum(y.p * energy), entropy_of(y.p, grid.volume)
         return EnsembleLedger(
             times=t,
-            work=y.work + switch,
+            work=y.work + half_switch,
             heat=y.heat,
             energy=mean,
             entropy=entropy,
@@ -419,13 +426,10 @@ def run(
     )
     if not checked:
         return out, None
-    closed = jnp.sum(last.p * (grid.energy(potential, ends(protocol, "final")) - last.energy))
+    closed = jnp.sum(
+        last.p * (grid.energy(potential, value_outside(protocol, "final")) - last.energy)
+    )
     return out, eqx.tree_at(lambda y: y.work, last, last.work + closed)
-
-
-def ends(value, name: Literal["initial", "final"]):
-    """What a schedule holds outside of the run; a constant is itself."""
-    return jnp.asarray(getattr(value, name)) if isinstance(value, AbstractProtocol) else value
 
 
 def safe_log(p):

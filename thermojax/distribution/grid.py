@@ -54,14 +54,14 @@ class Grid(eqx.Module):
         ]
 
     def known_axes(self) -> list[np.ndarray]:
-        """`axes` as numpy, whatever is being traced around."""
+        """The cell centres along each direction as numpy, also while tracing."""
         with jax.ensure_compile_time_eval():
             return [np.asarray(x) for x in self.axes]
 
     @property
     def samples(self) -> Float[Array, "*cells *sample"]:
         """Every cell centre as one sample of the potential."""
-        return product(self.axes).reshape(*self.cells, *self.sample)
+        return grid_points(self.axes).reshape(*self.cells, *self.sample)
 
     def each(self, fn) -> PyTree[Array]:
         """fn(x) of every cell centre: each leaf `(*cells, ...)`."""
@@ -74,7 +74,7 @@ class Grid(eqx.Module):
         return self.each(lambda x: potential.energy(x, control))
 
 
-def product(axes) -> Array:
+def grid_points(axes) -> Array:
     """All points with these coordinates: `(n1, ..., dim)`."""
     return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
 
@@ -123,19 +123,19 @@ def sample_shape(potential, control, template, dim: int | None) -> tuple[int, ..
 
 
 @eqx.filter_jit
-def energies(potential, axes, sample, controls):
+def grid_energies(potential, axes, sample, controls):
     """U at all points of a product grid, for many controls: `(controls, n1, ...)`."""
-    points = product(axes)
+    points = grid_points(axes)
     flat = points.reshape(-1, *sample)
     one = lambda control: jax.vmap(lambda x: potential.energy(x, control))(flat)
     return jax.vmap(one)(controls).reshape(-1, *points.shape[:-1])
 
 
-def at(potential, axes, sample, controls) -> np.ndarray:
-    """`energies` as numpy, whatever is being traced around; +inf where not a number."""
+def known_energies(potential, axes, sample, controls) -> np.ndarray:
+    """The energies of `grid_energies` as numpy, also while tracing; +inf where not a number."""
     axes = [np.asarray(x, jnp.result_type(float)) for x in axes]
     with jax.ensure_compile_time_eval():
-        values = known(energies(potential, axes, sample, controls))
+        values = known(grid_energies(potential, axes, sample, controls))
     assert values is not None, "asked with concrete values only"
     return np.where(np.isnan(values), np.inf, values)
 
@@ -156,7 +156,7 @@ def natural_domain(potential, sample, controls, temperatures) -> tuple:
     # So deep that its lowest point is not told from others: it falls without end.
     bottom = -kT / float(jnp.finfo(jnp.result_type(float)).eps) ** 2
     for zoom in range(-1, 60):
-        energy = at(potential, axes, sample, controls)
+        energy = known_energies(potential, axes, sample, controls)
         lowest = np.min(energy, axis=tuple(range(1, dim + 1)), keepdims=True)
         if not np.all(np.isfinite(lowest)) or np.any(lowest < bottom):
             raise ValueError(
@@ -202,7 +202,7 @@ def check_cells(potential, grid: Grid, controls, temperatures) -> None:
     equilibrium changes from cell to cell by more than they can tell.
     """
     axes = grid.known_axes()
-    energy = at(potential, axes, grid.sample, controls)
+    energy = known_energies(potential, axes, grid.sample, controls)
     wrong = np.argwhere(~np.isfinite(energy))
     if len(wrong):
         which, *cell = wrong[0]
@@ -218,8 +218,10 @@ def check_cells(potential, grid: Grid, controls, temperatures) -> None:
     for i, n in enumerate(grid.cells):
         # <(dU/kT)^2> between neighbors, which is (cell / width)^2 of a Gaussian.
         change = np.diff(energy, axis=i + 1) ** 2
-        share = np.minimum(*(np.take(weight, side, i + 1) for side in (range(n - 1), range(1, n))))
-        rough = np.sqrt(np.max(np.sum(share * np.minimum(change, 1e6), axis=everywhere)))
+        fraction = np.minimum(
+            *(np.take(weight, side, i + 1) for side in (range(n - 1), range(1, n)))
+        )
+        rough = np.sqrt(np.max(np.sum(fraction * np.minimum(change, 1e6), axis=everywhere)))
         # Narrower than a cell, it has no neighbors to share with: 1/3 of three where it is wide.
         ends = np.zeros((grid.dim + 1, 2), int)
         ends[i + 1] = 1
@@ -234,7 +236,7 @@ def check_cells(potential, grid: Grid, controls, temperatures) -> None:
 
 
 def check_reach(potential, grid: Grid, controls, temperatures) -> None:
-    """**Raises:** ValueError where bounds cut off more than `LEAK` of an equilibrium."""
+    """Refuse bounds that cut off more than `LEAK` of an equilibrium. **Raises:** ValueError."""
     dim, n = grid.dim, OUTWARD[grid.dim]
     lower, upper = np.asarray(grid.lower), np.asarray(grid.upper)
     axes, weights = [], []
@@ -245,7 +247,9 @@ def check_reach(potential, grid: Grid, controls, temperatures) -> None:
         inner = np.full(len(centers), length / len(centers))
         axes.append(np.concatenate([lower[i] - middle[::-1], centers, upper[i] + middle]))
         weights.append(np.concatenate([width[::-1], inner, width]))
-    energy = at(potential, axes, grid.sample, controls) / temperatures.reshape(-1, *(1,) * dim)
+    energy = known_energies(potential, axes, grid.sample, controls) / temperatures.reshape(
+        -1, *(1,) * dim
+    )
     lowest = np.min(energy, axis=tuple(range(1, dim + 1)), keepdims=True)
     with np.errstate(invalid="ignore", over="ignore"):
         mass = np.nan_to_num(np.exp(lowest - energy), nan=1.0)
@@ -256,12 +260,12 @@ def check_reach(potential, grid: Grid, controls, temperatures) -> None:
         others = tuple(j for j in range(1, dim + 1) if j != i + 1)
         line = np.sum(mass, axis=others)
         for side, bound, part in (("lower", lower, line[:, :n]), ("upper", upper, line[:, -n:])):
-            share = np.sum(part, axis=1)
-            if np.max(share) > LEAK:
-                worst = np.argmax(share)
+            fraction = np.sum(part, axis=1)
+            if np.max(fraction) > LEAK:
+                worst = np.argmax(fraction)
                 name = side if dim == 1 else f"{side}[{i}]"
                 raise ValueError(
-                    f"{name} = {bound[i]:g} cuts off {share[worst]:.2g} of the equilibrium at "
+                    f"{name} = {bound[i]:g} cuts off {fraction[worst]:.2g} of the equilibrium at "
                     f"control = {np.asarray(controls[worst])}: take a wider domain, or "
                     "boundary='reflecting' if this is a real wall"
                 )

@@ -16,7 +16,7 @@ from .._tree import like_position
 from ..dynamics import bath_at
 from ..potential import LOG_2PI
 from ..system import AbstractSystem, Overdamped
-from .claims import require_quadratic
+from .quadratic import require_quadratic
 
 
 class Quadratic(eqx.Module):
@@ -27,7 +27,7 @@ class Quadratic(eqx.Module):
     matrix: Float[Array, "n n"]
 
     def mean(self, mean, covariance):
-        """Its average over N(mean, covariance)."""
+        """The average over N(mean, covariance)."""
         quadratic = mean @ self.matrix @ mean + jnp.sum(self.matrix * covariance)
         return self.constant + self.linear @ mean + 0.5 * quadratic
 
@@ -44,7 +44,7 @@ class Quadratic(eqx.Module):
 
 
 class Forces(eqx.Module):
-    """What acts on the position x at one control, linear in it."""
+    """The total force, matrix x + constant, and the drive in it, at one control."""
 
     matrix: Float[Array, "dim dim"]  # the total force -grad U + f = matrix (x - place) + constant
     constant: Float[Array, " dim"]
@@ -53,7 +53,7 @@ class Forces(eqx.Module):
 
 
 class Units(eqx.Module):
-    """What a position, a momentum and an energy are counted in; time is the user's."""
+    """The units of position, momentum and energy, and the origin; time is in the user's unit."""
 
     origin: Float[Array, " dim"]
     length: Float[Array, " dim"]
@@ -74,18 +74,18 @@ class LinearLangevin(eqx.Module):
 
     @property
     def scale(self) -> Float[Array, " n"]:
-        """What z is counted in."""
+        """The units of z."""
         units = self.units
         return units.length if self.overdamped else jnp.concatenate([units.length, units.momentum])
 
     @property
     def offset(self) -> Float[Array, " n"]:
-        """Where z is zero, in the user's units."""
+        """The position and momentum at z = 0, in the user's units."""
         rest = [] if self.overdamped else [jnp.zeros_like(self.units.origin)]
         return jnp.concatenate([self.units.origin, *rest])
 
     def flat(self, function):
-        """`function` of the flat position."""
+        """A function of the position as one of the flat position in these units."""
         _, restore = ravel_pytree(self.template)
         units = self.units
         return lambda q, *rest: function(restore(units.origin + units.length * q), *rest)
@@ -95,7 +95,7 @@ class LinearLangevin(eqx.Module):
         return jnp.zeros_like(self.units.origin)
 
     def potential_energy(self, control, place=None) -> Quadratic:
-        """U at a control, of the position less `place` (0 when left out)."""
+        """U at a control, a quadratic in the position relative to `place` (0 when left out)."""
         place = self.origin if place is None else place
         # Not divided before it is derived: the energy's own rounding is that of its own units.
         energy = self.flat(self.system.potential.energy)
@@ -104,7 +104,8 @@ class LinearLangevin(eqx.Module):
         return jax.tree.map(lambda leaf: leaf / self.units.energy, found)
 
     def energy(self, control, mass, place=None) -> Quadratic:
-        """H at a control: of the position less `place`, underdamped also of the momentum."""
+        """H at a control, a quadratic in the position relative to `place` and, underdamped, in the
+        momentum."""
         energy = self.potential_energy(control, place)
         if self.overdamped:
             return energy
@@ -114,7 +115,7 @@ class LinearLangevin(eqx.Module):
         return Quadratic(energy.constant, jnp.concatenate([energy.linear, self.origin]), matrix)
 
     def forces(self, energy: Quadratic, control, place=None) -> Forces:
-        """The total force on the position less `place` where H is `energy`, and the drive in it."""
+        """The total force where H is `energy`, of the position relative to `place`."""
         d = len(self.origin)
         matrix, linear = energy.matrix[:d, :d], energy.linear[:d]
         if self.system.drive is None:
@@ -139,42 +140,41 @@ class LinearLangevin(eqx.Module):
         spread = lambda v, x: jnp.broadcast_to(v, x.shape)
         return ravel_pytree(jax.tree.map(spread, value, self.template))[0]
 
-    def outside(self, end: str):
+    def parameters_outside(self, end: str):
         """(control, mass, temperature) before (`initial`) or after (`final`) the run."""
         at = lambda value: getattr(value, end, value)
         bath = self.system.bath
         control, mass = jnp.asarray(at(self.system.protocol)), self.spread(at(bath.mass))
         return control, mass, at(bath.temperature) / self.units.energy
 
-    def inside(self, t):
-        """The same at time t of the run."""
+    def parameters_at(self, t):
+        """(control, mass, temperature) at time t of the run."""
         return self.system.protocol(t), self.mass(t), self.temperature(t)
 
     def at(self, t, place=None):
-        """H at time t inside of the run."""
+        """H at time t of the run."""
         return self.energy(self.system.protocol(t), self.mass(t), place)
 
-    def changing(self, t, place=None) -> tuple[Quadratic, Quadratic]:
+    def energy_and_rate(self, t, place=None) -> tuple[Quadratic, Quadratic]:
         """H at time t, and its derivative by time at fixed z."""
         # Of a whole run first: a power may leave the range of the numbers where an energy does not.
         duration = self.system.protocol.duration
         energy, change = jax.jvp(lambda t: self.at(t, place), (t,), (duration,))
         return energy, jax.tree.map(lambda leaf: leaf / duration, change)
 
-    def switch(self, before, after, place=None) -> Quadratic:
-        """By how much H changes from one (control, mass) to another."""
+    def energy_change(self, before, after, place=None) -> Quadratic:
+        """The difference in H between one (control, mass) and another."""
         both = [jnp.stack(pair) for pair in zip(before, after, strict=True)]
         energy = jax.vmap(lambda control, mass: self.energy(control, mass, place))(*both)
         return jax.tree.map(lambda leaf: leaf[1] - leaf[0], energy)
 
-    def less(self, z, place):
-        """z with the positions counted from `place`."""
+    def relative_to(self, z, place):
+        """z with its positions relative to `place`."""
         return z.at[: len(place)].add(-place)
 
-    def rates(self, t):
-        """(velocity, push, damping), `(dim,)`, one over times; overdamped (mobility, ., .).
-
-        Of dx/dt = mobility F; dx/dt = velocity p, dp/dt = push F - damping p.
+    def coefficients(self, t):
+        """(velocity, push, damping), each `(dim,)`, of dx/dt = velocity p and dp/dt = push F -
+        damping p; overdamped the first is the mobility, dx/dt = mobility F.
         """
         units = self.units
         _, friction, mass = bath_at(self.system, t, self.template)
@@ -188,9 +188,9 @@ class LinearLangevin(eqx.Module):
         """(A, a, D): z' = A z + a, and the covariance grows by 2 D."""
         temperature, matrix, constant = self.temperature(t), forces.matrix, forces.constant
         if self.overdamped:
-            row, _, _ = self.rates(t)
+            row, _, _ = self.coefficients(t)
             return row[:, None] * matrix, row * constant, jnp.diag(temperature * row)
-        velocity, push, damping = self.rates(t)
+        velocity, push, damping = self.coefficients(t)
         zero, none = jnp.zeros_like(matrix), jnp.zeros_like(push)
         drift = jnp.block(
             [[zero, jnp.diag(velocity)], [push[:, None] * matrix, -jnp.diag(damping)]]
@@ -203,7 +203,7 @@ class LinearLangevin(eqx.Module):
             jnp.diag(jnp.concatenate([none, spread])),
         )
 
-    def kick(self, strength):
+    def momentum_kick(self, strength):
         """(K, k): the momentum kick takes z to z - K z - k, for control = strength delta(t)."""
         _, change = jax.jvp(self.potential_energy, (self.system.protocol.initial,), (strength,))
         push = self.units.energy / self.units.length / self.units.momentum
@@ -225,7 +225,7 @@ def linear_langevin(system: AbstractSystem, template) -> LinearLangevin:
 
 
 def in_given_units(system: AbstractSystem, template) -> LinearLangevin:
-    """The linear equations as they stand, unchecked."""
+    """The linear equations in the user's units, without a check that the energy is quadratic."""
     flat, _ = ravel_pytree(template)
     one = jnp.ones_like(flat)
     return LinearLangevin(system, template, Units(jnp.zeros_like(flat), one, one, one[0]))

@@ -14,15 +14,15 @@ from jaxtyping import Array, Float
 
 from .._arguments import whole
 from .._component import floating, known, require, shown
+from ..distances.gaussian import kl_between, require_covariance
 from ..execution import require_within
 from ..potential import LOG_2PI
 from ..sampling import Equilibrium, template_of
 from ..system import AbstractSystem, check_system
-from .announced import integral
-from .distances import kl, require_covariance
 from .ledger import EnsembleLedger
 from .linear import Forces, LinearLangevin, Quadratic, linear_langevin
-from .verdict import Verdict, require_exact, require_scales, warn_of_rounding
+from .undeclared import control_integral
+from .verdict import Verdict, require_exact, require_scales, warn_of_large_constant
 
 MAX_STEPS = 2**14
 FIRST_STEP = 1e-3  # of the duration
@@ -55,44 +55,44 @@ class Moments(eqx.Module):
         return log_density
 
 
-class Account(eqx.Module):
-    """The integration state: the law, and what has been booked so far."""
+class GaussianAccount(eqx.Module):
+    """The state of the integration: the law, and the work and heat so far."""
 
     mean: Array
     covariance: Array
     work: Array
     heat: Array
     bath_entropy: Array
-    control: Array  # its integral over time, in shares of the duration and of its size
+    control: Array  # the integral over time so far, in units of the duration and of its size
 
 
 @eqx.filter_jit
-def _solve(langevin: LinearLangevin, times, mean, covariance, time_steps):
-    """The moments, NaN where the verdict is against them, and the verdict. The law is that of z."""
+def solve_moments(langevin: LinearLangevin, times, mean, covariance, time_steps):
+    """The moments of z, and the verdict on them; NaN where it is not passed."""
     protocol, d = langevin.system.protocol, len(langevin.origin)
     start, duration = jnp.zeros_like(protocol.duration), protocol.duration
-    before, opening = langevin.outside("initial")[:2], langevin.inside(start)[:2]
+    before, opening = langevin.parameters_outside("initial")[:2], langevin.parameters_at(start)[:2]
     start_energy = average(langevin, langevin.energy(*before, mean[:d]), mean, covariance)
     start_entropy = gaussian_entropy(covariance)
     zero = jnp.zeros((), mean.dtype)
-    wanted_integral, rough, size = integral(protocol)
+    wanted_integral, rough, size = control_integral(protocol)
 
-    y = Account(mean, covariance, zero, zero, zero, jnp.zeros_like(wanted_integral))
-    y = switched(langevin, y, before, opening)
+    y = GaussianAccount(mean, covariance, zero, zero, zero, jnp.zeros_like(wanted_integral))
+    y = after_jump(langevin, y, before, opening)
     kicks = protocol.impulses()
     if kicks is not None:
-        y = kicked(langevin, y, kicks[0], start)
+        y = after_kick(langevin, y, kicks[0], start)
 
     def rate(t, y, args):
         place, control = y.mean[:d], protocol(t)
-        energy, change = langevin.changing(t, place)
+        energy, change = langevin.energy_and_rate(t, place)
         forces = langevin.forces(energy, control, place)
         matrix, constant, spread = langevin.equation(t, forces)
         grown = matrix @ y.covariance
-        work, heat = power(langevin, t, forces, y)
+        work, heat = power_and_heat(langevin, t, forces, y)
         work = work + average(langevin, change, y.mean, y.covariance)
-        return Account(
-            matrix @ langevin.less(y.mean, place) + constant,
+        return GaussianAccount(
+            matrix @ langevin.relative_to(y.mean, place) + constant,
             grown + grown.T + 2 * spread,
             work,
             heat,
@@ -103,37 +103,39 @@ def _solve(langevin: LinearLangevin, times, mean, covariance, time_steps):
     breaks, jumps = protocol.events(), protocol.jumps()
     wanted = jnp.clip(times, 0, duration)
     if time_steps is None:
-        good, inside, end, crossed = adaptive(rate, y, wanted, duration, breaks, jumps)
+        good, along, end, crossed = adaptive(rate, y, wanted, duration, breaks, jumps)
     else:
-        good, inside, end, crossed = fixed(rate, y, duration, breaks, jumps, time_steps)
+        good, along, end, crossed = fixed(rate, y, duration, breaks, jumps, time_steps)
     if jumps is not None and crossed is not None:  # they do work beside the rate
 
-        def spent_at(t, old, new, y: Account):
+        def work_of_jump(t, before, after, y: GaussianAccount):
             mass = langevin.mass(t)
-            return switched(langevin, y, (old, mass), (new, mass)).work - y.work
+            return after_jump(langevin, y, (before, mass), (after, mass)).work - y.work
 
-        spent = jax.vmap(spent_at)(*jumps, crossed)
+        spent = jax.vmap(work_of_jump)(*jumps, crossed)
         past = jnp.sum(jnp.where(jumps[0] <= wanted[:, None], spent, 0), axis=1)
-        inside = eqx.tree_at(lambda y: y.work, inside, inside.work + past)
+        along = eqx.tree_at(lambda y: y.work, along, along.work + past)
         end = eqx.tree_at(lambda y: y.work, end, end.work + jnp.sum(spent))
     if kicks is not None:
-        end = kicked(langevin, end, kicks[1], duration)
-    after = langevin.outside("final")[:2]
-    end = switched(langevin, end, langevin.inside(duration)[:2], after)
+        end = after_kick(langevin, end, kicks[1], duration)
+    after = langevin.parameters_outside("final")[:2]
+    end = after_jump(langevin, end, langevin.parameters_at(duration)[:2], after)
     last = times >= duration
     eps = float(jnp.finfo(mean.dtype).eps)
     unit, widths = langevin.units.energy, jnp.sum(jnp.log(langevin.scale))
 
-    def one(t, y: Account, last):
+    def one(t, y: GaussianAccount, last):
         y = jax.tree.map(lambda a, b: jnp.where(last, a, b), end, y)
         place = y.mean[:d]
         choose = lambda a, b: jnp.where(last, a, b)
-        control, mass, temperature = map(choose, langevin.outside("final"), langevin.inside(t))
+        control, mass, temperature = map(
+            choose, langevin.parameters_outside("final"), langevin.parameters_at(t)
+        )
         energy = langevin.energy(control, mass, place)
         center, width, equilibrium = energy.equilibrium(temperature)
-        here = langevin.less(y.mean, place)
-        mean_energy, entropy = energy.mean(here, y.covariance), gaussian_entropy(y.covariance)
-        divergence = kl(here, y.covariance, center, width)
+        centered = langevin.relative_to(y.mean, place)
+        mean_energy, entropy = energy.mean(centered, y.covariance), gaussian_entropy(y.covariance)
+        divergence = kl_between(centered, y.covariance, center, width)
         off = mean_energy - start_energy - (y.work - y.heat)
         rounding = 16 * eps * (jnp.abs(mean_energy) + jnp.abs(start_energy))
         sizes = len(mean) + jnp.abs(y.work) + jnp.abs(y.heat)
@@ -155,7 +157,7 @@ def _solve(langevin: LinearLangevin, times, mean, covariance, time_steps):
         )
         return found, jnp.maximum(jnp.abs(off) - rounding, 0) / sizes
 
-    found, off = jax.vmap(one)(times, inside, last)
+    found, off = jax.vmap(one)(times, along, last)
     missed = jnp.max(jnp.maximum(jnp.abs(end.control - wanted_integral) - rough, 0))
     verdict = jax.lax.stop_gradient(Verdict(jnp.asarray(good), jnp.max(off), missed))
     fine = verdict.passed(mean.dtype, time_steps)
@@ -163,12 +165,12 @@ def _solve(langevin: LinearLangevin, times, mean, covariance, time_steps):
 
 
 def average(langevin: LinearLangevin, energy: Quadratic, mean, covariance):
-    """<H> of a quadratic in z less the mean position."""
-    return energy.mean(langevin.less(mean, mean[: len(langevin.origin)]), covariance)
+    """<H> of a quadratic in z relative to the mean position."""
+    return energy.mean(langevin.relative_to(mean, mean[: len(langevin.origin)]), covariance)
 
 
-def adaptive(rate, y: Account, times, duration, breaks, jumps):
-    """(whether it worked, y at `times`, at the end, and at the jumps), to rounding."""
+def adaptive(rate, y: GaussianAccount, times, duration, breaks, jumps):
+    """(whether it finished, y at `times`, at the end, and at the jumps), to rounding."""
     exact = 1e-12 if y.mean.dtype == jnp.float64 else 1e-6
     controller = dfx.PIDController(rtol=exact, atol=exact)
     if breaks is not None:
@@ -190,21 +192,22 @@ def adaptive(rate, y: Account, times, duration, breaks, jumps):
     )
     assert solution.ys is not None
     path, *crossed = solution.ys
-    inside, end = (jax.tree.map(lambda leaf, p=p: leaf[p], path) for p in (slice(-1), -1))
+    along, end = (jax.tree.map(lambda leaf, p=p: leaf[p], path) for p in (slice(-1), -1))
     good = solution.result == dfx.RESULTS.successful
-    return good, inside, end, crossed[0] if crossed else None
+    return good, along, end, crossed[0] if crossed else None
 
 
-def fixed(rate, y: Account, duration, breaks, jumps, time_steps: int):
-    """The same at 0 and the end, by `time_steps` or more Runge-Kutta steps of fourth order.
+def fixed(rate, y: GaussianAccount, duration, breaks, jumps, time_steps: int):
+    """(True, y at 0 and the end, y at the end, y at the jumps), by `time_steps` or more Runge-Kutta
+    steps of fourth order.
 
-    Every piece between two breaks gets equally many, so that the order is kept across them.
+    Every interval between two breaks gets equally many, so that the order is kept across them.
     """
     zero, one = jnp.zeros_like(duration)[None], duration[None]
     edges = jnp.concatenate([zero, one] if breaks is None else [zero, breaks, one])
     each = -(-time_steps // (len(edges) - 1))
-    share = jnp.arange(each, dtype=edges.dtype) / each
-    starts = (edges[:-1, None] + jnp.diff(edges)[:, None] * share).ravel()
+    fraction = jnp.arange(each, dtype=edges.dtype) / each
+    starts = (edges[:-1, None] + jnp.diff(edges)[:, None] * fraction).ravel()
     h = jnp.repeat(jnp.diff(edges) / each, each)
     # The four stages: time, weight of the last slope in the next state, weight in the step. Just
     # inside of the step, where a control that jumps at its ends is that of the step.
@@ -216,21 +219,21 @@ def fixed(rate, y: Account, duration, breaks, jumps, time_steps: int):
         t, h = slot
         move = lambda y, k, c: jax.tree.map(lambda a, b: a + c * h * b, y, k)
 
-        def stage(carry, row):  # a loop, for the rate is much to compile
-            at, new = carry
-            place, ahead, weight = row
+        def stage(both, coefficients):  # a loop, for the rate is much to compile
+            at, total = both
+            place, ahead, weight = coefficients
             slope = rate(t + place * h, at, None)
-            return (move(y, slope, ahead), move(new, slope, weight)), None
+            return (move(y, slope, ahead), move(total, slope, weight)), None
 
-        (_, new), _ = jax.lax.scan(stage, (y, y), stages)
-        return new, None if jumps is None else new
+        (_, total), _ = jax.lax.scan(stage, (y, y), stages)
+        return total, None if jumps is None else total
 
     end, path = jax.lax.scan(step, y, (starts, h))
-    inside = jax.tree.map(lambda a, b: jnp.stack([a, b]), y, end)
+    along = jax.tree.map(lambda a, b: jnp.stack([a, b]), y, end)
     if jumps is None:
-        return True, inside, end, None
+        return True, along, end, None
     places = jnp.searchsorted(starts, jumps[0] - h[0] / 2)
-    return True, inside, end, jax.tree.map(lambda leaf: leaf[places - 1], path)
+    return True, along, end, jax.tree.map(lambda leaf: leaf[places - 1], path)
 
 
 def gaussian_entropy(covariance):
@@ -240,26 +243,26 @@ def gaussian_entropy(covariance):
     return 0.5 * (len(covariance) * (LOG_2PI + 1) + logdet)
 
 
-def switched(langevin: LinearLangevin, y: Account, before, after) -> Account:
-    """A jump of (control, mass) at a fixed law: all of its energy is work."""
-    change = langevin.switch(before, after, y.mean[: len(langevin.origin)])
+def after_jump(langevin: LinearLangevin, y: GaussianAccount, before, after) -> GaussianAccount:
+    """The state after (control, mass) has jumped at a fixed law: the change of <H> is work."""
+    change = langevin.energy_change(before, after, y.mean[: len(langevin.origin)])
     work = average(langevin, change, y.mean, y.covariance)
     return eqx.tree_at(lambda y: y.work, y, y.work + work)
 
 
-def kicked(langevin: LinearLangevin, y: Account, strength, t) -> Account:
-    """A momentum kick: an affine map of the law, its energy is work."""
-    matrix, constant = langevin.kick(strength)
+def after_kick(langevin: LinearLangevin, y: GaussianAccount, strength, t) -> GaussianAccount:
+    """The state after a momentum kick, an affine map of the law: the change of <H> is work."""
+    matrix, constant = langevin.momentum_kick(strength)
     map_ = jnp.eye(len(y.mean), dtype=y.mean.dtype) - matrix
     mean, covariance = map_ @ y.mean - constant, map_ @ y.covariance @ map_.T
     energy = langevin.at(t, y.mean[: len(langevin.origin)])
     work = average(langevin, energy, mean, covariance) - average(
         langevin, energy, y.mean, y.covariance
     )
-    return Account(mean, covariance, y.work + work, y.heat, y.bath_entropy, y.control)
+    return GaussianAccount(mean, covariance, y.work + work, y.heat, y.bath_entropy, y.control)
 
 
-def power(langevin: LinearLangevin, t, forces: Forces, y: Account):
+def power_and_heat(langevin: LinearLangevin, t, forces: Forces, y: GaussianAccount):
     r"""(dW/dt of the drive, <f o dx/dt>, and dQ/dt), forces being those about the mean position.
 
     Q overdamped: <F o dx/dt> = sum_i (<F_i^2> + kT dF_i/dx_i) / gamma_i with the total force F
@@ -267,7 +270,7 @@ def power(langevin: LinearLangevin, t, forces: Forces, y: Account):
     """
     d = len(langevin.origin)
     width = y.covariance[:d, :d]
-    temperature, rates = langevin.temperature(t), langevin.rates(t)
+    temperature, rates = langevin.temperature(t), langevin.coefficients(t)
     force, push = forces.constant, forces.drive_constant
     matrix, jacobian = forces.matrix, forces.drive_matrix
     if langevin.overdamped:
@@ -327,11 +330,11 @@ def moments(
     times = checked_times(times, system.protocol.duration)
     langevin = linear_langevin(system, find_template(system, initial))
     mean, covariance = starting_law(langevin, initial)
-    result, verdict = _solve(langevin, times, mean, covariance, time_steps)
+    result, verdict = solve_moments(langevin, times, mean, covariance, time_steps)
     require_scales(langevin.scale)
     require_exact(system, result, verdict, MAX_STEPS, time_steps)
     lowest = result.ledger.energy, langevin.units.energy, result.mean.dtype
-    warn_of_rounding(*lowest, "the energies")
+    warn_of_large_constant(*lowest, "the energies")
     return result
 
 
@@ -374,7 +377,7 @@ def checked_times(times, duration):
 @eqx.filter_jit
 def equilibrium_before(langevin: LinearLangevin):
     """Mean and covariance of the equilibrium before the first jump, of z."""
-    control, mass, temperature = langevin.outside("initial")
+    control, mass, temperature = langevin.parameters_outside("initial")
     mean, covariance, _ = langevin.energy(control, mass).equilibrium(temperature)
     return mean, covariance
 

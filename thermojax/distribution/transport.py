@@ -99,7 +99,7 @@ def patankar(right, left, p):
     return predicted
 
 
-def move(
+def move_density(
     p: Float[Array, "*cells"], energy: Float[Array, "*cells"], widths, temperature, friction, h
 ) -> Float[Array, "*cells"]:
     """The probabilities of all cells after a time h in a fixed potential; sum 1 at both ends.

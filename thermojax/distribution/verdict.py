@@ -1,4 +1,4 @@
-"""What the exact pictures find out about themselves: steps, first law, what they saw and hold."""
+"""Checks of the exact pictures on themselves: first law, steps, jumps of the control, domain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from .._arguments import exceeds
 from .._component import known
 from ..protocol import AbstractProtocol
-from .announced import surprise
+from .undeclared import undeclared_jump
 
 COARSER = 10  # times as long are the steps that the error of the steps on a grid is judged by
 ROUGH = 0.02  # of kT and of the work or heat: an error of the steps that is told
@@ -20,41 +20,44 @@ EDGE = 1e-6  # the share of a density that a cell at the end of a natural domain
 
 
 class Verdict(eqx.Module):
-    """Of a solution of the moment equations."""
+    """The checks of one solution of the moment equations."""
 
     finished: Bool[Array, ""]  # within the number of steps
     first_law: Float[Array, ""]  # how far it is off, as a share of the energies in it
     control: Float[Array, ""]  # by how much the steps saw another integral of it, over its size
 
     def passed(self, dtype, time_steps: int | None) -> Bool[Array, ""]:
-        """Whether all is as it should be; False for NaN."""
-        law, control = limits(dtype, time_steps)
+        """Whether every check is within its tolerance; False for NaN."""
+        law, control = verdict_tolerances(dtype, time_steps)
         return self.finished & (self.first_law <= law) & (self.control <= control)
 
 
-def limits(dtype, time_steps: int | None) -> tuple[float, float]:
-    """What the first law and the control may be off by: what the steps themselves may lose."""
+def verdict_tolerances(dtype, time_steps: int | None) -> tuple[float, float]:
+    """The tolerated errors of the first law and of the integral of the control."""
     if time_steps is not None:
         return 1e-3, 1e-3
     return (1e-7, 1e-6) if dtype == jnp.float64 else (1e-3, 1e-4)
 
 
 def require_exact(system, result, verdict: Verdict, limit, time_steps: int | None) -> None:
-    """**Raises:** ValueError where a solution is not what it should be; skipped while tracing."""
+    """Refuse a solution that fails a check of its verdict; skipped while tracing.
+
+    **Raises:** ValueError, which says what to change.
+    """
     finished, law, control = (
         known(x) for x in (verdict.finished, verdict.first_law, verdict.control)
     )
     if finished is None or law is None or control is None:
         return
     if not np.all(finished):
-        require_announced(system.protocol, "the moment equations")
+        require_declared_jumps(system.protocol, "the moment equations")
         raise ValueError(
             f"the moment equations did not finish within {limit} steps: some relaxation is "
             "very fast against the duration; take a shorter run, or a softer potential"
         )
-    most_law, most_control = limits(result.mean.dtype, time_steps)
+    most_law, most_control = verdict_tolerances(result.mean.dtype, time_steps)
     if exceeds(law, most_law) or exceeds(control, most_control):
-        require_announced(system.protocol, "the moment equations")
+        require_declared_jumps(system.protocol, "the moment equations")
         steps = "" if time_steps is None else "raise time_steps, or "
         if exceeds(control, most_control):
             raise ValueError(
@@ -78,34 +81,40 @@ def require_exact(system, result, verdict: Verdict, limit, time_steps: int | Non
 
 
 def require_scales(scale) -> None:
-    """**Raises:** ValueError where variances leave the range of the numbers; skipped if traced."""
+    """Refuse variances that leave the range of the numbers; skipped while tracing.
+
+    **Raises:** ValueError.
+    """
     value = known(scale)
     if value is None:
         return
-    limits, squares = np.finfo(value.dtype), np.asarray(value, np.float64) ** 2
-    if not np.all((squares > 100 * float(limits.tiny)) & (squares < float(limits.max) / 100)):
+    verdict_tolerances, squares = np.finfo(value.dtype), np.asarray(value, np.float64) ** 2
+    if not np.all(
+        (squares > 100 * float(verdict_tolerances.tiny))
+        & (squares < float(verdict_tolerances.max) / 100)
+    ):
         raise ValueError(
             f"positions and momenta are spread over {np.min(value):.2g} to {np.max(value):.2g}, "
             f"whose squares {value.dtype.name} does not hold: take other units, or float64"
         )
 
 
-def require_announced(protocol: AbstractProtocol, who: str) -> None:
-    """**Raises:** ValueError where the control jumps and does not say so."""
-    found = surprise(protocol)
+def require_declared_jumps(protocol: AbstractProtocol, who: str) -> None:
+    """Refuse a control with a jump that its `jumps` does not list. **Raises:** ValueError."""
+    found = undeclared_jump(protocol)
     if found is None:
         return
     name = type(protocol).__name__
-    listed = "listed in its `events()`, but not in" if found.announced else "not announced: add to"
+    listed = "listed in its `events()`, but not in" if found.listed else "not declared: add to"
     raise ValueError(
         f"{name} jumps by {found.size:.3g} at t = {found.time:.6g}, which {who} cannot see: it is "
-        f"{listed} its {'`jumps()`' if found.announced else '`events()` and `jumps()`'} the time, "
+        f"{listed} its {'`jumps()`' if found.listed else '`events()` and `jumps()`'} the time, "
         "and the control before and after"
     )
 
 
-def warn_of_rounding(energies, temperature, dtype, what: str) -> bool:
-    """Say so where energies have so large a constant that their differences drown in it.
+def warn_of_large_constant(energies, temperature, dtype, what: str) -> bool:
+    """Warn where energies have so large a constant that their differences are lost in rounding.
 
     **Returns:** whether they do.
     """
@@ -124,7 +133,7 @@ def warn_of_rounding(energies, temperature, dtype, what: str) -> bool:
 
 
 def warn_of_steps(ledger, coarse, temperature, steps: int) -> None:
-    """Say so where steps ten times as long give another work or heat by more than they should.
+    """Warn where steps ten times as long give another work or heat by more than they should.
 
     An error of second order is a hundredth of the difference, one of first order, where a control
     jumps within a step, a tenth.
@@ -143,8 +152,8 @@ def warn_of_steps(ledger, coarse, temperature, steps: int) -> None:
             return
 
 
-def require_inside(out) -> None:
-    """**Raises:** ValueError where the density that was driven has come to the ends of the grid."""
+def require_within_domain(out) -> None:
+    """Refuse a density that has reached the ends of the grid. **Raises:** ValueError."""
     for i in range(out.grid.dim):
         along = np.moveaxis(np.asarray(out.density), i + 1, -1)
         for side, edge in (("lower", along[..., 0]), ("upper", along[..., -1])):

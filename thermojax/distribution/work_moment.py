@@ -16,10 +16,10 @@ from .._component import known
 from ..potential import LOG_2PI
 from ..protocol import AbstractProtocol, require_no_jumps
 from ..system import AbstractSystem, check_system
-from .announced import integral
 from .linear import LinearLangevin, Quadratic, linear_langevin
 from .moments import FIRST_STEP, MAX_STEPS, find_template, starting_law
-from .verdict import limits, require_announced
+from .undeclared import control_integral
+from .verdict import require_declared_jumps, verdict_tolerances
 
 
 class Tilted(eqx.Module):
@@ -30,7 +30,7 @@ class Tilted(eqx.Module):
     constant: Array
 
     def times_exponential(self, energy: Quadratic, factor) -> Tilted:
-        """Multiplied by exp(factor * energy)."""
+        """The density times exp(factor * energy)."""
         return Tilted(
             self.precision - factor * energy.matrix,
             self.eta + factor * energy.linear,
@@ -38,7 +38,7 @@ class Tilted(eqx.Module):
         )
 
     def log_mass(self):
-        """ln of its integral; infinite unless the precision is positive definite."""
+        """ln of the integral; infinite unless the precision is positive definite."""
         root = jnp.linalg.cholesky(self.precision)
         white = jax.scipy.linalg.solve_triangular(root, self.eta, lower=True)
         logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(root)))
@@ -47,24 +47,24 @@ class Tilted(eqx.Module):
 
 
 @eqx.filter_jit
-def _solve(langevin: LinearLangevin, order, mean, covariance):
-    protocol, before = langevin.system.protocol, langevin.outside("initial")
-    after = langevin.outside("final")
+def solve_log_moment(langevin: LinearLangevin, order, mean, covariance):
+    protocol, before = langevin.system.protocol, langevin.parameters_outside("initial")
+    after = langevin.parameters_outside("final")
     weight = -order / before[2]
     precision = jnp.linalg.inv(covariance)
     eta = precision @ mean
     logdet = jnp.linalg.slogdet(covariance)[1]
     constant = -0.5 * (mean @ eta + len(mean) * LOG_2PI + logdet)
     start, end = jnp.zeros_like(protocol.duration), protocol.duration
-    wanted, rough, size = integral(protocol)
+    wanted, rough, size = control_integral(protocol)
 
-    def jumped(y, old, new):
-        return y.times_exponential(langevin.switch(old[:2], new[:2]), weight)
+    def jumped(y, before, after):
+        return y.times_exponential(langevin.energy_change(before[:2], after[:2]), weight)
 
-    def rate(t, carry, args):
-        y, _ = carry
+    def rate(t, state, args):
+        y, _ = state
         control = protocol(t)
-        energy, change = langevin.changing(t)
+        energy, change = langevin.energy_and_rate(t)
         matrix, drift, spread = langevin.equation(t, langevin.forces(energy, control))
         p, eta = y.precision, y.eta
         moved = Tilted(
@@ -75,7 +75,7 @@ def _solve(langevin: LinearLangevin, order, mean, covariance):
         seen = jax.lax.stop_gradient(control / size / end)
         return moved.times_exponential(change, weight), seen
 
-    y = jumped(Tilted(precision, eta, constant), before, langevin.inside(start))
+    y = jumped(Tilted(precision, eta, constant), before, langevin.parameters_at(start))
     exact = 1e-11 if mean.dtype == jnp.float64 else 1e-6
     solution = dfx.diffeqsolve(
         dfx.ODETerm(rate),
@@ -90,11 +90,11 @@ def _solve(langevin: LinearLangevin, order, mean, covariance):
     )
     assert solution.ys is not None
     y, seen = jax.tree.map(lambda leaf: leaf[-1], solution.ys)
-    y = jumped(y, langevin.inside(end), after)
+    y = jumped(y, langevin.parameters_at(end), after)
     finite = solution.result == dfx.RESULTS.successful
     missed = jnp.max(jnp.maximum(jnp.abs(seen - wanted) - rough, 0))
     # A solution that has blown up stands for an average that is infinite, and has not seen all.
-    fine = ~finite | (missed <= limits(mean.dtype, None)[1])
+    fine = ~finite | (missed <= verdict_tolerances(mean.dtype, None)[1])
     return jnp.where(finite, jnp.where(fine, y.log_mass(), jnp.nan), jnp.inf)
 
 
@@ -132,10 +132,10 @@ def log_work_moment(
     require_no_jumps(system.protocol, "log_work_moment")
     real("order", order, "a finite number")
     template = find_template(system, initial)
-    require_announced(system.protocol, "log_work_moment")
+    require_declared_jumps(system.protocol, "log_work_moment")
     langevin = linear_langevin(system, template)
     mean, covariance = starting_law(langevin, initial)
-    found = _solve(langevin, jnp.asarray(order, mean.dtype), mean, covariance)
+    found = solve_log_moment(langevin, jnp.asarray(order, mean.dtype), mean, covariance)
     if (value := known(found)) is not None and np.any(np.isnan(value)):
         raise ValueError(
             f"the equations have stepped over part of {type(system.protocol).__name__}: list where "

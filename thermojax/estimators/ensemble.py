@@ -1,8 +1,6 @@
-"""The ensemble's ledger through time, from paths; and the power at an instant."""
+"""The ensemble's ledger through time, from paths."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +8,10 @@ import jax.numpy as jnp
 from .._component import known
 from ..distribution import EnsembleLedger
 from ..estimate import Estimate, weighted_mean
-from ..ledger import Ledger
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol
-from ..sampling import Result, State
-from ..system import AbstractSystem, Overdamped, check_system
+from ..sampling import Result
+from ..system import AbstractSystem, Overdamped
 from .entropy import check_run, entropy_terms, free_energies_start, warn_of_ties
 from .exponential import exponential_average
 
@@ -22,7 +19,7 @@ from .exponential import exponential_average
 def ensemble_ledger(
     system: AbstractSystem, result: Result, free_energy_start=None
 ) -> EnsembleLedger:
-    r"""What `tj.moments` and `tj.FokkerPlanck` say of a distribution, estimated from paths.
+    r"""The ledger of the distribution through time, as of `tj.FokkerPlanck`, estimated from paths.
 
     W, Q and <H> are means; F_eq(t) = F_eq(0) - kT ln <exp(-beta W_t)> (Jarzynski, at every
     instant); the entropy comes from nearest neighbors (`tj.knn_entropy`), and with it F, the
@@ -100,29 +97,3 @@ def ensemble_ledger(
 def flattened(tree):
     leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(tree)]
     return jnp.concatenate(leaves, axis=1)
-
-
-def power(system: AbstractSystem) -> Callable:
-    r"""The observer of the power, <dU/dcontrol . dcontrol/dt>, at the instants of `save`.
-
-        out = tj.simulate(system, key, dt=1e-2, batch=4096, save=50, observe=tj.power(system))
-        out.saved.values        # a tj.Estimate: value and error of shape (50,)
-
-    Nothing else is kept of the paths. At the ends it is the power just inside: jumps are not in it.
-
-    **Arguments:** `system`, the one that runs. **Returns:** a function for `observe=`, its value a
-    scalar `tj.Estimate` over the surviving paths.
-    """
-    check_system(system)
-    protocol = system.protocol
-
-    def observe(time, state: State, ledger: Ledger) -> Estimate:
-        time = jnp.minimum(time, protocol.duration)
-        control, speed = jax.jvp(protocol, (time,), (jnp.ones_like(time),))
-
-        def rate(x):
-            return jax.jvp(lambda c: system.potential.energy(x, c), (control,), (speed,))[1]
-
-        return weighted_mean(jax.vmap(rate)(state.position), ledger.alive)
-
-    return observe

@@ -21,7 +21,7 @@ from .._scale import rounding, standardized
 from .._tree import like_position
 from ..estimate import Estimate
 from ..potential import LOG_2PI
-from ..protocol import AbstractProtocol
+from ..protocol import value_outside
 from ..sampling import Result
 from ..system import AbstractSystem, Overdamped, check_system
 
@@ -199,7 +199,7 @@ def entropy_production(
     """
     check_run(system, result)
     function("log_density", log_density, "a function of one position")
-    temperature = outside(system.bath.temperature, "initial")
+    temperature = value_outside(system.bath.temperature, "initial")
     x, ledger = result.position, result.ledger
     overdamped = isinstance(system, Overdamped)
     densities = (
@@ -214,7 +214,7 @@ def entropy_production(
     start = -(ledger.energy_start - configuration - momentum) / temperature
     if overdamped:
         # The hidden momentum of the integrator is thermal, before and after.
-        final = outside(system.bath.temperature, "final")
+        final = value_outside(system.bath.temperature, "final")
         size = sum(leaf[0].size for leaf in jax.tree.leaves(x))
         hidden = -ledger.kinetic / final - 0.5 * size * (LOG_2PI + jnp.log(final))
         densities = densities + hidden
@@ -222,18 +222,14 @@ def entropy_production(
 
 
 def check_run(system, result) -> None:
-    """**Raises:** ValueError for what is no system, or not the result of a run."""
+    """Refuse what is no system, or not the result of a run. **Raises:** ValueError."""
     check_system(system)
     instance("result", result, Result, "a tj.Result, from tj.simulate")
 
 
-def outside(value, end: str):
-    return getattr(value, end) if isinstance(value, AbstractProtocol) else value
-
-
 def free_energies_start(system: AbstractSystem, position, given=None):
-    """(-kT ln of the configuration integral, the same of the momenta) before the first jump."""
-    temperature = outside(system.bath.temperature, "initial")
+    """The free energies of configuration and of momenta before the first jump."""
+    temperature = value_outside(system.bath.temperature, "initial")
     sample = jax.tree.map(lambda leaf: leaf[0], position)
     found = given
     if given is not None:
@@ -246,7 +242,7 @@ def free_energies_start(system: AbstractSystem, position, given=None):
             f"{type(system.potential).__name__} does not know its free energy at the start: pass "
             "free_energy_start=, the value of -kT ln of its configuration integral"
         )
-    mass = 1.0 if isinstance(system, Overdamped) else outside(system.bath.mass, "initial")
+    mass = 1.0 if isinstance(system, Overdamped) else value_outside(system.bath.mass, "initial")
     spread = jax.tree.map(
         lambda m, x: jnp.sum(jnp.log(jnp.broadcast_to(m, x.shape))),
         like_position(mass, sample),

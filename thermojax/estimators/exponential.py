@@ -46,7 +46,7 @@ class FreeEnergy(eqx.Module):
 
     @property
     def doubt(self) -> str | None:
-        """Why the error should not be trusted, in words; None where it can be, or while tracing."""
+        """The reason in words not to trust the error, or None; None while tracing."""
         effective, count = known(self.effective_samples), known(self.log_ratio.count)
         value, error = known(self.log_ratio.value), known(self.log_ratio.error)
         if effective is None or count is None or value is None or error is None:

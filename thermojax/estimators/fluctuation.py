@@ -1,4 +1,4 @@
-"""Do these works obey the fluctuation theorems? Three checks, each with a p-value.
+"""Tests of the fluctuation theorems on works, each with a p-value.
 
 Used as a namespace: `tj.fluctuation.integral`, `.crooks`, `.detailed`. Works are reduced, beta W,
 and TOTAL (shadow work included: -log_weight of a `tj.Result` with one bath temperature), each from
@@ -72,7 +72,7 @@ def integral(
         raise ValueError(
             f"{int(left.sum())} paths are kept of log_weight: expected {FEWEST} paths or more"
         )
-    log_weight = checked("log_weight", jnp.where(kept > 0, log_weight, 0))
+    log_weight = checked_works("log_weight", jnp.where(kept > 0, log_weight, 0))
     found = exponential_average(log_weight, kept)
     value, error = found.log_ratio.value, found.log_ratio.error
     given = log_ratio
@@ -148,7 +148,7 @@ def crooks(
 @jax.jit
 def fitted_crooks(forward, reverse) -> CrooksTheorem:
     center, width = location(forward, reverse)
-    w, labels, offset = pooled(forward, reverse)
+    w, labels, offset = both_directions(forward, reverse)
     design = jnp.stack([jnp.ones_like(w), (w - center) / width], axis=1)
     (intercept, slope), information = logistic_fit(design, labels, offset)
     covariance = jnp.linalg.inv(information)
@@ -226,7 +226,7 @@ def detailed(
     **Source:** G. E. Crooks, PRE 60, 2721 (1999); the statistic is that of D. W. Hosmer, S.
     Lemeshow, Commun. Stat. A 9, 1043 (1980), with the exact covariance for fixed n_F and n_R.
     """
-    forward, reverse = checked("forward", forward), checked("reverse", reverse)
+    forward, reverse = checked_works("forward", forward), checked_works("reverse", reverse)
     if known(forward) is None or known(reverse) is None:
         raise ValueError("detailed chooses its bins by the values: call it outside of jit and vmap")
     bins = whole("bins", bins, 2)
@@ -253,7 +253,7 @@ def detailed(
 def fitted_bar(forward, reverse) -> Estimate:
     """beta Delta F by Bennett's acceptance ratio: the crossing with a slope of one."""
     center, _ = location(forward, reverse)
-    w, labels, offset = pooled(forward, reverse)
+    w, labels, offset = both_directions(forward, reverse)
     # The slope of one is part of the offset: the intercept alone is fitted.
     (intercept,), information = logistic_fit(
         jnp.ones_like(w)[:, None], labels, offset + (w - center)
@@ -266,7 +266,7 @@ def fitted_bar(forward, reverse) -> Estimate:
 @jax.jit
 def sorted_chances(forward, reverse, free_energy):
     """All works in order, which came forward, and the chance that each did."""
-    w, labels, offset = pooled(forward, reverse)
+    w, labels, offset = both_directions(forward, reverse)
     order = jnp.argsort(w)
     return w[order], labels[order], jax.nn.sigmoid(offset + (w[order] - free_energy))
 
@@ -316,7 +316,7 @@ def logistic_fit(
         # ln p = -softplus(-x) for a label of 1, -softplus(x) for 0
         return -jnp.sum(jax.nn.softplus((1 - 2 * labels) * (design @ theta + offset)))
 
-    def parts(theta):
+    def slope_and_information(theta):
         chance = jax.nn.sigmoid(design @ theta + offset)
         slope = design.T @ (labels - chance)
         return slope, (design.T * (chance * (1 - chance))) @ design
@@ -325,7 +325,7 @@ def logistic_fit(
 
     def improve(state):
         theta, _, rounds = state
-        slope, information = parts(theta)
+        slope, information = slope_and_information(theta)
         step = jnp.linalg.solve(information, slope)
         tried = theta + lengths[:, None] * step
         values = jnp.nan_to_num(jax.lax.map(likelihood, tried), nan=-jnp.inf)
@@ -337,10 +337,10 @@ def logistic_fit(
 
     start = (jnp.zeros(design.shape[1], design.dtype), jnp.asarray(jnp.inf, design.dtype), 0)
     theta, _, _ = jax.lax.while_loop(going_on, improve, start)
-    return theta, parts(theta)[1]
+    return theta, slope_and_information(theta)[1]
 
 
-def checked(name: str, values):
+def checked_works(name: str, values):
     """Works as floats, `(paths,)`, enough of them and finite."""
     values = floating(values, name)
     if values.ndim != 1 or values.shape[0] < FEWEST:
@@ -358,7 +358,7 @@ def checked(name: str, values):
 
 def directions(forward, reverse):
     """Both sets of works, checked against the second law <W_F> + <W_R> >= 0."""
-    forward, reverse = checked("forward", forward), checked("reverse", reverse)
+    forward, reverse = checked_works("forward", forward), checked_works("reverse", reverse)
     dtype = jnp.result_type(forward, reverse)
     forward, reverse = forward.astype(dtype), reverse.astype(dtype)
     (f, mean_f), (r, mean_r) = centered(forward, 0), centered(reverse, 0)
@@ -374,7 +374,7 @@ def directions(forward, reverse):
     return forward, reverse
 
 
-def pooled(forward, reverse):
+def both_directions(forward, reverse):
     """All works on the forward axis, which of them are forward (1.0), and ln(n_F/n_R)."""
     labels = jnp.concatenate([jnp.ones_like(forward), jnp.zeros_like(reverse)])
     offset = jnp.full_like(labels, np.log(forward.shape[0] / reverse.shape[0]))

@@ -20,10 +20,10 @@ class PooledFreeEnergy:
     """ln(Z_1 / Z_0) from all runs, and what each path contributes to it.
 
     - `log_ratio`: with its standard error; infinite where forward and reverse runs do not overlap.
-    - `information`: that of Fisher about it, a number of paths: one in the middle between the two
-      directions counts 1/4.
-    - `influence`: for each schedule the share of every forward path, `(forward,)`, and of every
-      reverse one, `(reverse,)`, in the error: their squares sum to its variance.
+    - `information`: the Fisher information about it, a number of paths: one in the middle between
+      the two directions counts 1/4.
+    - `influence`: for each schedule the contribution of every forward path, `(forward,)`, and of
+      every reverse one, `(reverse,)`, to the error: their squares sum to its variance.
     """
 
     log_ratio: Estimate
@@ -34,7 +34,7 @@ class PooledFreeEnergy:
         """The mean of `values`, `(forward,)`, of a schedule's forward paths, plus `log_ratio`.
 
         With the work in units of kT it is the dissipated work <W> - Delta F. Both come from the
-        same paths: the error is that of what each of them contributes to the sum.
+        same paths: the error is that of the sum of both contributions of each path.
         """
         values = np.asarray(values, float)
         n = values.size
@@ -51,7 +51,7 @@ class PooledFreeEnergy:
 
     @property
     def doubt(self) -> str | None:
-        """Why the error should not be trusted, in words; None where it can be."""
+        """The reason in words not to trust the error; None where there is none."""
         if self.information >= LITTLE:
             return None
         how = "do not overlap" if self.information < NOTHING else "hardly overlap"
@@ -70,13 +70,13 @@ def pooled(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PooledFreeEnergy:
 
         S_s(l) = sum_F sigma(a_i - l - M_s) - sum_R sigma(b_j + l + M_s),    M_s = ln(n_F / n_R),
 
-    a and b the log weights -beta W. Of all together it is the root of sum_s w_s S_s(l) = 0, with
-    the weights w_s = -S_s' / Var S_s that give the least variance: to first order those of the
-    inverse variances. Unlike these they stay finite where the runs of a pair have nothing in
-    common, whose share then vanishes by itself.
+    a and b the log weights -beta W. The estimator of all together is the root of
+    sum_s w_s S_s(l) = 0, with the weights w_s = -S_s' / Var S_s that give the least variance: to
+    first order the inverse variances. Unlike these they stay finite where the runs of a pair have
+    nothing in common, whose share then vanishes by itself.
 
-    The error is the larger one of that of the scatter of the paths, and of Fisher's information
-    less what the fixed numbers of paths take from it; the first misses what no path has shown.
+    The error is the larger of two: the scatter of the paths, which misses what no path has shown,
+    and Fisher's information less what the fixed numbers of paths take from it.
 
     **Arguments:** `pairs`, of log weights `(forward,)` and `(reverse,)`, finite, of at least two
     paths each.
@@ -91,17 +91,17 @@ def pooled(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PooledFreeEnergy:
     """
     if not pairs:
         raise ValueError("pairs is empty: expected forward and reverse log weights of a schedule")
-    weights = [tuple(checked(x, i) for x in pair) for i, pair in enumerate(pairs)]
+    weights = [tuple(checked_log_weights(x, i) for x in pair) for i, pair in enumerate(pairs)]
     terms = [Balance(a, b) for a, b in weights]
     ones = np.ones(len(terms))
-    first = root(terms, ones)
+    first = balance_root(terms, ones)
     sizes = np.array([term.sizes_variance for term in terms])
     slopes, scatters = np.array([term.score(first) for term in terms]).T
     # Of few paths the scatter is too small: not below what Fisher's information says. Works that
     # do not vary at all leave no variance: a weight that outdoes all others will do.
     variances = np.maximum(scatters, slopes - sizes * slopes**2)
     share = slopes / np.maximum(variances, 1e-9 * slopes + np.finfo(float).tiny)
-    value = root(terms, share) if len(terms) > 1 and np.all(np.isfinite(share)) else first
+    value = balance_root(terms, share) if len(terms) > 1 and np.all(np.isfinite(share)) else first
     slopes = np.array([term.score(value)[0] for term in terms])
     information, slope = float(np.sum(slopes)), float(share @ slopes)
     count = np.asarray(sum(a.size + b.size for a, b in weights))
@@ -145,14 +145,14 @@ class Balance:
         return slope, variance
 
     def centered(self, ratio: float) -> tuple[np.ndarray, np.ndarray]:
-        """What each path adds to S beyond the mean of its run, with the sign that it has there."""
+        """The terms of S, one for each path, less the mean of their run."""
         f, g = (logistic(x) for x in self.logits(ratio))
         unbiased = lambda x: (x - x.mean()) * np.sqrt(x.size / (x.size - 1))
         return unbiased(f), -unbiased(g)
 
 
-def root(terms: list[Balance], weights: np.ndarray) -> float:
-    """Where the weighted balances sum to zero, by bisection of the logarithms of both sides."""
+def balance_root(terms: list[Balance], weights: np.ndarray) -> float:
+    """The root of the sum of the weighted balances, by bisection of the logarithm of both sides."""
     log_weights = np.log(weights / np.max(weights)) if np.max(weights) > 0 else 0 * weights
 
     def balance(ratio: float) -> float:
@@ -161,7 +161,7 @@ def root(terms: list[Balance], weights: np.ndarray) -> float:
         return f - g
 
     # The balance falls monotonically through its root, which lies between the extreme weights.
-    ends = np.concatenate([part for t in terms for part in (t.forward, -t.reverse)])
+    ends = np.concatenate([works for t in terms for works in (t.forward, -t.reverse)])
     count = sum(t.forward.size + t.reverse.size for t in terms)
     width = max(abs(t.shift) for t in terms) + np.log(count) + 1
     low, high = float(ends.min() - width), float(ends.max() + width)
@@ -177,7 +177,7 @@ def logistic(x: np.ndarray) -> np.ndarray:
     return np.exp(-np.logaddexp(0, -x))
 
 
-def checked(values, pair: int) -> np.ndarray:
+def checked_log_weights(values, pair: int) -> np.ndarray:
     values = np.asarray(values, float)
     if values.ndim != 1 or values.size < 2 or not np.all(np.isfinite(values)):
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -42,11 +42,12 @@ class AbstractPotential(AbstractComponent):
         """A position of this potential's shape, or None where it takes any shape."""
         return None
 
-    def sampled_by(self, control, temperature) -> tuple[str, ...] | None:
-        """Which potential draws this one's equilibrium exactly, asked with concrete values.
+    def sampled_by(self, control, temperature) -> AbstractPotential | None:
+        """The potential whose `sample` draws this one's equilibrium exactly.
 
-        The path of attributes to it: `()` for this potential itself, None where nothing
-        does. It is a fact about the program, not a value: it is asked outside of tracing.
+        `self`, one of the potentials in its fields (which is then asked without a control), or
+        None where there is none. It decides about the program, so it is asked outside of tracing,
+        with concrete values.
         """
         return None
 
@@ -75,6 +76,34 @@ class AbstractPotential(AbstractComponent):
         return Scaled(self, factor)
 
     __rmul__ = __mul__
+
+
+def sampler_path(potential: AbstractPotential, control, temperature) -> tuple[Any, ...] | None:
+    """The path to the potential that samples this one: `()` for itself, None for nothing.
+
+    The path leads there in the same potential with traced leaves, see `at_path`.
+
+    **Raises:** ValueError where `sampled_by` returns anything else than its contract says.
+    """
+    sampler = potential.sampled_by(control, temperature)
+    if sampler is None:
+        return None
+    leaves = jax.tree_util.tree_leaves_with_path(potential, is_leaf=lambda x: x is sampler)
+    for path, leaf in leaves:
+        if leaf is sampler and isinstance(sampler, AbstractPotential):
+            return path
+    raise ValueError(
+        f"{type(potential).__name__}.sampled_by returned {shown(sampler)}: expected the potential "
+        "itself, a potential in its fields, or None"
+    )
+
+
+def at_path(potential: AbstractPotential, path: tuple[Any, ...]) -> AbstractPotential:
+    """The potential at a path of `sampler_path`."""
+    found: Any = potential
+    for key in path:
+        found = getattr(found, key.name) if hasattr(key, "name") else found[key.idx]
+    return found
 
 
 class Sum(AbstractPotential):

@@ -62,14 +62,14 @@ class Harmonic(AbstractPotential):
         if control is None:
             shape_of_position(self.stiffness, self.center)
 
-    def parts(self, control):
+    def stiffness_and_center(self, control):
         """(K, c) at this value of the control."""
         stiffness = control if self.control == "stiffness" else self.stiffness
         center = control if self.control == "center" else self.center
         return stiffness, center
 
     def energy(self, x, control):
-        stiffness, center = self.parts(control)
+        stiffness, center = self.stiffness_and_center(control)
         by = "center" if jnp.shape(center) else "stiffness"
         shape = shape_of_position(stiffness, center) or None
         require_position(self, x, shape, "control" if by == self.control else by)
@@ -79,15 +79,15 @@ class Harmonic(AbstractPotential):
         return total(stiffness * half_square(y))
 
     def template(self, control):
-        stiffness, center = self.parts(control)
+        stiffness, center = self.stiffness_and_center(control)
         shape = shape_of_position(stiffness, center)
         return jnp.zeros(shape, jnp.result_type(stiffness, center)) if shape else None
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def sample(self, key, control, temperature, batch, template):
-        stiffness, center = self.parts(control)
+        stiffness, center = self.stiffness_and_center(control)
         z = jax.random.normal(key, (batch, *template.shape), template.dtype)
         scale = jnp.sqrt(jnp.asarray(temperature))
         if jnp.ndim(stiffness) == 2:  # K = L L^T, so L^-T z has covariance K^-1
@@ -98,10 +98,10 @@ class Harmonic(AbstractPotential):
         return center + scale * y
 
     def opposite(self, x, control):
-        return 2 * self.parts(control)[1] - x
+        return 2 * self.stiffness_and_center(control)[1] - x
 
     def free_energy(self, control, temperature, template):
-        stiffness, _ = self.parts(control)
+        stiffness, _ = self.stiffness_and_center(control)
         dim = template.size
         if jnp.ndim(stiffness) == 2:
             logdet = jnp.linalg.slogdet(stiffness)[1]
@@ -166,7 +166,7 @@ class Gaussian(AbstractPotential):
         return jnp.zeros_like(self.mean)
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def sample(self, key, control, temperature, batch, template):
         z = jax.random.normal(key, (batch, *self.mean.shape), template.dtype)

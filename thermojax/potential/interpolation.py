@@ -40,15 +40,14 @@ class Interpolation(AbstractPotential):
 
     def sampled_by(self, control, temperature):
         end = self.end(control)
-        inner = None if end is None else getattr(self, end).sampled_by(None, temperature)
-        return None if inner is None else (end, *inner)
+        return None if end is None else end.sampled_by(None, temperature)
 
     def free_energy(self, control, temperature, template):
         end = self.end(control)
-        return end and getattr(self, end).free_energy(None, temperature, template)
+        return None if end is None else end.free_energy(None, temperature, template)
 
-    def end(self, control) -> str | None:
-        """Which end of the line a concrete control is."""
+    def end(self, control) -> AbstractPotential | None:
+        """The prior or the target, where a concrete control is that end of the line."""
         value = known(control)
-        ends = {0.0: "prior", 1.0: "target"}
+        ends = {0.0: self.prior, 1.0: self.target}
         return None if value is None or value.shape else ends.get(float(value))

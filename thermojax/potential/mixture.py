@@ -84,14 +84,16 @@ class GaussianMixture(AbstractPotential):
     def sampled_by(self, control, temperature):
         # p^beta of a mixture is a mixture only at beta = 1
         value = known(temperature)
-        return () if value is not None and np.all(value == 1) else None
+        return self if value is not None and np.all(value == 1) else None
 
     def sample(self, key, control, temperature, batch, template):
         which = purpose_key(key, Purpose.COMPONENT)
-        inside = purpose_key(key, Purpose.POSITION)
+        position_key = purpose_key(key, Purpose.POSITION)
         component = jax.random.categorical(which, jnp.log(self.weights), shape=(batch,))
-        z = jax.random.normal(inside, (batch, self.means.shape[1]), template.dtype)
+        z = jax.random.normal(position_key, (batch, self.means.shape[1]), template.dtype)
         return self.means[component] + jnp.einsum("bij,bj->bi", self.roots()[component], z)
 
     def free_energy(self, control, temperature, template):
-        return jnp.zeros((), self.means.dtype) if self.sampled_by(None, temperature) == () else None
+        return (
+            jnp.zeros((), self.means.dtype) if self.sampled_by(None, temperature) is self else None
+        )

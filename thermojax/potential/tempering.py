@@ -50,12 +50,11 @@ class Tempering(AbstractPotential):
         return self.prior.energy(x, None) + control @ energies
 
     def template(self, control):
-        found = (part.template(None) for part in (self.prior, *self.likelihoods))
+        found = (term.template(None) for term in (self.prior, *self.likelihoods))
         return next((x for x in found if x is not None), None)
 
     def sampled_by(self, control, temperature):
-        inner = self.prior.sampled_by(None, temperature) if self.untouched(control) else None
-        return None if inner is None else ("prior", *inner)
+        return self.prior.sampled_by(None, temperature) if self.untouched(control) else None
 
     def free_energy(self, control, temperature, template):
         return (

@@ -58,7 +58,7 @@ class DoubleWell(AbstractPotential):
         return (1.0, control) if shape == () else (control[0], control[1])
 
     def sampled_by(self, control, temperature):
-        return ()
+        return self
 
     def line(self, control, temperature):
         """The edges of cells along z, ln of exp(-(U - U_0)/kT) integrated over each, and U_0.
@@ -110,12 +110,12 @@ class DoubleWell(AbstractPotential):
 
     def sample(self, key, control, temperature, batch, template):
         edges, logs, _ = self.line(control, temperature)
-        upto = jnp.concatenate([jnp.zeros(1, logs.dtype), jnp.cumsum(jax.nn.softmax(logs))])
-        u = upto[-1] * jax.random.uniform(key, (batch, *template.shape), logs.dtype)
-        cell = jnp.clip(jnp.searchsorted(upto, u, side="right") - 1, 0, CELLS - 1)
-        share = upto[cell + 1] - upto[cell]
-        part = (u - upto[cell]) / jnp.where(share > 0, share, 1)
-        z = edges[cell] + part * (edges[cell + 1] - edges[cell])
+        cumulative = jnp.concatenate([jnp.zeros(1, logs.dtype), jnp.cumsum(jax.nn.softmax(logs))])
+        u = cumulative[-1] * jax.random.uniform(key, (batch, *template.shape), logs.dtype)
+        cell = jnp.clip(jnp.searchsorted(cumulative, u, side="right") - 1, 0, CELLS - 1)
+        share = cumulative[cell + 1] - cumulative[cell]
+        within = (u - cumulative[cell]) / jnp.where(share > 0, share, 1)
+        z = edges[cell] + within * (edges[cell + 1] - edges[cell])
         return (self.separation * z).astype(template.dtype)
 
     def free_energy(self, control, temperature, template):

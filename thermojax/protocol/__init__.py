@@ -3,6 +3,7 @@
 from .base import AbstractProtocol as AbstractProtocol
 from .base import require_no_jumps as require_no_jumps
 from .base import value_at as value_at
+from .base import value_outside as value_outside
 from .base import values_at as values_at
 from .chebyshev import Chebyshev as Chebyshev
 from .fixed import Constant as Constant

@@ -1,7 +1,8 @@
-"""t -> control: what a schedule tells the engine."""
+"""t -> control: the base class of schedules."""
 
 import abc
 import dataclasses
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -93,9 +94,14 @@ def require_same_shape(**values) -> None:
 
 def value_at(protocol: AbstractProtocol, t) -> Float[Array, "*control"]:
     """The control at any time: the outside values before 0 and from `duration` on."""
-    inside = protocol(jnp.clip(t, 0, protocol.duration))
-    control = jnp.where(t < 0, protocol.initial, inside)
+    during = protocol(jnp.clip(t, 0, protocol.duration))
+    control = jnp.where(t < 0, protocol.initial, during)
     return jnp.where(t >= protocol.duration, protocol.final, control)
+
+
+def value_outside(value, end: Literal["initial", "final"]):
+    """The value of a schedule before (`initial`) or after the run; a constant is itself."""
+    return jnp.asarray(getattr(value, end)) if isinstance(value, AbstractProtocol) else value
 
 
 def values_at(protocol: AbstractProtocol, times: Float[Array, " n"]) -> Float[Array, "n *control"]:

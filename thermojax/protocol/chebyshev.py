@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .knots import AbstractKnots, clipped, rounding
+from .knots import AbstractKnots, clipped, interpolation_rounding
 
 
 class Chebyshev(AbstractKnots):
@@ -17,8 +17,8 @@ class Chebyshev(AbstractKnots):
     Its values train, not its coefficients: they obey bounds and can be pinned at the ends, and
     the optimum is as well conditioned in them. Smooth optima are reached with six to ten.
 
-    **Arguments:** those of `tj.PiecewiseLinear`, `values` `(knots,)` or `(knots, k)` being those
-    at `knots`. Between these a polynomial may swing beyond bounds: there they hold by clipping.
+    **Arguments:** as for `tj.PiecewiseLinear`; `values`, `(knots,)` or `(knots, k)`, at `knots`.
+    Between these a polynomial may swing beyond bounds: there they hold by clipping.
 
     **Raises:** ValueError as `tj.PiecewiseLinear`.
 
@@ -37,7 +37,7 @@ class Chebyshev(AbstractKnots):
         n = len(self.values) - 1
         x = 2 * self.positions(n + 1) - 1
         transform = np.linalg.inv(np.polynomial.chebyshev.chebvander(x, n))
-        return jnp.tensordot(jnp.asarray(transform, self.values.dtype), self.inside, axes=1)
+        return jnp.tensordot(jnp.asarray(transform, self.values.dtype), self.knot_values, axes=1)
 
     def __call__(self, t):
         x = 2 * jnp.clip(t / self.duration, 0, 1) - 1
@@ -45,7 +45,7 @@ class Chebyshev(AbstractKnots):
         b, before = jnp.zeros_like(first), jnp.zeros_like(first)
         for c in reversed(rest):  # Clenshaw's recurrence
             b, before = c + 2 * x * b - before, b
-        slack = rounding(self.values)
+        slack = interpolation_rounding(self.values)
         return clipped(first + x * b - before, self.lower, self.upper, slack)
 
     def mirrored(self):

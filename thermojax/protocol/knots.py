@@ -113,7 +113,7 @@ class AbstractKnots(AbstractProtocol):
         return jnp.asarray(self.positions(len(self.values)), self.values.dtype) * self.duration
 
     @property
-    def inside(self) -> Float[Array, "knots *control"]:
+    def knot_values(self) -> Float[Array, "knots *control"]:
         """The values in force: those at the ends are the outside ones where they are pinned."""
         if not self.pinned:
             return self.values
@@ -136,7 +136,7 @@ class AbstractKnots(AbstractProtocol):
         )
 
     def project(self):
-        values = clipped(self.inside, self.lower, self.upper)
+        values = clipped(self.knot_values, self.lower, self.upper)
         return eqx.tree_at(lambda protocol: protocol.values, self, values)
 
     def trainable(self):
@@ -155,15 +155,15 @@ def ramp(initial: Numbers, final: Numbers, positions: np.ndarray) -> Float[Array
     return initial * (1 - s) + final * s
 
 
-def linear(values: Float[Array, "knots *control"], place) -> Float[Array, "*control"]:
+def piecewise_linear(values: Float[Array, "knots *control"], place) -> Float[Array, "*control"]:
     """Straight lines between values on evenly spaced knots; `place` from 0 to 1."""
-    left, fraction = interval(len(values), place)
+    left, fraction = knot_interval(len(values), place)
     # Not values[left], which asks for negative indices, and takes longer.
     at = lambda i: jnp.take(values, i, axis=0, mode="clip")
     return at(left) * (1 - fraction) + at(left + 1) * fraction
 
 
-def interval(knots: int, place):
+def knot_interval(knots: int, place):
     """The number of the knot to the left of `place`, and how far beyond it that is, up to 1."""
     place = jnp.clip(place, 0, 1) * (knots - 1)
     left = jnp.minimum(place.astype(jnp.int32), knots - 2)
@@ -173,8 +173,8 @@ def interval(knots: int, place):
 SHORTEST = 16  # places of a piece; with 14 (1000 places, 64 knots) it takes as long either way
 
 
-def linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *control"]:
-    """`linear` at ascending, evenly spaced places from 0 to 1, or nearly so.
+def piecewise_linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *control"]:
+    """The `piecewise_linear` values at ascending, evenly spaced places from 0 to 1, or nearly so.
 
     In pieces so short that each meets one knot at most, and three values will do for it: XLA's CPU
     backend looks values up one number at a time, and adds up their derivatives so. Measured with 64
@@ -183,11 +183,11 @@ def linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *con
     count, knots = len(places), len(values)
     size = count // (knots - 1) - 1  # short of an interval by more than a rounding error
     if size < SHORTEST:
-        return jax.vmap(lambda place: linear(values, place))(places)
-    pieces = -(-count // size)
-    padded = in_memory(jnp.pad(places, (0, pieces * size - count), mode="edge"))
-    padded = padded.reshape(pieces, size, *[1] * (values.ndim - 1))
-    left, _ = interval(knots, padded[:, :1])
+        return jax.vmap(lambda place: piecewise_linear(values, place))(places)
+    segments = -(-count // size)
+    padded = in_memory(jnp.pad(places, (0, segments * size - count), mode="edge"))
+    padded = padded.reshape(segments, size, *[1] * (values.ndim - 1))
+    left, _ = knot_interval(knots, padded[:, :1])
     first, second, third = (
         in_memory(jnp.take(values, left.reshape(-1) + k, axis=0, mode="clip"))[:, None]
         for k in range(3)
@@ -195,8 +195,8 @@ def linear_tabulated(values, places: Float[Array, " n"]) -> Float[Array, "n *con
     beyond = jnp.clip(padded, 0, 1) * (knots - 1) - left.astype(padded.dtype)
     later = (beyond >= 1) & (left < knots - 2)  # the end of the last interval lies in it
     fraction = beyond - later
-    here, there = jnp.where(later, second, first), jnp.where(later, third, second)
-    table = in_memory(here * (1 - fraction) + there * fraction)
+    left_value, right_value = jnp.where(later, second, first), jnp.where(later, third, second)
+    table = in_memory(left_value * (1 - fraction) + right_value * fraction)
     return table.reshape(-1, *values.shape[1:])[:count]
 
 
@@ -215,8 +215,8 @@ def clipped(values, lower, upper, slack: Array | float = 0.0):
     return values
 
 
-def rounding(values):
-    """What may be lost on the way from values on knots to those between them."""
+def interpolation_rounding(values):
+    """The rounding error of values between knots, computed from those on them."""
     size = jnp.max(jnp.abs(jax.lax.stop_gradient(values)))
     return 8 * len(values) * jnp.finfo(values.dtype).eps * size
 

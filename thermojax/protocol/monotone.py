@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from .._arguments import flag
 from .._component import Numbers, Positive, finite, positive_number
 from .base import AbstractProtocol, require_same_shape
-from .knots import checked_count, checked_kicks, linear, linear_tabulated
+from .knots import checked_count, checked_kicks, piecewise_linear, piecewise_linear_tabulated
 
 
 class Monotone(AbstractProtocol):
@@ -21,8 +21,8 @@ class Monotone(AbstractProtocol):
 
         control_i = initial + (final - initial) (p_0 + ... + p_i),      p = softmax(logits),
 
-    so that every share p of the way is positive: those of the jump at 0, of each interval between
-    two knots, and of the jump at the end. Monotone, and between its ends, by construction.
+    so that every fraction p of the way is positive: of the jump at 0, of each interval between two
+    knots, and of the jump at the end. Monotone, and between its ends, by construction.
 
     **Arguments:**
 
@@ -93,10 +93,10 @@ class Monotone(AbstractProtocol):
         return jnp.linspace(0, 1, len(self.values)) * self.duration
 
     def __call__(self, t):
-        return linear(self.values, t / self.duration)
+        return piecewise_linear(self.values, t / self.duration)
 
     def tabulated(self, times):
-        return linear_tabulated(self.values, times / self.duration)
+        return piecewise_linear_tabulated(self.values, times / self.duration)
 
     def impulses(self):
         return self.kicks

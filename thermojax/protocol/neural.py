@@ -22,7 +22,7 @@ def tanh(x):
     return jnp.tanh(x)
 
 
-def same(x):
+def identity(x):
     return x
 
 
@@ -109,13 +109,13 @@ class Neural(AbstractProtocol):
             )
         size = "scalar" if initial.ndim == 0 else len(initial)
         width, depth = whole("width", width), whole("depth", depth)
-        network = eqx.nn.MLP(1, size, width, depth, tanh, same, dtype=initial.dtype, key=key)
+        network = eqx.nn.MLP(1, size, width, depth, tanh, identity, dtype=initial.dtype, key=key)
         last = lambda net: (net.layers[-1].weight, net.layers[-1].bias)
         network = eqx.tree_at(last, network, replace_fn=jnp.zeros_like)
         return cls(network, duration, initial, final, lower, upper, kicks, pinned)
 
     def correction(self, t):
-        """What the network adds to the ramp."""
+        """The deviation from the ramp, given by the network."""
         s = t / self.duration
         added = self.network(jnp.atleast_1d(2 * s - 1))  # pyright: ignore[reportCallIssue]
         return 4 * s * (1 - s) * added if self.pinned else added

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from .knots import AbstractKnots, linear, linear_tabulated
+from .knots import AbstractKnots, piecewise_linear, piecewise_linear_tabulated
 
 ROUNDING = 8  # times the precision: how near to an edge a time is taken to be on it
 
@@ -38,10 +38,10 @@ class PiecewiseLinear(AbstractKnots):
         return np.linspace(0, 1, count)
 
     def __call__(self, t):
-        return linear(self.inside, t / self.duration)
+        return piecewise_linear(self.knot_values, t / self.duration)
 
     def tabulated(self, times):
-        return linear_tabulated(self.inside, times / self.duration)
+        return piecewise_linear_tabulated(self.knot_values, times / self.duration)
 
     def events(self):
         return self.knots[1:-1] if len(self.values) > 2 else None
@@ -51,12 +51,12 @@ class PiecewiseLinear(AbstractKnots):
 
 
 class PiecewiseConstant(AbstractKnots):
-    r"""Equally long pieces on each of which the control stands still; it jumps between them.
+    r"""Equally long intervals in each of which the control stands still; it jumps between them.
 
-    **Arguments:** those of `tj.PiecewiseLinear`, `values` `(pieces,)` or `(pieces, k)` being those
-    of the pieces; with `pinned` the first and the last piece hold the outside values. In
-    `tj.simulate` pieces begin and end at steps: let their number divide that of the steps. The
-    force of a step that ends on an edge is that of the mean of both sides.
+    **Arguments:** as for `tj.PiecewiseLinear`, with one value for each interval, `(intervals,)` or
+    `(intervals, k)`; with `pinned` the first and the last hold the outside values. In
+    `tj.simulate` intervals begin and end at steps: let their number divide that of the steps. The
+    force of a step that ends on an edge is the mean of both sides.
 
     **Raises:** ValueError as `tj.PiecewiseLinear`.
     """
@@ -69,7 +69,7 @@ class PiecewiseConstant(AbstractKnots):
 
     def __call__(self, t):
         # By comparison with `events`, so that a solver that stops there finds the right side.
-        return self.inside[jnp.searchsorted(self.events(), t, side="right")]
+        return self.knot_values[jnp.searchsorted(self.events(), t, side="right")]
 
     def tabulated(self, times):
         # A time on an edge, to rounding, belongs to both sides: a path run backward meets the same
@@ -77,7 +77,7 @@ class PiecewiseConstant(AbstractKnots):
         count = len(self.values)
         place, slack = times / self.duration * count, ROUNDING * count * jnp.finfo(times.dtype).eps
         sides = (jnp.floor(place + s).astype(jnp.int32) for s in (-slack, slack))
-        before, after = (self.inside[jnp.clip(i, 0, count - 1)] for i in sides)
+        before, after = (self.knot_values[jnp.clip(i, 0, count - 1)] for i in sides)
         return 0.5 * (before + after)
 
     def events(self):
@@ -85,7 +85,7 @@ class PiecewiseConstant(AbstractKnots):
         return jnp.asarray(edges, self.values.dtype) * self.duration
 
     def jumps(self):
-        return self.events(), self.inside[:-1], self.inside[1:]
+        return self.events(), self.knot_values[:-1], self.knot_values[1:]
 
     def mirrored(self):
         return self.in_reverse_order()

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .knots import AbstractKnots, clipped, rounding
+from .knots import AbstractKnots, clipped, interpolation_rounding
 
 
 class CubicSpline(AbstractKnots):
@@ -21,8 +21,8 @@ class CubicSpline(AbstractKnots):
     continuous at the second knot and the last but one, which asks for nothing where the control
     jumps. Through two or three knots it is the line or the parabola.
 
-    **Arguments:** those of `tj.PiecewiseLinear`, `values` `(knots,)` or `(knots, k)`. A spline
-    swings beyond its values between the knots: there bounds hold by clipping.
+    **Arguments:** as for `tj.PiecewiseLinear`. A spline swings beyond its values between the knots:
+    there bounds hold by clipping.
 
     **Raises:** ValueError as `tj.PiecewiseLinear`.
 
@@ -39,16 +39,16 @@ class CubicSpline(AbstractKnots):
     def curvatures(self) -> Float[Array, "knots *control"]:
         """M h^2, the second derivatives in units of the knots' distance."""
         solution = jnp.asarray(curvature_of_values(len(self.values)), self.values.dtype)
-        return jnp.tensordot(solution, self.inside, axes=1)
+        return jnp.tensordot(solution, self.knot_values, axes=1)
 
     def __call__(self, t):
-        y, m, last = self.inside, self.curvatures, len(self.values) - 1
+        y, m, last = self.knot_values, self.curvatures, len(self.values) - 1
         place = jnp.clip(t / self.duration, 0, 1) * last
         i = jnp.minimum(jnp.floor(place).astype(int), last - 1)
         b = place - i
         a = 1 - b
         bend = ((a**3 - a) * m[i] + (b**3 - b) * m[i + 1]) / 6
-        slack = rounding(self.values)
+        slack = interpolation_rounding(self.values)
         return clipped(a * y[i] + b * y[i + 1] + bend, self.lower, self.upper, slack)
 
     def mirrored(self):
@@ -64,10 +64,10 @@ def curvature_of_values(count: int) -> np.ndarray:
     n = count - 2  # inner knots
     if n == 0:
         return np.zeros((2, 2))
-    rows = np.arange(n)
+    knots = np.arange(n)
     difference = np.zeros((n, count))
     for shift, weight in enumerate((6, -12, 6)):
-        difference[rows, rows + shift] = weight
+        difference[knots, knots + shift] = weight
     system = 4 * np.eye(n) + np.eye(n, k=1) + np.eye(n, k=-1)
     system[0], system[-1] = 6 * np.eye(n)[0], 6 * np.eye(n)[-1]  # M_0 = 2 M_1 - M_2 put in
     inner = np.linalg.solve(system, difference)

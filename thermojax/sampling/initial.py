@@ -16,7 +16,7 @@ from .._component import known, pytree_of_floats
 from .._keys import Purpose, purpose_key
 from .._tree import batch_of, cast, dtype_of, like_position
 from ..execution import check_layout
-from ..potential import batched_energy
+from ..potential import at_path, batched_energy, sampler_path
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped, check_system
 from .burn_in import COARSE, REACH, burn_in
@@ -51,7 +51,7 @@ class Start(eqx.Module):
     state: State | None = None  # given whole
     position: PyTree[Array] | None = None  # given; momenta are drawn
     template: PyTree[Array] | None = None  # to be drawn, in this shape
-    sampler: tuple[str, ...] | None = eqx.field(static=True, default=None)
+    sampler: tuple[Any, ...] | None = eqx.field(static=True, default=None)  # see sampler_path
     batch: int = eqx.field(static=True, default=0)
     pool: Pool | None = None  # draws of this very law, to take instead of a burn-in
 
@@ -117,7 +117,7 @@ def prepare_start(system: AbstractSystem, initial, batch: int | None) -> Start:
             f"nothing says what a position of {type(potential).__name__} looks like: pass "
             "initial=tj.Equilibrium(jnp.zeros(dim)), a template of ONE position, or positions"
         )
-    sampler = potential.sampled_by(control, outside(system.bath.temperature))
+    sampler = sampler_path(potential, control, outside(system.bath.temperature))
     return Start(template=template, sampler=sampler, batch=batch)
 
 
@@ -172,9 +172,7 @@ def draw_start(
     elif start.position is not None:
         position = start.position
     elif start.sampler is not None:
-        potential = system.potential
-        for name in start.sampler:
-            potential = getattr(potential, name)
+        potential = at_path(system.potential, start.sampler)
         inner = control if start.sampler == () else None
         mirror = potential.opposite if antithetic else lambda x, control: None
         paired = jax.eval_shape(mirror, start.template, inner) is not None
@@ -250,12 +248,9 @@ def score_weight(system: AbstractSystem, position, start: Start):
     else:
         potential = system.potential
     x = jax.lax.stop_gradient(position)
-    if start.sampler:  # drawn along the path of a part: only the control is left to the score
-        inner = potential
-        for name in start.sampler:
-            inner = getattr(inner, name)
-        if inner.reparametrized:
-            potential, temperature = stopped((potential, temperature))
+    # Drawn from a potential in its fields: only the control is left to the score.
+    if start.sampler and at_path(potential, start.sampler).reparametrized:
+        potential, temperature = stopped((potential, temperature))
     exponent = -batched_energy(potential, x, control) / temperature
     return exponent - jax.lax.stop_gradient(exponent)
 

@@ -33,7 +33,7 @@ def schedule_record(protocol: AbstractProtocol) -> Record:
     record.put("time", np.concatenate([[0.0], times, [duration]]), "time", ("time",))
     record.put("control", np.concatenate([ends[0], values, ends[1]]), "1", axes)
     if isinstance(protocol, AbstractKnots | Monotone):
-        knots = protocol.inside if isinstance(protocol, AbstractKnots) else protocol.values
+        knots = protocol.knot_values if isinstance(protocol, AbstractKnots) else protocol.values
         record.put("knot_time", np.asarray(protocol.knots, float), "time", ("knot",))
         record.put("knot_control", np.asarray(knots), "1", ("knot", "control")[: knots.ndim])
     if (kicks := protocol.impulses()) is not None:

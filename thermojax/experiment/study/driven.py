@@ -18,8 +18,8 @@ from ..._calls import Computation
 from ..._component import Numbers
 from ..._keys import Purpose, purpose_key
 from ...execution import batch_sharding, count_steps
-from ...optimize import Fit, MeanWork
-from ...optimize.fit import optimization
+from ...optimization import Fit, MeanWork
+from ...optimization.fit import optimization
 from ...potential import AbstractPotential
 from ...protocol import AbstractProtocol, values_at
 from ...sampling import Equilibrium, template_of

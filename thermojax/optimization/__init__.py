@@ -1,0 +1,23 @@
+"""Finding the protocol that wastes least."""
+
+from .fit import Fit as Fit
+from .fit import Progress as Progress
+from .fit import optimize as optimize
+from .frontier import Frontier as Frontier
+from .frontier import frontier as frontier
+from .gradients import AbstractGradient as AbstractGradient
+from .gradients import ForwardMode as ForwardMode
+from .gradients import Pathwise as Pathwise
+from .gradients import ScoreFunction as ScoreFunction
+from .gradients import Smoothed as Smoothed
+from .objectives import AbstractObjective as AbstractObjective
+from .objectives import ControlCost as ControlCost
+from .objectives import Dissipation as Dissipation
+from .objectives import ErasureError as ErasureError
+from .objectives import FreeEnergyVariance as FreeEnergyVariance
+from .objectives import MeanWork as MeanWork
+from .objectives import TerminalError as TerminalError
+from .pareto import Pareto as Pareto
+from .pareto import pareto as pareto
+from .picture import ExactMoments as ExactMoments
+from .updates import scale_by_value as scale_by_value
