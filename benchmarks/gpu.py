@@ -17,11 +17,13 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from thermojax.dynamics.lanes import are_compiled
-from thermojax.dynamics.layout import kernel_block, written_out
-from thermojax.sampling.grid import block_size
 
+from thermojax._platform import platform
 from thermojax.dynamics.random import key_words, normal_pair
+from thermojax.execution.gpu.kernel import there_is_triton
+from thermojax.execution.gpu.sizes import kernel_block, unrolled_steps
+from thermojax.execution.time_grid import block_size
+from thermojax.execution.workload import Workload
 
 from .cases import Case, our_gradient, ours, stiffness_ramp
 from .race import Program, race, took
@@ -109,9 +111,11 @@ def sized(batch: int, dim: int, work: float) -> Case:
 
 def together(case: Case, position) -> int:
     """Substeps of the engine in one kernel."""
-    if are_compiled():
-        return block_size(case.steps, best=kernel_block(position, case.steps))
-    return written_out(block_size(case.steps), position)
+    paths, dim = position.shape
+    work = Workload(paths, dim, 4, 1, 1, 1, False, False, True, True)
+    if platform() == "gpu" and there_is_triton():
+        return block_size(case.steps, best=kernel_block(work, case.steps))
+    return unrolled_steps(work, block_size(case.steps)) if platform() == "gpu" else 1
 
 
 def line(

@@ -20,7 +20,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import jax
 import jax.numpy as jnp
 import numpy as np
-from thermojax.dynamics.ornstein_uhlenbeck import OrnsteinUhlenbeck
+
+from thermojax.linear import OrnsteinUhlenbeck
 
 from .race import compare
 from .report import header, header_text, table

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
-from thermojax.dynamics.matrix_equations import root
-from thermojax.dynamics.ornstein_uhlenbeck import OrnsteinUhlenbeck
 
 import thermojax as tj
+from thermojax.linear import OrnsteinUhlenbeck
+from thermojax.linear.matrix_equations import root
 
 R1 = np.array([[3.0, 2.0], [2.0, 4.0]])
 R9 = np.array([[1.0, 2.0], [0.0, 1.5]])
