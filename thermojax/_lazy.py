@@ -1,7 +1,7 @@
 """Public names that are imported when they are first used (PEP 562).
 
-So `import thermojax` costs nothing until something is computed, and the command line answers help,
-lists and mistakes without JAX. The names stand in the package's stub, `__init__.pyi`, as
+So `import thermojax` costs nothing until something is computed, and the command line answers help
+and lists without JAX. The names stand in the package's stub, `__init__.pyi`, as
 `from .module import name as name`: one list for readers, type checkers and the interpreter, as
 `lazy_loader.attach_stub` has it.
 """

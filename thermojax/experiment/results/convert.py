@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-
-from .store import Record, is_estimate
 
 
 def needed(package: str, extra: str) -> Any:
@@ -21,39 +19,24 @@ def needed(package: str, extra: str) -> Any:
         ) from None
 
 
-def number_rows(record: Record, path: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
-    """Every single number in a record and the records in it."""
-    for name, value in record.items():
-        if isinstance(value, Record):
-            yield from number_rows(value, (*path, name))
-            continue
-        row = {"column": ".".join(path), "quantity": name, "unit": record.units.get(name, "1")}
-        if is_estimate(value) and np.ndim(value.value) == 0:
-            parts = {part: float(getattr(value, part)) for part in ("value", "error", "count")}
-            yield {**row, **parts}
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield {**row, "value": float(value), "error": np.nan, "count": np.nan}
-
-
-def to_pandas(results: Record) -> Any:
-    """See `Record.to_pandas`."""
+def data_frame(numbers: Iterable[Mapping[str, Any]]) -> Any:
+    """A table of pandas with a row per number; see `Record.to_pandas`."""
     pandas = needed("pandas", "pandas")
     columns = ["column", "quantity", "value", "error", "count", "unit"]
-    return pandas.DataFrame(list(number_rows(results)), columns=columns)
+    return pandas.DataFrame(list(numbers), columns=columns)
 
 
-def to_arviz(results: Record, column: str | None = None) -> Any:
-    """See `Record.to_arviz`."""
+def draws(columns: Mapping[str, Mapping[str, Any]], column: str | None = None) -> Any:
+    """The paths of one of the columns as draws of ArviZ; see `Record.to_arviz`."""
     arviz = needed("arviz", "arviz")
-    columns = results.attributes.get("columns", [])
-    kept = [name for name in columns if "position" in results.get(name, {}).get("paths", {})]
+    kept = [name for name, entries in columns.items() if "position" in entries.get("paths", {})]
     if not kept or (column is not None and column not in kept):
         raise ValueError(
             f"column = {column!r}: expected one that keeps the positions of its paths: "
             f"{', '.join(kept) or 'this study stores none'}"
         )
     column = column or kept[-1]
-    paths = results[column]["paths"]
+    paths = columns[column]["paths"]
     alive = np.asarray(paths["alive"]) > 0
     chosen = drawn_by_weight(np.where(alive, np.asarray(paths["log_weight"], float), -np.inf))
     position = np.asarray(paths["position"])[chosen][None]

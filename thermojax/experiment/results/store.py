@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..run.folder import unfinished
 
 FORMAT = "format"  # the attribute of a file that says what it is
 RESULTS_FORMAT = "thermojax results 1"
+ESTIMATE = ("value", "error", "count")
 
 
 class Record(dict):
@@ -41,9 +43,9 @@ class Record(dict):
 
         **Raises:** ImportError that names the extra, where pandas is missing.
         """
-        from .convert import to_pandas
+        from .convert import data_frame
 
-        return to_pandas(self)
+        return data_frame(number_rows(self))
 
     def to_arviz(self, column: str | None = None):
         """The final positions of a column as draws, their work and weights as sample statistics.
@@ -61,9 +63,10 @@ class Record(dict):
         **Raises:** ImportError that names the extra, where ArviZ is missing; ValueError where no
         positions were stored.
         """
-        from .convert import to_arviz
+        from .convert import draws
 
-        return to_arviz(self, column)
+        columns = self.attributes.get("columns", [])
+        return draws({name: self.get(name, {}) for name in columns}, column)
 
     def put(self, name: str, value: Any, units: str = "1", axes: tuple[str, ...] = ()) -> None:
         """Add an entry with its unit ("1" for a pure number) and the names of its axes."""
@@ -88,6 +91,20 @@ def contents(record: Record, indent: str = "") -> list[str]:
     return lines
 
 
+def number_rows(record: Record, path: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Every single number in a record and the records in it."""
+    for name, value in record.items():
+        if isinstance(value, Record):
+            yield from number_rows(value, (*path, name))
+            continue
+        row = {"column": ".".join(path), "quantity": name, "unit": record.units.get(name, "1")}
+        if is_estimate(value) and np.ndim(value.value) == 0:
+            numbers = {field: float(getattr(value, field)) for field in ESTIMATE}
+            yield {**row, **numbers}
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield {**row, "value": float(value), "error": np.nan, "count": np.nan}
+
+
 def save(file: str | Path, record: Record) -> None:
     """Write a `Record` to an HDF5 file, which is the old one or the new one, never half of one."""
     import h5py
@@ -110,8 +127,8 @@ def write_record(group, record: Record) -> None:
         if is_estimate(value):
             made = group.create_group(name)
             made.attrs["type"] = "estimate"
-            for part in ("value", "error", "count"):
-                made[part] = np.asarray(getattr(value, part))
+            for field in ESTIMATE:
+                made[field] = np.asarray(getattr(value, field))
         else:
             made = group.create_dataset(name, data=storable(value))
         made.attrs["units"] = record.units.get(name, "1")
@@ -119,7 +136,7 @@ def write_record(group, record: Record) -> None:
 
 
 def is_estimate(value: Any) -> bool:
-    return all(hasattr(value, part) for part in ("value", "error", "count"))
+    return all(hasattr(value, field) for field in ESTIMATE)
 
 
 def storable(value: Any) -> Any:
@@ -238,8 +255,7 @@ def read_value(item) -> Any:
     if isinstance(item, h5py.Group):
         from ...estimate import Estimate
 
-        parts: dict[str, Any] = dict(item)
-        return Estimate(parts["value"][()], parts["error"][()], parts["count"][()])
+        return Estimate(*(item[field][()] for field in ESTIMATE))
     if h5py.check_string_dtype(item.dtype):
         text = item.asstr()[()]
         return list(text) if item.shape else text

@@ -71,22 +71,28 @@ class Failed(NamedTuple):
 
 def at_once(calls: list[Call]) -> list[Any]:
     """The answers of equal calls, from one program where that is possible."""
-    if len(calls) > 1:
-        varied = varying(calls)
-        parts = [eqx.partition(call.arguments, varied) for call in calls]
-        try:
-            if not any(jax.tree.leaves(varied)):
-                return [calls[0]()] * len(calls)
-            return joint(calls[0].function, parts[0][1], [own for own, _ in parts])
-        except Exception:  # too large together, for example: then one by one
-            pass
-    answers = []
-    for call in calls:
-        try:
-            answers.append(call())
-        except Exception as error:
-            answers.append(Failed(error))
+    answers = attempted(lambda: jointly(calls)) if len(calls) > 1 else None
+    if answers is None or isinstance(answers, Failed):
+        # Too large together, say, or not to be batched: one by one, so that an error is its own.
+        return [attempted(call) for call in calls]
     return answers
+
+
+def attempted(compute: Callable[[], T]) -> T | Failed:
+    """The answer, or the error, which goes to the computation that asked."""
+    try:
+        return compute()
+    except Exception as error:
+        return Failed(error)
+
+
+def jointly(calls: list[Call]) -> list[Any]:
+    """The answers of equal calls from one program; what is the same for all is computed once."""
+    varied = varying(calls)
+    if not any(jax.tree.leaves(varied)):
+        return [calls[0]()] * len(calls)
+    own, common = zip(*(eqx.partition(call.arguments, varied) for call in calls), strict=True)
+    return joint(calls[0].function, common[0], list(own))
 
 
 def varying(calls: list[Call]) -> tuple:

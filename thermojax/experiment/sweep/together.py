@@ -53,8 +53,8 @@ def grouped(points: list[Point]) -> list[tuple[str, list[Point]]]:
                 continue
             with computing(precision):
                 study = point.experiment.study
-        except Exception:  # its own process says what is wrong with it
-            continue
+        except (UserError, TypeError, ValueError):  # as with THERMOJAX_TRACEBACK
+            continue  # its own process says what is wrong with it
         if inspect.isgeneratorfunction(study.run):
             what = (precision, type(study), signature(vars(study)))
             groups.setdefault(what, []).append(point)
