@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._tree import batch_of, where_alive
-from ..dynamics import BAOAB
 from ..potential import batched_gradient
 from ..protocol import Constant
 from ..sampling import State, simulate
@@ -52,7 +51,6 @@ class Free(AbstractWay):
             key,
             time_steps=CHUNK,
             initial=state,
-            integrator=BAOAB(block=CHUNK),
             save=CHUNK + 1,
             observe=lambda t, state, ledger: (state.position, ledger.shadow_work),
         )

@@ -104,7 +104,6 @@ class Drawing(eqx.Module):
         kernel and need not keep any of them.
         """
         draws, counter = self.counted.draws, self.counted.counter(first)
-        draws, counter = self.counted.draws, self.counted.counter(first)
         even = self.starts_even(count)
         pair, odd = counter >> np.uint32(1), (counter & np.uint32(1)) == 1
         leaves, structure = jax.tree.flatten(self.path.shape)

@@ -58,7 +58,7 @@ class Pull:
     needed: tuple[bool, ...]
 
     def whole(self, state: list) -> list:
-        """A state of which only what is needed is tcontext."""
+        """A state of which only what is needed is there."""
         rest = iter(state)
         return [next(rest) if one else None for one in self.needed]
 

@@ -232,10 +232,7 @@ class KernelContext:
 
     def normals(self, turn) -> list[np.ndarray]:
         """Those of the steps of a turn, for each `draws` times all leaves."""
-        leaves, count = (
-            jax.tree.leaves(self.drawing.counted.shape),
-            self.threads.unroll * self.path.draws,
-        )
+        leaves, count = jax.tree.leaves(self.path.shape), self.threads.unroll * self.path.draws
         first = self.first + jnp.asarray(turn).astype(jnp.uint32) * np.uint32(count)
 
         def both(number):
