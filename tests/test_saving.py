@@ -125,7 +125,7 @@ def test_leaves_of_all_kinds(tmp_path):
             "tuple": (1, (), [], {}, {3: 4, 1: 5}),
             "pair": Pair(jnp.arange(3), "ü"),
             "optimizer": optax.adam(0.1).init({"a": jnp.ones(2)}),
-            "enum": MemoryOrder.COLUMNS,
+            "enum": MemoryOrder.COLUMN_MAJOR,
             "types": (jnp.float32, np.int64, tj.BAOAB, jnp.dtype("float32")),
             "shape": jax.ShapeDtypeStruct((2, 3), jnp.float32),
             "function": (jnp.tanh, jax.nn.relu, jax.tree_util.Partial(jnp.add, jnp.ones(2))),

@@ -13,8 +13,8 @@ def driven(name, kind, steps=12, duration=1.2, bath=None):
     """A short driven run of a named potential, with jumps at both ends, and positions to start."""
     potential, template, start, end = POTENTIALS[name]
     start, end = jnp.asarray(start), jnp.asarray(end)
-    inside = jnp.stack([start + f * (end - start) for f in (0.1, 0.7, 0.8)])
-    protocol = tj.PiecewiseLinear(inside, duration, initial=start, final=end)
+    interior = jnp.stack([start + f * (end - start) for f in (0.1, 0.7, 0.8)])
+    protocol = tj.PiecewiseLinear(interior, duration, initial=start, final=end)
     system = SYSTEMS[kind](potential, protocol, bath or tj.Bath(0.7, 1.3, 0.8))
     grid: dict[str, Any] = dict(time_steps=steps)
     return system, start_positions(template, 5), grid

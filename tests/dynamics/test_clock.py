@@ -12,17 +12,19 @@ from thermojax.dynamics import Clock
     ("step", "steps", "pieces"), [(1e-3, 1, 2_100_000), (1e-3, 200, 500_000), (0.3, 8191, 50_000)]
 )
 @pytest.mark.parametrize("constant", [False, True])  # XLA folds what it knows
-def test_float32_counts_millions_of_steps(step, steps, pieces, constant):
+def test_float32_counts_millions_of_steps(step, steps, segments, constant):
     """To a unit of the last of both floats' digits per piece; one float32 is off by a percent."""
 
     def run(h):
         h = jnp.float32(step) if constant else h
         body = lambda _, both: (both[0].moved(steps, h), both[1] + steps * h)
-        return jax.lax.fori_loop(0, pieces, body, (Clock.at(jnp.zeros_like(h)), jnp.zeros_like(h)))
+        return jax.lax.fori_loop(
+            0, segments, body, (Clock.at(jnp.zeros_like(h)), jnp.zeros_like(h))
+        )
 
     clock, single = jax.jit(run)(jnp.float32(step))
-    exact = pieces * steps * float(np.float32(step))
-    assert abs(float(clock.time) + float(clock.rest) - exact) < pieces * 2.0**-47 * exact
+    exact = segments * steps * float(np.float32(step))
+    assert abs(float(clock.time) + float(clock.rest) - exact) < segments * 2.0**-47 * exact
     assert float(clock.time) == np.float32(exact)
     assert abs(float(single) / exact - 1) > 1e-4
 

@@ -145,8 +145,8 @@ class ReplayedNoise(AbstractStepNoise):
     table: jax.Array
 
     def normals(self, first, count):
-        rows = jax.lax.dynamic_slice_in_dim(self.table, first, count)
-        return tuple(rows[:, i] for i in range(self.table.shape[1]))
+        sliced = jax.lax.dynamic_slice_in_dim(self.table, first, count)
+        return tuple(sliced[:, i] for i in range(self.table.shape[1]))
 
 
 def replay(system, steps, state, table, integrator):
@@ -184,8 +184,8 @@ def reversed_noise(system, states, table, steps, integrator):
         return np.asarray((-before + c * after) / s)[::-1][:, None]
     if isinstance(integrator, ABOBA):
         middle = x[:-1] + h / 2 * np.asarray(bath.drift) * p[:-1]
-        inside = jax.vmap(system.protocol)((jnp.arange(steps) + 0.5) * h)
-        before = p[:-1] - h / 2 * push * gradient(middle, inside)
+        mid_step = jax.vmap(system.protocol)((jnp.arange(steps) + 0.5) * h)
+        before = p[:-1] - h / 2 * push * gradient(middle, mid_step)
         after = c * before + s * table[:, 0]
         return np.asarray((-before + c * after) / s)[::-1][:, None]
     first = c * p[:-1] + s * table[:, 0]  # after the first half thermostat

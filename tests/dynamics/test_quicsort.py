@@ -228,9 +228,9 @@ def test_advance_in_pieces_equals_one_piece():
     def move(chain, steps):
         return tj.advance(system, chain, dt=0.1, steps=steps, integrator=tj.QUICSORT())
 
-    whole, pieces = move(chain, 6), move(move(chain, 3), 3)
-    np.testing.assert_allclose(whole.position, pieces.position, rtol=1e-12)
-    for a, b in zip(jax.tree.leaves(whole.ledger), jax.tree.leaves(pieces.ledger), strict=True):
+    whole, segments = move(chain, 6), move(move(chain, 3), 3)
+    np.testing.assert_allclose(whole.position, segments.position, rtol=1e-12)
+    for a, b in zip(jax.tree.leaves(whole.ledger), jax.tree.leaves(segments.ledger), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 

@@ -34,8 +34,11 @@ def exchanges(program: str) -> list[str]:
 
 def exchanges_in_loops(program: str) -> list[str]:
     """The collectives of a compiled program that some loop runs over and over."""
-    parts = re.split(r"\n(?=(?:ENTRY )?%[\w.\-]+ \()", program)
-    bodies = {re.sub(r"(?s)^(?:ENTRY )?%([\w.\-]+).*", r"\1", part): part for part in parts[1:]}
+    computations = re.split(r"\n(?=(?:ENTRY )?%[\w.\-]+ \()", program)
+    bodies = {
+        re.sub(r"(?s)^(?:ENTRY )?%([\w.\-]+).*", r"\1", computation): computation
+        for computation in computations[1:]
+    }
     reached, todo = set(), re.findall(r"body=%([\w.\-]+)", program)
     while todo:
         name = todo.pop()

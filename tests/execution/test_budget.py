@@ -35,12 +35,12 @@ def compiled(memory, start):
 @pytest.mark.slow
 @pytest.mark.optimized
 @pytest.mark.parametrize(
-    "start, shares", [(START, (0.7, 0.45)), (LINE, (0.9, 0.75))], ids=["plane", "line"]
+    "start, fractions", [(START, (0.7, 0.45)), (LINE, (0.9, 0.75))], ids=["plane", "line"]
 )
-def test_less_memory_gives_the_same_gradient(start, shares):
+def test_less_memory_gives_the_same_gradient(start, fractions):
     free, most = compiled(None, start)
-    for share in shares:
-        budget = int(share * most)
+    for fraction in fractions:
+        budget = int(fraction * most)
         slope, used = compiled(budget, start)
         np.testing.assert_allclose(slope, free, rtol=1e-10)
         assert used <= budget

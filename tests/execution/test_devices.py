@@ -37,7 +37,7 @@ def answer(process):
 
 @pytest.mark.slow
 def test_the_same_numbers_on_any_number_of_devices_and_in_two_processes():
-    """To rounding: matrix products round differently for parts of a batch. Noise is the same."""
+    """To rounding: matrix products round differently for slices of a batch. Noise is the same."""
     one = answer(started(1))
     for devices in (2, 8):
         many = answer(started(devices))

@@ -22,7 +22,7 @@ from thermojax.execution.residuals import KEPT
 from thermojax.execution.workload import workload_of
 
 KEY = jax.random.key(5)
-ORDERED = MemoryOrder.ROWS, MemoryOrder.COLUMNS
+ORDERED = MemoryOrder.ROW_MAJOR, MemoryOrder.COLUMN_MAJOR
 BATCH, STEPS = 96, 24
 
 
@@ -52,7 +52,7 @@ def test_what_is_ordered_and_stored_keeps_its_numbers(order):
 def test_paths_lie_side_by_side_where_they_are_ordered():
     def moved(x):
         return jax.lax.fori_loop(
-            0, 9, lambda i, x: MemoryOrder.COLUMNS.in_memory_order(jnp.sin(x) + i), x
+            0, 9, lambda i, x: MemoryOrder.COLUMN_MAJOR.in_memory_order(jnp.sin(x) + i), x
         )
 
     program = jax.jit(moved).lower(jnp.zeros((128, 8))).compile()
@@ -89,8 +89,8 @@ def test_which_order():
         table = timetable(system, position, jnp.ones(()), 1, ou_fraction=1.0)
         return memory_order(workload_of(system, table, path, tj.BAOAB(), position, 1), paths)
 
-    assert {order(1, 64), order(8, 64), order(16, 1000)} == {MemoryOrder.COLUMNS}
-    assert {order(8, 63), order(17, 64), order(300, 64)} == {MemoryOrder.ROWS}
+    assert {order(1, 64), order(8, 64), order(16, 1000)} == {MemoryOrder.COLUMN_MAJOR}
+    assert {order(8, 63), order(17, 64), order(300, 64)} == {MemoryOrder.ROW_MAJOR}
     matrix = tj.Gaussian(jnp.zeros(8), jnp.eye(8) + 0.1)
     assert order(8, 64, matrix) is MemoryOrder.FREE
 

@@ -47,7 +47,7 @@ def test_numbers(name):
     np.testing.assert_allclose(found, jax.vmap(FUNCTIONS[name])(x), rtol=1e-12, atol=1e-14)
 
 
-ROWS = {
+ROW_FUNCTIONS = {
     "each": lambda x: jnp.sin(x) * jnp.sum(x) + jnp.arange(8.0),
     "folds": lambda x: jnp.max(x) + jnp.sum(x**2) + x @ jnp.cos(x),
     "constants": lambda x: x / (1 + jnp.asarray(np.arange(8.0) + 0.5)),
@@ -55,11 +55,11 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", ROW_FUNCTIONS)
 def test_rows_stay_whole(name):
     x = jax.random.normal(KEY, (7, 8))
-    found = by_numbers(ROWS[name], x, row=8, most=100)
-    np.testing.assert_allclose(found, jax.vmap(ROWS[name])(x), rtol=1e-12, atol=1e-14)
+    found = by_numbers(ROW_FUNCTIONS[name], x, row=8, most=100)
+    np.testing.assert_allclose(found, jax.vmap(ROW_FUNCTIONS[name])(x), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("options", [*itertools.product([False, True], repeat=4)])

@@ -58,7 +58,7 @@ def test_registered_studies_are_studies():
         assert issubclass(find(name, []), AbstractStudy)
 
 
-class Told(typing.Protocol):
+class HasEnergy(typing.Protocol):
     def energy(self): ...
 
 
@@ -96,7 +96,7 @@ NOTES: list[tuple[Any, str]] = [
     (Numbers | Literal["auto"] | None, "a number or a list of numbers or one of 'auto'"),
     (tj.Bath, "a Bath"),
     (list[tj.AbstractPotential], "a list, each an AbstractPotential"),
-    (Told, ""),
+    (HasEnergy, ""),
     (typing.Callable, ""),
     (Any, ""),
 ]

@@ -35,8 +35,8 @@ def quadrature(drift, diffusion, t):
     edges = np.linspace(0, t, int(np.ceil(20 * t)) + 1)
     width = edges[1] - edges[0]
     panel = scipy.linalg.expm(-width * drift)
-    inside = scipy.linalg.expm(-width / 2 * (nodes[:, None, None] + 1) * drift)
-    step = inside @ diffusion @ inside.swapaxes(1, 2)
+    propagator = scipy.linalg.expm(-width / 2 * (nodes[:, None, None] + 1) * drift)
+    step = propagator @ diffusion @ propagator.swapaxes(1, 2)
     first = np.tensordot(weights * width / 2, step, 1)
     decays = [np.linalg.matrix_power(panel, k) for k in range(len(edges) - 1)]
     return scipy.linalg.expm(-t * drift), sum(decay @ first @ decay.T for decay in decays)
@@ -158,9 +158,9 @@ def test_float32_in_a_thousand_dimensions():
     process = OrnsteinUhlenbeck(*(jnp.asarray(a, jnp.float32) for a in (drift, 0.0, diffusion)))
     decay, covariance = process.transition(t)
     stationary = process.stationary()[1]
-    inside = inverse @ diffusion @ inverse.T / (rates[:, None] + rates)
-    limit = x @ inside @ x.T
-    exact = x @ (inside * -np.expm1(-(rates[:, None] + rates) * t)) @ x.T
+    integrals = inverse @ diffusion @ inverse.T / (rates[:, None] + rates)
+    limit = x @ integrals @ x.T
+    exact = x @ (integrals * -np.expm1(-(rates[:, None] + rates) * t)) @ x.T
     for value, expected in (
         (decay, (x * np.exp(-rates * t)) @ inverse),
         (covariance, exact),

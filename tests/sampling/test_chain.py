@@ -24,8 +24,8 @@ def test_advancing_in_pieces_is_advancing_at_once(kind):
     system = kind(SYSTEM.potential, SYSTEM.protocol, SYSTEM.bath)
     chain = tj.start(system, KEY, batch=3, initial=START)
     at_once = tj.advance(system, chain, dt=0.1, steps=8)
-    in_pieces = tj.advance(system, tj.advance(system, chain, dt=0.1, steps=3), dt=0.1, steps=5)
-    equal(in_pieces, at_once)
+    in_segments = tj.advance(system, tj.advance(system, chain, dt=0.1, steps=3), dt=0.1, steps=5)
+    equal(in_segments, at_once)
 
 
 def test_a_chain_through_its_protocol_is_a_run():

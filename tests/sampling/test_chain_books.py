@@ -143,12 +143,12 @@ def test_a_system_exchanged_without_a_switch_books_its_work_all_the_same():
     chain = tj.start(OPEN, KEY, initial=STARTS)
     new = OPEN.replace(potential=Walled(3.0, wall=10.0), bath=tj.Bath(0.7, 1.3, 2.0))
     silent = tj.advance(new, chain, dt=0.1, steps=2)
-    told = tj.advance(new, tj.switch(chain, OPEN, new), dt=0.1, steps=2)
+    switched = tj.advance(new, tj.switch(chain, OPEN, new), dt=0.1, steps=2)
     assert imbalance(silent.ledger).max() < 1e-13
     assert np.max(np.abs(silent.ledger.work)) > 4
     for name in "work", "heat", "energy", "kinetic":
         np.testing.assert_allclose(
-            getattr(silent.ledger, name), getattr(told.ledger, name), atol=1e-13
+            getattr(silent.ledger, name), getattr(switched.ledger, name), atol=1e-13
         )
     work = lambda k: jnp.sum(
         tj.advance(new.replace(potential=Walled(k, wall=10.0)), chain, dt=0.1, steps=2).ledger.work

@@ -1,4 +1,4 @@
-"""Pieces of a chain as proposals: exact at any step, also where every path has its own."""
+"""Segments of a chain as proposals: exact at any step, also where every path has its own."""
 
 from functools import partial
 from typing import Any
@@ -26,14 +26,14 @@ class Funnel(tj.AbstractPotential):
 FUNNEL = tj.Underdamped(Funnel(), tj.Constant(), tj.Bath(1.0, 0.5, 1.0))
 
 
-def values_of(system, chain, dt, observe, pieces, steps, **options):
-    """The end of the chain, and `observe(position)` after every piece; `dt`: one, or one each."""
+def values_of(system, chain, dt, observe, segments, steps, **options):
+    """The end of the chain, and `observe(position)` after every segment; `dt`: one, or one each."""
 
-    def piece(chain, dt):
+    def segment(chain, dt):
         chain = tj.advance(system, chain, dt=dt, steps=steps, **options)
         return chain, observe(chain.position)
 
-    return jax.jit(partial(jax.lax.scan, piece))(chain, jnp.broadcast_to(dt, pieces))
+    return jax.jit(partial(jax.lax.scan, segment))(chain, jnp.broadcast_to(dt, segments))
 
 
 def distance(values, exact):

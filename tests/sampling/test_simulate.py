@@ -14,6 +14,7 @@ from thermojax._tree import cast
 from thermojax._tuning import ON_CPU
 from thermojax.dynamics import GridBrownianPath, key_words
 from thermojax.execution import count_steps, snap
+from thermojax.execution.drawing import cut_path
 from thermojax.execution.time_grid import block_size
 from thermojax.protocol import Reversed
 
@@ -63,11 +64,11 @@ def test_noise_is_bit_identical_for_any_block_batch_split_and_start():
         np.testing.assert_array_equal(
             whole.normals(first, count)[0], everything[first : first + count]
         )
-    part = GridBrownianPath(
+    slice_of_path = GridBrownianPath(
         words, jax.ShapeDtypeStruct((2, 3), jnp.float32), h, first_step=4, first_particle=3
     )
-    np.testing.assert_array_equal(part.normals(2, 3)[0], everything[6:9, 3:5])
-    np.testing.assert_array_equal(whole.share(1, 3).normals(5, 4)[0], everything[5:9, 2:4])
+    np.testing.assert_array_equal(slice_of_path.normals(2, 3)[0], everything[6:9, 3:5])
+    np.testing.assert_array_equal(cut_path(whole, 1, 3).normals(5, 4)[0], everything[5:9, 2:4])
     jitted = jax.jit(lambda i: whole.normals(i, 3)[0])(jnp.asarray(2))
     np.testing.assert_array_equal(jitted, everything[2:5])
     step = whole.evaluate(jnp.asarray(2.0), jnp.asarray(4.0))
@@ -168,14 +169,14 @@ def test_a_diverged_path_is_frozen_counted_and_keeps_out_of_means_and_gradients(
         seen = 0.0 if out.saved is None else jnp.mean(out.saved.values[1].alive)
         return out.mean(out.ledger.total_work).value + seen
 
-    # By checkpoints reverse mode is told which paths diverge, by the direct adjoint it watches.
-    told = jax.grad(cost)(protocol.values)
-    watched = jax.grad(lambda values: cost(values, adjoint=dfx.DirectAdjoint()))(protocol.values)
-    assert np.all(np.isfinite(told)) and np.any(np.asarray(told) != 0)
-    np.testing.assert_allclose(told, watched, rtol=1e-4)
+    # By checkpoints reverse mode skips paths that diverge, by the direct adjoint it finds them.
+    skipping = jax.grad(cost)(protocol.values)
+    direct = jax.grad(lambda values: cost(values, adjoint=dfx.DirectAdjoint()))(protocol.values)
+    assert np.all(np.isfinite(skipping)) and np.any(np.asarray(skipping) != 0)
+    np.testing.assert_allclose(skipping, direct, rtol=1e-4)
     # What else asks for the flags along the way changes nothing.
     observed = jax.grad(lambda values: cost(values, save=4))(protocol.values)
-    np.testing.assert_allclose(observed, told, rtol=1e-4)
+    np.testing.assert_allclose(observed, skipping, rtol=1e-4)
 
     def on_the_way(values, **options):
         """A cost that reads nothing of the end."""
@@ -184,10 +185,10 @@ def test_a_diverged_path_is_frozen_counted_and_keeps_out_of_means_and_gradients(
         seen, ledger = out.saved.values
         return jnp.sum(ledger.alive[-1] * seen.position[1, :, 0])
 
-    told = jax.grad(on_the_way)(protocol.values)
-    watched = jax.grad(lambda v: on_the_way(v, adjoint=dfx.DirectAdjoint()))(protocol.values)
-    assert np.all(np.isfinite(told)) and np.any(np.asarray(told) != 0)
-    np.testing.assert_allclose(told, watched, rtol=1e-9)
+    skipping = jax.grad(on_the_way)(protocol.values)
+    direct = jax.grad(lambda v: on_the_way(v, adjoint=dfx.DirectAdjoint()))(protocol.values)
+    assert np.all(np.isfinite(skipping)) and np.any(np.asarray(skipping) != 0)
+    np.testing.assert_allclose(skipping, direct, rtol=1e-9)
 
 
 def test_a_path_that_diverges_in_a_later_piece_has_no_derivative_in_an_earlier_one():

@@ -19,11 +19,13 @@ def test_burn_in_finds_both_wells_in_their_shares():
     x, report = jax.jit(lambda k: burn_in(k, energy, jnp.zeros(1), 20_000))(KEY)
     weight = lambda x: np.exp(-4 * (x**2 - 1) ** 2 + tilt * x)
     z = integrate.quad(weight, -4, 4, epsabs=1e-12)[0]
-    share = integrate.quad(weight, 0, 4, epsabs=1e-12)[0] / z
+    fraction = integrate.quad(weight, 0, 4, epsabs=1e-12)[0] / z
     square = integrate.quad(lambda x: x**2 * weight(x), -4, 4, epsabs=1e-12)[0] / z
     assert bool(report.converged)
     # resampled particles share ancestors: allow for a few times fewer independent samples
-    assert abs(np.mean(np.asarray(x) > 0) - share) < 4.5 * np.sqrt(share * (1 - share) / 5000)
+    assert abs(np.mean(np.asarray(x) > 0) - fraction) < 4.5 * np.sqrt(
+        fraction * (1 - fraction) / 5000
+    )
     assert abs(np.mean(np.asarray(x) ** 2) - square) < 4.5 * np.std(np.asarray(x) ** 2) / 70
     assert abs(report.log_normalizer - np.log(z)) < 0.05
 

@@ -12,7 +12,7 @@ from .._tree import batch_of
 from ..sampling import LocalStep, advance
 from ..sampling.chain import begin
 from ..sampling.initial import Start
-from ..sampling.metropolis import turn
+from ..sampling.metropolis import squared_angle
 from .stages import CHUNK, AbstractWay, Setting, system_of
 
 
@@ -48,7 +48,7 @@ class Local(AbstractWay):
     def next_setting(self, system, setting, mass, record, unravel, control, state, kept):
         moved = dataclasses.replace(setting, mass=mass)
         ready, one = system_of(system, moved, unravel, control), jnp.ones_like(setting.step)
-        frequencies = jax.vmap(lambda x: turn(ready, x, control, 0.0, one))(kept)
+        frequencies = jax.vmap(lambda x: squared_angle(ready, x, control, 0.0, one))(kept)
         least = jnp.finfo(frequencies.dtype).tiny
         slowness = jnp.exp(-0.5 * jnp.mean(jnp.log(jnp.maximum(frequencies, least))))
         return dataclasses.replace(moved, step=self.local.angle * slowness)

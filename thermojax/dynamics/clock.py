@@ -44,8 +44,8 @@ class Clock(eqx.Module):
     def plus(self, duration: Float[Array, ""]) -> Clock:
         """The clock later by one float (D. E. Knuth's sum of two, which loses nothing)."""
         total = self.time + duration
-        part = total - self.time
-        lost = (self.time - (total - part)) + (duration - part)
+        added = total - self.time
+        lost = (self.time - (total - added)) + (duration - added)
         rest = self.rest + lost
         time = total + rest
         return Clock(time, rest - (time - total))

@@ -1,4 +1,4 @@
-"""What a grid point needs of the potential: two energies and a gradient, evaluated together."""
+"""The potential at a grid point: two energies and a gradient, evaluated together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an integrator is: one step of the motion, and how much noise it takes."""
+"""Integrators: one step of the motion each, and how much noise it takes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AbstractIntegrator(eqx.Module):
     def prepare(
         self, system: AbstractSystem, table: Timetable, position: PyTree[Array]
     ) -> PyTree[Array] | None:
-        """What all steps of a run share, for `Step.prepared`.
+        """Arrays that all steps of a run read, for `Step.prepared`.
 
         **Raises:** ValueError for a system that the integrator cannot do.
         """
@@ -80,7 +80,7 @@ class AbstractSplitting(AbstractIntegrator):
 
 
 def empty_energies(state: PathState, table: Timetable) -> StepEnergies:
-    """What no step at all books."""
+    """The energies of no step at all: zeros."""
     zero = jnp.zeros_like(state.potential_energy)
     driven = None if state.drive is None else zero
     return StepEnergies(zero, zero, zero, driven, zero if table.scheduled else None)

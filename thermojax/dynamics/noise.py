@@ -143,8 +143,8 @@ class TreeNoise(AbstractStepNoise):
             assert isinstance(levy, dfx.SpaceTimeTimeLevyArea)
             scales = (math.sqrt(self.steps * n) for n in (1.0, 12.0, 720.0))
             return tuple(
-                jax.tree.map(lambda leaf, scale=scale: scale * leaf, part)
-                for part, scale in zip((levy.W, levy.H, levy.K), scales, strict=True)
+                jax.tree.map(lambda leaf, scale=scale: scale * leaf, integral)
+                for integral, scale in zip((levy.W, levy.H, levy.K), scales, strict=True)
             )
 
         return jax.lax.map(of_step, first + jnp.arange(count))

@@ -1,4 +1,4 @@
-"""A batch of paths at a grid point, and what one step books."""
+"""A batch of paths at a grid point, and the energies that one step books."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PathState(eqx.Module):
 
 
 class StepEnergies(eqx.Module):
-    """What one step books, each (batch,)."""
+    """The energies that one step books, each (batch,)."""
 
     work: Array
     heat: Array
@@ -46,5 +46,5 @@ def kinetic(momentum: PyTree[Array], inverse_mass: PyTree[Array]) -> Array:
         # One mass for all coordinates stays outside of the sum: a quarter of the time at d = 64.
         return w * per_sample_sum(p**2) if jnp.ndim(w) == 0 else per_sample_sum(w * p**2)
 
-    parts = jax.tree.leaves(jax.tree.map(of_leaf, momentum, inverse_mass))
-    return 0.5 * functools.reduce(jnp.add, parts)
+    of_leaves = jax.tree.leaves(jax.tree.map(of_leaf, momentum, inverse_mass))
+    return 0.5 * functools.reduce(jnp.add, of_leaves)

@@ -125,7 +125,7 @@ class QUICSORT(AbstractIntegrator):
         def move(q, p, *levy):
             """One sample through one step: position, momentum, and the work within."""
             velocity = jax.tree.map(jnp.divide, p, mass)
-            noise = Increment(*(clocked(part, h) for part in levy), dt=h)
+            noise = Increment(*(clocked(z, h) for z in levy), dt=h)
             terms = langevin_terms(system, q, force, noise)
             begin = clocked(q, h), (velocity, jnp.ones_like(h), jnp.zeros_like(h))
             (x, v), *_ = solver(h).step(

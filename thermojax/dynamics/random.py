@@ -88,8 +88,8 @@ def circle(b, dtype=jnp.float32):
         return jnp.cos(angle), jnp.sin(angle)
     shifted = b + np.uint32(0x20000000)
     quadrant = shifted >> np.uint32(30)
-    inside = (shifted & np.uint32(0x3FFFFFFF)).astype(jnp.int32) - np.int32(0x20000000)
-    t = inside.astype(jnp.float32) * np.float32(0.5 * np.pi / 2**30)
+    offset = (shifted & np.uint32(0x3FFFFFFF)).astype(jnp.int32) - np.int32(0x20000000)
+    t = offset.astype(jnp.float32) * np.float32(0.5 * np.pi / 2**30)
     s = t * t
     odd = np.float32(-1.9515295891e-4) * s + np.float32(8.3321608736e-3)
     odd = t + t * s * (odd * s + np.float32(-1.6666654611e-1))

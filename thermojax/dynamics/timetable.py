@@ -22,7 +22,7 @@ from .clock import Clock
 
 
 class BathCoefficients(eqx.Module):
-    r"""What one step needs of the bath. Pytrees like the position, each leaf broadcastable.
+    r"""The bath in one step. Pytrees like the position, each leaf broadcastable.
 
     The underdamped and the overdamped system differ in these numbers only. Underdamped:
     dx/dt = p / m. Overdamped: BAOAB with the whole momentum redrawn and m = gamma h / 2, which is
@@ -38,7 +38,7 @@ class BathCoefficients(eqx.Module):
     beta: Array
 
     def at_pace(self, pace: Array, position: PyTree[Array]) -> BathCoefficients:
-        """Those of steps that are `pace` (batch,) times as long, of a batch like `position`.
+        """Coefficients of steps `pace` (batch,) times as long, for a batch like `position`.
 
         Damping and noise stay: the momentum forgets as much in a step of any length, as it does
         with friction / pace.
@@ -49,7 +49,7 @@ class BathCoefficients(eqx.Module):
 
 
 class StepCoefficients(eqx.Module):
-    """What one step reads from the timetable; for several, each leaf has a leading axis."""
+    """One step's entries of the timetable; of several steps, each leaf has a leading axis."""
 
     control_before: Array  # of the potential while the step lasts
     control_after: Array  # of the potential from its end on
@@ -79,14 +79,14 @@ class Timetable(eqx.Module):
 
     def steps_from(self, first, count: int) -> StepCoefficients:
         """The coefficients of `count` steps, the first of them step `first`."""
-        part = lambda leaf, at=0: jax.lax.dynamic_slice_in_dim(leaf, first + at, count)
+        sliced = lambda leaf, at=0: jax.lax.dynamic_slice_in_dim(leaf, first + at, count)
         masses = self.inverse_masses
         return StepCoefficients(
-            part(self.middles, 1),
-            part(self.middles, 2),
-            part(self.control, 1),
-            jax.tree.map(part, self.bath) if self.scheduled else None,
-            None if masses is None else jax.tree.map(lambda leaf: part(leaf, 2), masses),
+            sliced(self.middles, 1),
+            sliced(self.middles, 2),
+            sliced(self.control, 1),
+            jax.tree.map(sliced, self.bath) if self.scheduled else None,
+            None if masses is None else jax.tree.map(lambda leaf: sliced(leaf, 2), masses),
         )
 
 
@@ -142,10 +142,10 @@ def timetable(
         return jax.vmap(lambda t: value_at(schedule, t))(times)
 
     def along(schedule, held_value=None):
-        inside = read(schedule, middle)
+        mid_step = read(schedule, middle)
         before = schedule.initial if start is None else held_value
-        after = schedule.final if start is None else inside[-1]
-        return jnp.concatenate([jnp.asarray(before)[None], inside, jnp.asarray(after)[None]])
+        after = schedule.final if start is None else mid_step[-1]
+        return jnp.concatenate([jnp.asarray(before)[None], mid_step, jnp.asarray(after)[None]])
 
     middles = along(protocol, held)
     temperature, friction, mass = (
@@ -159,9 +159,9 @@ def timetable(
         build = lambda t, g, m: bath_coefficients(system, position, h, t, g, m)
     values = (temperature, friction, mass)
     if any(changing):
-        inside = tuple(v[1:-1] if c else v for v, c in zip(values, changing, strict=True))
+        mid_step = tuple(v[1:-1] if c else v for v, c in zip(values, changing, strict=True))
         axes = tuple(0 if c else None for c in changing)
-        table = jax.vmap(build, in_axes=axes, axis_size=steps)(*inside)
+        table = jax.vmap(build, in_axes=axes, axis_size=steps)(*mid_step)
     else:
         table = build(*values)
     inverse_masses = None

@@ -1,4 +1,4 @@
-"""How a run is computed: diffrax's solver of blocks, their derivative, memory, devices."""
+"""The computation of a run: diffrax's solver of blocks, their derivative, memory, devices."""
 
 from .devices import batch_sharding as batch_sharding
 from .devices import check_layout as check_layout

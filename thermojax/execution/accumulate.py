@@ -1,4 +1,4 @@
-"""What the steps of a block have booked, into the ledger."""
+"""The energies of the steps of a block, booked into the ledger."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Y = tuple[PyTree[Array], PyTree[Array], Ledger]  # position, momentum, ledger
 
 
 class SolverState(NamedTuple):
-    """What a block hands to the next besides y."""
+    """The state that a block hands to the next besides y."""
 
     first: Array  # the number of its first step
     gradient: PyTree[Array] | None

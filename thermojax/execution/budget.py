@@ -20,7 +20,7 @@ from ..dynamics import AbstractIntegrator, DriftTerm, NoiseTerm
 from .block import Y, advance_block, begin
 from .layout import choose_layout
 from .policy import DivergencePolicy
-from .sharding import noise_of_share
+from .sharding import cut_noise
 from .workload import Workload
 
 
@@ -42,7 +42,7 @@ def fit_into_memory(
 
     **Raises:** ValueError where no choice fits, with the least that does.
     """
-    noise, own = noise_of_share(noise, 0, work.devices), share_of_batch(work.devices, y0)
+    noise, own = cut_noise(noise, 0, work.devices), cut_batch(work.devices, y0)
     need = footprint(drift, noise, own, integrator, work, skips).times(work.devices)
     fits = []
     for block in blocks:
@@ -66,7 +66,7 @@ def fit_into_memory(
 
 
 def passes(count: int, checkpoints: int) -> int:
-    """How often a run of `count` blocks is computed again: least r with C(c + r, r) >= count."""
+    """The times a run of `count` blocks is computed again: least r with C(c + r, r) >= count."""
     r = 1
     while math.comb(checkpoints + r, r) < count:
         r += 1
@@ -95,9 +95,9 @@ class Footprint(NamedTuple):
         return self.fixed + (IN_MEMORY.states + checkpoints) * self.state + block * self.residual
 
 
-def share_of_batch(shares: int, y0):
-    """The shapes of one of equal shares of a batch."""
-    own = lambda x: jax.ShapeDtypeStruct((x.shape[0] // shares, *x.shape[1:]), x.dtype)
+def cut_batch(count: int, y0):
+    """The shapes of one of `count` equal slices of a batch."""
+    own = lambda x: jax.ShapeDtypeStruct((x.shape[0] // count, *x.shape[1:]), x.dtype)
     return jax.tree.map(own, y0)
 
 
@@ -109,7 +109,7 @@ def footprint(
     work: Workload,
     skips: bool,
 ) -> Footprint:
-    """What reverse mode keeps of the batch of one device."""
+    """The memory that reverse mode needs for the batch of one device."""
 
     def begun(y0):
         return begin(integrator, drift, noise, jnp.zeros((), int), y0[0], None)
@@ -120,8 +120,8 @@ def footprint(
     policy = DivergencePolicy.IGNORE if skips else DivergencePolicy.FREEZE
     tiles = choose_layout(work, 1, record=False, even=False, vjp_skips=skips).tiles
     if tiles > 1:
-        noise = noise_of_share(noise, 0, tiles)
-        y0 = share_of_batch(tiles, y0)
+        noise = cut_noise(noise, 0, tiles)
+        y0 = cut_batch(tiles, y0)
         work = work._replace(paths=work.paths // tiles)
     state = eqx.filter_eval_shape(begun, y0)
 

@@ -14,7 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from .._arguments import whole
 from .._component import shown
-from .sharding import shares_of
+from .sharding import device_count
 
 
 def batch_sharding(devices: int | Sequence[Any] | None = None) -> NamedSharding:
@@ -70,10 +70,10 @@ def check_sharding(sharding: NamedSharding | None, batch: int) -> None:
             f"sharding has a mesh with the axis types {mesh.axis_types}: expected AxisType.Auto, "
             "as tj.batch_sharding() makes it"
         )
-    shares = shares_of(sharding)
-    if batch % shares:
+    devices = device_count(sharding)
+    if batch % devices:
         raise ValueError(
-            f"batch = {batch} does not divide over {shares} devices: take a multiple of {shares}"
+            f"batch = {batch} does not divide over {devices} devices: take a multiple of {devices}"
         )
 
 

@@ -17,7 +17,7 @@ from ..dynamics.random import normal_pair
 from .cpu.memory_order import MemoryOrder
 
 
-class Rows(eqx.Module):
+class StepNormals(eqx.Module):
     """Normals drawn for some steps, each leaf with the steps on its leading axis."""
 
     values: tuple[PyTree[Array], ...]
@@ -54,14 +54,14 @@ class Pairs(eqx.Module):
             )
             half = jnp.where(counter & 1, pair.imag, pair.real).astype(leaf.dtype)
             batch, *sample = leaf.shape
-            shape = (*sample, batch) if self.order is MemoryOrder.COLUMNS else leaf.shape
+            shape = (*sample, batch) if self.order is MemoryOrder.COLUMN_MAJOR else leaf.shape
             return self.order.restored(half.reshape(shape))
 
         return self.order.in_memory_order(jax.tree.map(pick, self.values, self.shape))
 
 
 class Drawing(eqx.Module):
-    """How the noise of a path is drawn for a loop over its steps.
+    """The noise of a path, drawn for a loop over its steps.
 
     `even`: whether blocks are known to start at even steps. `particles`: `(batch,)`, whose noise
     each path takes; None for its own.
@@ -85,15 +85,15 @@ class Drawing(eqx.Module):
         """
         return self.counted.draws % 2 == 0 or (self.even and count % 2 == 0)
 
-    def drawn(self, first, count: int) -> Pairs | Rows:
+    def drawn(self, first, count: int) -> Pairs | StepNormals:
         """The normals of `count` steps from local step `first`, for a loop over them."""
         if not isinstance(self.path, GridBrownianPath):
-            return Rows(self.path.normals(first, count))
+            return StepNormals(self.path.normals(first, count))
         draws, counter = self.path.draws, self.path.counter(first)
         pairs = count * draws // 2 + (0 if self.starts_even(count) else 1)
-        rows = (counter >> np.uint32(1)) + jax.lax.iota(jnp.uint32, pairs)
+        pair = (counter >> np.uint32(1)) + jax.lax.iota(jnp.uint32, pairs)
         leaves, structure = jax.tree.flatten(self.path.shape)
-        values = [self.of_leaf(place, leaf, rows, self.order) for place, leaf in enumerate(leaves)]
+        values = [self.of_leaf(place, leaf, pair, self.order) for place, leaf in enumerate(leaves)]
         odd = (counter & np.uint32(1)).astype(jnp.int32)
         return Pairs(structure.unflatten(values), odd, draws, self.path.shape, self.order)
 
@@ -119,14 +119,14 @@ class Drawing(eqx.Module):
             halves = [jax.tree.map(later, a, b) for a, b in itertools.pairwise(halves)]
         return [tuple(halves[draws * i :][:draws]) for i in range(count)]
 
-    def of_leaf(self, place: int, leaf, rows, order: MemoryOrder = MemoryOrder.FREE):
-        """Pairs `(*rows.shape, ...)` for every particle and coordinate of one leaf.
+    def of_leaf(self, place: int, leaf, pair, order: MemoryOrder = MemoryOrder.FREE):
+        """The pairs of number `pair`, `(*pair.shape, ...)`, for each coordinate of one leaf.
 
         `(leaf.size,)`, since a CPU's vectors take what is left of a row of coordinates one by one;
         in columns `(coordinates, particles)`.
         """
         path, batch, size = self.counted, leaf.shape[0], math.prod(leaf.shape[1:])
-        columns = order is MemoryOrder.COLUMNS
+        columns = order is MemoryOrder.COLUMN_MAJOR
         coordinate = jax.lax.iota(jnp.uint32, size)
         first = jnp.asarray(path.first_particle, jnp.uint32)
         if self.particles is None and not columns:
@@ -140,15 +140,15 @@ class Drawing(eqx.Module):
         if path.antithetic:  # the paths 2j and 2j + 1 take the normals of path j
             particle = index // np.uint32(size)
             index = (particle >> np.uint32(1)) * np.uint32(size) + index % np.uint32(size)
-        rows = rows.reshape(rows.shape + (1,) * index.ndim)
-        values = normal_pair(path.words_of(place), index, rows, path.noise_dtype)
+        pair = pair.reshape(pair.shape + (1,) * index.ndim)
+        values = normal_pair(path.words_of(place), index, pair, path.noise_dtype)
         if particle is None:
             return values
         return jnp.where(particle & np.uint32(1), -values, values)
 
     def tile(self, number, tiles: int) -> Drawing:
         """The noise of one of so many equal tiles of the batch."""
-        path = share_of(self.counted, number, tiles)
+        path = cut_path(self.counted, number, tiles)
         if self.particles is None:
             return dataclasses.replace(self, path=path)
         count = jax.tree.leaves(path.shape)[0].shape[0]
@@ -156,13 +156,12 @@ class Drawing(eqx.Module):
         return dataclasses.replace(self, path=path, particles=own)
 
 
-def share_of(path: GridBrownianPath, number, shares: int) -> GridBrownianPath:
-    """The noise of one of so many equal shares of the batch."""
+def cut_path(path: GridBrownianPath, number, count: int) -> GridBrownianPath:
+    """The noise of slice `number` of a batch that is cut into `count` equal ones."""
 
-    def least(leaf):
-        return jax.ShapeDtypeStruct((leaf.shape[0] // shares, *leaf.shape[1:]), leaf.dtype)
+    def cut(leaf):
+        return jax.ShapeDtypeStruct((leaf.shape[0] // count, *leaf.shape[1:]), leaf.dtype)
 
-    shape = jax.tree.map(least, path.shape)
-    count = jax.tree.leaves(shape)[0].shape[0]
-    first = path.first_particle + number * count
+    shape = jax.tree.map(cut, path.shape)
+    first = path.first_particle + number * jax.tree.leaves(shape)[0].shape[0]
     return dataclasses.replace(path, shape=shape, first_particle=first)

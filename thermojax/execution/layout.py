@@ -1,4 +1,4 @@
-"""How a block of steps is laid out for a machine: decided once for a run, then only read."""
+"""The layout of a block of steps for a machine: decided once for a run, then only read."""
 
 from __future__ import annotations
 

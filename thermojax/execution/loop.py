@@ -40,8 +40,8 @@ def run_steps(
     if layout.tiles == 1:
         return run_tile(stepper, drawing, layout, first, coefficients, state, ledger, policy)
 
-    def tile(part):
-        state, number = part
+    def tile(numbered):
+        state, number = numbered
         own = drawing.tile(number, layout.tiles)
         return run_tile(stepper, own, layout, first, coefficients, state, None, policy)[:2]
 
@@ -75,7 +75,7 @@ def run_tile(
         drawn = drawing.drawn(start, size)
         local = jnp.arange(size)
         # Rows that the loop goes through, not an array that each step looks into.
-        rows = jax.vmap(drawn.at)(local) if layout.tiny else None
+        read_ahead = jax.vmap(drawn.at)(local) if layout.tiny else None
 
         def step(carry, x):
             state, total = carry
@@ -96,7 +96,10 @@ def run_tile(
         begin: Any = order.in_memory_order(pack(state) if how.packed else state)
         own = empty_energies(state, table) if layout.summed else None
         (end, own), out = scan(
-            recomputed_from_kept(step), (begin, own), (local, rows, coefficients), unroll=how.unroll
+            recomputed_from_kept(step),
+            (begin, own),
+            (local, read_ahead, coefficients),
+            unroll=how.unroll,
         )
         state = unpack(end, inverse_mass) if how.packed else end
         if not layout.summed:
@@ -123,5 +126,5 @@ def run_tile(
 
 
 def balance(state: PathState) -> tuple:
-    """What a ledger holds of the moment: the energy, its kinetic part, and who is alive."""
+    """The ledger's entries of the moment: the energy, the kinetic energy, and who is alive."""
     return state.energy, state.kinetic_energy, state.alive

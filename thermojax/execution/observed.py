@@ -1,4 +1,4 @@
-"""What `observe` returns, on its way through diffrax, which keeps floating numbers only."""
+"""Observations on their way through diffrax, which keeps floating numbers only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def in_digits(x: Array) -> Array:
 
 
 def from_digits(x: Array, dtype) -> Array:
-    """What `in_digits` was given."""
+    """The array that `in_digits` was given."""
     if jnp.issubdtype(dtype, jnp.inexact):
         return x
     digits = x.astype(jnp.uint8)
@@ -31,7 +31,10 @@ def from_digits(x: Array, dtype) -> Array:
 
 
 def as_observed(value) -> Array:
-    """What `observe` returned, numbers of Python too. **Raises:** ValueError for anything else."""
+    """An observation as an array, numbers of Python too.
+
+    **Raises:** ValueError for anything else.
+    """
     try:
         return jnp.asarray(value)
     except (TypeError, ValueError) as error:

@@ -24,7 +24,7 @@ from ..dynamics import (
 
 
 class DivergencePolicy(enum.Enum):
-    """What a step does about a path whose energy leaves the range of finite numbers."""
+    """The answer of a step to a path whose energy leaves the range of finite numbers."""
 
     IGNORE = enum.auto()  # nothing: the caller knows which they are (`derivative.py`)
     FLAG = enum.auto()  # its flag falls, and it goes on

@@ -1,4 +1,4 @@
-"""What reverse mode keeps of a step, and what it computes again."""
+"""Residuals of a step: some that reverse mode keeps, others that it computes again."""
 
 from __future__ import annotations
 

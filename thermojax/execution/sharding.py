@@ -17,21 +17,21 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ..dynamics import DriftTerm, GridBrownianPath, NoiseTerm
-from .drawing import share_of
+from .drawing import cut_path
 
-# The axis of an array that is cut into shares; None where every device has the whole.
+# The axis of an array that is cut, a slice for each device; None where every device has the whole.
 BATCH, LATER_BATCH, WHOLE = 0, 1, None
 
 
-def shares_of(sharding: NamedSharding | None) -> int:
-    """Into how many shares the batch is cut."""
+def device_count(sharding: NamedSharding | None) -> int:
+    """The number of devices over which the batch is cut."""
     if sharding is None:
         return 1
     return math.prod(sharding.mesh.shape[name] for name in axes_of(sharding))
 
 
 def axes_of(sharding: NamedSharding) -> tuple[str, ...]:
-    """The axes of the mesh that share the batch."""
+    """The axes of the mesh over which the batch is cut."""
     first = sharding.spec[0]
     return first if isinstance(first, tuple) else (first,)
 
@@ -62,13 +62,13 @@ class CopiedDrift(dfx.AbstractTerm):
 
 
 def copied(drift: DriftTerm, sharding: NamedSharding | None) -> DriftTerm | CopiedDrift:
-    """The drift with a copy of every array for each share of the batch, on its own device."""
+    """The drift with a copy of every array for each device, on that device."""
     if sharding is None:
         return drift
-    shares = shares_of(sharding)
+    devices = device_count(sharding)
 
     def copies(leaf):
-        leaf = jnp.broadcast_to(leaf, (shares, *jnp.shape(leaf)))
+        leaf = jnp.broadcast_to(leaf, (devices, *jnp.shape(leaf)))
         return jax.lax.with_sharding_constraint(leaf, sharding)
 
     return CopiedDrift(on_arrays(copies, drift))
@@ -79,12 +79,12 @@ def as_copy(derivative: DriftTerm) -> CopiedDrift:
     return CopiedDrift(on_arrays(lambda leaf: leaf[None], derivative))
 
 
-def noise_of_share(noise: NoiseTerm, device, shares: int) -> NoiseTerm:
-    """The noise of the paths of one device, which knows of no other."""
-    if shares == 1:
+def cut_noise(noise: NoiseTerm, number, count: int) -> NoiseTerm:
+    """The noise of slice `number` of `count` of the batch, which knows of no other."""
+    if count == 1:
         return noise
     assert isinstance(noise.path, GridBrownianPath)
-    return dataclasses.replace(noise, path=share_of(noise.path, device, shares))
+    return dataclasses.replace(noise, path=cut_path(noise.path, number, count))
 
 
 def by_device(
@@ -114,7 +114,7 @@ def by_device(
         drift, path, arguments = eqx.combine(dynamic, static)
         drift = drift.own()
         noise = NoiseTerm(drift.system, drift.table, path)
-        noise = noise_of_share(noise, jax.lax.axis_index(axes_of(sharding)), shares_of(sharding))
+        noise = cut_noise(noise, jax.lax.axis_index(axes_of(sharding)), device_count(sharding))
         return function(drift, noise, *arguments)
 
     run: Any = jax.shard_map(

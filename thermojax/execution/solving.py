@@ -31,7 +31,7 @@ from .derivative import send_diverged_back, without_derivative_of_alive
 from .gpu.sizes import kernel_block
 from .layout import choose_layout
 from .observed import as_observed, from_digits, in_digits
-from .sharding import copied, shares_of
+from .sharding import copied, device_count
 from .solver import BlockSolver
 from .time_grid import block_size, divisors, even_stride
 from .workload import Workload, workload_of
@@ -84,7 +84,7 @@ def check_how(integrator, noise_dtype) -> None:
 
 
 class Execution(NamedTuple):
-    """How a run is computed: what a user may say of it, and nothing of the physics."""
+    """The computation of a run as a user may choose it, and nothing of the physics."""
 
     integrator: AbstractIntegrator
     adjoint: Any = None
@@ -122,14 +122,14 @@ def solve(
             "path = 'tree' draws the noise of a whole batch: leave out sharding, or use path='grid'"
         )
     noise = dataclasses.replace(noise, path=path)
-    shares = shares_of(how.sharding)
-    work = workload_of(drift.system, table, path, integrator, y0[0], shares)
+    devices = device_count(how.sharding)
+    work = workload_of(drift.system, table, path, integrator, y0[0], devices)
     # Reverse mode by checkpoints learns from the end which paths diverge.
     reverse = adjoint is None or isinstance(adjoint, dfx.RecursiveCheckpointAdjoint)
     vjp_skips = reverse and work.splitting
     position, momentum, ledger = y0
     y0 = position, momentum, without_derivative_of_alive(ledger)
-    if shares == 1 and platform() == "cpu":
+    if devices == 1 and platform() == "cpu":
         (y0, pace), noise, work = pad_batch((y0, pace), noise, work)
     given = lambda tree: jax.tree.map(lambda leaf: leaf[:batch], tree)
 
@@ -170,9 +170,9 @@ def solve(
         if save_steps is not None and stride is not None:
             subs.append(dfx.SubSaveAt(t0=True, steps=stride // block, fn=look))
         elif save_steps is not None:
-            inside = (save_steps >= first) & ((save_steps < last) | (last == steps))
-            if np.any(inside):
-                ts = jnp.asarray(save_steps[inside], dtype)
+            within = (save_steps >= first) & ((save_steps < last) | (last == steps))
+            if np.any(within):
+                ts = jnp.asarray(save_steps[within], dtype)
                 subs.append(dfx.SubSaveAt(ts=ts, fn=look))
         even = starts_even(noise, first, size)
         layout = choose_layout(work, size, record, even, vjp_skips)

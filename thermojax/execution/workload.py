@@ -1,4 +1,4 @@
-"""What of a run its speed depends on: sizes, and what the energy is made of."""
+"""The facts that the speed of a run depends on: sizes, and the terms of the energy."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ LONGEST = 255  # bytes in the name of a file, of nearly all file systems
 
 
 def program() -> str:
-    """How a shell calls this installation: by name where it finds that, else by its whole path."""
+    """The call of this installation in a shell: its name where that is found, else its path."""
     found = shutil.which("thermojax")
     if found is not None and same_folder(found, sys.executable):
         return "thermojax"

@@ -1,4 +1,4 @@
-"""What a user can have got wrong, said in one sentence."""
+"""Mistakes of a user, each said in one sentence."""
 
 from __future__ import annotations
 

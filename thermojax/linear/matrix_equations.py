@@ -169,9 +169,9 @@ def symmetric_root_jvp(primals, tangents):
     def solve(_, b):
         values, vectors = root_pairs(c)
         sums = values[:, None] + values
-        inside = dot(dot(vectors.T, b), vectors)
-        inside = jnp.where(sums > 0, inside / jnp.where(sums > 0, sums, 1), 0)
-        return dot(dot(vectors, inside), vectors.T)
+        rotated = dot(dot(vectors.T, b), vectors)
+        rotated = jnp.where(sums > 0, rotated / jnp.where(sums > 0, sums, 1), 0)
+        return dot(dot(vectors, rotated), vectors.T)
 
     apply = lambda x: dot(factor, x) + dot(x, factor)
     return factor, jax.lax.custom_linear_solve(apply, dc, solve, symmetric=True)

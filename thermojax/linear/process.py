@@ -1,4 +1,4 @@
-"""What is computed of a linear process: its transition, its stationary law, paths, their density.
+"""Computations of a linear process: its transition, stationary law, paths, their density.
 
 `process` is a `tj.OrnsteinUhlenbeck` throughout, its arguments checked.
 """
@@ -131,8 +131,8 @@ def walk(process, basis, key, first, steps, index, batch, initial):
     if len(index) == 0:
         return process.shift + turned_back(y[None], basis)
 
-    def uniform(y, kick):
-        y = act(decays[0], y) + kick
+    def uniform(y, drawn):
+        y = act(decays[0], y) + drawn
         return y, y
 
     def general(y, inputs):
@@ -191,10 +191,10 @@ def gaussian(factor, x):
         eye = jnp.eye(dim, dtype=factor.dtype)
         white = act(jax.scipy.linalg.solve_triangular(factor, eye, lower=True), x)
         pivots = jnp.diagonal(factor)
-        # The share of each variance that the coordinates before it do not explain; NaN is False.
+        # The fraction of each variance that the coordinates before it do not explain; NaN is False.
         largest = jnp.max(jnp.abs(factor), axis=1)
-        share = (pivots / largest) ** 2 / jnp.sum((factor / largest[:, None]) ** 2, 1)
-        regular = jnp.all(share > 10 * jnp.finfo(factor.dtype).eps)
+        unexplained = (pivots / largest) ** 2 / jnp.sum((factor / largest[:, None]) ** 2, 1)
+        regular = jnp.all(unexplained > 10 * jnp.finfo(factor.dtype).eps)
     logdet = jnp.sum(jnp.log(pivots))
     constant = 0.5 * dim * math.log(2 * math.pi)
     return -0.5 * jnp.sum(white**2, -1) - logdet - constant, regular

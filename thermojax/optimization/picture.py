@@ -76,9 +76,7 @@ class Particles(eqx.Module):
                 )
             start = self.back
         save = tuple(range(self.steps + 1)) if self.scored else None
-        how = Execution(
-            self.integrator, self.adjoint, sharding=self.sharding, memory=self.memory
-        )
+        how = Execution(self.integrator, self.adjoint, sharding=self.sharding, memory=self.memory)
         return run(system, key, start, self.steps, how, save, states, self.antithetic)
 
     def counted(self, system: AbstractSystem, result: Result) -> Result:

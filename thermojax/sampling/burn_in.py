@@ -28,14 +28,14 @@ SCOUTS, SCOUTING = 256, 32  # the first samples, and their moves
 BROADER = 2.0  # the reference than the target
 # What passes as converged. A population fills half of the reference, 1 / BROADER; all of it only
 # where the energy does not bound it, or where the reference was too narrow to weigh it by.
-LEAST_SHARE, LEAST_ACCEPTANCE, DRIFT, REACH, ERROR, COARSE = 0.1, 0.3, 5.0, 0.75, 2.0, 0.1
+LEAST_FRACTION, LEAST_ACCEPTANCE, DRIFT, REACH, ERROR, COARSE = 0.1, 0.3, 5.0, 0.75, 2.0, 0.1
 
 
 class BurnInReport(eqx.Module):
-    """How a start from burn-in went; each entry a scalar.
+    """The quality of a start from burn-in; each entry a scalar.
 
     - `acceptance`: of the last moves; healthy between 0.4 and 0.99.
-    - `lowest_ess`: the smallest effective sample size of a rung, as a share of the population.
+    - `lowest_ess`: the smallest effective sample size of a rung, as a fraction of the population.
     - `drift`: change of the mean energy over the last moves, in standard errors.
     - `reach`: the width of the population beside that of the reference that it came from, of the
       coordinate where it is largest; about 0.5. An energy that does not bound its coordinates, so
@@ -58,11 +58,11 @@ class BurnInReport(eqx.Module):
 
     @property
     def converged(self):
-        """Whether all checks hold: the share above 0.1, acceptance above 0.3, drift < 5, reach
+        """Whether all checks hold: the fraction above 0.1, acceptance above 0.3, drift < 5, reach
         < 0.75, rounding < 0.1, and an error of the normalizer < 2. NaN holds nowhere.
         """
         return (
-            (self.lowest_ess > LEAST_SHARE)
+            (self.lowest_ess > LEAST_FRACTION)
             & (self.acceptance > LEAST_ACCEPTANCE)
             & (jnp.abs(self.drift) < DRIFT)
             & (self.reach < REACH)
@@ -100,17 +100,17 @@ def burn_in(
         new = jnp.where(last, 1.0, next_rung(gain, s))
         log_w = -(new - s) * gain
         log_z = log_z + jax.nn.logsumexp(log_w) - jnp.log(size)
-        share = effective_share(log_w)
+        fraction = effective_fraction(log_w)
         resample, move = jax.random.split(key)
         chosen = systematic(resample, log_w)
         u, step, accepted = hmc(move, bridged(new), u[chosen], step, MOVES)
-        return (u, ancestor[chosen], new, step, log_z), (share, accepted)
+        return (u, ancestor[chosen], new, step, log_z), (fraction, accepted)
 
     u = jax.random.normal(keys[1], (size, dim), guess.dtype)
     zero = jnp.zeros((), guess.dtype)
     carry = (u, jnp.arange(size), zero, jnp.full((), 0.3, guess.dtype), zero)
     last = jnp.arange(rungs) == rungs - 1
-    carry, (shares, _) = jax.lax.scan(rung, carry, (keys[2 : rungs + 2], last))
+    carry, (fractions, _) = jax.lax.scan(rung, carry, (keys[2 : rungs + 2], last))
     u, ancestor, _, step, log_z = carry
     before = target(u)
     u, _, accepted = hmc(keys[-2], target, u, step, SETTLE)
@@ -121,14 +121,14 @@ def burn_in(
     offspring = jnp.zeros(size, guess.dtype).at[ancestor].add(1 / size)
     report = BurnInReport(
         acceptance=accepted,
-        lowest_ess=jnp.min(shares),
+        lowest_ess=jnp.min(fractions),
         drift=jnp.where(change == 0, change, change / error),  # no drift in a box
         reach=jnp.where(bounded, jnp.max(high - low) / 2, jnp.inf),
         rounding=jnp.finfo(guess.dtype).eps * jnp.median(jnp.abs(after + base / temperature)),
         log_normalizer=log_z + jnp.sum(jnp.log(scale)) - base / temperature,
         log_normalizer_error=jnp.sqrt(jnp.maximum(jnp.sum(offspring**2) - 1 / size, 0)),
     )
-    # Resampling leaves copies side by side; a permutation keeps any part of the batch fair.
+    # Resampling leaves copies side by side; a permutation keeps any slice of the batch fair.
     u = jax.random.permutation(keys[-1], u)[:batch]
     return jax.lax.stop_gradient((jax.vmap(unravel)(center + scale * u), report))
 
@@ -183,19 +183,19 @@ def best_width(energy, center, z):
 
 
 def next_rung(gain, s):
-    """The largest s' <= 1 that leaves an effective sample share of 0.6, by bisection."""
+    """The largest s' <= 1 that leaves an effective sample fraction of 0.6, by bisection."""
 
     def halve(bracket, _):
         low, high = bracket
         middle = 0.5 * (low + high)
-        enough = effective_share(-(middle - s) * gain) > 0.6
+        enough = effective_fraction(-(middle - s) * gain) > 0.6
         return (jnp.where(enough, middle, low), jnp.where(enough, high, middle)), None
 
     (low, _), _ = jax.lax.scan(halve, (s, jnp.ones_like(s)), None, length=30)
-    return jnp.where(effective_share(-(1 - s) * gain) > 0.6, 1.0, low)
+    return jnp.where(effective_fraction(-(1 - s) * gain) > 0.6, 1.0, low)
 
 
-def effective_share(log_w):
+def effective_fraction(log_w):
     log_ess = 2 * jax.nn.logsumexp(log_w) - jax.nn.logsumexp(2 * log_w)
     return jnp.exp(log_ess) / log_w.shape[0]
 

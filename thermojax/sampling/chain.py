@@ -115,7 +115,7 @@ def begin(system: AbstractSystem, key, ready: Start, sharding: NamedSharding | N
 
 
 def held(value, time):
-    """What the bath holds between two segments of a chain; at time 0 what it held before."""
+    """The bath's value between two segments of a chain; at time 0 that before."""
     if not isinstance(value, AbstractProtocol):
         return value
     return jnp.where(time > 0, value_at(value, time), value.initial)

@@ -78,7 +78,7 @@ def as_position(name: str, value):
 
 
 def outside(value):
-    """What a schedule holds before the run; a constant is itself."""
+    """The value of a schedule before the run; a constant is itself."""
     return value.initial if isinstance(value, AbstractProtocol) else value
 
 
@@ -202,7 +202,7 @@ def draw_start(
 
 
 def law_of_start(system: AbstractSystem):
-    """What the law of positions at the start is made of: potential, control and temperature."""
+    """The ingredients of the law of positions at the start: potential, control, temperature."""
     return system.potential, system.protocol.initial, outside(system.bath.temperature)
 
 

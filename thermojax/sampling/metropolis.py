@@ -1,4 +1,4 @@
-"""Pieces of a chain as proposals of Metropolis: the equilibrium exact at any step."""
+"""Segments of a chain as proposals of Metropolis: the equilibrium exact at any step."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class LocalStep(AbstractComponent):
 
     def log_median(self, system: AbstractSystem, chain: Chain, dt) -> Float[Array, " batch"]:
         """ln of the median of dt_path / dt of every path."""
-        turned = turn(system, chain.position, chain.control, chain.time, dt)
-        return -0.5 * jnp.log1p(turned / self.angle**2)
+        angle_squared = squared_angle(system, chain.position, chain.control, chain.time, dt)
+        return -0.5 * jnp.log1p(angle_squared / self.angle**2)
 
 
-def turn(system: AbstractSystem, x, control, time, dt) -> Float[Array, " batch"]:
+def squared_angle(system: AbstractSystem, x, control, time, dt) -> Float[Array, " batch"]:
     """(omega dt)^2 of every path."""
     temperature, friction, mass = bath_at(system, time, x)
     bath = bath_coefficients(system, x, dt, temperature, friction, mass)
@@ -80,7 +80,7 @@ def propose(system, chain: Chain, dt, steps: int, how: Execution, local: LocalSt
     system, local, dt = cast(system, dtype), cast(local, dtype), dt.astype(dtype)
     first, second = chain.words
     paths = jax.lax.iota(jnp.uint32, len(chain.ledger.work))
-    now = jnp.full_like(paths, chain.step.astype(jnp.uint32))
+    counter = jnp.full_like(paths, chain.step.astype(jnp.uint32))
     # The shadow work of the segment alone: a difference of long sums would lose it to rounding.
     book = dataclasses.replace(chain.ledger, shadow_work=jnp.zeros_like(chain.ledger.shadow_work))
     begun = dataclasses.replace(chain, ledger=book)
@@ -88,7 +88,7 @@ def propose(system, chain: Chain, dt, steps: int, how: Execution, local: LocalSt
         new, book = moved(system, begun, dt, steps, how, None)
         gain = 0.0
     else:
-        drawn = normal((first, second ^ STEP), paths, now).astype(dtype)
+        drawn = normal((first, second ^ STEP), paths, counter).astype(dtype)
         # Where the segment begins, under the control that it will have: the last one may differ.
         control = jnp.asarray(system.protocol.initial, chain.control.dtype)
         here = dataclasses.replace(chain, control=control)
@@ -104,7 +104,7 @@ def propose(system, chain: Chain, dt, steps: int, how: Execution, local: LocalSt
         heat=new.ledger.heat - shadow,
         bath_entropy=new.ledger.bath_entropy - shadow / system.bath.temperature,
     )
-    bits, _ = threefry((first ^ CHOICE, second), (paths, now))
+    bits, _ = threefry((first ^ CHOICE, second), (paths, counter))
     uniform = (bits.astype(dtype) + 0.5) * 2.0**-32
     # float32 rounds the largest words up to 1, which refuses nothing that should be taken.
     likely = jnp.log(uniform) < gain - shadow / system.bath.temperature

@@ -74,10 +74,10 @@ def check_bath(system: AbstractSystem, sample) -> None:
                 f"{name} has the leaves {leaf_names(value)}, the position {leaf_names(sample)}: "
                 f"expected one number, or one {name} for each leaf of the position"
             )
-        for part, leaf in zip(values, jax.tree.leaves(sample), strict=True):
-            if not broadcasts(jnp.shape(part), leaf.shape):
+        for own, leaf in zip(values, jax.tree.leaves(sample), strict=True):
+            if not broadcasts(jnp.shape(own), leaf.shape):
                 raise ValueError(
-                    f"{name} has shape {jnp.shape(part)}, which does not broadcast to one position "
+                    f"{name} has shape {jnp.shape(own)}, which does not broadcast to one position "
                     f"of shape {leaf.shape}: expected one number, or one for each coordinate"
                 )
 

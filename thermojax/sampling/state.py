@@ -59,7 +59,7 @@ def check_dynamics(name: str, dynamics: str | None, system: AbstractSystem, cure
 
 
 class Snapshots(AbstractComponent):
-    """What was saved along the way: `values` with a leading axis of `times`.
+    """Observations saved along the way: `values` with a leading axis of `times`.
 
     At time 0 after the first jump and kick, at the end after the last. `control` `(times, ...)` is
     what the potential holds there: that of the middle of the coming step, and at the end the last.
@@ -71,7 +71,7 @@ class Snapshots(AbstractComponent):
 
 
 class Result(AbstractComponent):
-    """What `tj.simulate` returns. Arrays of the batch have it as their first axis.
+    """The result of `tj.simulate`. Arrays of the batch have it as their first axis.
 
     - `position`, `momentum`: at the end. `ledger`: a `tj.Ledger`, energies `(batch,)`.
     - `log_weight`, `(batch,)`: -(beta_1 H_1 - beta_0 H_0) - bath_entropy; with one temperature
@@ -116,15 +116,15 @@ class Result(AbstractComponent):
             raise ValueError(f"values = {came}: expected real numbers of shape ({batch}, ...)")
         found = weighted_mean(jnp.asarray(values), self.weights, self.antithetic)
         if (count := known(found.count)) is not None and count < min(batch, 2):
-            told = "one path survived, and no error can be stated"
+            why = "one path survived, and no error can be stated"
             if count == 0:
-                told = "all paths diverged, and no mean is left"
-            warnings.warn(f"{told} ({batch} paths): take a smaller dt", stacklevel=3)
+                why = "all paths diverged, and no mean is left"
+            warnings.warn(f"{why} ({batch} paths): take a smaller dt", stacklevel=3)
         return found
 
     @property
     def diverged(self) -> Int[Array, ""]:
-        """How many paths left the range of finite numbers."""
+        """The number of paths that left the range of finite numbers."""
         return jnp.sum(self.ledger.diverged)
 
 
@@ -166,7 +166,7 @@ class Chain(AbstractComponent):
 
     @property
     def diverged(self) -> Int[Array, ""]:
-        """How many paths left the range of finite numbers, or began outside."""
+        """The number of paths that left the range of finite numbers, or began outside."""
         return jnp.sum(self.ledger.diverged)
 
     @property

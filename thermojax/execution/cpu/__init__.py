@@ -1,1 +1,1 @@
-"""What a CPU needs: tiles, memory order, and loops that XLA's CPU backend is fast at."""
+"""Blocks on a CPU: tiles, memory order, and loops that XLA's CPU backend is fast at."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-PARTS = (lambda z: z, jnp.real, jnp.imag)
+COMPONENTS = (lambda z: z, jnp.real, jnp.imag)
 WHOLE, REAL, IMAGINARY = range(3)
 
 
@@ -42,12 +42,12 @@ def paired(tree: PyTree[Array]) -> tuple[list[Array], Callable[[list[Array]], Py
     shapes, ranks = [leaf.shape for leaf in leaves], [array.ndim for array in arrays]
 
     def apart(arrays: list[Array]) -> PyTree[Array]:
-        parts = []
-        for (place, part), shape in zip(places, shapes, strict=True):
+        taken = []
+        for (place, component), shape in zip(places, shapes, strict=True):
             array = arrays[place]
             leading = array.shape[: array.ndim - ranks[place]]
-            parts.append(PARTS[part](array).reshape(leading + shape))
-        return structure.unflatten(parts)
+            taken.append(COMPONENTS[component](array).reshape(leading + shape))
+        return structure.unflatten(taken)
 
     return arrays, apart
 

@@ -1,4 +1,4 @@
-"""How the arrays of a loop lie in memory, on a CPU."""
+"""The order of the arrays of a loop in memory, on a CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 
 
 class MemoryOrder(enum.Enum):
-    """How the numbers of a batch, or of a tile of it, lie in memory while a loop goes over them.
+    """The order in memory of a batch, or of a tile of it, while a loop goes over its steps.
 
     In rows shorter than a few vectors the processor shuffles more than it computes. With the paths
     side by side its vectors hold the same coordinate of many paths, and sums over the coordinates
@@ -19,8 +19,8 @@ class MemoryOrder(enum.Enum):
     """
 
     FREE = enum.auto()  # as the compiler likes
-    ROWS = enum.auto()  # path after path
-    COLUMNS = enum.auto()  # coordinate after coordinate, the paths side by side
+    ROW_MAJOR = enum.auto()  # path after path
+    COLUMN_MAJOR = enum.auto()  # coordinate after coordinate, the paths side by side
 
     def in_memory_order(self, tree: PyTree[Array]) -> PyTree[Array]:
         """The arrays of a tree, batch first, in this order; their numbers and axes stay.
@@ -35,13 +35,13 @@ class MemoryOrder(enum.Enum):
             return leaf
         axes = tuple(range(leaf.ndim))
         return with_layout_constraint(
-            leaf, Layout(axes if self is MemoryOrder.ROWS else (*axes[1:], 0))
+            leaf, Layout(axes if self is MemoryOrder.ROW_MAJOR else (*axes[1:], 0))
         )
 
     def stored(self, leaf: Array) -> Array:
         """A batch with its axes in the order in which they lie in memory, the slowest first."""
-        return jnp.moveaxis(leaf, 0, -1) if self is MemoryOrder.COLUMNS else leaf
+        return jnp.moveaxis(leaf, 0, -1) if self is MemoryOrder.COLUMN_MAJOR else leaf
 
     def restored(self, leaf: Array) -> Array:
         """The inverse of `stored`."""
-        return jnp.moveaxis(leaf, -1, 0) if self is MemoryOrder.COLUMNS else leaf
+        return jnp.moveaxis(leaf, -1, 0) if self is MemoryOrder.COLUMN_MAJOR else leaf

@@ -12,7 +12,7 @@ from ...dynamics import PathState, kinetic
 
 
 def pack(state: PathState) -> tuple:
-    """What determines a state that is not frozen; a fallen flag is an infinite potential energy."""
+    """The leaves that determine a state; a fallen flag is an infinite potential energy."""
     energy = jnp.where(state.alive > 0, state.potential_energy, jnp.inf)
     return state.position, state.momentum, state.gradient, energy, state.drive, state.pace
 

@@ -1,4 +1,4 @@
-"""How a batch is cut for XLA's CPU backend, and how its arrays lie; numbers in `_tuning.py`."""
+"""Tiles of a batch for XLA's CPU backend, and their order; numbers in `_tuning.py`."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def longest_column() -> int:
 
 
 def memory_order(work: Workload, paths: int) -> MemoryOrder:
-    """How so many paths of a batch lie in memory while a loop goes over them."""
+    """The order in memory of so many paths while a loop goes over their steps."""
     if not is_arranged(work) or work.products:
         return MemoryOrder.FREE
     columns = work.coordinates <= longest_column() and paths >= ON_CPU.side_by_side
-    return MemoryOrder.COLUMNS if columns else MemoryOrder.ROWS
+    return MemoryOrder.COLUMN_MAJOR if columns else MemoryOrder.ROW_MAJOR
 
 
 def tile_paths(work: Workload) -> int:
@@ -97,7 +97,7 @@ def tiles_of(work: Workload) -> int:
 
 
 def missing_paths(work: Workload) -> int:
-    """How many paths until the tiles are equal, and whole vectors where they are read as such.
+    """Paths to add until tiles are equal, and whole vectors where they are read as such.
 
     Narrow batches are cut into tiles, wide ones shared out to the cores, and XLA's CPU backend
     computes unequal shares of a loop one number at a time.
@@ -112,7 +112,7 @@ def missing_paths(work: Workload) -> int:
 
 
 def best_block(work: Workload, steps: int) -> float:
-    """How many steps a block of such a run best has.
+    """The best number of steps in a block of such a run.
 
     sqrt(n), so that reverse mode keeps as many states as residuals. Longer for a batch in tiles: it
     has the residuals of two at a time, and each tile is taken up and put down in every block. And

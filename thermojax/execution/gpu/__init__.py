@@ -1,1 +1,1 @@
-"""What a GPU needs: a block of steps as one kernel, a path a thread, and its derivative."""
+"""Blocks on a GPU: one kernel each, a path a thread, and its derivative."""

@@ -42,7 +42,7 @@ def kernel(body: Callable, grid: int, outputs: tuple, inputs: list) -> list[jax.
 
 
 def by_pallas(*inputs, body: Callable, grid: int, outputs: tuple, interpret: bool = False):
-    """What `kernel` returns, by Pallas: as a kernel, or as JAX's own operations, slowly."""
+    """The outputs of `kernel` by Pallas: as a kernel, or as JAX's own operations, slowly."""
     # Imported where it is needed: it takes half a second.
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import triton

@@ -64,7 +64,7 @@ MOVED = {
     "transpose": 1,
     "unstack": 1,
 }
-ROWS_MOVED = ("expand_dims", "reshape", "squeeze")  # which leave a last axis as it is, if it stays
+ROW_MOVED = ("expand_dims", "reshape", "squeeze")  # which leave a last axis as it is, if it stays
 FOLDED = {
     "reduce_and": (lax.bitwise_and, jnp.all),
     "reduce_max": (lax.max, jnp.max),
@@ -107,8 +107,8 @@ def numbers(array) -> np.ndarray:
 
 def alike(*values):
     """Values broadcast: of all paths and rows, of each path, of each number of a row."""
-    rows = any(np.ndim(x) == 2 for x in values)
-    values = [x[:, None] if rows and np.ndim(x) == 1 else x for x in values]
+    whole = any(np.ndim(x) == 2 for x in values)
+    values = [x[:, None] if whole and np.ndim(x) == 1 else x for x in values]
     shape = np.broadcast_shapes(*map(np.shape, values))
     return [jnp.broadcast_to(x, shape) if np.shape(x) != shape else x for x in values]
 
@@ -124,14 +124,14 @@ class Numbers:
         self.left, self.row = most, row
 
     def shape(self, aval) -> tuple[int, ...]:
-        """That of an array of objects."""
-        return aval.shape[:-1] if self.in_rows(aval) else aval.shape
+        """The shape of an array of objects."""
+        return aval.shape[:-1] if self.keeps_row(aval) else aval.shape
 
-    def in_rows(self, aval) -> bool:
+    def keeps_row(self, aval) -> bool:
         return self.row is not None and aval.shape[-1:] == (self.row,)
 
     def evaluated(self, program: Program, constants: list, arguments: list) -> list[np.ndarray]:
-        """What the program returns, as arrays of objects, like its constants and arguments.
+        """The results of a program, arrays of objects like its constants and arguments.
 
         **Raises:** Unknown.
         """
@@ -145,13 +145,13 @@ class Numbers:
         return [read(x) for x in program.results]
 
     def rule(self, equation, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        """What one operation returns."""
+        """The results of one operation."""
         name, params = equation.primitive.name, equation.params
         bind = lambda *values: equation.primitive.bind(*values, **params)
         if name in SAME:
             return inputs
-        if any(self.in_rows(x.aval) for x in (*equation.invars, *equation.outvars)):
-            return [self.of_rows(equation, inputs, bind)]
+        if any(self.keeps_row(x.aval) for x in (*equation.invars, *equation.outvars)):
+            return [self.row_rule(equation, inputs, bind)]
         if all(map(is_known, inputs)) and (name in EACH or name in MOVED or name == "iota"):
             with jax.ensure_compile_time_eval():
                 found = bind(*map(as_array, inputs))
@@ -196,10 +196,10 @@ class Numbers:
         shape = [array.shape[axis] for axis in kept]
         if not array.size:
             raise Unknown("a sum of nothing")
-        rows = array.transpose(*kept, *axes).reshape(math.prod(shape), -1)
+        lines = array.transpose(*kept, *axes).reshape(math.prod(shape), -1)
         self.spend(array.size)
         both = functools.partial(self.applied, function)
-        return entries(shape, lambda at: functools.reduce(both, rows[at]))
+        return entries(shape, lambda at: functools.reduce(both, lines[at]))
 
     def products(self, a: np.ndarray, b: np.ndarray, dimensions) -> np.ndarray:
         """`dot_general`."""
@@ -213,9 +213,9 @@ class Numbers:
         if not a.size or not b.size:
             raise Unknown("a product of nothing")
         many = math.prod(batch)
-        rows = a.transpose(*first, *kept[0], *left).reshape(many, -1, 1, length)
-        columns = b.transpose(*second, *kept[1], *right).reshape(many, 1, -1, length)
-        found = self.folded(lax.add, self.each(lax.mul, [rows, columns]), (3,))
+        lefts = a.transpose(*first, *kept[0], *left).reshape(many, -1, 1, length)
+        rights = b.transpose(*second, *kept[1], *right).reshape(many, 1, -1, length)
+        found = self.folded(lax.add, self.each(lax.mul, [lefts, rights]), (3,))
         return found.reshape((*batch, *shape))
 
     def substituted(
@@ -236,10 +236,10 @@ class Numbers:
                 x[..., i, :] = self.each(lax.div, [x[..., i, :], a[..., i, i, None]])
         return x if left_side else np.swapaxes(x, -1, -2)
 
-    def of_rows(self, equation, inputs: list[np.ndarray], bind: Callable) -> np.ndarray:
-        """What an operation on whole rows returns, or one that makes them of numbers."""
+    def row_rule(self, equation, inputs: list[np.ndarray], bind: Callable) -> np.ndarray:
+        """The result of an operation on whole rows, or of one that makes them of numbers."""
         name, params, aval = equation.primitive.name, equation.params, equation.outvars[0].aval
-        whole = self.in_rows(aval)
+        whole = self.keeps_row(aval)
         if name in FOLDED:
             of_numbers, of_row = FOLDED[name]
             last = equation.invars[0].aval.ndim - 1
@@ -250,12 +250,12 @@ class Numbers:
             folded = self.each(one, [folded])
             return self.folded(of_numbers, folded, others) if others else folded
         if name == "dot_general":
-            return self.products_of_rows(equation, inputs)
-        if name in ROWS_MOVED and whole and self.in_rows(equation.invars[0].aval):
+            return self.row_products(equation, inputs)
+        if name in ROW_MOVED and whole and self.keeps_row(equation.invars[0].aval):
             return inputs[0].reshape(self.shape(aval))
         if name == "broadcast_in_dim" and whole:
             (array,), dims = inputs, params["broadcast_dimensions"]
-            if self.in_rows(equation.invars[0].aval) and dims[-1] != aval.ndim - 1:
+            if self.keeps_row(equation.invars[0].aval) and dims[-1] != aval.ndim - 1:
                 raise Unknown("rows as columns")
             kept = [k for k in dims if k != aval.ndim - 1]
             # A last axis of length 1 has an object for its only number.
@@ -269,25 +269,30 @@ class Numbers:
             return entries(self.shape(aval), lambda _: value)
         if not whole:
             raise Unknown(f"{name} of rows")
-        rows = [self.as_rows(x.aval, y) for x, y in zip(equation.invars, inputs, strict=True)]
-        return self.each(self.known_to_kernels(name, bind), rows)
+        operands = [
+            self.beside_row(x.aval, y) for x, y in zip(equation.invars, inputs, strict=True)
+        ]
+        return self.each(self.known_to_kernels(name, bind), operands)
 
-    def products_of_rows(self, equation, inputs: list[np.ndarray]) -> np.ndarray:
+    def row_products(self, equation, inputs: list[np.ndarray]) -> np.ndarray:
         """Along rows, or of rows with numbers."""
         (left, right), batch = equation.params["dimension_numbers"]
         a, b = (x.aval for x in equation.invars)
-        whole, rows = self.in_rows(equation.outvars[0].aval), (self.in_rows(a), self.in_rows(b))
-        if all(rows) and not whole and (left, right) == ((a.ndim - 1,), (b.ndim - 1,)):
+        whole, has_row = (
+            self.keeps_row(equation.outvars[0].aval),
+            (self.keeps_row(a), self.keeps_row(b)),
+        )
+        if all(has_row) and not whole and (left, right) == ((a.ndim - 1,), (b.ndim - 1,)):
             found = self.products(inputs[0], inputs[1], (((), ()), batch))
             return self.each(lambda x: jnp.sum(x, axis=-1), [found])
-        last = rows[1] or b.ndim == len(batch[1])  # of what comes out: the row
-        if left or all(rows) or not (whole and last):
+        last = has_row[1] or b.ndim == len(batch[1])  # of what comes out: the row
+        if left or all(has_row) or not (whole and last):
             raise Unknown("products of rows")
         return self.products(inputs[0], inputs[1], (((), ()), batch))
 
-    def as_rows(self, aval, array: np.ndarray) -> np.ndarray:
+    def beside_row(self, aval, array: np.ndarray) -> np.ndarray:
         """An operand beside rows: it has rows, or one number for each."""
-        if self.in_rows(aval) or aval.ndim == 0:
+        if self.keeps_row(aval) or aval.ndim == 0:
             return array
         if aval.shape[-1] != 1:
             raise Unknown("rows beside others")
@@ -295,7 +300,7 @@ class Numbers:
 
 
 class Dry(Numbers):
-    """The same, and nothing is computed: to see whether there are rules for all."""
+    """A program gone through without computing: to see whether there are rules for all."""
 
     def applied(self, function: Callable, *values):
         return None

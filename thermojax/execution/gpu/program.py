@@ -1,4 +1,4 @@
-"""What JAX has traced, as one list of operations."""
+"""A traced program of JAX as one list of operations."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The derivative of a block as two kernels of a GPU, a path a thread.
 
-One goes forward from the start of the block and leaves the state at each turn in
-memory, one goes backward, the noise drawn anew. What all paths have in common (the rows of the
-table, constants) gets the sum of their derivatives: over the threads of a program here, over the
-programs by XLA.
+One goes forward from the start of the block and leaves the state at each iteration of its loop in
+memory, one goes backward, the noise drawn anew. What all paths have in common (step coefficients,
+constants) gets the sum of their derivatives: over the threads of a program here, over the programs
+by XLA.
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ def chosen(tree: list, which) -> list:
 
 @dataclasses.dataclass(frozen=True)
 class Pull:
-    """The derivative of one turn of one path.
+    """The derivative of one iteration of the loop, of one path.
 
-    `program`: (constants, state, rows, normals, derivatives of the state after it) -> those by
-    `constants`, where these ask for it, by the state before, and by `rows`, step by step; `steps`:
-    the program of a turn, for no more than that takes; `needed`: which leaves of the state.
+    `program`: (constants, state, coefficients, normals, derivatives of the state after it) -> those
+    by `constants`, where these ask for it, by the state before, and by `coefficients`, step by
+    step; `steps`: the program of an iteration, for no more than that takes; `needed`: which leaves
+    of the state.
     """
 
     program: Program
@@ -65,28 +66,37 @@ class Pull:
 
 @functools.lru_cache(maxsize=8)
 def pull_of(
-    program: Program, turn: int, row: int | None, constants: tuple, asked: tuple, rows: tuple
+    program: Program,
+    unroll: int,
+    row: int | None,
+    constants: tuple,
+    asked: tuple,
+    by_coefficients: tuple,
 ) -> Pull:
-    """That of a program with constants of such shapes, by those that are `asked` for, and by
-    some of the `rows`.
+    """The derivative of a program by the constants and coefficients that are asked for.
+
+    **Arguments:** `constants`, their shapes; `asked`, `by_coefficients`, whether by each of them.
 
     **Raises:** Unknown.
     """
-    count, every = len(program.results), rows * turn
+    count, every = len(program.results), by_coefficients * unroll
 
     def pulled(constants, arguments, derivatives):
         state, others = arguments[:count], arguments[count:]
-        rows, normals = others[: len(every)], others[len(every) :]
+        coefficients, normals = others[: len(every)], others[len(every) :]
 
         def after(trained):
-            own_constants, state, own_rows = map(iter, trained)
+            own_constants, state, own_coefficients = map(iter, trained)
             merged = [
                 next(own_constants) if one else x for x, one in zip(constants, asked, strict=True)
             ]
-            own = [next(own_rows) if one else x for x, one in zip(rows, every, strict=True)]
+            own = [
+                next(own_coefficients) if one else x
+                for x, one in zip(coefficients, every, strict=True)
+            ]
             return program(merged, [*state, *own, *normals])
 
-        trained = chosen(constants, asked), state, chosen(rows, every)
+        trained = chosen(constants, asked), state, chosen(coefficients, every)
         return jax.vjp(after, trained)[1](derivatives)
 
     avals: list[Any] = [x.aval for x in program.arguments]
@@ -98,7 +108,7 @@ def pull_of(
         raise Unknown("constants of a derivative")
     used, names = pull.uses(), pull.arguments[len(constants) :][:count]
     needed = [name in used for name in names]
-    while True:  # what it takes to know these after a turn
+    while True:  # what it takes to know these after an iteration
         steps = program.asked(chosen(program.results, needed))
         used = steps.uses()
         more = [one or x in used for one, x in zip(needed, program.arguments[:count], strict=True)]
@@ -107,9 +117,13 @@ def pull_of(
         needed = more
 
 
-def pull_for(threads: Threads, constants: list, asked: list[bool], rows: list[bool]) -> Pull:
+def pull_for(
+    threads: Threads, constants: list, asked: list[bool], by_coefficients: list[bool]
+) -> Pull:
     shapes = tuple(shapes_of(constants))
-    return pull_of(threads.program, threads.unroll, threads.row, shapes, tuple(asked), tuple(rows))
+    return pull_of(
+        threads.program, threads.unroll, threads.row, shapes, tuple(asked), tuple(by_coefficients)
+    )
 
 
 def check(threads: Threads, constants: list, table: list) -> None:
@@ -141,43 +155,47 @@ def _forward(perturbed, given, threads):
 @moved.def_bwd
 def _backward(residuals, derivatives, perturbed, given, threads):
     constants, leaves, table = given
-    asked, _, of_rows = perturbed
-    pull = pull_for(threads, constants, asked, of_rows)
+    asked, _, by_coefficients = perturbed
+    pull = pull_for(threads, constants, asked, by_coefficients)
     derivatives = [
         jnp.zeros_like(x) if one is None else one
         for one, x in zip(derivatives, leaves, strict=True)
     ]
-    some = chosen(constants, asked), chosen(table, of_rows)
+    some = chosen(constants, asked), chosen(table, by_coefficients)
     by_constants, by_leaves, by_table = pulled(given, residuals, derivatives, some, pull, threads)
     spread = lambda found, which: [next(found) if one else None for one in which]
-    return spread(iter(by_constants), asked), by_leaves, spread(iter(by_table), of_rows)
+    return spread(iter(by_constants), asked), by_leaves, spread(iter(by_table), by_coefficients)
 
 
 def passed(given, pull: Pull, threads: Threads) -> list[Array]:
-    """What is needed of the state at the start of each turn, a leading axis on every leaf."""
+    """The needed leaves of the state at the start of each iteration, on a leading axis."""
     given = given[0], chosen(given[1], pull.needed), given[2]
     constants, leaves, table = map(shapes_of, given)
-    layout, turns = threads.layout, threads.steps // threads.unroll
+    layout, iterations = threads.layout, threads.steps // threads.unroll
     shapes = [sample(leaf) for leaf in leaves]
 
     def block(context: KernelContext, refs):
-        read, begin, rows, memory = split(
+        read, begin, coefficients, memory = split(
             refs, len(constants), len(leaves), len(table), len(leaves)
         )
         known = [context.of_all(ref, x.shape) for ref, x in zip(read, constants, strict=True)]
 
-        def turned(i, values):
+        def iterate(i, values):
             state = layout.arrays(values, shapes)
             for ref, leaf, own in zip(memory, leaves, state, strict=True):
                 context.left(ref, leaf, own, i * np.int32(leaf.size))
-            arguments = [*pull.whole(state), *context.rows(rows, i), *context.normals(i)]
+            arguments = [
+                *pull.whole(state),
+                *context.coefficients(coefficients, i),
+                *context.normals(i),
+            ]
             state = Numbers(ON_GPU.operations, layout.row).evaluated(pull.steps, known, arguments)
             return [alike(x, old)[0] for x, old in zip(flat(state), values, strict=True)]
 
         state = [context.of_paths(ref, x) for ref, x in zip(begin, leaves, strict=True)]
-        looped(turns, turned, flat(state))
+        looped(iterations, iterate, flat(state))
 
-    left = [jax.ShapeDtypeStruct((turns, *x.shape), x.dtype) for x in leaves]
+    left = [jax.ShapeDtypeStruct((iterations, *x.shape), x.dtype) for x in leaves]
     done = threads.called(block, list(itertools.chain(*given)), left)
     return [x.reshape(like.shape) for x, like in zip(done, left, strict=True)]
 
@@ -195,36 +213,43 @@ def pulled(
     **Arguments:** `left`: what `passed` returns; `derivatives`: by the state after the block.
     """
     constants, leaves, table = map(shapes_of, given)
-    layout, turns = threads.layout, threads.steps // threads.unroll
+    layout, iterations = threads.layout, threads.steps // threads.unroll
     shapes, memory = [sample(leaf) for leaf in leaves], chosen(leaves, pull.needed)
     of_constants, of_table = map(shapes_of, some)
     counts = len(of_constants), len(leaves), len(of_table)
 
     def block(context: KernelContext, refs):
         inputs = len(constants), len(memory), len(table), len(leaves)
-        read, kept, rows, after, by_constants, before, by_rows = split(refs, *inputs, *counts)
+        read, kept, coefficients, after, by_constants, before, by_coefficients = split(
+            refs, *inputs, *counts
+        )
         known = [context.of_all(ref, x.shape) for ref, x in zip(read, constants, strict=True)]
 
-        def turned(j, values):
-            i, (sums, derivatives) = np.int32(turns - 1) - j, values
+        def iterate(j, values):
+            i, (sums, derivatives) = np.int32(iterations - 1) - j, values
             state = [
                 context.of_paths(ref, leaf, i * np.int32(leaf.size))
                 for ref, leaf in zip(kept, memory, strict=True)
             ]
-            arguments = [*known, *pull.whole(state), *context.rows(rows, i), *context.normals(i)]
+            arguments = [
+                *known,
+                *pull.whole(state),
+                *context.coefficients(coefficients, i),
+                *context.normals(i),
+            ]
             arguments += layout.arrays(derivatives, shapes)
             found = Numbers(ON_GPU.operations, layout.row).evaluated(pull.program, [], arguments)
             constant, state, row = split(found, *counts[:2], counts[2] * layout.unroll)
             for at, own in enumerate(row):
                 n, which = divmod(at, len(of_table))
                 step = context.program * layout.steps + i * layout.unroll + n
-                context.sums(by_rows[which], of_table[which].shape[1:], own, step)
+                context.sums(by_coefficients[which], of_table[which].shape[1:], own, step)
             state = [alike(x, y)[0] for x, y in zip(flat(state), derivatives, strict=True)]
             return [x + y for x, y in zip(sums, flat(constant), strict=True)], state
 
         begun = [context.of_paths(ref, x) for ref, x in zip(after, leaves, strict=True)]
         nothing = [context.nothing(x.shape, x.dtype) for x in of_constants]
-        sums, state = looped(turns, turned, (flat(nothing), flat(begun)))
+        sums, state = looped(iterations, iterate, (flat(nothing), flat(begun)))
         for ref, leaf, own in zip(before, leaves, layout.arrays(state, shapes), strict=True):
             context.left(ref, leaf, own)
         sums = layout.arrays(sums, [x.shape for x in of_constants])

@@ -1,4 +1,4 @@
-"""How long the blocks of a GPU are; the numbers stand in `_tuning.py`."""
+"""The lengths of blocks on a GPU; the numbers stand in `_tuning.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..workload import Workload
 
 
 def kernel_block(work: Workload, steps: int) -> float:
-    """How many steps a block that is a kernel best has.
+    """The best number of steps in a block that is a kernel.
 
     It takes 30 us until the next kernel begins. Of each block reverse mode keeps a state and the
     ledger, some ten numbers a path, and of one at a time every second state, three: least memory
@@ -20,6 +20,6 @@ def kernel_block(work: Workload, steps: int) -> float:
 
 
 def unrolled_steps(work: Workload, block: int) -> int:
-    """How many steps are written out one after the other, a power of two that divides the block."""
+    """Steps that are written out one after the other, a power of two that divides the block."""
     most = ON_GPU.unrolled_single if work.coordinates == 1 else ON_GPU.unrolled
     return math.gcd(block, most)

@@ -46,18 +46,18 @@ def row_length(drawing: Drawing) -> int | None:
     return max((n for n in lengths if n >= ON_GPU.row and n & (n - 1) == 0), default=None)
 
 
-def steps_of_turn(drawing: Drawing, steps: int) -> int:
-    """Steps of one turn of a kernel's loop: two where they share the normals of a pair."""
+def steps_per_iteration(drawing: Drawing, steps: int) -> int:
+    """Steps of one iteration of a kernel's loop: two where they share the normals of a pair."""
     odd = drawing.counted.draws % 2
     return 2 if odd and steps % 2 == 0 and drawing.starts_even(steps) else 1
 
 
 def of_one_path(step: Callable, drawing: Drawing, state, coefficients) -> ClosedJaxpr:
-    """The program of a turn for a batch of one: (state, coefficients, normals) -> state."""
-    unroll = steps_of_turn(drawing, jax.tree.leaves(coefficients)[0].shape[0])
+    """The program of an iteration for a batch of one: (state, coefficients, normals) -> state."""
+    unroll = steps_per_iteration(drawing, jax.tree.leaves(coefficients)[0].shape[0])
     path = drawing.counted
 
-    def turn(state, coefficients, normals):
+    def iteration(state, coefficients, normals):
         for own, drawn in zip(coefficients, normals, strict=True):
             state = step(state, own, drawn)
         return state
@@ -65,7 +65,7 @@ def of_one_path(step: Callable, drawing: Drawing, state, coefficients) -> Closed
     one = lambda leaf: jax.ShapeDtypeStruct(sample(leaf), leaf.dtype)
     row = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
     normals = ((jax.tree.map(one, path.shape),) * path.draws,) * unroll
-    return jax.make_jaxpr(turn)(
+    return jax.make_jaxpr(iteration)(
         jax.tree.map(one, state), (jax.tree.map(row, coefficients),) * unroll, normals
     )
 
@@ -73,7 +73,7 @@ def of_one_path(step: Callable, drawing: Drawing, state, coefficients) -> Closed
 class Threads(eqx.Module):
     """A batch of paths, what moves them, and how it is laid out in kernels.
 
-    **Arguments:** `program`: of a turn of one path; `leaves`: of the state, `(batch, ...)`;
+    **Arguments:** `program`: of an iteration of one path; `leaves`: of the state, `(batch, ...)`;
     `table`: of which each substep reads a row, `(steps, ...)`; `row`: the length of rows of numbers
     that stay whole.
     """
@@ -91,7 +91,7 @@ class Threads(eqx.Module):
 
     @property
     def paths(self) -> int:
-        """Of one program of the grid."""
+        """The paths of one program of the grid."""
         if self.row is None:
             return ON_GPU.threads
         return max(ON_GPU.row_numbers * ON_GPU.threads // self.row, 1)
@@ -102,8 +102,8 @@ class Threads(eqx.Module):
 
     @property
     def unroll(self) -> int:
-        """Steps of one turn of the loop."""
-        return steps_of_turn(self.drawing, self.steps)
+        """Steps of one iteration of the loop."""
+        return steps_per_iteration(self.drawing, self.steps)
 
     @property
     def steps(self) -> int:
@@ -111,7 +111,7 @@ class Threads(eqx.Module):
 
     @property
     def layout(self) -> Threads:
-        """The same without its arrays, for a kernel, which is written when they are gone."""
+        """The threads without their arrays, for a kernel, which is written when these are gone."""
         return eqx.filter(self, eqx.is_array, inverse=True)
 
     def is_whole(self, shape) -> bool:
@@ -192,7 +192,7 @@ class KernelContext:
         return entries(places.shape, lambda n: self.loaded(ref, places.flat[n]))
 
     def left(self, ref, leaf, values: np.ndarray, start: Any = 0) -> None:
-        """They are stored."""
+        """Stores the values of a leaf for all paths."""
         from jax.experimental.pallas import triton
 
         places = self.threads.places(sample(leaf), start + self.number * size_of(leaf))
@@ -200,7 +200,7 @@ class KernelContext:
             triton.store(ref.at[at], alike(value, at)[0], mask=self.mask(at))
 
     def of_all(self, ref, shape, start: Any = 0) -> np.ndarray:
-        """What all paths read."""
+        """An array that all paths read."""
         places = self.threads.places(shape, start)
         return entries(places.shape, lambda n: ref[places.flat[n]])
 
@@ -222,18 +222,18 @@ class KernelContext:
         zero = jnp.zeros((paths, row) if self.threads.is_whole(shape) else paths, dtype)
         return entries(self.threads.places(shape).shape, lambda _: zero)
 
-    def rows(self, refs: list, turn) -> list[np.ndarray]:
-        """Those of the steps of a turn."""
+    def coefficients(self, refs: list, iteration) -> list[np.ndarray]:
+        """The coefficients of the steps of one iteration."""
         return [
-            self.of_all(ref, x.shape[1:], (turn * self.threads.unroll + n) * size_of(x))
+            self.of_all(ref, x.shape[1:], (iteration * self.threads.unroll + n) * size_of(x))
             for n in range(self.threads.unroll)
             for ref, x in zip(refs, self.threads.table, strict=True)
         ]
 
-    def normals(self, turn) -> list[np.ndarray]:
-        """Those of the steps of a turn, for each `draws` times all leaves."""
+    def normals(self, iteration) -> list[np.ndarray]:
+        """The normals of the steps of one iteration, for each `draws` times all leaves."""
         leaves, count = jax.tree.leaves(self.path.shape), self.threads.unroll * self.path.draws
-        first = self.first + jnp.asarray(turn).astype(jnp.uint32) * np.uint32(count)
+        first = self.first + jnp.asarray(iteration).astype(jnp.uint32) * np.uint32(count)
 
         def both(number):
             """The arrays of all leaves, of this number, which is even, and of the next."""
@@ -270,8 +270,8 @@ def split(refs: list, *counts: int) -> list[list]:
     return [[next(rest) for _ in range(count)] for count in counts]
 
 
-def looped(turns: int, step: Callable, values: Any) -> Any:
-    return jax.lax.fori_loop(np.int32(0), np.int32(turns), step, values)
+def looped(iterations: int, step: Callable, values: Any) -> Any:
+    return jax.lax.fori_loop(np.int32(0), np.int32(iterations), step, values)
 
 
 def run_threads(given: tuple, threads: Threads) -> list[Array]:
@@ -283,13 +283,15 @@ def run_threads(given: tuple, threads: Threads) -> list[Array]:
     shapes, layout = [sample(leaf) for leaf in leaves], threads.layout
 
     def block(context: KernelContext, refs):
-        read, begin, rows, end = split(refs, len(constants), len(leaves), len(table), len(leaves))
+        read, begin, coefficients, end = split(
+            refs, len(constants), len(leaves), len(table), len(leaves)
+        )
         known = [context.of_all(ref, x.shape) for ref, x in zip(read, constants, strict=True)]
 
-        def turned(i, values):
+        def iterate(i, values):
             arguments = [
                 *layout.arrays(values, shapes),
-                *context.rows(rows, i),
+                *context.coefficients(coefficients, i),
                 *context.normals(i),
             ]
             numbers = Numbers(ON_GPU.operations, layout.row)
@@ -297,7 +299,7 @@ def run_threads(given: tuple, threads: Threads) -> list[Array]:
             return [alike(x, old)[0] for x, old in zip(flat(state), values, strict=True)]
 
         state = flat([context.of_paths(ref, x) for ref, x in zip(begin, leaves, strict=True)])
-        state = layout.arrays(looped(layout.steps // layout.unroll, turned, state), shapes)
+        state = layout.arrays(looped(layout.steps // layout.unroll, iterate, state), shapes)
         for ref, leaf, values in zip(end, leaves, state, strict=True):
             context.left(ref, leaf, values)
 

@@ -67,7 +67,7 @@ def underscores(text: str) -> str:
 
 
 def too_far(text: str) -> str:
-    """What a floating number cannot hold: 1e400 would be infinite, and 1e-400 zero."""
+    """The value that a float makes of a number too far for it: infinity of 1e400, 0 of 1e-400."""
     number = float(text)
     if math.isinf(number):
         return f"{text} is larger than any floating number: write a smaller one, or .inf"

@@ -157,7 +157,7 @@ def as_truth(value: Any) -> Any:
 
 
 def words_in(value: Any) -> list[Word]:
-    """What has two readings in a value."""
+    """The words of a value that have two readings."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [value] if isinstance(value, Word) else [word for x in inner for word in words_in(x)]
 

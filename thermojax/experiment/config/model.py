@@ -1,4 +1,4 @@
-"""What a kind takes, as a pydantic model of its constructor, and a config checked against it."""
+"""A pydantic model of the constructor of each kind, and a config checked against it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Signature:
         return self.model.json_schema()
 
     def words(self, name: str) -> str:
-        """What an argument takes, for the end of a sentence; empty for anything."""
+        """The values of an argument, for the end of a sentence; empty for any."""
         return words_of(self.schema["properties"].get(name, {}))
 
 
@@ -83,7 +83,7 @@ def located(value: Any, key: str = "") -> Any:
 
 @cache
 def signature_of(make: Any) -> Signature:
-    """What a class or function takes, asked of its constructor."""
+    """The signature of a class or function, asked of its constructor."""
     function = make
     if inspect.isclass(make):
         function = make.__new__ if make.__init__ is object.__init__ else make.__init__
@@ -115,7 +115,7 @@ def signature_of(make: Any) -> Signature:
 
 
 def type_of(note: Any, field: Any, default: Any) -> Any:
-    """What an argument takes. The field that it fills says more of its shape than "numbers"."""
+    """The type of an argument. The field that it fills says more of its shape than "numbers"."""
     if note is Any and type(default) in (int, float):  # which says that numbers are meant
         note = jax.Array
     shape = shape_of(field)
@@ -196,7 +196,7 @@ def part_of(value: Any, wanted: type | None, config: Config) -> Part:
 def mistake(
     config: Config, signature: Signature, given: dict, prefix: str, error: ValidationError
 ) -> UserError:
-    """What pydantic has found, in one sentence with the place: unknown keys first."""
+    """The mistake that pydantic has found, in one sentence with its place: unknown keys first."""
     found = error.errors(include_url=False, include_input=False)
     found.sort(key=lambda x: ORDER.get(x["type"], 2))
     kind, name = found[0]["type"], str(found[0]["loc"][0])

@@ -1,4 +1,4 @@
-"""What an argument takes, in words, from its JSON schema."""
+"""The values that an argument takes, in words, from its JSON schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMITS = {
 
 
 def words_of(schema: dict[str, Any]) -> str:
-    """What a JSON schema takes, for the end of the sentence `expected ...`; empty for anything."""
+    """The values that a JSON schema takes, for the end of `expected ...`; empty for any."""
     if AXES in schema:
         axes, number = axes_in(schema[AXES]), limited("a number", limits_in(schema))
         plain = number == "a number"

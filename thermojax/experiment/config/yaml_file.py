@@ -156,7 +156,7 @@ class YamlReader:
         return UserError(f"{place}: nested more than {DEEPEST} levels deep: expected a few")
 
     def value(self, loader: Any, node: yaml.Node, key: str, depth: int) -> Any:
-        """What a node stands for, at a dotted key; each alias makes a copy of its own."""
+        """The value of a node, at a dotted key; each alias makes a copy of its own."""
         self.count += 1
         if self.count > MOST_VALUES:
             raise UserError(

@@ -1,1 +1,1 @@
-"""What a run leaves: numbers on disk, tables, figures and pages."""
+"""The results of a run: numbers on disk, tables, figures and pages."""

@@ -40,7 +40,7 @@ def set_backend_aside() -> None:
 
 
 def drawn_figures(results: Record, figures: Figures) -> dict[str, tuple[Any, str]]:
-    """Those figures that the results allow: name -> (figure, caption)."""
+    """The figures that the results allow: name -> (figure, caption)."""
     set_backend_aside()
     import matplotlib
 

@@ -17,7 +17,7 @@ REPORT = "report.html"
 
 
 class Hooks(Protocol):
-    """What a study says about its own results: an `AbstractStudy`, which explains it."""
+    """The hooks of a study for its own results; `AbstractStudy` explains them."""
 
     @property
     def figures(self) -> Figures: ...
@@ -114,12 +114,12 @@ def tables_of(results: Record, study: Hooks) -> dict[str, Rows]:
 
 
 def sentences_of(results: Record, study: Hooks) -> list[str]:
-    """What the study says first, as far as these results have it."""
+    """The first sentences of the study, as far as these results have them."""
     return [text for say in study.sentences if (text := say(results))]
 
 
 def answer(results: Record, study: Hooks) -> str:
-    """What the study says first, else its first headline number."""
+    """The first sentences of the study, else its first headline number."""
     if said := sentences_of(results, study):
         return " ".join([*(f"{text.removesuffix('.')}." for text in said[:-1]), said[-1]])
     columns, labels = columns_of(results), labels_of(results)

@@ -140,7 +140,7 @@ def is_estimate(value: Any) -> bool:
 
 
 def storable(value: Any) -> Any:
-    """What h5py stores: arrays of text as objects, everything else as numpy makes it."""
+    """A value that h5py stores: arrays of text as objects, all else as numpy makes it."""
     if isinstance(value, str):
         return value
     array = np.asarray(value)

@@ -1,4 +1,4 @@
-"""What all figures have in common: colours, one style, a legend beside the curves."""
+"""The style of all figures: colors, fonts, a legend beside the curves."""
 
 from __future__ import annotations
 

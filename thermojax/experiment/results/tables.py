@@ -35,7 +35,7 @@ def columns_of(results: Record) -> list[str]:
 
 
 def labels_of(results: Record) -> dict[str, str]:
-    """What the headline numbers are called, by their entries."""
+    """The labels of the headline numbers, by their entries."""
     facts = results.attributes
     return dict(zip(facts["entries"], facts["labels"], strict=True))
 

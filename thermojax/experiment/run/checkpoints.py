@@ -33,7 +33,7 @@ def interval() -> float:
 
 
 class Checkpoints:
-    """What `Progress` asks for the checkpoint of a phase.
+    """The checkpoints of the phases of a run, for `Progress`.
 
     A run that goes on does all its phases again in the same order: each finds its own file, and
     those that were done find themselves at their end. `elapsed` is the time that was worked, over

@@ -54,7 +54,7 @@ def chosen_device() -> str | None:
 
 
 def prepare_cpu(devices: object) -> None:
-    """What makes a CPU fast and has to be said before JAX is used; later, this changes nothing."""
+    """Settings that make a CPU fast, set before JAX is used; later, they change nothing."""
     from ...cpu import set_up_cpu
 
     divide_cpu(devices)

@@ -180,7 +180,7 @@ def note_run(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def noted_run(folder: Path) -> dict[str, Any]:
-    """What `note_run` has written. **Raises:** UserError where it cannot be read."""
+    """The facts that `note_run` has written. **Raises:** UserError where it cannot be read."""
     file = folder / STATE / RUN
     try:
         noted = json.loads(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a run says while it works: a bar on a terminal, one line per phase elsewhere."""
+"""The messages of a run while it works: a bar on a terminal, one line per phase elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tolerant:
         return getattr(self.stream, name)
 
     def tried(self, use: Callable[[TextIO], Any]) -> Any:
-        """What a use of the stream gives; None, now and later, where there is none to use."""
+        """The result of a use of the stream; None, now and later, where there is none to use."""
         try:
             return None if self.stream is None else use(self.stream)
         except (OSError, ValueError):

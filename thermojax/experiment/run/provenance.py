@@ -51,7 +51,7 @@ def describe(results: Record, experiment: Experiment) -> None:
         commit=commit(),
         diverged=int(np.sum(trained)) + sum(diverged_paths(column) for column in columns),
     )
-    results.attributes["warnings"] = told(results, study)
+    results.attributes["warnings"] = doubts_of(results, study)
     note_study(results, study)
     results.put("config", config.text)
     versions = Record()
@@ -60,7 +60,7 @@ def describe(results: Record, experiment: Experiment) -> None:
 
 
 def diverged_paths(column: Record) -> int:
-    """Those of a column, and of its reverse run where it has one."""
+    """The paths that diverged in a column, and in its reverse run where it has one."""
     return column.get("diverged", 0) + column.get("reverse", {}).get("diverged", 0)
 
 
@@ -88,7 +88,7 @@ def commit() -> str:
         return ""
 
 
-def told(results: Record, study: Any) -> list[str]:
+def doubts_of(results: Record, study: Any) -> list[str]:
     """The warnings of a run; results that they cannot read are stored all the same."""
     try:
         return [text for doubts in type(study).doubts for text in doubts(results)]
@@ -98,7 +98,7 @@ def told(results: Record, study: Any) -> list[str]:
 
 
 def run_facts(experiment: Experiment) -> dict[str, str]:
-    """What must be the same for a run to be continued: its config, the code and the data.
+    """The facts that must not change for a run to be continued: config, code and data.
 
     Versions, device and threads are added by the checkpoint itself.
     """

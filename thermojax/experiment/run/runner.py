@@ -132,7 +132,7 @@ def continuing(
 
 @dataclass(frozen=True)
 class Share:
-    """What runs that are computed together have in common: who stops them, how many they are."""
+    """The common facts of runs that are computed together: who stops them, and their number."""
 
     stop: Stop
     runs: int

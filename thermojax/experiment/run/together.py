@@ -126,7 +126,7 @@ def alike(leaves: Sequence) -> bool:
 
 
 def signature(tree: Any) -> Hashable:
-    """What a program is compiled for: all of a pytree but the values of its arrays."""
+    """The key that a program is compiled for: all of a pytree but the values of its arrays."""
     leaves, structure = jax.tree.flatten(tree)
     return structure, tuple(
         (leaf.shape, leaf.dtype) if eqx.is_array(leaf) else comparable(leaf) for leaf in leaves

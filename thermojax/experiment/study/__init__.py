@@ -1,1 +1,1 @@
-"""What a config names at its top: the general study, and what studies are made of."""
+"""Studies, which a config names at its top: the general one, and parts to make others of."""

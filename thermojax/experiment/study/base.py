@@ -1,4 +1,4 @@
-"""What a config names at its top: a question, and the computation that answers it."""
+"""The base of studies: a question, and the computation that answers it."""
 
 from __future__ import annotations
 

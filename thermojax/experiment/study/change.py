@@ -74,7 +74,7 @@ def free_energy_record(
 
 
 def unlike(name: str, forward: np.ndarray, reverse: np.ndarray) -> list[str]:
-    """What speaks against two runs being one process in its two directions, as sentences."""
+    """The reasons against two runs being one process in its two directions, as sentences."""
     try:
         slope = crooks(-forward, -reverse).slope
     except ValueError as error:
@@ -95,7 +95,7 @@ def log_weights_of(evaluation: Evaluation) -> np.ndarray:
 
 
 def reverse_record(evaluation: Evaluation) -> Record:
-    """What is kept of a reverse run: its mean total work, and what every path weighs."""
+    """The record of a reverse run: its mean total work, and the weight of every path."""
     record = Record()
     record.put("total_work", evaluation.average("total_work"), "kT")
     record.put("paths_total", len(evaluation.alive), "paths")

@@ -1,4 +1,4 @@
-"""What is doubtful about the results of a study, one sentence each."""
+"""Doubts about the results of a study, one sentence each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RARE_COUNT = 30  # and paths that carry one; with a single one the error is off 
 
 
 def doubts(results: Record, average: str = "free energy difference") -> list[str]:
-    """What is doubtful about the records that the library makes: columns, training, free energy.
+    """Doubts about the records that the library makes: columns, training, free energy.
 
     **Arguments:** `average`, what the exponential average of a column is called.
     """
@@ -30,7 +30,7 @@ def doubts(results: Record, average: str = "free energy difference") -> list[str
 
 
 def column_doubts(name: str, column: Record, average: str = "free energy difference") -> list[str]:
-    """What is doubtful about a column that `evaluation_record` has made."""
+    """Doubts about a column that `evaluation_record` has made."""
     found = []
     if column.get("diverged"):
         found.append(
@@ -66,7 +66,7 @@ def column_doubts(name: str, column: Record, average: str = "free energy differe
 
 
 def rare(paths: float, dissipated: float) -> float:
-    """How many of the paths carry an exponential average: one in about exp(W_diss).
+    """The number of paths that carry an exponential average: one in about exp(W_diss).
 
     The effective number that a sample states is too high where it has missed the rare paths, so
     the dissipation, in kT, is asked too (C. Jarzynski, Phys. Rev. E 73, 046105 (2006), for work

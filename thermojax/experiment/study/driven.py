@@ -35,7 +35,7 @@ from .work_saved import put_saved, saving_sentence
 
 @dataclass(frozen=True)
 class Training:
-    """How the schedule learns: `steps` batches of paths, the learning rate falling to zero."""
+    """The training of the schedule: `steps` batches of paths, the learning rate falling to zero."""
 
     steps: Annotated[int, Gt(0)]
     batch: Annotated[int, Ge(2)] = 256
@@ -45,7 +45,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Testing:
-    """How each schedule is measured: once, on fresh paths, `chunk` at a time."""
+    """The measurement of each schedule: once, on fresh paths, `chunk` at a time."""
 
     batch: Annotated[int, Ge(2)] = 4096
     chunk: Annotated[int, Gt(0)] = 1024

@@ -29,7 +29,7 @@ THROUGH_TIME = ("work", "heat", "shadow_work", "energy_change")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a batch of paths did; arrays are numpy's, the paths on the first axis.
+    """The outcome of a batch of paths; arrays are numpy's, the paths on the first axis.
 
     - `paths`: the entries of the ledger at the end, by name; `position`, at the end.
     - `log_weight`, `alive`: as in `tj.Result`.
@@ -235,7 +235,7 @@ def evaluation_record(
 
 
 def paths_record(evaluation: Evaluation, entries: tuple[str, ...]) -> Record:
-    """What is kept of every path: entries of its ledger, its weight, and whether it is alive."""
+    """The record of every path: entries of its ledger, its weight, and whether it is alive."""
     record = Record()
     for name in entries:
         record.put(name, evaluation.paths[name], "kT", ("path",))

@@ -67,7 +67,7 @@ def best_column(results: Record) -> str | None:
 
 
 def counting(column: Record) -> float:
-    """How many paths carry the exponential average of a column, as far as can be told."""
+    """The number of paths that carry the exponential average of a column, if that is known."""
     effective, dissipated = column.get("effective_samples"), column.get("dissipated_work")
     if effective is None or dissipated is None:
         return math.inf  # it does not rest on one

@@ -20,7 +20,7 @@ LEDGER = {
 
 
 def work_distribution(results: Record):
-    """How the total work is distributed over the paths of each column, in both directions."""
+    """The distribution of the total work over the paths of each column, in both directions."""
     columns = columns_with(results, "paths")
     if not columns:
         return None

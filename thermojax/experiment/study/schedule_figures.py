@@ -1,4 +1,4 @@
-"""What the control did: over time, and in its plane where it has two components."""
+"""Figures of the control: over time, and in its plane where it has two components."""
 
 from __future__ import annotations
 

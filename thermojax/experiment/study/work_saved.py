@@ -1,4 +1,4 @@
-"""What a better schedule saves: the entry `work_saved`, and one sentence about it."""
+"""The work that a better schedule saves: the entry `work_saved`, and one sentence about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def put_saved(results: Record, columns: tuple[str, ...]) -> None:
 
 
 def saving_sentence(results: Record) -> str:
-    """What training has saved, in one sentence; empty where nothing was compared."""
+    """The work that training has saved, in one sentence; empty where nothing was compared."""
     columns = columns_of(results)
     if len(columns) < 2 or "work_saved" not in results[columns[-1]]:
         return ""

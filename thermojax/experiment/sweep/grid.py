@@ -143,7 +143,7 @@ def plan(file: str | Path, words: list[str], out: str | Path | None) -> tuple[Pa
 
 
 def point_command(point: Point, file: str | Path) -> list[str]:
-    """What finishes a point: `resume` where it has begun, else `run`."""
+    """The command that finishes a point: `resume` where it has begun, else `run`."""
     begin = [sys.executable, "-m", "thermojax"]
     if unfinished(point.folder):
         return [*begin, "resume", str(point.folder)]
@@ -263,7 +263,7 @@ def logged(words: list[str], log: str) -> int:
 
 
 def last_line(file: Path) -> str:
-    """What a run has said last: the sentence that explains why it failed."""
+    """The last line of a run's log: the sentence that explains why it failed."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:

@@ -72,11 +72,11 @@ def note(points: SideBySide, same: dict[str, str]) -> str:
 
 
 def warnings(points: SideBySide, failed: dict[str, str]) -> str:
-    """What failed, in full; the warnings of the runs, folded away, since they are many."""
-    told = [f"Failed: {point}: {why}" for point, why in failed.items()]
-    if len(told) > MOST_FAILURES:
-        told[MOST_FAILURES:] = [f"Failed: {len(told) - MOST_FAILURES} more."]
-    lines = [warned(text) for text in told]
+    """The failures in full; the warnings of the runs, folded away, since they are many."""
+    sentences = [f"Failed: {point}: {why}" for point, why in failed.items()]
+    if len(sentences) > MOST_FAILURES:
+        sentences[MOST_FAILURES:] = [f"Failed: {len(sentences) - MOST_FAILURES} more."]
+    lines = [warned(text) for text in sentences]
     of_runs = [results.attributes["warnings"] for results in points.runs]
     if count := sum(map(len, of_runs)):
         said = f"{count} warnings, in {sum(map(bool, of_runs))} of {len(of_runs)} runs"
