@@ -23,7 +23,7 @@ class CPU:
 
     function_bytes: int = tuned(
         2**20, "bytes", (2**18, 2**22), "forward 1024 x 8",
-        "what a turn of a loop may touch for the loop to become a function; XLA's own is 2^10",
+        "what an iteration of a loop may touch for the loop to become a function; XLA's own is 2^10",
     )  # fmt: skip
     vector_bits: int = tuned(
         512, "bits", (256, 512), "forward 1024 x 64",
@@ -118,11 +118,11 @@ class CPU:
     )  # fmt: skip
     few_numbers: int = tuned(
         64, "numbers", (8, 256), "forward 16 x 1",
-        "in functions: batches up to this take `unroll` steps in a turn of a forward loop",
+        "in functions: batches up to this take `unroll` steps in an iteration of a forward loop",
     )  # fmt: skip
     unroll: int = tuned(
         4, "steps", (1, 8), "forward 16 x 1",
-        "in functions: steps of a turn, each written to memory before the next",
+        "in functions: steps of an iteration, each written to memory before the next",
     )  # fmt: skip
     long_block: int = tuned(
         3 * 2**15, "numbers", (2**14, 2**18), "gradient 1024 x 8",
@@ -162,7 +162,11 @@ class GPU:
         "numbers of a path that a kernel keeps, and numbers that all paths read, at most each",
     )  # fmt: skip
     operations: int = tuned(
-        4096, "operations", (1024, 16384), "forward 10000 x 8", "of one turn of a kernel, at most"
+        4096,
+        "operations",
+        (1024, 16384),
+        "forward 10000 x 8",
+        "of one iteration of a kernel, at most",
     )
     block_steps: int = tuned(
         512, "steps", (64, 1024), "forward 10000 x 1", "steps of a block that is a kernel, at most"

@@ -149,7 +149,9 @@ class ReplayedNoise(AbstractStepNoise):
         return tuple(sliced[:, i] for i in range(self.table.shape[1]))
 
 
-def replay(system, steps, state, table, integrator):
+def replay(
+    system, steps, state, table, integrator
+) -> tuple[tuple[jax.Array, jax.Array, tj.Ledger], tuple[jax.Array, jax.Array]]:
     """A run from a state with noise from a table: (position, momentum, ledger, states)."""
     h = system.protocol.duration / steps
     grid = timetable(system, state.position, h, steps, ou_fraction=integrator.ou_fraction)

@@ -14,7 +14,7 @@ from ..system import AbstractSystem
 
 def evaluate_force(
     potential: AbstractPotential, position: PyTree[Array], control_before, control_after, control
-):
+) -> tuple[Array, Array, PyTree[Array]]:
     """U(x, control_before), U(x, control_after) and grad U(x, control) of a batch.
 
     Evaluated together, since the compiler shares the potential's work at one x.
@@ -30,7 +30,9 @@ class AbstractForces(eqx.Module):
     system: eqx.AbstractVar[AbstractSystem]
 
     @abc.abstractmethod
-    def evaluate(self, position: PyTree[Array], control_before, control_after, control):
+    def evaluate(
+        self, position: PyTree[Array], control_before, control_after, control
+    ) -> tuple[Array, Array, PyTree[Array]]:
         """U(x, control_before), U(x, control_after), each (batch,), and grad U(x, control)."""
 
     @abc.abstractmethod

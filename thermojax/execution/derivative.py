@@ -117,9 +117,9 @@ def pull_back(
     wanted = jax.tree.map(lambda g: g is not None, cotangents, is_leaf=lambda g: g is None)
 
     def advance(trained):
-        drift, *states = eqx.combine(trained, rest)
+        drift, *begin = eqx.combine(trained, rest)
         y1, _, state = traced_block(
-            integrator, layout, DivergencePolicy.IGNORE, drift, noise, *states, particles
+            integrator, layout, DivergencePolicy.IGNORE, drift, noise, *begin, particles=particles
         )
         return eqx.filter((y1, state), wanted)
 

@@ -57,9 +57,12 @@ def _reverse(residuals, cotangents, perturbed, point):
     del residuals
     potential, position, *controls = point
     trained, rest = eqx.partition(point[:2], perturbed[:2])
-    _, pull = jax.vjp(
+    found, pull = jax.vjp(
         lambda trained: evaluate_force(*eqx.combine(trained, rest), *controls), trained
     )
+    # None comes back for what an integrator did not read, as for the force at a step's end.
+    filled = lambda cotangent, x: jnp.zeros_like(x) if cotangent is None else cotangent
+    cotangents = jax.tree.map(filled, cotangents, found, is_leaf=lambda x: x is None)
     (of_trained,) = pull(cotangents)
 
     def times_energy(x, factor, control):

@@ -25,7 +25,7 @@ class LoopLayout(NamedTuple):
     """A loop over the steps of a tile, under one policy for divergence."""
 
     chunk: int  # steps whose noise is drawn at once
-    unroll: int = 1  # steps of one turn
+    unroll: int = 1  # steps of one iteration
     packed: bool = False  # the flag of a path is carried in its potential energy
     paired: bool = False  # numbers are carried two by two as complex ones
 

@@ -94,7 +94,7 @@ def run_tile(
         inverse_mass = table.bath.inverse_mass
         scan = paired_scan if how.paired else jax.lax.scan
         begin: Any = order.in_memory_order(pack(state) if how.packed else state)
-        own = empty_energies(state, table) if layout.summed else None
+        own: Any = empty_energies(state, table) if layout.summed else None
         (end, own), out = scan(
             recomputed_from_kept(step),
             (begin, own),

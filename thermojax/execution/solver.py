@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jaxtyping import Array, PyTree
 
-from ..dynamics import AbstractIntegrator
+from ..dynamics import AbstractIntegrator, DriftTerm, NoiseTerm
 from .block import SOLVER_STATE_AXES as AXES
 from .block import advance_block, begin
 from .derivative import advance_skipping_diverged
 from .layout import Layout
 from .policy import DivergencePolicy
-from .sharding import BATCH, LATER_BATCH, WHOLE, by_device
+from .sharding import BATCH, LATER_BATCH, WHOLE, CopiedDrift, by_device
 
 
 class Snapshots(dfx.AbstractLocalInterpolation):
@@ -94,7 +94,7 @@ class BlockSolver(dfx.AbstractItoSolver):
         return y1, None, dense, state, dfx.RESULTS.successful
 
 
-def unwrapped(terms) -> tuple:
+def unwrapped(terms) -> tuple[DriftTerm | CopiedDrift, NoiseTerm]:
     """The two terms, without the wrapper that diffrax puts around each."""
     drift, noise = (getattr(term, "term", term) for term in terms.terms)
     return drift, noise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+from jaxtyping import Array, PyTree
 
 from .._tree import where_alive
 from ..dynamics import DriftTerm, kinetic
@@ -11,7 +12,7 @@ from ..potential import batched_energy
 from .kicks import kick
 
 
-def enter(drift: DriftTerm, position, momentum):
+def enter(drift: DriftTerm, position, momentum) -> tuple[PyTree[Array], Ledger]:
     """The start of a run: jump, then kick. Opens the ledger at the energy before both."""
     table, potential = drift.table, drift.system.potential
     bath, masses = table.bath_at(0), table.inverse_masses
@@ -34,7 +35,7 @@ def enter(drift: DriftTerm, position, momentum):
     return momentum, ledger
 
 
-def leave(drift: DriftTerm, position, momentum, ledger: Ledger):
+def leave(drift: DriftTerm, position, momentum, ledger: Ledger) -> tuple[PyTree[Array], Ledger]:
     """The end of a run: kick, then jump. The last substep has already booked the jump."""
     kicks, table = drift.system.protocol.impulses(), drift.table
     if kicks is None:

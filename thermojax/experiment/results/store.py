@@ -255,7 +255,8 @@ def read_value(item) -> Any:
     if isinstance(item, h5py.Group):
         from ...estimate import Estimate
 
-        return Estimate(*(item[field][()] for field in ESTIMATE))
+        stored: dict[str, Any] = dict(item)
+        return Estimate(*(stored[field][()] for field in ESTIMATE))
     if h5py.check_string_dtype(item.dtype):
         text = item.asstr()[()]
         return list(text) if item.shape else text
