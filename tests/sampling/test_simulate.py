@@ -1,6 +1,7 @@
 """simulate: one noise however it is run, snapshots, divergence, and refusals."""
 
 import dataclasses
+import functools
 
 import diffrax as dfx
 import jax
@@ -14,6 +15,7 @@ from thermojax._tree import cast
 from thermojax._tuning import ON_CPU
 from thermojax.dynamics import GridBrownianPath, key_words
 from thermojax.execution import count_steps, snap
+from thermojax.execution.drawing import share_of
 from thermojax.execution.time_grid import block_size
 from thermojax.protocol import Reversed
 
@@ -67,7 +69,7 @@ def test_noise_is_bit_identical_for_any_block_batch_split_and_start():
         words, jax.ShapeDtypeStruct((2, 3), jnp.float32), h, first_step=4, first_particle=3
     )
     np.testing.assert_array_equal(part.normals(2, 3)[0], everything[6:9, 3:5])
-    np.testing.assert_array_equal(whole.share(1, 3).normals(5, 4)[0], everything[5:9, 2:4])
+    np.testing.assert_array_equal(share_of(whole, 1, 3).normals(5, 4)[0], everything[5:9, 2:4])
     jitted = jax.jit(lambda i: whole.normals(i, 3)[0])(jnp.asarray(2))
     np.testing.assert_array_equal(jitted, everything[2:5])
     step = whole.evaluate(jnp.asarray(2.0), jnp.asarray(4.0))
@@ -114,9 +116,12 @@ def test_float32_noise_is_the_same_noise():
     assert 0 < np.max(np.abs(fine - a)) < 1e-4
 
 
-@pytest.mark.parametrize("integrator", [tj.BAOAB(), tj.OBABO(block=5)])
-def test_snapshots_lie_on_the_path(integrator):
-    out = work_of(SYSTEM, save=[0.0, 0.26, 0.5, 1.0], integrator=integrator)
+@pytest.mark.parametrize("integrator, block", [(tj.BAOAB(), None), (tj.OBABO(), 5)])
+def test_snapshots_lie_on_the_path(integrator, block):
+    run = functools.partial(
+        simulate_in_blocks, block, SYSTEM, KEY, time_steps=36, batch=6, initial=START
+    )
+    out = run(save=[0.0, 0.26, 0.5, 1.0], integrator=integrator)
     assert out.saved is not None
     state, ledger = out.saved.values
     np.testing.assert_allclose(out.saved.times * 36, [0, 9, 18, 36], atol=0.51)
@@ -124,9 +129,7 @@ def test_snapshots_lie_on_the_path(integrator):
     np.testing.assert_allclose(ledger.heat[-1], out.ledger.heat, rtol=1e-12)
     changes = ledger.energy - ledger.energy_start
     np.testing.assert_allclose(changes, ledger.total_work - ledger.heat, atol=1e-12)
-    few = work_of(
-        SYSTEM, save=3, observe=lambda t, s, book: s.position.mean(), integrator=integrator
-    )
+    few = run(save=3, observe=lambda t, s, book: s.position.mean(), integrator=integrator)
     assert few.saved is not None
     assert few.saved.values.shape == (3,)
     np.testing.assert_allclose(few.saved.values[-1], out.position.mean(), rtol=1e-12)
