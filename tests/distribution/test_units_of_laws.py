@@ -155,9 +155,9 @@ def test_units_do_not_matter(picture, dtype):
     """Equal to rounding, or refused: nothing else."""
     with in_dtype(dtype):
         wanted, refused = PICTURES[picture](*UNITS["reduced"]), []
-        for name, units in UNITS.items():
+        for name in ("SI", "large", "small"):
             try:
-                found = PICTURES[picture](*units)
+                found = PICTURES[picture](*UNITS[name])
             except ValueError as error:
                 assert "other units" in str(error) or "float64" in str(error), (name, error)
                 refused.append(name)
