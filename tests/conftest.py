@@ -66,13 +66,21 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True, scope="module")
 def few_programs():
-    """Forget the programs of a module at its end: each takes a megabyte, and there are thousands."""
+    """Forget the programs of a module at its end: there are thousands, of a megabyte each."""
     yield
     import equinox as eqx  # here, because it reads EQX_ON_ERROR when it is imported
 
     eqx.clear_caches()
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Halves of the list, and who is through takes from the other: modules stay whole, mostly."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items):

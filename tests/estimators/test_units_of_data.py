@@ -72,13 +72,12 @@ def everything(values, unit):
 
 def without_unit(values, unit):
     """Everything that is said of chains, divided by the unit."""
-    lengths, numbers, entropies = everything(values, np.asarray(unit, values.dtype))
-    found = {name: np.asarray(x) / np.asarray(unit, values.dtype) for name, x in lengths.items()}
-    volumes = dict(zip(entropies, (1, 2), strict=True))
-    found |= {
-        name: np.asarray(x) - volumes[name] * np.log(float(unit)) for name, x in entropies.items()
-    }
-    return {name: np.asarray(x) for name, x in (found | numbers).items()}
+    unit = np.asarray(unit, values.dtype)
+    lengths, numbers, entropies = jax.tree.map(np.asarray, everything(values, unit))
+    found = {name: x / unit for name, x in lengths.items()}
+    for dim, (name, x) in enumerate(entropies.items(), start=1):
+        found[name] = x - dim * np.log(float(unit))
+    return found | numbers
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])

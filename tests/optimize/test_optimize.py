@@ -156,19 +156,19 @@ def test_callbacks_bounds_history_and_early_stop():
         assert jnp.all((values >= 0) & (values <= 5))
         return progress.step == 6
 
-    options: dict[str, Any] = dict(dt=0.1, batch=32, initial=POINT)
-    fit = tj.optimize(
-        system, tj.MeanWork(), optax.sgd(2.0), KEY, steps=50, callback=watch, **options
-    )
+    # Six steps that move, and then none: one optimizer, and so one program, for both runs.
+    descent = optax.sgd(lambda step: jnp.where(step < 6, 2.0, 0.0))
+    options: dict[str, Any] = dict(dt=0.1, batch=32, initial=POINT, steps=50)
+    fit = tj.optimize(system, tj.MeanWork(), descent, KEY, callback=watch, **options)
     assert [step for step, _ in seen] == list(range(1, 7))
     assert fit.stopped == "the callback ended training at step 6"
     assert fit.history["loss"].shape == fit.history["error"].shape == (6,)
     assert fit.value.error > 0 and fit.chosen in fit.candidates
     # The averaged iterate, or one that is lower beyond doubt.
     assert fit.candidates[fit.chosen].value <= fit.candidates["averaged"].value
-    stuck = tj.optimize(system, tj.MeanWork(), optax.sgd(0.0), KEY, steps=50, patience=5, **options)
+    stuck = tj.optimize(system, tj.MeanWork(), descent, KEY, patience=5, **options)
     assert "no progress for 5 steps" in stuck.stopped
-    np.testing.assert_array_equal(trained(stuck).values, protocol.values)
+    assert 5 < len(stuck.history["loss"]) < 50
 
 
 def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_best():
