@@ -157,7 +157,7 @@ def test_callbacks_bounds_history_and_early_stop():
         return progress.step == 6
 
     # Six steps that move, and then none: one optimizer, and so one program, for both runs.
-    descent = optax.sgd(lambda step: jnp.where(step < 6, 2.0, 0.0))
+    descent = optax.sgd(lambda step: jnp.where(jnp.asarray(step) < 6, 2.0, 0.0))
     options: dict[str, Any] = dict(dt=0.1, batch=32, initial=POINT, steps=50)
     fit = tj.optimize(system, tj.MeanWork(), descent, KEY, callback=watch, **options)
     assert [step for step, _ in seen] == list(range(1, 7))
