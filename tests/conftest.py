@@ -8,9 +8,13 @@ runs them too; .ci/run does so for the long tests. (--xla_cpu_use_fusion_emitter
 much again, but with both of them jaxlib 0.10.2 computes a wrong gradient of tj.moments.)
 """
 
+import ctypes
 import gc
 import itertools
 import os
+import pathlib
+import platform
+import resource
 import signal
 import time
 
@@ -64,15 +68,32 @@ def pytest_configure(config):
     os.environ.setdefault("THERMOJAX_CACHE", str(folders[1]))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def few_programs():
-    """Forget the programs of a module at its end: there are thousands, of a megabyte each."""
-    yield
+MEMORY = 1.5e9  # bytes of a worker at which it forgets its programs
+
+
+def forget_programs():
+    """Drop what is compiled, a megabyte for each program, and give its memory back."""
     import equinox as eqx  # here, because it reads EQX_ON_ERROR when it is imported
 
     eqx.clear_caches()
     jax.clear_caches()
     gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    yield
+    forget_programs()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Long modules forget in between: the rest of the module reads from the disk."""
+    pages = pathlib.Path("/proc/self/statm")
+    if pages.exists() and int(pages.read_text().split()[1]) * resource.getpagesize() > MEMORY:
+        forget_programs()
 
 
 @pytest.hookimpl(optionalhook=True)
