@@ -153,7 +153,6 @@ def ours(target: Target, adaptation_steps: int):
             key,
             time_steps=steps,
             initial=chain.state,
-            integrator=tj.BAOAB(block=32) if target.keep < 16 else tj.BAOAB(),
             save=steps // target.keep + 1,
             observe=lambda t, state, ledger: state.position,
         )

@@ -8,15 +8,16 @@ runs them too; .ci/run does so for the long tests. (--xla_cpu_use_fusion_emitter
 much again, but with both of them jaxlib 0.10.2 computes a wrong gradient of tj.moments.)
 """
 
-import atexit
+import ctypes
 import gc
+import itertools
 import os
 import pathlib
-import shutil
+import platform
+import resource
 import signal
-import tempfile
+import time
 
-import equinox as eqx
 import jax
 import pytest
 
@@ -24,6 +25,9 @@ OPTIMIZED = bool(os.environ.get("THERMOJAX_TEST_OPTIMIZED"))
 if not OPTIMIZED:
     jax.config.update("jax_disable_most_optimizations", True)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for other processes
+    # Without the checks that diffrax compiles into its programs, of arguments that thermojax has
+    # checked: they call Python, and JAX keeps no program that does.
+    os.environ.setdefault("EQX_ON_ERROR", "off")
 jax.config.update("jax_enable_x64", True)
 
 # Runs of a config set these flags by themselves where JAX has not been used yet. Here it may have
@@ -39,25 +43,65 @@ if "XLA_FLAGS" not in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Programs that runs under test compile are kept apart from the user's, and among all workers.
-if "THERMOJAX_CACHE" not in os.environ:
-    os.environ["THERMOJAX_CACHE"] = tempfile.mkdtemp(prefix="thermojax-tests-")
-    atexit.register(shutil.rmtree, os.environ["THERMOJAX_CACHE"], ignore_errors=True)
+WEEK = 7 * 24 * 3600.0
 
 
-PROGRAMS = 20_000
-# Pieces of memory that a process holds before it forgets the programs it has compiled. Each takes
-# some, Linux allows 65530, and XLA aborts where there are no more.
+def pytest_configure(config):
+    """Keep compiled programs on disk, for the other worker, the next module and the next run.
+
+    This is JAX's own cache, whose keys hold the versions, the flags and the machine. What runs
+    under test compile in processes of their own is kept beside it, and apart from the user's. What
+    was compiled a week ago makes room.
+    """
+    kept = getattr(config, "cache", None)
+    if kept is None:  # -p no:cacheprovider
+        os.environ.setdefault("THERMOJAX_CACHE", "off")
+        return
+    folders = kept.mkdir("programs"), kept.mkdir("programs_of_runs")
+    if not hasattr(config, "workerinput"):
+        for file in itertools.chain(*(folder.iterdir() for folder in folders)):
+            if time.time() - file.stat().st_mtime > WEEK:
+                file.unlink(missing_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str(folders[0]))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    os.environ.setdefault("THERMOJAX_CACHE", str(folders[1]))
+
+
+MEMORY = 1.5e9  # bytes of a worker at which it forgets its programs
+
+
+def forget_programs():
+    """Drop what is compiled, a megabyte for each program, and give its memory back."""
+    import equinox as eqx  # here, because it reads EQX_ON_ERROR when it is imported
+
+    eqx.clear_caches()
+    jax.clear_caches()
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few_programs():
     yield
-    maps = pathlib.Path("/proc/self/maps")
-    if maps.exists() and maps.read_text().count("\n") > PROGRAMS:
-        eqx.clear_caches()
-        jax.clear_caches()
-        gc.collect()
+    forget_programs()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Long modules forget in between: the rest of the module reads from the disk."""
+    pages = pathlib.Path("/proc/self/statm")
+    if pages.exists() and int(pages.read_text().split()[1]) * resource.getpagesize() > MEMORY:
+        forget_programs()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Halves of the list, and who is through takes from the other: modules stay whole, mostly."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items):

@@ -22,6 +22,17 @@ UNITS = {
 }
 
 
+KINDS_AND_DTYPES = pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        (tj.Overdamped, jnp.float32),
+        (tj.Underdamped, jnp.float32),
+        (tj.Overdamped, jnp.float64),
+        pytest.param(tj.Underdamped, jnp.float64, marks=pytest.mark.slow),
+    ],
+)
+
+
 class Anharmonic(tj.AbstractPotential):
     """A quartic well that the protocol drags; it cannot draw its own equilibrium."""
 
@@ -58,8 +69,7 @@ def agree(found, expected, dtype, many=200):
         np.testing.assert_allclose(found[name], value, rtol=0, atol=many * eps, err_msg=name)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=str)
-@pytest.mark.parametrize("kind", [tj.Overdamped, tj.Underdamped])
+@KINDS_AND_DTYPES
 def test_a_run_is_the_same_in_any_units_or_refused(kind, dtype):
     """Before, float32 gave 0 or NaN for works, or froze every path, wherever p^2 left its range."""
     start = tj.Equilibrium(jnp.zeros(2, dtype))
@@ -119,8 +129,7 @@ def test_a_path_that_diverges_is_noticed_in_any_units():
 CONSTANTS = (0.0, 1e3, 1e6, 1e9, -5e9)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=str)
-@pytest.mark.parametrize("kind", [tj.Overdamped, tj.Underdamped])
+@KINDS_AND_DTYPES
 def test_a_constant_in_the_energy_changes_nothing_or_is_said(kind, dtype):
     """Before, float32 gave works of 0 +- 0 at 1e9, and diverged paths at -5e9, without a word."""
     x = jax.random.normal(KEY, (64, 2), dtype)

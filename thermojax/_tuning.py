@@ -23,7 +23,7 @@ class CPU:
 
     function_bytes: int = tuned(
         2**20, "bytes", (2**18, 2**22), "forward 1024 x 8",
-        "what an iteration of a loop may touch for the loop to become a function; XLA's own is 2^10",
+        "what an iteration of a loop may touch for that to become a function; XLA's own is 2^10",
     )  # fmt: skip
     vector_bits: int = tuned(
         512, "bits", (256, 512), "forward 1024 x 64",

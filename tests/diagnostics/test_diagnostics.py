@@ -38,7 +38,7 @@ def streamed(values):
 @pytest.mark.parametrize(
     ("dt", "wanted", "time", "count", "groups"),
     [
-        (0.01, 200.0017, 10_000, 500, 7),
+        pytest.param(0.01, 200.0017, 10_000, 500, 7, marks=pytest.mark.slow),
         (0.1, 20.01666, 5000, 400, 2),
         (1.0, 2.163953, 2000, 300, 1),
     ],

@@ -152,15 +152,24 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("picture", PICTURES)
-@pytest.mark.parametrize("dtype", DTYPES)
+# An absolute threshold shows in float32, whose numbers end first; one of them in float64 as well.
+CASES = [pytest.param("float32", picture) for picture in PICTURES]
+CASES += [pytest.param("float64", "moments")]
+CASES += [
+    pytest.param("float64", picture, marks=pytest.mark.slow)
+    for picture in PICTURES
+    if picture != "moments"
+]
+
+
+@pytest.mark.parametrize(("dtype", "picture"), CASES)
 def test_units_do_not_matter(picture, dtype):
     """Equal to rounding, or refused: nothing else."""
     with in_dtype(dtype):
         wanted, refused = PICTURES[picture](*UNITS["reduced"]), []
-        for name, units in UNITS.items():
+        for name in ("SI", "large", "small"):
             try:
-                found = PICTURES[picture](*units)
+                found = PICTURES[picture](*UNITS[name])
             except ValueError as error:
                 assert "other units" in str(error) or "float64" in str(error), (name, error)
                 refused.append(name)
@@ -178,9 +187,9 @@ def test_units_do_not_matter(picture, dtype):
 def test_a_constant_in_the_energy_does_not_matter(dtype):
     """Work, heat and entropies are as without it, or the loss of digits is said."""
     ledgers = {
-        "moments": lambda c: tj.moments(trap(tj.Overdamped, 1.0, 1.0, 1.0, c), 2).ledger,
+        "moments": lambda c: tj.moments(trap(tj.Overdamped, 1.0, 1.0, 1.0, c), 3).ledger,
         "grid": lambda c: (
-            tj.FokkerPlanck(-3.0, 3.0, 100).solve(wells(1.0, 1.0, 1.0, c), 2, time_steps=100).ledger
+            tj.FokkerPlanck(-3.0, 3.0, 100).solve(wells(1.0, 1.0, 1.0, c), 3, time_steps=100).ledger
         ),
     }
     with in_dtype(dtype):

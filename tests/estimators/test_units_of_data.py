@@ -39,20 +39,25 @@ def streamed(values):
     return jax.lax.scan(step, tj.diagnostics.Streaming.start(values[0]), values)[0]
 
 
-def without_unit(values, unit, compared_with):
-    """Everything that is said of chains, all of it divided by the unit."""
-    unit = np.asarray(unit, values.dtype)
-    mean = weighted_mean(values[:, 0], jnp.ones(TIME, values.dtype))
-    paired = weighted_mean(values[:, 0], jnp.ones(TIME, values.dtype), paired=True)
+@jax.jit
+def everything(values, unit):
+    """Everything that is said of chains: what has their unit, what has none, entropies."""
+    ones = jnp.ones(TIME, values.dtype)
+    mean, paired = (weighted_mean(values[:, 0], ones, paired=pairs) for pairs in (False, True))
     tau, stream = tj.diagnostics.autocorrelation_time(values), streamed(values).summary()
     alone = tj.diagnostics.ergodicity(values)
     given = tj.diagnostics.ergodicity(values, tj.Estimate(0.05 * unit, 0.02 * unit, 100))
-    entropy = tj.knn_entropy(values[::20, 0])
-    space = tj.knn_entropy(values[::20, :2])
-    return {
-        "mean": mean.value / unit,
-        "error": mean.error / unit,
-        "error of pairs": paired.error / unit,
+    entropy, space = tj.knn_entropy(values[::20, 0]), tj.knn_entropy(values[::20, :2])
+    lengths = {
+        "mean": mean.value,
+        "error": mean.error,
+        "error of pairs": paired.error,
+        "time averages": given.time_averages.value,
+        "their errors": given.time_averages.error,
+        "streamed mean": stream.mean.value,
+        "streamed error": stream.mean.error,
+    }
+    numbers = {
         "autocorrelation": tj.diagnostics.autocorrelation(values, 5),
         "time": tau.value,
         "error of the time": tau.error,
@@ -62,25 +67,30 @@ def without_unit(values, unit, compared_with):
         "p of chains": alone.p_value,
         "p of chains and mean": given.p_value,
         "z": given.z,
-        "time averages": given.time_averages.value / unit,
-        "their errors": given.time_averages.error / unit,
-        "streamed mean": stream.mean.value / unit,
-        "streamed error": stream.mean.error / unit,
         "streamed time": stream.autocorrelation_time.value,
         "streamed effective": stream.effective_samples,
         "streamed R-hat": stream.r_hat,
-        "entropy": entropy.value - np.log(float(unit)),
         "error of entropy": entropy.error,
-        "entropy in the plane": space.value - 2 * np.log(float(unit)),
     }
+    return lengths, numbers, {"entropy": entropy.value, "entropy in the plane": space.value}
+
+
+def without_unit(values, unit):
+    """Everything that is said of chains, divided by the unit."""
+    unit = np.asarray(unit, values.dtype)
+    lengths, numbers, entropies = jax.tree.map(np.asarray, everything(values, unit))
+    found = {name: x / unit for name, x in lengths.items()}
+    for dim, (name, x) in enumerate(entropies.items(), start=1):
+        found[name] = x - dim * np.log(float(unit))
+    return found | numbers
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_units_do_not_matter(dtype):
     """To rounding: about sqrt(2000) roundings of a sum, 1e-5 in float32."""
-    wanted = without_unit(jnp.asarray(VALUES, dtype), 1.0, None)
+    wanted = without_unit(jnp.asarray(VALUES, dtype), 1.0)
     for unit in UNITS:
-        found = without_unit(jnp.asarray(VALUES * unit, dtype), unit, wanted)
+        found = without_unit(jnp.asarray(VALUES * unit, dtype), unit)
         tolerance = 1e-4 if dtype == jnp.float32 else 1e-10
         for name, value in wanted.items():
             np.testing.assert_allclose(

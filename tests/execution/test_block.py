@@ -15,7 +15,10 @@ from thermojax.execution import solving
 KEY = jax.random.key(12)
 
 
-@pytest.mark.parametrize(("name", "dim", "written"), [("BAOAB", 1, 4), ("OBABO", 3, 2)])
+@pytest.mark.parametrize(
+    ("name", "dim", "written"),
+    [("BAOAB", 1, 4), pytest.param("OBABO", 3, 2, marks=pytest.mark.slow)],
+)
 def test_steps_written_out_are_the_same_steps(name, dim, written, monkeypatch):
     """Values and gradients, through a remainder, and for a chain that goes on at an odd step."""
     starts = jnp.linspace(-1.0, 1.0, 6 * dim).reshape(6, dim)

@@ -10,9 +10,10 @@ import pytest
 import thermojax as tj
 from tests.execution.blocks import simulate_in_blocks
 from thermojax._tuning import ON_CPU
+from thermojax.dynamics import GridBrownianPath, key_words, timetable
 from thermojax.execution import layout, solving
 from thermojax.execution.cpu import tiles
-from thermojax.execution.workload import Workload
+from thermojax.execution.workload import Workload, workload_of
 
 KEY = jax.random.key(3)
 MATRIX = jnp.eye(16) + 0.1
@@ -73,6 +74,16 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
+def test_products_with_matrices_are_found(name):
+    system, products = SYSTEMS[name]
+    position = jnp.zeros((3, 16))
+    table = timetable(system, position, jnp.asarray(0.1), 1)
+    path = GridBrownianPath(key_words(KEY), position, table.h)
+    found = workload_of(system, table, path, tj.BAOAB(), position, 1)
+    assert found.products == products and found.splitting
+
+
+@pytest.mark.parametrize("name", ["sums", "matrix"])
 def test_batches_are_cut_small_where_loops_become_functions(name, monkeypatch):
     system, products = SYSTEMS[name]
     found = layouts(monkeypatch)

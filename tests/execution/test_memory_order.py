@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import equinox as eqx
 import jax
@@ -115,8 +116,17 @@ SYSTEMS = {
 INTEGRATORS = {"BAOAB": tj.BAOAB(), "OBABO": tj.OBABO(), "ABOBA": ABOBA()}
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
-@pytest.mark.parametrize("name", SYSTEMS)
+QUICK = {("underdamped", "BAOAB"), ("two controls", "BAOAB"), ("driven", "OBABO")}
+QUICK |= {("overdamped", "ABOBA")}
+
+
+@pytest.mark.parametrize(
+    ("name", "integrator"),
+    [
+        pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow)
+        for case in itertools.product(SYSTEMS, INTEGRATORS)
+    ],
+)
 def test_runs_and_gradients_are_the_same_in_any_order(name, integrator, monkeypatch):
     state = tj.State(*jax.random.normal(KEY, (2, BATCH, 3)))
 

@@ -87,7 +87,13 @@ def start_of(name):
     return jax.tree.map(lambda x: 0.5 * jax.random.normal(KEY, (150, *x.shape)), CASES[name][1])
 
 
-@pytest.mark.parametrize("name", CASES)
+def quick(cases, *names):
+    """All of the cases, those that are not named with the long tests."""
+    slow = lambda name: () if name in names else pytest.mark.slow
+    return [pytest.param(name, marks=slow(name)) for name in cases]
+
+
+@pytest.mark.parametrize("name", quick(CASES, "mixture", "pytree", "field"))
 def test_a_kernel_is_the_same_motion(name, calls, monkeypatch):
     """Position, momentum and every entry of the ledger, for more paths than one program holds."""
     potential, _, start, end = CASES[name]
@@ -100,7 +106,7 @@ def test_a_kernel_is_the_same_motion(name, calls, monkeypatch):
     compared(run, calls, monkeypatch)
 
 
-@pytest.mark.parametrize("name", ["gaussian", "coupled", "field"])
+@pytest.mark.parametrize("name", quick(["gaussian", "coupled", "field"], "coupled"))
 def test_its_derivative_is_the_same(name, calls, monkeypatch):
     """By the schedule, the potential, the bath, the duration and the start."""
     potential, _, start, end = CASES[name]
@@ -118,7 +124,7 @@ def test_its_derivative_is_the_same(name, calls, monkeypatch):
     compared(run, calls, monkeypatch)
 
 
-@pytest.mark.parametrize("name", ["OBABO", "ABOBA"])
+@pytest.mark.parametrize("name", quick(["OBABO", "ABOBA"], "OBABO"))
 def test_all_that_a_run_can_have(name, calls, monkeypatch):
     """Two normals a step, an odd number of them, a drive, a bath in time, a path that diverges.
 
@@ -161,7 +167,7 @@ def test_a_chain_that_goes_on_at_an_odd_step_under_vmap(calls, monkeypatch):
     compared(run, calls, monkeypatch)
 
 
-@pytest.mark.parametrize("name", ["gaussian", "rows"])
+@pytest.mark.parametrize("name", quick(["gaussian", "rows"], "rows"))
 def test_a_step_of_every_paths_own(name, calls, monkeypatch):
     system = tj.Underdamped(CASES[name][0], tj.Constant(0.3), tj.Bath(0.7, 1.3, 1.5))
 

@@ -108,7 +108,7 @@ def test_gradient_of_the_mean_work_is_the_finite_difference(kind):
         protocol = tj.PiecewiseLinear(values, 1.0, outside[0], outside[1], kicks=kicks)
         bath = tj.Bath(temperature, friction)
         system = kind(tj.Harmonic(stiffness, control="center"), protocol, bath)
-        out = tj.simulate(system, KEY, time_steps=25, batch=16, initial=POINT)
+        out = tj.simulate(system, KEY, time_steps=9, batch=16, initial=POINT)
         return out.mean(out.ledger.total_work).value
 
     leaves = (
@@ -119,11 +119,11 @@ def test_gradient_of_the_mean_work_is_the_finite_difference(kind):
         jnp.array(1.2),
     )
     flat, unravel = ravel_pytree(leaves)
-    cost = jax.jit(lambda v: work(unravel(v)))
-    gradient = jax.jit(jax.grad(lambda v: work(unravel(v))))(flat)
+    cost = jax.jit(jax.value_and_grad(lambda v: work(unravel(v))))
+    _, gradient = cost(flat)
     assert np.all(np.asarray(gradient) != 0)
-    for i, direction in enumerate(np.eye(flat.size)):
-        numeric = (cost(flat + 1e-5 * direction) - cost(flat - 1e-5 * direction)) / 2e-5
+    for i, step in enumerate(1e-5 * np.eye(flat.size)):
+        numeric = (cost(flat + step)[0] - cost(flat - step)[0]) / 2e-5
         np.testing.assert_allclose(gradient[i], numeric, rtol=2e-6, atol=1e-8)
 
 
@@ -156,19 +156,19 @@ def test_callbacks_bounds_history_and_early_stop():
         assert jnp.all((values >= 0) & (values <= 5))
         return progress.step == 6
 
-    options: dict[str, Any] = dict(dt=0.1, batch=32, initial=POINT)
-    fit = tj.optimize(
-        system, tj.MeanWork(), optax.sgd(2.0), KEY, steps=50, callback=watch, **options
-    )
+    # Six steps that move, and then none: one optimizer, and so one program, for both runs.
+    descent = optax.sgd(lambda step: jnp.where(jnp.asarray(step) < 6, 2.0, 0.0))
+    options: dict[str, Any] = dict(dt=0.1, batch=32, initial=POINT, steps=50)
+    fit = tj.optimize(system, tj.MeanWork(), descent, KEY, callback=watch, **options)
     assert [step for step, _ in seen] == list(range(1, 7))
     assert fit.stopped == "the callback ended training at step 6"
     assert fit.history["loss"].shape == fit.history["error"].shape == (6,)
     assert fit.value.error > 0 and fit.chosen in fit.candidates
     # The averaged iterate, or one that is lower beyond doubt.
     assert fit.candidates[fit.chosen].value <= fit.candidates["averaged"].value
-    stuck = tj.optimize(system, tj.MeanWork(), optax.sgd(0.0), KEY, steps=50, patience=5, **options)
+    stuck = tj.optimize(system, tj.MeanWork(), descent, KEY, patience=5, **options)
     assert "no progress for 5 steps" in stuck.stopped
-    np.testing.assert_array_equal(trained(stuck).values, protocol.values)
+    assert 5 < len(stuck.history["loss"]) < 50
 
 
 def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_best():

@@ -36,6 +36,17 @@ class AbstractStepNoise(eqx.Module):
         `count` steps on every leaf.
         """
 
+    def increment(self, t0, t1, h):
+        """W(t1) - W(t0) of steps of size h, t0 and t1 in steps: a pytree like the position."""
+        first, last = jnp.round(t0).astype(int), jnp.round(t1).astype(int)
+        zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.shape)
+
+        def add(i, total):
+            return jax.tree.map(lambda a, z: a + z[0], total, self.normals(i, 1)[0])
+
+        total = jax.lax.fori_loop(first, last, add, zero)
+        return jax.tree.map(lambda leaf: jnp.sqrt(h).astype(leaf.dtype) * leaf, total)
+
 
 class GridBrownianPath(dfx.AbstractBrownianPath, AbstractStepNoise):
     """Standard normals for every (absolute step, particle, coordinate), and their sums.
@@ -106,15 +117,7 @@ class GridBrownianPath(dfx.AbstractBrownianPath, AbstractStepNoise):
         del left
         if t1 is None:
             t0, t1 = jnp.zeros_like(t0), t0
-        first = jnp.round(t0).astype(int)
-        last = jnp.round(t1).astype(int)
-        zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.shape)
-
-        def add(i, total):
-            return jax.tree.map(lambda a, z: a + z[0], total, self.normals(i, 1)[0])
-
-        total = jax.lax.fori_loop(first, last, add, zero)
-        total = jax.tree.map(lambda leaf: jnp.sqrt(self.h).astype(leaf.dtype) * leaf, total)
+        total = self.increment(t0, t1, self.h)
         if use_levy:
             span = jax.tree.map(lambda leaf: ((t1 - t0) * self.h).astype(leaf.dtype), total)
             return dfx.BrownianIncrement(dt=span, W=total)

@@ -15,7 +15,7 @@ from ..potential import batched_gradient
 from ..protocol import AbstractProtocol, values_at
 from ..system import AbstractSystem, Overdamped
 from .forces import Forces
-from .noise import AbstractStepNoise, GridBrownianPath
+from .noise import AbstractStepNoise
 from .timetable import Timetable, safe_sqrt
 
 
@@ -88,8 +88,7 @@ class NoiseTerm(dfx.AbstractTerm):
         return zeros(position), amplitude, zeros(ledger)
 
     def contr(self, t0, t1, **kwargs):
-        assert isinstance(self.path, GridBrownianPath)  # other paths are for our own solver
-        return self.path.evaluate(t0, t1)
+        return self.path.increment(t0, t1, self.table.h)
 
     def prod(self, vf, control):
         on_position, on_momentum, ledger = vf
