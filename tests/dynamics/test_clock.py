@@ -9,7 +9,7 @@ from thermojax.dynamics import Clock
 
 
 @pytest.mark.parametrize(
-    ("step", "steps", "pieces"), [(1e-3, 1, 2_100_000), (1e-3, 200, 500_000), (0.3, 8191, 50_000)]
+    ("step", "steps", "segments"), [(1e-3, 1, 2_100_000), (1e-3, 200, 500_000), (0.3, 8191, 50_000)]
 )
 @pytest.mark.parametrize("constant", [False, True])  # XLA folds what it knows
 def test_float32_counts_millions_of_steps(step, steps, segments, constant):
