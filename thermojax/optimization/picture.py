@@ -20,7 +20,7 @@ from ..distribution.moments import find_template, starting_law
 from ..distribution.verdict import require_declared_jumps
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
-from ..execution import check_adjoint, check_sharding, count_steps
+from ..execution import Execution, check_adjoint, check_sharding, count_steps
 from ..sampling import Equilibrium, Result
 from ..sampling.initial import Start, checked_start, prepare_start
 from ..sampling.simulate import run
@@ -76,19 +76,8 @@ class Particles(eqx.Module):
                 )
             start = self.back
         save = tuple(range(self.steps + 1)) if self.scored else None
-        return run(
-            system,
-            key,
-            start,
-            self.steps,
-            self.integrator,
-            save,
-            states,
-            self.adjoint,
-            sharding=self.sharding,
-            memory=self.memory,
-            antithetic=self.antithetic,
-        )
+        how = Execution(self.integrator, self.adjoint, sharding=self.sharding, memory=self.memory)
+        return run(system, key, start, self.steps, how, save, states, self.antithetic)
 
     def counted(self, system: AbstractSystem, result: Result) -> Result:
         """The result for counts, with the score of its paths where their gradient comes from it."""
