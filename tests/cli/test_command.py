@@ -239,11 +239,16 @@ def test_cache(tmp_path, monkeypatch, wish):
     assert settings.jax_compilation_cache_dir == before and settings.jax_enable_compilation_cache
 
 
-def test_a_damaged_cache_is_emptied_and_not_complained_of(tmp_path, monkeypatch):
+def test_a_damaged_cache_is_emptied_and_not_complained_of(tmp_path, monkeypatch, request):
     """As a run leaves it that is killed while it writes one of its compiled programs."""
+    import jax
+
     from thermojax.experiment.run.runner import computing
 
     monkeypatch.setenv("THERMOJAX_CACHE", str(tmp_path / "cache"))
+    own = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_compilation_cache_dir", None)  # that of the tests
+    request.addfinalizer(lambda: jax.config.update("jax_compilation_cache_dir", own))
     kept, other = tmp_path / "cache" / "jit_run-0-cache", tmp_path / "cache" / "thesis"
     for words, stays in (
         ("of another kind", True),

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, PyTree
 from .._tree import batch_of, where_alive
 from ..potential import batched_gradient
 from ..protocol import Constant
-from ..sampling import State, simulate
+from ..sampling import State
+from ..sampling.simulate import arranged, run
 from .stages import (
     CHUNK,
     AbstractWay,
@@ -46,7 +47,7 @@ class Free(AbstractWay):
         """
         ready = system_of(system, setting, unravel, control)
         protocol = Constant(control, duration=CHUNK * setting.step)
-        out = simulate(
+        ready, key, start, steps, how, *rest = arranged(
             ready.replace(protocol=protocol),
             key,
             time_steps=CHUNK,
@@ -54,6 +55,8 @@ class Free(AbstractWay):
             save=CHUNK + 1,
             observe=lambda t, state, ledger: (state.position, ledger.shadow_work),
         )
+        # All steps of one block, which is cheaper than blocks of one step each.
+        out = run(ready, key, start, steps, how._replace(block=CHUNK), *rest)
         assert out.saved is not None
         positions, shadow = out.saved.values
         positions = jax.tree.map(lambda x: x[self.stride :: self.stride], positions)
