@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import math
 import re
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import equinox as eqx
@@ -28,6 +27,7 @@ import thermojax as tj
 from thermojax import _tuning
 
 from .cases import Case, our_gradient, ours, shared_out, stiffness_ramp
+from .child import Child
 from .race import Program, race
 from .report import SET_UP_CPU, header, header_text, table
 
@@ -132,33 +132,12 @@ class Question:
             inputs = case.inputs(jax.random.key(0), sharding)
             return Program.build(function(case, sharding, memory), inputs)
 
-
-_child: list[Program] = []  # of a process that a `Child` has started
-
-
-def _begin(question: Question, value) -> tuple[float, float, str]:
-    with replaced(question.number, value):
-        tj.set_up_cpu(keep_memory=True)
-    jax.config.update("jax_num_cpu_devices", question.devices)
-    program = question.build(value)
-    _child[:] = [program]
-    return program.compile_seconds, program.temporary_bytes, program.text
-
-
-def _call() -> None:
-    jax.block_until_ready(_child[0]())
-
-
-class Child:
-    """A program in a process of its own, which has read the flags that a value means."""
-
-    def __init__(self, pool: ProcessPoolExecutor, question: Question, value):
-        self.pool = pool
-        begun = pool.submit(_begin, question, value).result()
-        self.compile_seconds, self.temporary_bytes, self.text = begun
-
-    def __call__(self) -> None:
-        self.pool.submit(_call).result()
+    def build_with_flags(self, value) -> Program:
+        """The same in a process that has not read its flags, where the value is one of them."""
+        with replaced(self.number, value):
+            tj.set_up_cpu(keep_memory=True)
+        jax.config.update("jax_num_cpu_devices", self.devices)
+        return self.build(value)
 
 
 def measure(question: Question, rounds: int) -> list[dict]:
@@ -172,8 +151,8 @@ def measure(question: Question, rounds: int) -> list[dict]:
     with contextlib.ExitStack() as stack:
         for value in number.values():
             if number.name in FLAGS:
-                pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-                made[value] = Child(stack.enter_context(pool), question, value)
+                child = Child(functools.partial(question.build_with_flags, value))
+                made[value] = stack.enter_context(child)
             else:
                 made[value] = question.build(value, memory)
         in_use = made[number.value]

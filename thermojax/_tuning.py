@@ -179,7 +179,7 @@ class GPU:
 
 @dataclass(frozen=True)
 class Memory:
-    """What reverse mode keeps besides its checkpoints."""
+    """The memory that reverse mode takes besides its checkpoints."""
 
     states: int = tuned(
         5, "states", (2, 8), "gradient 1024 x 1",
