@@ -118,22 +118,24 @@ def shared_out(case: Case):
     return tj.batch_sharding() if devices > 1 and case.batch % devices == 0 else None
 
 
-def ours(case: Case, sharding=None):
+def ours(case: Case, sharding=None, memory: int | None = None):
     """f(values, state, key) -> `tj.Result`, everything that `tj.simulate` books."""
 
     def run(values, state, key):
         protocol = tj.PiecewiseLinear(values, case.steps * STEP, *case.ends)
         system = tj.Underdamped(case.potential, protocol, tj.Bath())
-        return tj.simulate(system, key, time_steps=case.steps, initial=state, sharding=sharding)
+        return tj.simulate(
+            system, key, time_steps=case.steps, initial=state, sharding=sharding, memory=memory
+        )
 
     return run
 
 
-def our_gradient(case: Case, sharding=None):
+def our_gradient(case: Case, sharding=None, memory: int | None = None):
     """The gradient of the mean total work with respect to the values of the schedule."""
 
     def mean_work(values, state, key):
-        result = ours(case, sharding)(values, state, key)
+        result = ours(case, sharding, memory)(values, state, key)
         return result.mean(result.ledger.total_work).value
 
     return jax.grad(mean_work)

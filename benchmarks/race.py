@@ -38,6 +38,7 @@ class Program:
     inputs: tuple
     compile_seconds: float
     temporary_bytes: float
+    text: str  # what the compiler made of it
 
     @classmethod
     def build(cls, function, inputs) -> Program:
@@ -46,7 +47,8 @@ class Program:
         seconds = time.perf_counter() - start
         memory = compiled.memory_analysis()
         size = math.nan if memory is None else float(memory.temp_size_in_bytes)
-        return cls(compiled, jax.block_until_ready(inputs), seconds, size)
+        inputs = jax.block_until_ready(inputs)
+        return cls(compiled, inputs, seconds, size, compiled.as_text() or "")
 
     def __call__(self):
         return self.compiled(*self.inputs)

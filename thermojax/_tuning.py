@@ -30,7 +30,7 @@ class CPU:
         "the width of vectors; XLA's own is 256, a processor with less takes what it has",
     )  # fmt: skip
     vector: int = tuned(
-        16, "numbers", (8, 32), "forward 511 x 1",
+        16, "numbers", (8, 32), "forward 1030 x 1",
         "single precision numbers of the widest vector: tiles are filled up to multiples",
     )  # fmt: skip
     sum_by_product: range = tuned(
@@ -100,7 +100,7 @@ class CPU:
         "the same in functions",
     )  # fmt: skip
     noise_bytes: int = tuned(
-        2**24, "bytes", (2**20, 2**26), "gradient 1024 x 8",
+        2**24, "bytes", (2**20, 2**26), "gradient 65536 x 8",
         "normals that are drawn at once",
     )  # fmt: skip
     noise_bytes_in_functions: int = tuned(
@@ -108,7 +108,7 @@ class CPU:
         "the same forward in functions, which draw them with one thread",
     )  # fmt: skip
     tiny: int = tuned(
-        4, "numbers", (1, 16), "forward 1 x 1",
+        4, "numbers", (1, 16), "forward 4 x 1",
         "batches up to this read their noise row by row: a loop that touches less than 1 KiB is"
         " one function by XLA's own flags, which a look into an array would prevent",
     )  # fmt: skip
@@ -183,7 +183,7 @@ class GPU:
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of reverse mode besides its checkpoints."""
+    """The memory that reverse mode takes besides its checkpoints."""
 
     states: int = tuned(
         5, "states", (2, 8), "gradient 1024 x 1",

@@ -17,7 +17,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of malloc.h
 KEPT = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_TOP_PAD: 2**26}
 # Large arrays come from the heap like any other, and neither its end is given back nor the heaps of
 # threads, which are of 64 MiB. One heap for all threads (M_ARENA_MAX) would hold larger arrays, but
-# devices wait for each other there: the posterior ramp on two takes 1.25 of the time.
+# devices would wait for each other there.
 
 
 def set_up_cpu(keep_memory: bool = False) -> None:
@@ -26,23 +26,21 @@ def set_up_cpu(keep_memory: bool = False) -> None:
     XLA's CPU backend runs a loop as a list of kernels that are called one after the other in every
     step, which for a small batch is most of the time; only a loop that touches less than 1 KiB
     becomes one function. This raises the limit to 1 MiB, and the engine then takes a batch
-    through its steps in parts below that limit. And it lets XLA use vectors of 512 bits where the
+    through its steps in tiles below that limit. And it lets XLA use vectors of 512 bits where the
     processor has them (AVX-512); XLA's own choice is 256. Both for the whole process, by
     `XLA_FLAGS`: `xla_cpu_small_while_loop_byte_threshold` and `xla_cpu_prefer_vector_width`.
 
-    What that gains is listed in benchmarks/README.md: from 0.1 of the time at 4 x 1 (batch x
-    dimension) to 0.5 at 1024 x 8, 1024 x 64 and 65536 x 1; a gradient takes 0.35 of it at
-    65536 x 1. Forces that are matrix products stay as they are.
+    What that gains is listed in benchmarks/README.md: most for small batches, a factor of two for
+    larger ones, forward and in gradients. Forces that are matrix products stay as they are.
 
     Call it once, before JAX is used: `thermojax run` does so by itself, with `keep_memory`. A flag
     that `XLA_FLAGS` has already stays as it is. GPUs have no use for it, and take no harm.
 
     **Arguments:** `keep_memory`: what a run has freed stays with the process, for the next run;
     else the C library gives large arrays back to the system, which fills every page with zeros
-    before it is used again. For a process that runs the same program many times: measured on two
-    cores, 0.9 of the processor time at 1,000,000 x 1. It then holds on to the most memory it has
-    ever used at once; what asks for more than 64 MiB in one piece gains nothing. Of glibc (Linux),
-    by `mallopt`; elsewhere nothing changes.
+    before it is used again. For a process that runs the same program many times on large batches.
+    It then holds on to the most memory it has ever used at once; what asks for more than 64 MiB in
+    one piece gains nothing. Of glibc (Linux), by `mallopt`; elsewhere nothing changes.
 
     **Raises:** RuntimeError where JAX has been used in this process: it reads its flags only once.
     """

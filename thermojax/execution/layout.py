@@ -84,7 +84,7 @@ def choose_layout(work: Workload, steps: int, record: bool, even: bool, vjp_skip
         summed=not record and (tile.paths > ON_CPU.narrow or runs_in_functions(work)),
         even=even,
         # That takes a while_loop, which is not for reverse mode. On a GPU, where freezing costs
-        # nothing, it would wait for the host; tiny batches lose a third.
+        # nothing, it would wait for the host; tiny batches lose by it.
         optimistic=vjp_skips and not record and platform() == "cpu" and not tiny,
         along_control=work.controls == 1 and order is not MemoryOrder.FREE and work.forward_mode,
         kernel=gpu and vjp_skips and there_is_triton(),

@@ -19,8 +19,8 @@ def try_optimistic(
     """The state after a block without freezing on the way; if a path diverged, anew with.
 
     In every step a choice between old and new makes all that leaves it depend on the energy at its
-    end, which XLA:CPU then computes once for each of them. Without that choice a block takes 0.7 to
-    0.95 of the time, and 1.75 to 2 times as long where a path diverges in it.
+    end, which XLA:CPU then computes once for each of them. Without that choice a block is faster,
+    and takes nearly twice as long where a path diverges in it.
 
     **Arguments:** `run`: the block under a `policy=`; `state`: at its start.
     """

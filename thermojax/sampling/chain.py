@@ -207,7 +207,7 @@ def check_kicks(system: AbstractSystem) -> None:
 
     Kicks that are known to be zero do nothing, and pass.
     """
-    if type(system.protocol).impulses is AbstractProtocol.impulses:  # has none: asking costs 20 us
+    if type(system.protocol).impulses is AbstractProtocol.impulses:  # has none to ask for
         return
     kicks = system.protocol.impulses()
     if kicks is None or ((values := known(kicks)) is not None and not np.any(values)):

@@ -11,7 +11,7 @@ from ..workload import Workload
 def kernel_block(work: Workload, steps: int) -> float:
     """The best number of steps in a block that is a kernel.
 
-    It takes 30 us until the next kernel begins. Of each block reverse mode keeps a state and the
+    It takes a while until the next kernel begins. Of each block reverse mode keeps a state and the
     ledger, some ten numbers a path, and of one at a time every second state, three: least memory
     where a block is about 2 sqrt(n).
     """
