@@ -78,7 +78,7 @@ def test_products_with_matrices_are_found(name):
     system, products = SYSTEMS[name]
     position = jnp.zeros((3, 16))
     table = timetable(system, position, jnp.asarray(0.1), 1)
-    path = GridBrownianPath(key_words(KEY), position, table.h)
+    path = GridBrownianPath(key_words(KEY), jax.eval_shape(lambda: position), table.h)
     found = workload_of(system, table, path, tj.BAOAB(), position, 1)
     assert found.products == products and found.splitting
 
