@@ -79,8 +79,8 @@ class AbstractSplitting(AbstractIntegrator):
         return path
 
 
-def empty_energies(state: PathState, table: Timetable) -> StepEnergies:
+def empty_energies(state: PathState, table: Timetable, system: AbstractSystem) -> StepEnergies:
     """The energies of no step at all: zeros."""
     zero = jnp.zeros_like(state.potential_energy)
-    driven = None if state.drive is None else zero
+    driven = None if system.drive is None else zero
     return StepEnergies(zero, zero, zero, driven, zero if table.scheduled else None)

@@ -94,7 +94,7 @@ def run_tile(
         inverse_mass = table.bath.inverse_mass
         scan = paired_scan if how.paired else jax.lax.scan
         begin: Any = order.in_memory_order(pack(state) if how.packed else state)
-        own: Any = empty_energies(state, table) if layout.summed else None
+        own: Any = empty_energies(state, table, stepper.forces.system) if layout.summed else None
         (end, own), out = scan(
             recomputed_from_kept(step),
             (begin, own),
@@ -112,7 +112,7 @@ def run_tile(
             ledger = accumulate(ledger, own, table, *balance(state))
         return (state, jax.tree.map(jnp.add, total, own), ledger), passed
 
-    begin = state, empty_energies(state, table), ledger
+    begin = state, empty_energies(state, table, stepper.forces.system), ledger
     fold = lambda leaf: leaf.reshape(count, size, *leaf.shape[1:])
     if count == 1:
         (state, total, _), passed = chunk(begin, (first, coefficients))

@@ -29,7 +29,7 @@ def kernel_of_block(
         state, energies = stepper.advance(state, coefficients, normals, policy)
         return state, jax.tree.map(jnp.add, total, energies)
 
-    begin = state, empty_energies(state, stepper.table)
+    begin = state, empty_energies(state, stepper.table, stepper.forces.system)
     coefficients = stepper.table.steps_from(first, steps)
     # Reverse mode takes a block anew, and ignores paths that diverge.
     differentiated = policy is DivergencePolicy.IGNORE
@@ -60,6 +60,6 @@ def unrolled_block(
         return carry, None
 
     group = recomputed_from_start(lambda carry, x: jax.lax.scan(pair, carry, x, unroll=True))
-    begin = state, empty_energies(state, stepper.table)
+    begin = state, empty_energies(state, stepper.table, stepper.forces.system)
     (state, total), _ = jax.lax.scan(group, begin, (starts, coefficients))
     return state, total
