@@ -307,7 +307,8 @@ ANYTHING = st.one_of(
 )
 @given(data=st.data())
 def test_anything_at_all_is_answered(without_computing, data):
-    name = data.draw(st.sampled_from(sorted(CALLS)))
+    asked = [name for name in sorted(CALLS) if arguments_of(the_call(name))]
+    name = data.draw(st.sampled_from(asked))  # some take no argument
     argument = data.draw(st.sampled_from(arguments_of(the_call(name))))
     problem = answer(the_call(name), argument, data.draw(ANYTHING), strict=False)
     assert problem is None, f"{name}({argument}) {problem}"

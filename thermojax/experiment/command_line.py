@@ -50,4 +50,6 @@ def refuse_long(path: str | Path) -> None:
                 f"whose name has {LONGEST} bytes at most"
             )
         if "\0" in name:
-            raise UserError(f"{shortened(repr(name))}: holds a null character: expected a path")
+            raise UserError(
+                f"{shortened(repr(name))}: holds a null character: expected a file or a folder"
+            )
