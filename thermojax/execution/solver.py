@@ -48,7 +48,7 @@ class BlockSolver(dfx.AbstractItoSolver):
     layout: Layout = eqx.field(static=True)
     vjp_skips_diverged: bool = eqx.field(static=True, default=False)
     sharding: NamedSharding | None = eqx.field(static=True, default=None)
-    # Classes with a vector field of their own would have diffrax trace it, to look at its shape.
+    # Two terms of any class: on several devices the drift is a CopiedDrift.
     term_structure: ClassVar = dfx.MultiTerm[tuple[dfx.AbstractTerm, dfx.AbstractTerm]]
     interpolation_cls: ClassVar = Snapshots
 
