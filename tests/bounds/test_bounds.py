@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import thermojax as tj
+from thermojax.bounds import proximal
 
 bounds = tj.bounds
 POINT = tj.Equilibrium(jnp.zeros(1))
@@ -197,6 +198,22 @@ def test_erasure_of_one_bit_in_finite_time(barrier, distance, free):
     assert float(local.work) == pytest.approx(np.log(2) + distance, abs=2e-5)
     assert float(local.dissipation) == pytest.approx(distance, abs=2e-5)
     assert float(bounds.erasure(system, end="free").work) == pytest.approx(free, abs=1e-3)
+
+
+def test_the_nearest_density_is_found_from_any_map(monkeypatch):
+    """Cells of the barrier hold e^-20 of the mass: the search must not end in their rounding."""
+    search, found = proximal.lowest_minimum, []
+
+    def from_each(maps, x, shares, free, energy, metric, kt):
+        each = [search(one[None], x, shares, free, energy, metric, kt) for one in maps]
+        jax.debug.callback(lambda *y: found.extend(y), *each)
+        return search(maps, x, shares, free, energy, metric, kt)
+
+    monkeypatch.setattr(proximal, "lowest_minimum", from_each)
+    system = tj.Overdamped(tj.DoubleWell(8.0), tj.Constant(0.0, 1.0), tj.Bath())
+    assert jnp.isfinite(bounds.erasure(system, end="free").work)
+    jax.effects_barrier()
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-6)  # of the length of the line
 
 
 @pytest.mark.slow

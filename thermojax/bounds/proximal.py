@@ -81,7 +81,7 @@ def nearest_density(
 
 
 def lowest_minimum(maps, x, shares, free, energy, metric, kt):
-    """The lowest of the minima that are reached from several maps of the points x."""
+    """The lowest of the minima that are reached from several maps of the points x; NaN for none."""
     # A cell without mass would leave its points anywhere.
     shares = jnp.maximum(shares, 1e-22)
     around = jnp.pad(shares, (1, 0)) + jnp.pad(shares, (0, 1))  # twice the mass of a point
@@ -103,16 +103,13 @@ def lowest_minimum(maps, x, shares, free, energy, metric, kt):
         gradient += right(pull * (2 * d[:-1] + d[1:])) + left(pull * (2 * d[1:] + d[:-1]))
         stiff, beside = push / width + 2 * pull, push / width - pull
         diagonal = 0.5 * around * jnp.maximum(bend(y), 0) + right(stiff) + left(stiff)
-        # Rows are divided by their mass, which runs over twenty decades.
-        held = lambda a, b: jnp.where(free, a / around, b)
-        change = jax.lax.linalg.tridiagonal_solve(
-            held(-left(beside), 0.0),
-            held(diagonal, 1.0),
-            held(-right(beside), 0.0),
-            held(-gradient, 0.0)[:, None],
-        )[:, 0]
-        change = jnp.where(free, change, 0)  # pivoting leaves rounding there
-        return change, -jnp.sum(jnp.where(free, gradient * change, 0))
+        # Masses run over twenty decades: in unknowns in which the diagonal is one, the solver has
+        # no reason to exchange rows, and keeps the digits of the lightest cell.
+        scale = jnp.where(free, 1 / jnp.sqrt(diagonal), 0)
+        off, one = -beside * scale[1:] * scale[:-1], jnp.ones_like(diagonal)
+        wanted = (-gradient * scale)[:, None]
+        change = jax.lax.linalg.tridiagonal_solve(left(off), one, right(off), wanted)[:, 0] * scale
+        return change, -jnp.sum(gradient * change)
 
     def step(carry):
         y, _, count = carry
@@ -126,5 +123,8 @@ def lowest_minimum(maps, x, shares, free, energy, metric, kt):
 
     going = lambda carry: (carry[1] > CLOSE) & (carry[2] < ITERATIONS)
     start = lambda y: (y, jnp.asarray(jnp.inf, y.dtype), 0)
-    found = jax.lax.map(lambda y: jax.lax.while_loop(going, step, start(y))[0], maps)
-    return found[jnp.nanargmin(jax.vmap(cost)(found))]
+    found, decrease, _ = jax.lax.map(lambda y: jax.lax.while_loop(going, step, start(y)), maps)
+    # What the next step would gain is what the cost may be wrong by.
+    settled = jnp.abs(decrease) < jnp.sqrt(jnp.finfo(decrease.dtype).eps)
+    costs = jnp.where(settled, jax.vmap(cost)(found), jnp.nan)
+    return jnp.where(jnp.any(settled), found[jnp.nanargmin(costs)], jnp.nan)

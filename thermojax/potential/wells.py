@@ -69,8 +69,8 @@ class DoubleWell(AbstractPotential):
         a, tilt = self.shape(control)
         cells = self.cells(jnp.asarray(a), tilt, temperature)
         edges, bottom, low, high = jax.lax.stop_gradient(cells)
-        # At a bottom beside zero bottom^2 - a is the small f / (4 barrier bottom): as a difference it
-        # would be rounding, and its square times the barrier an energy of many kT.
+        # At the bottom of one of two wells bottom^2 - a is the small f / (4 barrier bottom): as a
+        # difference it would be rounding, and its square times the barrier an energy of many kT.
         excess, beside = bottom**2 - a, bottom**2 > a / 2
         small = tilt / (4 * self.barrier * jnp.where(beside, bottom, 1))
         exact = jnp.where((jnp.asarray(a) > 0) & beside, small, excess)
