@@ -77,6 +77,7 @@ def test_noise_is_bit_identical_for_any_block_batch_split_and_start():
     np.testing.assert_allclose(step, np.sqrt(0.1) * (everything[2] + everything[3]), rtol=1e-6)
 
 
+@pytest.mark.optimized
 def test_same_paths_under_jit_without_it_and_under_vmap():
     plain = work_of(SYSTEM).ledger.total_work
     jitted = jax.jit(lambda k: tj.simulate(SYSTEM, k, time_steps=36, batch=6, initial=START))(KEY)

@@ -10,7 +10,6 @@ import dataclasses
 import math
 from typing import Any
 
-import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -42,7 +41,7 @@ def on_arrays(function, tree):
     return eqx.combine(jax.tree.map(function, arrays), rest)
 
 
-class CopiedDrift(dfx.AbstractTerm):
+class CopiedDrift(eqx.Module):
     """A drift whose every array has a leading axis, with a copy for each device."""
 
     drift: DriftTerm
@@ -50,15 +49,6 @@ class CopiedDrift(dfx.AbstractTerm):
     def own(self) -> DriftTerm:
         """The first copy; on each device it is the only one."""
         return on_arrays(lambda leaf: leaf[0], self.drift)
-
-    def vf(self, t, y, args):
-        return self.own().vf(t, y, args)
-
-    def contr(self, t0, t1, **kwargs):
-        return self.own().contr(t0, t1, **kwargs)
-
-    def prod(self, vf, control):
-        return self.own().prod(vf, control)
 
 
 def copied(drift: DriftTerm, sharding: NamedSharding | None) -> DriftTerm | CopiedDrift:

@@ -36,6 +36,22 @@ class Snapshots(dfx.AbstractLocalInterpolation):
         return jax.tree.map(lambda leaf: leaf[place], self.path)
 
 
+class BlockTerm(dfx.AbstractTerm):
+    """Drift and noise, for a solver that takes whole blocks of steps: diffrax evaluates neither."""
+
+    drift: DriftTerm | CopiedDrift
+    noise: NoiseTerm
+
+    def vf(self, t, y, args):
+        return None
+
+    def contr(self, t0, t1, **kwargs):
+        return None
+
+    def prod(self, vf, control):
+        return None
+
+
 class BlockSolver(dfx.AbstractItoSolver):
     """A block of `layout.steps` steps of an integrator as one step of diffrax.
 
@@ -48,8 +64,7 @@ class BlockSolver(dfx.AbstractItoSolver):
     layout: Layout = eqx.field(static=True)
     vjp_skips_diverged: bool = eqx.field(static=True, default=False)
     sharding: NamedSharding | None = eqx.field(static=True, default=None)
-    # Two terms of any class: on several devices the drift is a CopiedDrift.
-    term_structure: ClassVar = dfx.MultiTerm[tuple[dfx.AbstractTerm, dfx.AbstractTerm]]
+    term_structure: ClassVar = BlockTerm
     interpolation_cls: ClassVar = Snapshots
 
     def order(self, terms):
@@ -59,8 +74,7 @@ class BlockSolver(dfx.AbstractItoSolver):
         return self.integrator.strong_order
 
     def func(self, terms, t0, y0, args):
-        drift, _ = unwrapped(terms)
-        return drift.vf(t0, y0, args)
+        return terms.vf(t0, y0, args)
 
     def init(self, terms, t0, t1, y0, args):
         """The state at the first grid point; `args`: the pace of each path, or None."""
@@ -95,6 +109,6 @@ class BlockSolver(dfx.AbstractItoSolver):
 
 
 def unwrapped(terms) -> tuple[DriftTerm | CopiedDrift, NoiseTerm]:
-    """The two terms, without the wrapper that diffrax puts around each."""
-    drift, noise = (getattr(term, "term", term) for term in terms.terms)
-    return drift, noise
+    """Drift and noise, without the wrapper that diffrax puts around a term."""
+    term = getattr(terms, "term", terms)
+    return term.drift, term.noise

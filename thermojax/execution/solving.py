@@ -32,7 +32,7 @@ from .gpu.sizes import kernel_block
 from .layout import choose_layout
 from .observed import as_observed, from_digits, in_digits
 from .sharding import copied, device_count
-from .solver import BlockSolver
+from .solver import BlockSolver, BlockTerm
 from .time_grid import block_size, divisors, even_stride
 from .workload import Workload, workload_of
 
@@ -151,7 +151,7 @@ def solve(
     record = save_steps is not None and stride is None
     blocks, rest = divmod(steps, block)
     segments = [(0, blocks, block)] + ([(blocks * block, 1, rest)] if rest else [])
-    terms = dfx.MultiTerm(copied(drift, how.sharding), noise)
+    term = BlockTerm(copied(drift, how.sharding), noise)
     # Known numbers as times spare the program diffrax's run-time checks of them, which are calls to
     # the host and would keep it out of XLA's cache on disk. They set the dtype of the state, too.
     time = float if dtype == jnp.result_type(float) else lambda t: jnp.asarray(t, dtype)
@@ -177,7 +177,7 @@ def solve(
         even = starts_even(noise, first, size)
         layout = choose_layout(work, size, record, even, vjp_skips)
         solution = dfx.diffeqsolve(
-            terms,
+            term,
             BlockSolver(integrator, layout, vjp_skips, how.sharding),
             time(first),
             time(last),
