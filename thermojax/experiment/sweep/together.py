@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line, own_traceback
-from ..results.store import RESULTS
-from ..run.folder import check_free, noted_run, unfinished
+from ..run.folder import CONFIG, check_free, noted_run, unfinished
 from ..run.interrupt import Interrupted, stoppable
 from ..run.progress import Progress
 from .grid import Point
@@ -42,8 +41,8 @@ def grouped(points: list[Point]) -> list[tuple[str, list[Point]]]:
     """Groups of two or more points that can go together, each with its precision."""
     if len(points) < 2:
         return []
+    from ...execution.together import signature
     from ..run.runner import computing
-    from ..run.together import signature
 
     groups: dict[Any, list[Point]] = {}
     for point in points:
@@ -70,7 +69,7 @@ def free(folder: Path) -> bool:
     """Whether a run can begin or go on here, in this process."""
     if unfinished(folder):
         begun_here = noted_run(folder)["origin"]["cwd"] == str(Path.cwd())
-        return begun_here and not (folder / RESULTS).exists()
+        return begun_here and (folder / CONFIG).exists()  # else killed before it was written
     check_free(folder)
     return True
 
@@ -80,20 +79,20 @@ def run_together(group: list[Point], precision: str, progress: Progress, done: D
 
     **Raises:** Interrupted after Ctrl-C, when all have saved what they have.
     """
-    from ..run.runner import Share, beginning, computing, continuing
-    from ..run.together import together
+    from ...execution.together import together
+    from ..run.runner import Run, computing
 
     progress.line(f"{len(group)} points as one program: they differ in numbers alone")
     with ExitStack() as stack:
         stack.enter_context(computing(precision))
-        share = Share(stack.enter_context(stoppable(progress.line)), len(group))
+        stop = stack.enter_context(stoppable(progress.line))
         runs = []
         for i, point in enumerate(group):
             point.folder.parent.mkdir(parents=True, exist_ok=True)
             log = stack.enter_context(open(point.log, "w", encoding="utf-8"))
             own = Progress(log, None if i else progress, f"{len(group)} points, ")
-            begin = continuing if unfinished(point.folder) else beginning
-            runs.append(begin(point.folder, point.experiment, own, share))
+            run = Run(point.folder, point.experiment, own, stop, len(group))
+            runs.append(run.go_on() if unfinished(point.folder) else run.begin())
         outcomes = together(runs)
         for point, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, BaseException):
@@ -102,7 +101,7 @@ def run_together(group: list[Point], precision: str, progress: Progress, done: D
     if any(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes):
         raise Interrupted("interrupted; the same command again continues the sweep")
     for point, outcome in zip(group, outcomes, strict=True):
-        done(point, 0 if outcome is None else 2)
+        done(point, 2 if isinstance(outcome, BaseException) else 0)
 
 
 def error_text(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk between runs, in JAX's own cache."""
+"""Compiled programs kept on disk for the next process, in JAX's own cache."""
 
 from __future__ import annotations
 

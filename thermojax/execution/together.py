@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._calls import Call, Computation
-from ...checkpoint import is_key
+from .._calls import Call, Computation
+from ..checkpoint import is_key
 
 T = TypeVar("T")
 
