@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le
 import thermojax as tj
 from thermojax._calls import Computation
 from thermojax.estimate import weighted_mean
-from thermojax.execution import count_steps
+from thermojax.estimators import Evaluation
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
@@ -24,7 +24,7 @@ from thermojax.experiment.study.change import most_reliable
 from thermojax.experiment.study.data import Table
 from thermojax.experiment.study.driven import shared_among, training_record
 from thermojax.experiment.study.evaluate import (
-    Evaluation,
+    counted_steps,
     evaluation_record,
     measurement,
     require_chunks,
@@ -141,12 +141,11 @@ class PosteriorRamp(AbstractStudy):
         devices: Annotated[int, Ge(1)] | Literal["all"] | None = None,
     ):
         ramp = tj.PiecewiseLinear.between(0.0, 1.0, duration, knots, lower=0.0, upper=1.0)
-        self.time_steps = []  # not in arrays: points of a sweep that differ here are no one program
-        for name, step in (("dt", dt), ("training.dt", training.dt)):
-            try:
-                self.time_steps.append(count_steps(duration, step, None))
-            except ValueError as error:
-                raise ValueError(str(error).replace("dt", name, 1)) from None
+        # Not in arrays: points of a sweep that differ here are no one program.
+        self.time_steps = [
+            counted_steps(duration, dt),
+            counted_steps(duration, training.dt, "training.dt"),
+        ]
         if not training.dt / duration <= training.rehearsal_share <= 1:
             raise ValueError(
                 f"training.rehearsal_share = {training.rehearsal_share}: expected a share of the "

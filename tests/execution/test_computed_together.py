@@ -21,10 +21,10 @@ def refused(x):
     raise ValueError("nobody computes this")
 
 
-def computation(x, key, degree=2, turns=2):
+def computation(x, key, degree=2, calls=2):
     x = jnp.full(3, x)
-    for turn in range(turns):
-        x = yield Call(power, (x, jax.random.fold_in(key, turn), degree), own=first)
+    for number in range(calls):
+        x = yield Call(power, (x, jax.random.fold_in(key, number), degree), own=first)
     if not np.all(np.isfinite(x)):
         raise ValueError("diverged")
     return x
@@ -38,7 +38,7 @@ def test_equal_calls_are_one_program(monkeypatch):
     key = jax.random.key(0)
     starts = [0.5, 1.5, jnp.nan, 0.7, 0.9]
     make = lambda: [
-        computation(x, key, 3 if i == 4 else 2, turns=3 if i == 3 else 2)
+        computation(x, key, 3 if i == 4 else 2, calls=3 if i == 3 else 2)
         for i, x in enumerate(starts)
     ]
     expected: list[Any] = [alone(one) if i != 2 else None for i, one in enumerate(make())]

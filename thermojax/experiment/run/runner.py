@@ -122,7 +122,7 @@ class Run:
             yield from self.work(started)
 
     def go_on(self, anyway: bool = False) -> Computation[bool]:
-        """What is left of the run, as a computation, and whether that was anything.
+        """The rest of the run, as a computation; whether there was anything left to do.
 
         **Raises:** UserError where something has changed since it began, unless `anyway`.
         """
