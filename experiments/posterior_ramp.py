@@ -209,7 +209,6 @@ class PosteriorRamp(AbstractStudy):
         for name, evaluation in done.items():
             record = evaluation_record(systems[name], evaluation, best)
             record.put("log_evidence", evaluation.free_energy.log_ratio)
-            record.put("free_energy_change", best.free_energy.difference(1.0), "kT")
             record["posterior"] = self.posterior(evaluation)
             record["paths"].put("coordinate", list(self.names), "1", ("coordinate",))
             record.put("accuracy", self.accuracy(evaluation))

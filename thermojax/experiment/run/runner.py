@@ -11,12 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from ..._calls import Computation, alone
+from ...checkpoint import difference
 from ...compilation_cache import cache_settings, mended
 from ..command_line import refuse_long, report_command, resume_command
 from ..config.read import Config, read_config
 from ..errors import UserError, one_line, shortened
 from ..results.store import RESULTS, load, save, write_whole
+from .checkpoints import Checkpoints
 from .device import chosen_device, jax_settings
 from .experiment import Experiment, experiment_of
 from .folder import (
@@ -37,6 +41,7 @@ from .folder import (
 )
 from .interrupt import Interrupted, Stop, stoppable
 from .progress import Progress
+from .provenance import describe, run_facts
 
 WRITABLE = "make it writable and try again"
 
@@ -112,7 +117,7 @@ class Run:
 
     def begin(self) -> Computation[None]:
         """The run from its beginning, as a computation."""
-        facts = facts_of(self.experiment)  # most mistakes are answered before anything is written
+        facts = run_facts(self.experiment)  # most mistakes are answered before anything is written
         config = self.experiment.config
         with reserved(self.folder):
             started = time.strftime("%Y-%m-%d %H:%M:%S %z")
@@ -132,17 +137,12 @@ class Run:
                 self.finish()
                 return False
             if not anyway:
-                check_facts(self.folder, noted["facts"], facts_of(self.experiment))
+                check_facts(self.folder, noted["facts"], run_facts(self.experiment))
             yield from self.work(noted["started"])
             return True
 
     def work(self, started: str) -> Computation[None]:
         """Do what is left to do, and finish."""
-        import jax
-
-        from .checkpoints import Checkpoints
-        from .provenance import describe
-
         folder, experiment, progress = self.folder, self.experiment, self.progress
         try:
             with nullcontext(self.stop) if self.stop else stoppable(progress.line) as stop:
@@ -215,15 +215,7 @@ def finish_report(folder: Path, progress: Progress, study: Any = None) -> None:
         )
 
 
-def facts_of(experiment: Experiment) -> dict[str, str]:
-    from .provenance import run_facts
-
-    return run_facts(experiment)
-
-
 def check_facts(folder: Path, there: dict[str, str], here: dict[str, str]) -> None:
-    from ...checkpoint import difference
-
     if problem := difference(there, here):
         raise UserError(
             f"{folder}: something has changed since this run began: {problem}; undo that, or add "

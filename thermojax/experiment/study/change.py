@@ -9,7 +9,7 @@ import numpy as np
 from ...estimate import Estimate
 from ...estimators.evaluation import Evaluation
 from ...estimators.free_energy import objection
-from ...estimators.pooled import PooledFreeEnergy, pooled
+from ...estimators.pooled import pooled
 from ..results.store import Record
 from .evaluate import paths_record
 
@@ -36,9 +36,10 @@ def put_measured_change(
     dissipated works are those of the differences. The record `free_energy` says what the
     difference rests on, and what is doubtful about it.
     """
-    found = pooled(
-        [(log_weights_of(forward[name]), log_weights_of(reverse[name])) for name in forward]
-    )
+    pairs = {
+        name: (log_weights_of(forward[name]), log_weights_of(reverse[name])) for name in forward
+    }
+    found = pooled(list(pairs.values()))
     ratio = found.log_ratio
     change = Estimate(-ratio.value, ratio.error, ratio.count)
     for i, name in enumerate(forward):
@@ -50,23 +51,12 @@ def put_measured_change(
         # Of an exponential average, which is not used here.
         record.pop("effective_samples", None)
         record.pop("log_ratio", None)
-    results["free_energy"] = free_energy_record(found, change, forward, reverse)
-
-
-def free_energy_record(
-    found: PooledFreeEnergy,
-    change: Estimate,
-    forward: Mapping[str, Evaluation],
-    reverse: Mapping[str, Evaluation],
-) -> Record:
-    record = Record()
-    record.put("change", change, "kT")
-    record.put("information", found.information, "paths")
+    results["free_energy"] = Record()
+    results["free_energy"].put("change", change, "kT")
+    results["free_energy"].put("information", found.information, "paths")
     doubts = [found.doubt] if found.doubt else []
-    for name in forward:
-        doubts += unlike(name, log_weights_of(forward[name]), log_weights_of(reverse[name]))
-    record.attributes["warnings"] = doubts
-    return record
+    doubts += [text for name, pair in pairs.items() for text in unlike(name, *pair)]
+    results["free_energy"].attributes["warnings"] = doubts
 
 
 def unlike(name: str, forward: np.ndarray, reverse: np.ndarray) -> list[str]:

@@ -179,9 +179,6 @@ class Driven(AbstractStudy):
                 put_known_change(record, change)
         elif both_ways:
             put_measured_change(results, forward, backward)
-        else:
-            for record in results.values():
-                record.put("free_energy_change", best.free_energy.difference(1.0), "kT")
         if is_bayesian(self.system):
             put_evidence(results, tuple(forward))
         put_saved(results, self.columns)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from jax.sharding import NamedSharding
-
 from ..._calls import Computation, alone
 from ...estimators.evaluation import PATHS, THROUGH_TIME, Evaluation, dissipated, evaluation
 from ...execution import count_steps
@@ -43,30 +41,19 @@ def measurement(
     *,
     dt: float,
     batch: int,
-    chunk: int,
     progress: Progress,
     name: str,
-    snapshots: int = 64,
-    initial: Any = None,
-    sharding: NamedSharding | None = None,
+    **options: Any,
 ) -> Computation[Evaluation]:
     """The `evaluation` of a schedule as a phase of a run: shown, and kept chunk by chunk.
+
+    **Arguments:** `name`, of the schedule; `options`, those of `evaluation`.
 
     **Raises:** ValueError where fewer than two paths survive.
     """
     with progress.phase(f"{name} schedule", batch, "paths") as phase:
-        found = yield from evaluation(
-            system,
-            key,
-            dt=dt,
-            batch=batch,
-            chunk=chunk,
-            snapshots=snapshots,
-            initial=initial,
-            sharding=sharding,
-            callback=phase.reach,
-            checkpoint=phase.checkpoint,
-        )
+        watched = {"callback": phase.reach, "checkpoint": phase.checkpoint}
+        found = yield from evaluation(system, key, dt=dt, batch=batch, **watched, **options)
     if batch - found.diverged < 2:
         raise ValueError(
             f"dt = {dt:g}: {found.diverged:,} of {batch:,} paths of the {name} schedule diverged, "
@@ -78,10 +65,14 @@ def measurement(
 def evaluation_record(
     system: AbstractSystem, evaluation: Evaluation, reference: Evaluation
 ) -> Record:
-    """Everything about one schedule that goes into the results, but for its application's own."""
+    """Everything about one schedule that goes into the results, but for its application's own.
+
+    The free energy difference is the exponential average of the `reference`, one for all schedules.
+    """
     record = Record()
     for name in PATHS:
         record.put(name, evaluation.average(name), "kT")
+    record.put("free_energy_change", reference.free_energy.difference(1.0), "kT")
     record.put("dissipated_work", dissipated(evaluation, reference), "kT")
     free = evaluation.free_energy
     record.put("log_ratio", free.log_ratio)
