@@ -1,5 +1,7 @@
 """A large batch in chunks: its statistics are those of all paths, however often it is stopped."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,12 @@ from thermojax.estimators.evaluation import dissipated, mean_of, merged_moments
 
 TRAP = tj.Harmonic(1.0, center=[0.0], control="center")
 SYSTEM = tj.Overdamped(TRAP, tj.Linear(0.0, 2.0, 1.0), tj.Bath())
-SIZES = {"dt": 0.05, "batch": 48, "chunk": 16, "initial": tj.Equilibrium(jnp.zeros(1))}
+SIZES: dict[str, Any] = {
+    "dt": 0.05,
+    "batch": 48,
+    "chunk": 16,
+    "initial": tj.Equilibrium(jnp.zeros(1)),
+}
 
 
 def test_chunks_are_one_batch():
@@ -24,9 +31,11 @@ def test_chunks_are_one_batch():
     for entry in ("work", "heat", "shadow_work"):
         paths, through = found.paths[entry], found.mean[entry]
         assert len(set(paths)) == 48 or entry == "shadow_work"
-        np.testing.assert_allclose(through.value[-1], paths.mean(), atol=1e-12)
+        np.testing.assert_allclose(np.asarray(through.value)[-1], paths.mean(), atol=1e-12)
         np.testing.assert_allclose(found.spread[entry][-1], paths.std(ddof=1), rtol=1e-9)
-        np.testing.assert_allclose(through.error[-1], found.average(entry).error, rtol=1e-9)
+        np.testing.assert_allclose(
+            np.asarray(through.error)[-1], found.average(entry).error, rtol=1e-9
+        )
 
 
 class Killed(Exception):
