@@ -22,7 +22,7 @@ from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.change import most_reliable
 from thermojax.experiment.study.data import Table
-from thermojax.experiment.study.driven import shared_among, training_record
+from thermojax.experiment.study.driven import shared_among
 from thermojax.experiment.study.evaluate import (
     counted_steps,
     evaluation_record,
@@ -31,8 +31,8 @@ from thermojax.experiment.study.evaluate import (
 )
 from thermojax.experiment.study.evidence import doubts_of_evidence, evidence
 from thermojax.experiment.study.figures import trainings
+from thermojax.experiment.study.train import trained, training_record
 from thermojax.experiment.study.work_saved import put_saved, saving_sentence
-from thermojax.optimization.fit import optimization
 from thermojax.system import AbstractSystem
 
 
@@ -178,14 +178,16 @@ class PosteriorRamp(AbstractStudy):
         rehearsal = yield from self.train(
             self.stretched(self.system, settings.rehearsal_share),
             first_key,
-            progress.phase("rehearsal", settings.rehearsal_steps, "steps"),
+            progress,
+            "rehearsal",
             settings.rehearsal_steps,
             settings.rehearsal_rate,
         )
         fit = yield from self.train(
             self.stretched(rehearsal.system, 1 / settings.rehearsal_share),
             train_key,
-            progress.phase("training", settings.steps, "steps"),
+            progress,
+            "training",
             settings.steps,
             settings.learning_rate,
         )
@@ -223,23 +225,21 @@ class PosteriorRamp(AbstractStudy):
         ramp = system.protocol
         return system.replace(protocol=dataclasses.replace(ramp, duration=ramp.duration * share))
 
-    def train(self, system, key, phase, steps: int, rate: float) -> Computation[tj.Fit]:
-        with phase as shown:
-            return (
-                yield from optimization(
-                    system,
-                    tj.MeanWork(),
-                    optimizer(rate, steps, self.training.floor),
-                    key,
-                    dt=self.training.dt,
-                    batch=self.training.batch,
-                    steps=steps,
-                    callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
-                    compared=shown.compared,
-                    checkpoint=shown.checkpoint,
-                    sharding=self.sharding,
-                )
-            )
+    def train(
+        self, system, key, progress: Progress, name: str, steps: int, rate: float
+    ) -> Computation[tj.Fit]:
+        return trained(
+            system,
+            tj.MeanWork(),
+            optimizer(rate, steps, self.training.floor),
+            key,
+            steps=steps,
+            progress=progress,
+            name=name,
+            dt=self.training.dt,
+            batch=self.training.batch,
+            sharding=self.sharding,
+        )
 
     def posterior(self, evaluation: Evaluation) -> Record:
         """Mean and standard deviation of every weight, paths weighted by exp(-W)."""

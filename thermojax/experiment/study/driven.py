@@ -20,7 +20,6 @@ from ..._keys import Purpose, purpose_key
 from ...estimators import Evaluation
 from ...execution import batch_sharding
 from ...optimization import Fit, MeanWork
-from ...optimization.fit import optimization
 from ...potential import AbstractPotential
 from ...protocol import AbstractProtocol, values_at
 from ...sampling import Equilibrium, template_of
@@ -31,6 +30,7 @@ from .base import AbstractStudy
 from .change import most_reliable, put_known_change, put_measured_change
 from .evaluate import counted_steps, evaluation_record, measurement, require_chunks
 from .evidence import doubts_of_evidence, evidence, is_bayesian, put_evidence
+from .train import trained, training_record
 from .work_saved import put_saved, saving_sentence
 
 
@@ -212,23 +212,18 @@ def training(
     sharding: NamedSharding | None = None,
 ) -> Computation[Fit]:
     """The schedule of the least mean total work, in steps of `dt` where the settings have none."""
-    with progress.phase("training", settings.steps, "steps") as shown:
-        return (
-            yield from optimization(
-                system,
-                MeanWork(),
-                adam(settings.learning_rate, settings.steps),
-                key,
-                dt=dt if settings.dt is None else settings.dt,
-                batch=settings.batch,
-                steps=settings.steps,
-                initial=initial,
-                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
-                compared=shown.compared,
-                checkpoint=shown.checkpoint,
-                sharding=sharding,
-            )
-        )
+    return trained(
+        system,
+        MeanWork(),
+        adam(settings.learning_rate, settings.steps),
+        key,
+        steps=settings.steps,
+        progress=progress,
+        dt=dt if settings.dt is None else settings.dt,
+        batch=settings.batch,
+        initial=initial,
+        sharding=sharding,
+    )
 
 
 @functools.cache
@@ -253,13 +248,3 @@ def is_straight(protocol: AbstractProtocol) -> bool:
     first, last = np.asarray(protocol.initial), np.asarray(protocol.final)
     line = first + np.multiply.outer(share, last - first)
     return bool(np.allclose(values, line, rtol=1e-4, atol=1e-5 * (1 + np.max(np.abs(line)))))
-
-
-def training_record(fit: Fit) -> Record:
-    """The loss through training, and why it ended."""
-    record = Record()
-    for name, units in (("loss", "kT"), ("error", "kT"), ("diverged", "paths")):
-        record.put(name, fit.history[name], units, ("step",))
-    record.put("value", fit.value, "kT")
-    record.attributes = {"stopped": fit.stopped, "chosen": fit.chosen}
-    return record
