@@ -24,7 +24,7 @@ WHAT_FOUNDATION = (
 def room_of(parts: tuple[str, ...]) -> str:
     """The room of a module: its folder, or its file where that stands alone."""
     name = parts[0] if parts else ""
-    alone = name.startswith("_") or name in ("version", "cpu")
+    alone = name.startswith("_") or name in ("compilation_cache", "cpu", "version")
     return FOUNDATION if alone else name
 
 

@@ -17,12 +17,12 @@ from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.change import put_known_change
-from thermojax.experiment.study.driven import training_record
 from thermojax.experiment.study.evaluate import (
     evaluate,
     evaluation_record,
     require_chunks,
 )
+from thermojax.experiment.study.train import training_record
 
 
 @dataclass(frozen=True)

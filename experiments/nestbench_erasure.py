@@ -14,12 +14,13 @@ from jaxtyping import Array, Float
 
 import thermojax as tj
 from experiments.erasure import share
+from thermojax._calls import alone
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.curves import schedule_record
-from thermojax.experiment.study.driven import training_record
 from thermojax.experiment.study.evaluate import evaluate, require_chunks
+from thermojax.experiment.study.train import trained, training_record
 from thermojax.optimization.fit import COMPARISONS
 
 # Lengths are those of the benchmark, energies in kT; time is counted in 1 / w0 (146 us).
@@ -204,23 +205,23 @@ class ErasureBenchmark(AbstractStudy):
             optax.cosine_decay_schedule(settings.learning_rate, settings.steps, 0.1)
         )
         for i, width in enumerate(settings.widths):
-            name = f"training, smoothed over {width:g}"
-            with progress.phase(name, settings.steps, "steps") as shown:
-                fit = tj.optimize(
+            fit = alone(
+                trained(
                     system.replace(potential=Cusp(width)),
                     cost,
                     optimizer,
                     jax.random.fold_in(key, i),
+                    steps=settings.steps,
+                    progress=progress,
+                    name=f"training, smoothed over {width:g}",
+                    cost="cost",
                     time_steps=3 * settings.drive_steps,
                     batch=settings.batch,
-                    steps=settings.steps,
                     initial=self.start,
                     gradient=tj.Smoothed(width),
                     trainable=lambda system: system.protocol.schedule.values,
-                    callback=lambda seen, shown=shown: shown.reach(seen.step, f"cost {seen.loss}"),
-                    compared=shown.compared,
-                    checkpoint=shown.checkpoint,
                 )
+            )
             system = fit.system
             fits.append(fit)
         return fits

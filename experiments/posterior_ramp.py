@@ -16,23 +16,23 @@ from annotated_types import Ge, Gt, Le
 import thermojax as tj
 from thermojax._calls import Computation
 from thermojax.estimate import weighted_mean
-from thermojax.execution import count_steps
+from thermojax.estimators import Evaluation
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.change import most_reliable
 from thermojax.experiment.study.data import Table
-from thermojax.experiment.study.driven import shared_among, training_record
+from thermojax.experiment.study.driven import shared_among
 from thermojax.experiment.study.evaluate import (
-    Evaluation,
+    counted_steps,
     evaluation_record,
     measurement,
     require_chunks,
 )
 from thermojax.experiment.study.evidence import doubts_of_evidence, evidence
 from thermojax.experiment.study.figures import trainings
+from thermojax.experiment.study.train import trained, training_record
 from thermojax.experiment.study.work_saved import put_saved, saving_sentence
-from thermojax.optimization.fit import optimization
 from thermojax.system import AbstractSystem
 
 
@@ -141,12 +141,11 @@ class PosteriorRamp(AbstractStudy):
         devices: Annotated[int, Ge(1)] | Literal["all"] | None = None,
     ):
         ramp = tj.PiecewiseLinear.between(0.0, 1.0, duration, knots, lower=0.0, upper=1.0)
-        self.time_steps = []  # not in arrays: points of a sweep that differ here are no one program
-        for name, step in (("dt", dt), ("training.dt", training.dt)):
-            try:
-                self.time_steps.append(count_steps(duration, step, None))
-            except ValueError as error:
-                raise ValueError(str(error).replace("dt", name, 1)) from None
+        # Not in arrays: points of a sweep that differ here are no one program.
+        self.time_steps = [
+            counted_steps(duration, dt),
+            counted_steps(duration, training.dt, "training.dt"),
+        ]
         if not training.dt / duration <= training.rehearsal_share <= 1:
             raise ValueError(
                 f"training.rehearsal_share = {training.rehearsal_share}: expected a share of the "
@@ -179,14 +178,16 @@ class PosteriorRamp(AbstractStudy):
         rehearsal = yield from self.train(
             self.stretched(self.system, settings.rehearsal_share),
             first_key,
-            progress.phase("rehearsal", settings.rehearsal_steps, "steps"),
+            progress,
+            "rehearsal",
             settings.rehearsal_steps,
             settings.rehearsal_rate,
         )
         fit = yield from self.train(
             self.stretched(rehearsal.system, 1 / settings.rehearsal_share),
             train_key,
-            progress.phase("training", settings.steps, "steps"),
+            progress,
+            "training",
             settings.steps,
             settings.learning_rate,
         )
@@ -210,7 +211,6 @@ class PosteriorRamp(AbstractStudy):
         for name, evaluation in done.items():
             record = evaluation_record(systems[name], evaluation, best)
             record.put("log_evidence", evaluation.free_energy.log_ratio)
-            record.put("free_energy_change", best.free_energy.difference(1.0), "kT")
             record["posterior"] = self.posterior(evaluation)
             record["paths"].put("coordinate", list(self.names), "1", ("coordinate",))
             record.put("accuracy", self.accuracy(evaluation))
@@ -225,23 +225,21 @@ class PosteriorRamp(AbstractStudy):
         ramp = system.protocol
         return system.replace(protocol=dataclasses.replace(ramp, duration=ramp.duration * share))
 
-    def train(self, system, key, phase, steps: int, rate: float) -> Computation[tj.Fit]:
-        with phase as shown:
-            return (
-                yield from optimization(
-                    system,
-                    tj.MeanWork(),
-                    optimizer(rate, steps, self.training.floor),
-                    key,
-                    dt=self.training.dt,
-                    batch=self.training.batch,
-                    steps=steps,
-                    callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
-                    compared=shown.compared,
-                    checkpoint=shown.checkpoint,
-                    sharding=self.sharding,
-                )
-            )
+    def train(
+        self, system, key, progress: Progress, name: str, steps: int, rate: float
+    ) -> Computation[tj.Fit]:
+        return trained(
+            system,
+            tj.MeanWork(),
+            optimizer(rate, steps, self.training.floor),
+            key,
+            steps=steps,
+            progress=progress,
+            name=name,
+            dt=self.training.dt,
+            batch=self.training.batch,
+            sharding=self.sharding,
+        )
 
     def posterior(self, evaluation: Evaluation) -> Record:
         """Mean and standard deviation of every weight, paths weighted by exp(-W)."""

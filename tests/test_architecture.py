@@ -29,7 +29,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 LEVELS = (
     (
         *("_lazy", "_arguments", "_calls", "_component", "_files", "_keys", "_platform", "_repr"),
-        *("_scale", "_tree", "_tuning", "cpu", "version"),
+        *("_scale", "_tree", "_tuning", "compilation_cache", "cpu", "version"),
     ),
     ("checkpoint",),
     ("saving",),

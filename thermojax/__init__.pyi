@@ -12,6 +12,7 @@ from .checking import check as check
 from .checkpoint import AbstractCheckpoint as AbstractCheckpoint
 from .checkpoint import Checkpoint as Checkpoint
 from .checkpoint import CheckpointError as CheckpointError
+from .compilation_cache import enable_compilation_cache as enable_compilation_cache
 from .cpu import set_up_cpu as set_up_cpu
 from .distribution import Densities as Densities
 from .distribution import EnsembleLedger as EnsembleLedger
@@ -32,7 +33,6 @@ from .estimators import free_energy as free_energy
 from .estimators import knn_entropy as knn_entropy
 from .execution import batch_sharding as batch_sharding
 from .experiment import Record as Record
-from .experiment import enable_compilation_cache as enable_compilation_cache
 from .experiment import load as load
 from .ledger import Ledger as Ledger
 from .linear import OrnsteinUhlenbeck as OrnsteinUhlenbeck

@@ -249,7 +249,7 @@ def test_streams_that_are_closed(here, monkeypatch):
 
 
 def test_variables_in_words(here, monkeypatch, capsys):
-    from thermojax.experiment.run.cache import cache_folder
+    from thermojax.compilation_cache import cache_folder
 
     for said in ("abc", "-1", "nan", "inf"):
         monkeypatch.setenv("THERMOJAX_CHECKPOINT_SECONDS", said)

@@ -76,17 +76,16 @@ def test_folder_names():
 def in_this_process(calls):
     """Runs the commands without the cost of an interpreter each."""
 
-    def work(todo, done):
+    def work(todo):
         for point, words in todo:
             calls.append(point.name)
-            point.folder.parent.mkdir(parents=True, exist_ok=True)
             try:
                 assert words[3] == "run"
                 runner.run(point.experiment, point.folder)
-                done(point, 0)
+                yield point, 0
             except UserError as error:
                 point.log.write_text(f"thermojax: {error}\n")
-                done(point, 2)
+                yield point, 2
 
     return work
 

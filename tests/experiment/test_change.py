@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 import thermojax as tj
-import thermojax.experiment.run.together as module
+import thermojax.execution.together as module
 from thermojax._calls import alone
 from thermojax.estimate import Estimate
+from thermojax.estimators import Evaluation
 from thermojax.estimators.pooled import pooled
+from thermojax.execution.together import together
 from thermojax.experiment import load
 from thermojax.experiment.results.report import answer
 from thermojax.experiment.results.store import Record, save
 from thermojax.experiment.run.progress import Progress
-from thermojax.experiment.run.together import together
 from thermojax.experiment.study.change import most_reliable, unlike
 from thermojax.experiment.study.doubts import doubts
 from thermojax.experiment.study.driven import Driven, Training
 from thermojax.experiment.study.driven import Testing as Measured
-from thermojax.experiment.study.evaluate import Evaluation
 from thermojax.experiment.study.evidence import is_bayesian
 from thermojax.experiment.study.figures import work_distribution
 from thermojax.experiment.study.work_saved import saving_sentence

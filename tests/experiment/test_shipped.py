@@ -60,7 +60,7 @@ def test_dragged_trap(tmp_path, capsys):
     settings = [*MEASURED[:2], *TRAINED, "dt=0.01", "evaluation.chunk=256"]
     with compilations() as seen:
         results = run("dragged_trap.yaml", tmp_path / "out", *settings)
-    assert seen["jit(run)"] == 1  # of these numbers of paths and steps only here
+    assert seen["jit(run_prepared)"] == 1  # of these numbers of paths and steps only here
     assert seen["jit(update)"] <= 1 and seen["jit(evaluate)"] <= 1
     with compilations() as seen:
         run("dragged_trap.yaml", tmp_path / "again", *settings, "seed=7")

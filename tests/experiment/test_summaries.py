@@ -8,7 +8,6 @@ from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.tables import aligned_text
 from thermojax.experiment.run.provenance import diverged_paths
 from thermojax.experiment.study.doubts import column_doubts, doubts, training_doubts
-from thermojax.experiment.study.evaluate import Evaluation, dissipated, mean_of, merged_moments
 from thermojax.experiment.study.evidence import doubts_of_evidence
 
 
@@ -77,35 +76,6 @@ def test_training_doubts():
 
 def test_alignment():
     assert aligned_text([["", "a"], ["work", "1 ± 2"]]) == "      a\nwork  1 ± 2"
-
-
-def test_merged_moments():
-    values = np.random.default_rng(0).normal(5, 2, (100, 1, 3))
-
-    def of(part):
-        mean = part.mean(0)
-        return np.full(1, len(part), float), mean, ((part - mean) ** 2).sum(0)
-
-    count, mean, squares = merged_moments(merged_moments(None, of(values[:30])), of(values[30:]))
-    assert count == 100
-    np.testing.assert_allclose(mean, values.mean(0))
-    np.testing.assert_allclose(squares / 100, values.var(0))
-
-
-def test_error_of_the_dissipated_work():
-    """Gaussian work: W_diss = variance / 2; the stated error is the scatter of the estimate."""
-    rng, estimates, errors = np.random.default_rng(1), [], []
-    for _ in range(400):
-        work = rng.normal(2.5, 1.0, 500)
-        nothing = np.zeros(0)
-        paths = {"total_work": work}
-        one = Evaluation(nothing, paths, -work, np.ones(500), nothing, {}, {})
-        found = dissipated(one, one)
-        estimates.append(float(found.value))
-        errors.append(float(found.error))
-    scatter = np.std(estimates, ddof=1)  # known to 1 / sqrt(800) = 3.5 %
-    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(scatter, rel=0.15)
-    assert mean_of(np.array(estimates)).value == pytest.approx(0.5, abs=0.02)
 
 
 def test_no_minus_before_a_zero():

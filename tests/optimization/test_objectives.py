@@ -143,6 +143,17 @@ def test_the_discrepancy_is_the_double_sum():
     np.testing.assert_allclose(objective(dragged(), out).value, expected, rtol=1e-12)
 
 
+def test_the_momenta_have_a_free_energy_where_the_mass_changes():
+    """Mass 1 -> 1.5 at kT = 1: Delta F = -ln(1.5) / 2, by Jarzynski's equality as well."""
+    bath = tj.Bath(mass=tj.Linear(1.0, 1.5, 1.0))
+    system = tj.Underdamped(tj.Harmonic(1.0, center=[0.0]), tj.Constant(0.0, 1.0), bath)
+    out = tj.simulate(system, KEY, dt=0.05, batch=512, initial=POINT)
+    lost, work = tj.Dissipation()(system, out), tj.MeanWork()(system, out)
+    np.testing.assert_allclose(lost.value, work.value + np.log(1.5) / 2, rtol=1e-12)
+    change = tj.free_energy.jarzynski(out, system=system).difference(1.0)
+    assert abs(float(change.value) + np.log(1.5) / 2) < 4.5 * float(change.error)
+
+
 def test_dissipation_and_final_errors_in_the_exact_picture():
     """REFERENCE section 1: stiffness 1 -> 4 in unit time, linear: W_diss = 0.242895."""
     protocol = tj.PiecewiseLinear([1.0, 4.0], 1.0)

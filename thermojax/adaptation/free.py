@@ -12,8 +12,7 @@ from jaxtyping import Array, Float, PyTree
 from .._tree import batch_of, where_alive
 from ..potential import batched_gradient
 from ..protocol import Constant
-from ..sampling import State
-from ..sampling.simulate import arranged, run
+from ..sampling import State, prepare_run, run_prepared
 from .stages import (
     CHUNK,
     AbstractWay,
@@ -47,16 +46,16 @@ class Free(AbstractWay):
         """
         ready = system_of(system, setting, unravel, control)
         protocol = Constant(control, duration=CHUNK * setting.step)
-        ready, key, start, steps, how, *rest = arranged(
+        arguments = prepare_run(
             ready.replace(protocol=protocol),
             key,
             time_steps=CHUNK,
             initial=state,
             save=CHUNK + 1,
             observe=lambda t, state, ledger: (state.position, ledger.shadow_work),
+            block=CHUNK,  # all steps in one, which is cheaper than blocks of one step each
         )
-        # All steps of one block, which is cheaper than blocks of one step each.
-        out = run(ready, key, start, steps, how._replace(block=CHUNK), *rest)
+        out = run_prepared(*arguments)
         assert out.saved is not None
         positions, shadow = out.saved.values
         positions = jax.tree.map(lambda x: x[self.stride :: self.stride], positions)

@@ -91,7 +91,7 @@ def place_of_work() -> str:
     """Device, versions and cache in one line."""
     import jax
 
-    from ..experiment.run.cache import cache_folder
+    from ..compilation_cache import cache_folder
 
     device = jax.config.jax_default_device or jax.devices()[0]  # pyright: ignore
     cache = cache_folder() or "off"

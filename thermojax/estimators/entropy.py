@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -242,7 +243,18 @@ def free_energies_start(system: AbstractSystem, position, given=None):
             f"{type(system.potential).__name__} does not know its free energy at the start: pass "
             "free_energy_start=, the value of -kT ln of its configuration integral"
         )
-    mass = 1.0 if isinstance(system, Overdamped) else value_outside(system.bath.mass, "initial")
+    return found, momentum_free_energy(system, sample, "initial")
+
+
+def momentum_free_energy(
+    system: AbstractSystem, sample, end: Literal["initial", "final"]
+) -> Float[Array, ""]:
+    """-kT ln of the integral over momenta, with the bath before or after the run, a scalar.
+
+    **Arguments:** `sample`, one position. Of an overdamped system the mass is 1.
+    """
+    temperature = value_outside(system.bath.temperature, end)
+    mass = 1.0 if isinstance(system, Overdamped) else value_outside(system.bath.mass, end)
     spread = jax.tree.map(
         lambda m, x: jnp.sum(jnp.log(jnp.broadcast_to(m, x.shape))),
         like_position(mass, sample),
@@ -250,4 +262,4 @@ def free_energies_start(system: AbstractSystem, position, given=None):
     )
     size = sum(leaf.size for leaf in jax.tree.leaves(sample))
     logs = sum(jax.tree.leaves(spread)) + size * (LOG_2PI + jnp.log(temperature))
-    return found, -0.5 * temperature * logs
+    return -0.5 * temperature * logs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -70,6 +72,16 @@ class FreeEnergy(eqx.Module):
                 "large as its error: use float64, or take a constant from the energy"
             )
         return None
+
+
+def paths_that_carry(paths: float, dissipated: float) -> float:
+    """The number of paths that carry an exponential average: one in about exp(W_diss).
+
+    The effective number that a sample states is too high where it has missed the rare paths, so
+    the dissipation, in kT, is asked too (C. Jarzynski, Phys. Rev. E 73, 046105 (2006), for work
+    distributions near Gaussian).
+    """
+    return paths * math.exp(-max(dissipated, 0.0))
 
 
 def survivors(alive, log_weight: Float[Array, " paths"]) -> Float[Array, " paths"]:

@@ -181,37 +181,48 @@ def bennett(a, b, kept_a, kept_b) -> FreeEnergy:
 
 
 def require_one_process(a, b, kept_a, kept_b) -> None:
-    """Forward and reverse log weights obey the second law and, roughly, Crooks' relation."""
+    """**Raises:** ValueError for log weights that `objection` finds fault with."""
     values = [value for x in (a, b, kept_a, kept_b) if (value := known(x)) is not None]
     if len(values) < 4:
         return
     a, b, kept_a, kept_b = values
-    grain = np.finfo(a.dtype).eps * max(np.abs(a).max(), np.abs(b).max())
-    a, b = (x[kept != 0].astype(float) for x, kept in ((a, kept_a), (b, kept_b)))
+    if why := objection(a[kept_a != 0], b[kept_b != 0]):
+        raise ValueError(
+            f"{why}: pass the log_weight (-beta W) of each run in its own direction, the reverse "
+            "one from tj.reverse(system)"
+        )
+
+
+def objection(forward: np.ndarray, reverse: np.ndarray) -> str:
+    """The reason why two runs cannot be one process in its two directions; empty without one.
+
+    They obey the second law and, roughly, Crooks' relation.
+
+    **Arguments:** the log weights -beta W of the paths that are alive, `(forward,)`, `(reverse,)`.
+    """
+    grain = np.finfo(forward.dtype).eps * max(np.abs(forward).max(), np.abs(reverse).max())
+    a, b = forward.astype(float), reverse.astype(float)
     dissipated = -(a.mean() + b.mean())
     error = np.hypot(a.std() / np.sqrt(a.size), b.std() / np.sqrt(b.size))
-    cure = (
-        "pass the log_weight (-beta W) of each run in its own direction, the reverse one from "
-        "tj.reverse(system)"
-    )
     if dissipated < -5 * error - 1e-9 * max(1.0, np.abs(a).max()):
-        raise ValueError(
+        return (
             f"forward and reverse together dissipate {dissipated:.3g} +- {error:.1g} < 0, against "
-            f"the second law: {cure}"
+            "the second law"
         )
     if a.std() == 0 or b.std() == 0 or min(a.size, b.size) < 50:
-        return
+        return ""
     # Works rounded to steps as wide as their spread are not distributed as they were.
     if exceeds(10 * grain, min(a.std(), b.std())):
-        return
+        return ""
     if overlap(jnp.asarray(-a), jnp.asarray(b)) is False:
-        return
+        return ""
     slope = crooks(jnp.asarray(-a), jnp.asarray(-b)).slope
     if abs(float(slope.value) - 1) > max(0.2, 5 * float(slope.error)):
-        raise ValueError(
+        return (
             f"forward and reverse are not one process in its two directions (Crooks' slope is "
-            f"{slope}, not 1): {cure}"
+            f"{slope}, not 1)"
         )
+    return ""
 
 
 MOST_NODES = 1000  # their places take the eigenvalues of a matrix of as many rows

@@ -3,5 +3,4 @@
 from .errors import UserError as UserError
 from .results.store import Record as Record
 from .results.store import load as load
-from .run.cache import enable_compilation_cache as enable_compilation_cache
 from .study.base import AbstractStudy as AbstractStudy

@@ -21,9 +21,8 @@ from ..distribution.verdict import require_declared_jumps
 from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
 from ..execution import Execution, check_adjoint, check_sharding, count_steps
-from ..sampling import Equilibrium, Result
+from ..sampling import Equilibrium, Result, run_prepared
 from ..sampling.initial import Start, checked_start, prepare_start
-from ..sampling.simulate import run
 from ..system import AbstractSystem, reverse
 from .objectives import AbstractObjective
 from .score import scored
@@ -77,7 +76,7 @@ class Particles(eqx.Module):
             start = self.back
         save = tuple(range(self.steps + 1)) if self.scored else None
         how = Execution(self.integrator, self.adjoint, sharding=self.sharding, memory=self.memory)
-        return run(system, key, start, self.steps, how, save, states, self.antithetic)
+        return run_prepared(system, key, start, self.steps, how, save, states, self.antithetic)
 
     def counted(self, system: AbstractSystem, result: Result) -> Result:
         """The result for counts, with the score of its paths where their gradient comes from it."""

@@ -6,6 +6,7 @@ from .base import value_at as value_at
 from .base import value_outside as value_outside
 from .base import values_at as values_at
 from .chebyshev import Chebyshev as Chebyshev
+from .curve import dense_curve as dense_curve
 from .fixed import Constant as Constant
 from .fixed import Linear as Linear
 from .knots import AbstractKnots as AbstractKnots

@@ -9,6 +9,8 @@ from .initial import equilibrium_positions as equilibrium_positions
 from .initial import template_of as template_of
 from .metropolis import LocalStep as LocalStep
 from .resample import resample as resample
+from .simulate import prepare_run as prepare_run
+from .simulate import run_prepared as run_prepared
 from .simulate import simulate as simulate
 from .state import Chain as Chain
 from .state import Result as Result

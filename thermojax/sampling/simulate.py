@@ -93,7 +93,7 @@ def simulate(
     **Cost:** one gradient of the potential per step and path; differentiable in every array leaf
     of `system` at about 3-5 times that.
     """
-    arguments = arranged(
+    arguments = prepare_run(
         system,
         key,
         dt=dt,
@@ -109,13 +109,13 @@ def simulate(
         sharding=sharding,
     )
     with forward_mode_in_words():
-        result = run(*arguments)
+        result = run_prepared(*arguments)
     if not warn_burn_in(result.burn_in, system.potential):
         warn_rounding(system, result.ledger)
     return result
 
 
-def arranged(
+def prepare_run(
     system: AbstractSystem,
     key: PRNGKeyArray,
     *,
@@ -130,8 +130,14 @@ def arranged(
     memory: int | None = None,
     noise_dtype: type = jnp.float32,
     sharding: NamedSharding | None = None,
+    block: int | None = None,
 ) -> tuple:
-    """The arguments of `simulate`, checked and made ready: those of `run`."""
+    """The arguments of `simulate`, checked and made ready: those of `run_prepared`.
+
+    **Arguments:** as `simulate`; `block`, substeps in one block, chosen when left out.
+
+    **Raises:** ValueError, as `simulate`.
+    """
     check_key(key)
     check_adjoint(adjoint, memory)
     check_system(system)
@@ -145,7 +151,7 @@ def arranged(
     system = checked_start(system, start)
     frozen = None if save_steps is None else tuple(save_steps.tolist())
     memory = None if memory is None else int(memory)
-    how = Execution(integrator, adjoint, noise_dtype, sharding, memory)
+    how = Execution(integrator, adjoint, noise_dtype, sharding, memory, block)
     return system, key, start, steps, how, frozen, observe
 
 
@@ -154,7 +160,7 @@ def keep_all(time, state: State, ledger: Ledger):
 
 
 @eqx.filter_jit
-def run(
+def run_prepared(
     system: AbstractSystem,
     key,
     start: Start,
@@ -164,7 +170,10 @@ def run(
     observe: Callable | None,
     antithetic: bool = False,
 ) -> Result:
-    """The compiled part of `simulate`. With `antithetic`, neighboring paths have opposite noise."""
+    """The compiled part of `simulate`, of what `prepare_run` returns.
+
+    With `antithetic`, neighboring paths have opposite noise.
+    """
     state, score, report = draw_start(system, key, start, antithetic)
     integrator = how.integrator
     state, score = spread((cast(state, start.dtype), score), how.sharding)

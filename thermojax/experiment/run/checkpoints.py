@@ -6,7 +6,6 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +39,8 @@ class Checkpoints:
     all sittings.
     """
 
-    def __init__(self, folder: Path, facts: Mapping[str, str], stop: Stop, anyway: bool = False):
-        self.folder, self.facts, self.stop, self.anyway = folder, facts, stop, anyway
+    def __init__(self, folder: Path, stop: Stop):
+        self.folder, self.stop = folder, stop
         self.interval = interval()
         self.count = 0
         self.began = time.monotonic()
@@ -66,22 +65,19 @@ class PhaseCheckpoint(AbstractCheckpoint):
 
     def __init__(self, run: Checkpoints, file: Path):
         self.run = run
-        self.file = Checkpoint(file, facts=run.facts, interval=run.interval, anyway=run.anyway)
+        # What must not change for a run to go on was looked at when it was taken up.
+        self.file = Checkpoint(file, interval=run.interval, anyway=True)
 
     def load(self, like: Any = None) -> Any:
         try:
-            if like is None:
-                found = self.file.load()
-                if found is not None:
-                    self.run.elapsed = found.pop("elapsed").item()
-                    found = {name.removeprefix("state."): x for name, x in found.items()}
-                return found
-            found = self.file.load({"elapsed": 0.0, "state": like})
+            found = self.file.load(None if like is None else {"elapsed": 0.0, "state": like})
         except CheckpointError as error:
             raise UserError(str(error)) from None
         if found is None:
             return None
-        self.run.elapsed = found["elapsed"]
+        self.run.elapsed = float(found.pop("elapsed"))
+        if like is None:
+            return {name.removeprefix("state."): leaf for name, leaf in found.items()}
         return found["state"]
 
     def save(self, state: Any, *, last: bool = False) -> None:

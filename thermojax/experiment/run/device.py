@@ -24,24 +24,36 @@ def on_device(name: str | None) -> Iterator[None]:
         raise UserError(f"--device {name}: expected cpu or gpu{nearest(name, DEVICES)}")
     import jax
 
-    before = {key: getattr(jax.config, key) for key in ("jax_platforms", "jax_default_device")}
+    if name == "cpu":
+        # Before its first use: JAX then leaves the memory of the GPU alone. It is not asked for the
+        # CPU itself, whose cores can be counted until it is first used.
+        with jax_settings(jax_platforms=name, jax_default_device=name):
+            yield
+        return
     try:
-        if name == "cpu":
-            # Before its first use: JAX then leaves the memory of the GPU alone.
-            jax.config.update("jax_platforms", "cpu")
-        try:
-            # Not asked for a CPU, which is there: its cores can be counted until it is first used.
-            device = name if name == "cpu" else jax.devices(name)[0]
-        except RuntimeError as error:
-            raise UserError(
-                f"--device {name}: JAX finds none here ({one_line(error)}): install "
-                "thermojax[cuda13] for NVIDIA's, or leave --device out"
-            ) from None
-        jax.config.update("jax_default_device", device)
+        device = jax.devices(name)[0]
+    except RuntimeError as error:
+        raise UserError(
+            f"--device {name}: JAX finds none here ({one_line(error)}): install thermojax[cuda13] "
+            "for NVIDIA's, or leave --device out"
+        ) from None
+    with jax_settings(jax_default_device=device):
+        yield
+
+
+@contextmanager
+def jax_settings(**settings: Any) -> Iterator[None]:
+    """Let JAX work under these settings, and set back afterwards what they were before."""
+    import jax
+
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    try:
         yield
     finally:
-        for key, value in before.items():
-            jax.config.update(key, value)
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 def chosen_device() -> str | None:

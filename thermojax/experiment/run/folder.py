@@ -47,7 +47,8 @@ def check_free(folder: Path) -> None:
     if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
         raise UserError(f"{folder}: this output folder cannot be read: choose another --out DIR")
     if unfinished(folder):
-        refuse_owned(folder)
+        with locked(folder):  # refused otherwise while a living process works in it
+            pass
         raise UserError(
             f"{folder}: this output folder holds an unfinished run: continue it with "
             f"`{resume_command(folder)}`, or choose a new one with --out DIR"
@@ -66,12 +67,6 @@ def check_free(folder: Path) -> None:
         )
     if folder.exists() or folder.is_symlink():
         raise UserError(f"{folder}: exists and is not an empty folder: choose another --out DIR")
-
-
-def refuse_owned(folder: Path) -> None:
-    """Raise a UserError where a living process works in the folder."""
-    with locked(folder):
-        pass
 
 
 @contextmanager
@@ -109,20 +104,18 @@ def reserved(folder: Path) -> Iterator[None]:
     except OSError as error:
         remove_empty(missing)
         raise unwritable(folder, error, "choose another --out DIR") from None
-    with in_words(folder), locked(folder):
+    with in_words(folder, "choose another --out DIR"), locked(folder):
         if unfinished(folder) or finished(folder):
             raise UserError(
                 f"{folder}: another run has just taken this output folder: choose a new --out DIR"
             )
         try:
-            yield
-        except BaseException as error:
-            if kept(folder):
-                raise
-            remove_beginning(folder)
-            remove_empty(missing)
-            if isinstance(error, OSError) and concerns(folder, error):
-                raise unwritable(folder, error, "nothing was kept") from error
+            with in_words(folder, "nothing was kept"):
+                yield
+        except BaseException:
+            if not kept(folder):
+                remove_beginning(folder)
+                remove_empty(missing)
             raise
 
 
@@ -134,14 +127,17 @@ def remove_beginning(folder: Path) -> None:
 
 
 @contextmanager
-def in_words(folder: Path) -> Iterator[None]:
-    """A lock that cannot be made, where the folder cannot be written."""
+def in_words(folder: Path, cure: str) -> Iterator[None]:
+    """Trouble with the folder in one sentence; where something was kept, the cure is to go on."""
     try:
         yield
     except OSError as error:
         if not concerns(folder, error):
             raise
-        raise unwritable(folder, error, "choose another --out DIR") from None
+        if kept(folder):
+            again = resume_command(folder)
+            cure = f"make room, or make it writable, then continue with `{again}`"
+        raise unwritable(folder, error, cure) from error
 
 
 def unwritable(folder: Path, error: OSError, cure: str) -> Unwritable:

@@ -9,6 +9,8 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # what is said before anything runs must not wait for JAX
+    from tqdm import tqdm
+
     from .checkpoints import Checkpoints, PhaseCheckpoint
 
 
@@ -48,9 +50,13 @@ class Phase:
     """
 
     def __init__(
-        self, bar: Any, checkpoint: PhaseCheckpoint | None = None, mirror: Phase | None = None
+        self,
+        name: str,
+        bar: tqdm,
+        checkpoint: PhaseCheckpoint | None = None,
+        mirror: Phase | None = None,
     ):
-        self.bar, self.checkpoint, self.mirror = bar, checkpoint, mirror
+        self.name, self.bar, self.checkpoint, self.mirror = name, bar, checkpoint, mirror
         self.done = 0
         self.summary = ""
 
@@ -61,8 +67,6 @@ class Phase:
         self.summary = note
         if self.mirror is not None:
             self.mirror.reach(done, note)
-        if self.bar is None:
-            return
         if note:
             self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(step)
@@ -71,14 +75,13 @@ class Phase:
             self.bar.initial, self.bar.start_t = done, time.time()
             # Or tqdm takes a short phase for one that was never shown, and does not clear its bar.
             self.bar.last_print_t = self.bar.start_t
-            self.bar.set_description_str(self.bar.desc.replace(" (compiling)", ""))
+            self.bar.set_description_str(self.name)
 
     def tell(self, note: str) -> None:
         """Show a note behind the bar that is not what the phase has come to."""
         if self.mirror is not None:
             self.mirror.tell(note)
-        if self.bar is not None:
-            self.bar.set_postfix_str(note)
+        self.bar.set_postfix_str(note)
 
     def compared(self, done: int, of: int) -> None:
         """For `tj.optimize(..., compared=)`: which run of the comparison of candidates is done."""
@@ -99,35 +102,28 @@ class Progress:
     ):
         self.stream = Tolerant(sys.stderr if stream is None else stream)
         self.mirror, self.prefix = mirror, prefix
-        self.terminal = self.stream.isatty()
         self.checkpoints: Checkpoints | None = None  # of the run, while one is under way
 
     @contextmanager
     def phase(self, name: str, total: int, unit: str = "it") -> Iterator[Phase]:
         """A phase of `total` units; ends with one line that says how long it took."""
-        began = time.perf_counter()
-        bar = None
-        if self.terminal:
-            from tqdm import tqdm
+        from tqdm import tqdm
 
-            bar = tqdm(
-                total=total,
-                desc=f"{name} (compiling)",
-                unit=unit,
-                file=self.stream,
-                dynamic_ncols=True,
-                leave=False,
-                smoothing=0,  # the mean rate: a smoothed one remembers the first, slow step
-            )
-        kept = self.checkpoints
+        began, kept = time.perf_counter(), self.checkpoints
+        bar = tqdm(
+            total=total,
+            desc=f"{name} (compiling)",
+            unit=unit,
+            file=self.stream,
+            disable=None,  # where the stream is no terminal
+            dynamic_ncols=True,
+            leave=False,
+            smoothing=0,  # the mean rate: a smoothed one remembers the first, slow step
+        )
         elsewhere = self.mirror and self.mirror.phase(f"{self.prefix}{name}", total, unit)
-        with elsewhere or nullcontext() as mirror:
-            phase = Phase(bar, None if kept is None else kept.next(name), mirror)
-            try:
-                yield phase
-            finally:
-                if bar is not None:
-                    bar.close()
+        with bar, elsewhere or nullcontext() as mirror:
+            phase = Phase(name, bar, None if kept is None else kept.next(name), mirror)
+            yield phase
         if kept is not None:
             kept.stop.check()
         seconds = time.perf_counter() - began

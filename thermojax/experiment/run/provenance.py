@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from ...checkpoint import PACKAGES, environment, processor, threads
 from ..config.own_code import digests
 from ..config.read import Config
 from ..config.registry import short_names
@@ -21,17 +21,12 @@ from ..results.store import Record
 from ..study.base import note_study
 from .experiment import Experiment
 
-PACKAGES = ("thermojax", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy")
 LENGTH = 12  # letters of a digest
 HOUSE = Path(__file__).resolve().parents[2]  # thermojax
 
 
 def describe(results: Record, experiment: Experiment) -> None:
     """Everything a reader needs to know where the numbers come from."""
-    import jax
-
-    from ...checkpoint import processor, threads
-
     config, study = experiment.config, experiment.study
     device = jax.devices()[0]
     kind = f" ({processor()})" if device.platform == "cpu" and processor() else ""
@@ -54,24 +49,15 @@ def describe(results: Record, experiment: Experiment) -> None:
     results.attributes["warnings"] = doubts_of(results, study)
     note_study(results, study)
     results.put("config", config.text)
-    versions = Record()
-    versions.attributes = {"python": platform.python_version(), **installed()}
-    results["versions"] = versions
+    facts = environment()
+    versions = {name: facts[name] for name in ("thermojax", *PACKAGES)}
+    results["versions"] = Record()
+    results["versions"].attributes = {"python": platform.python_version(), **versions}
 
 
 def diverged_paths(column: Record) -> int:
     """The paths that diverged in a column, and in its reverse run where it has one."""
     return column.get("diverged", 0) + column.get("reverse", {}).get("diverged", 0)
-
-
-def installed() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # thermojax run from its source folder
-            found[name] = getattr(sys.modules.get(name), "__version__", "unknown")
-    return found
 
 
 def commit() -> str:
@@ -98,18 +84,16 @@ def doubts_of(results: Record, study: Any) -> list[str]:
 
 
 def run_facts(experiment: Experiment) -> dict[str, str]:
-    """The facts that must not change for a run to be continued: config, code and data.
-
-    Versions, device and threads are added by the checkpoint itself.
-    """
-    config = experiment.config
-    code = short_digest(*(file.read_bytes() for file in sorted(HOUSE.rglob("*.py"))))
-    data = {name: short_digest(file.read_bytes()) for name, file in data_files(config)}
+    """The facts that must not change for a run to go on: config, code, data, versions, device."""
+    config, study = experiment.config, experiment.study
+    contents = {**dict(code_files(config, study)), **dict(data_files(config))}
     return {
+        **environment(),  # after the study, which divides the CPU, whose devices are counted here
         "the config": short_digest(config.text.encode()),
-        "the code of thermojax": code,
-        **{f"the content of {name}": short for name, short in code_files(config, experiment.study)},
-        **{f"the content of {name}": short for name, short in data.items()},
+        "the code of thermojax": short_digest(
+            *(file.read_bytes() for file in sorted(HOUSE.rglob("*.py")))
+        ),
+        **{f"the content of {name}": short for name, short in contents.items()},
     }
 
 
@@ -145,15 +129,16 @@ def code_files(config: Config, study: Any) -> Iterator[tuple[str, str]]:
             yield f"{name.replace('.', '/')}.py", whole[:LENGTH]
 
 
-def data_files(config: Config) -> Iterator[tuple[str, Path]]:
-    """The files that the config names, by the names that it has for them."""
+def data_files(config: Config) -> Iterator[tuple[str, str]]:
+    """Name and digest of the files that the config names, by the names that it has for them."""
     for key, value in leaves(config.values):
         if key == "kind" or not isinstance(value, str) or not value or len(value) > 500:
             continue
         for folder in config.folders:
             try:
-                if (folder / value).is_file():
-                    yield value, folder / value
-                    break
+                found = (folder / value).is_file()
             except (OSError, ValueError):
+                break
+            if found:
+                yield value, short_digest((folder / value).read_bytes())
                 break

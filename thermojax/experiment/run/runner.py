@@ -11,14 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from ..._calls import Computation, alone
+from ...checkpoint import difference
+from ...compilation_cache import cache_settings, mended
 from ..command_line import refuse_long, report_command, resume_command
-from ..config.own_code import put_away
 from ..config.read import Config, read_config
 from ..errors import UserError, one_line, shortened
 from ..results.store import RESULTS, load, save, write_whole
-from .cache import cache_settings, mended
-from .device import chosen_device
+from .checkpoints import Checkpoints
+from .device import chosen_device, jax_settings
 from .experiment import Experiment, experiment_of
 from .folder import (
     CONFIG,
@@ -27,6 +30,7 @@ from .folder import (
     close_run,
     concerns,
     finished,
+    in_words,
     kept,
     locked,
     note_run,
@@ -34,10 +38,12 @@ from .folder import (
     reserved,
     saved,
     unfinished,
-    unwritable,
 )
 from .interrupt import Interrupted, Stop, stoppable
 from .progress import Progress
+from .provenance import describe, run_facts
+
+WRITABLE = "make it writable and try again"
 
 
 def run(
@@ -54,25 +60,11 @@ def run(
     behind then but what was computed. Interrupted after Ctrl-C: what was done is in the folder, for
     `resume`.
     """
-    progress = progress or Progress()
     folder = Path("runs") / experiment.config.file.stem if out is None else Path(out)
     check_free(folder)
-    with own_modules(), computing(experiment.settings.precision):
-        alone(beginning(folder, experiment, progress))
+    with computing(experiment.settings.precision):
+        alone(Run(folder, experiment, progress or Progress()).begin())
     return folder
-
-
-def beginning(
-    folder: Path, experiment: Experiment, progress: Progress, share: Share | None = None
-) -> Computation[None]:
-    """A new run in a folder, as a computation."""
-    facts = facts_of(experiment)  # most mistakes are answered here, before anything is written
-    text, origin = experiment.config.text, origin_of(experiment.config)
-    with reserved(folder):
-        started = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        note_run(folder, {"config": text, "origin": origin, "started": started, "facts": facts})
-        write_config(folder, text)
-        yield from work(folder, experiment, facts, started, progress, share=share)
 
 
 def resume(
@@ -101,98 +93,96 @@ def resume(
                 "of the sweep again"
             )
         raise UserError(f"{folder}: holds no run that was begun: expected the output folder of one")
-    with writing(folder), locked(folder):
-        noted = noted_run(folder)
-        if (folder / RESULTS).exists():  # killed between its results and its last line
-            finish_report(folder, progress)
-            close_run(folder)
-            return folder, False
+    noted = noted_run(folder)
+    with in_words(folder, WRITABLE):
         experiment = experiment_of(noted_config(folder, noted))
-        here = Path(os.path.abspath(folder))  # seen from the folder where it began, too
-        precision, started = experiment.settings.precision, noted["started"]
-        with working_folder(noted["origin"]["cwd"]), own_modules(), computing(precision):
-            facts = facts_of(experiment)
+    here = Path(os.path.abspath(folder))  # seen from the folder where it began, too
+    with working_folder(noted["origin"]["cwd"]), computing(experiment.settings.precision):
+        return folder, alone(Run(here, experiment, progress).go_on(anyway))
+
+
+@dataclass
+class Run:
+    """A run in a folder of its own, to be begun or to be continued.
+
+    `stop` and `together`: of runs that are computed together, who stops them all, and how many they
+    are.
+    """
+
+    folder: Path
+    experiment: Experiment
+    progress: Progress
+    stop: Stop | None = None
+    together: int = 1
+
+    def begin(self) -> Computation[None]:
+        """The run from its beginning, as a computation."""
+        facts = run_facts(self.experiment)  # most mistakes are answered before anything is written
+        config = self.experiment.config
+        with reserved(self.folder):
+            started = time.strftime("%Y-%m-%d %H:%M:%S %z")
+            notes = {"config": config.text, "origin": origin_of(config)}
+            note_run(self.folder, {**notes, "started": started, "facts": facts})
+            write_config(self.folder, config.text)
+            yield from self.work(started)
+
+    def go_on(self, anyway: bool = False) -> Computation[bool]:
+        """The rest of the run, as a computation; whether there was anything left to do.
+
+        **Raises:** UserError where something has changed since it began, unless `anyway`.
+        """
+        with in_words(self.folder, WRITABLE), locked(self.folder):
+            noted = noted_run(self.folder)
+            if (self.folder / RESULTS).exists():  # killed between its results and its last line
+                self.finish()
+                return False
             if not anyway:
-                check_facts(folder, noted["facts"], facts)
-            alone(work(here, experiment, facts, started, progress, folder, anyway))
-    return folder, True
+                check_facts(self.folder, noted["facts"], run_facts(self.experiment))
+            yield from self.work(noted["started"])
+            return True
 
-
-def continuing(
-    folder: Path, experiment: Experiment, progress: Progress, share: Share
-) -> Computation[None]:
-    """The run that has begun in a folder, as a computation."""
-    with writing(folder), locked(folder):
-        noted = noted_run(folder)
-        facts = facts_of(experiment)
-        check_facts(folder, noted["facts"], facts)
-        noted_config(folder, noted)  # is there, and was not changed
-        yield from work(folder, experiment, facts, noted["started"], progress, share=share)
-
-
-@dataclass(frozen=True)
-class Share:
-    """The common facts of runs that are computed together: who stops them, and their number."""
-
-    stop: Stop
-    runs: int
-
-
-def work(
-    folder: Path,
-    experiment: Experiment,
-    facts: dict[str, str],
-    started: str,
-    progress: Progress,
-    shown: Path | None = None,
-    anyway: bool = False,
-    share: Share | None = None,
-) -> Computation[None]:
-    """Do what is left to do; `shown`, how the user has called the folder."""
-    import jax
-
-    from .checkpoints import Checkpoints
-    from .provenance import describe
-
-    shown = shown or folder
-    try:
-        with stoppable(progress.line) if share is None else nullcontext(share.stop) as stop:
-            progress.checkpoints = Checkpoints(folder / STATE, facts, stop, anyway)
-            results = experiment.study.run(jax.random.key(experiment.settings.seed), progress)
-            if isinstance(results, Generator):  # a computation, which yields its calls
-                results = yield from results
-            describe(results, experiment)
-            results.attributes["computed_together"] = 1 if share is None else share.runs
-            results.attributes["started"] = started
-            results.attributes["wall_time"] = progress.checkpoints.elapsed
-            save(folder / RESULTS, results)
-        finish_report(folder, progress, type(experiment.study))
-        close_run(folder)
-    except UserError:
-        raise
-    except ValueError as error:
-        # What the library refuses is a setting that does not fit, said in one sentence.
-        if os.environ.get("THERMOJAX_TRACEBACK"):
+    def work(self, started: str) -> Computation[None]:
+        """Do what is left to do, and finish."""
+        folder, experiment, progress = self.folder, self.experiment, self.progress
+        try:
+            with nullcontext(self.stop) if self.stop else stoppable(progress.line) as stop:
+                progress.checkpoints = Checkpoints(folder / STATE, stop)
+                results = experiment.study.run(jax.random.key(experiment.settings.seed), progress)
+                if isinstance(results, Generator):  # a computation, which yields its calls
+                    results = yield from results
+                describe(results, experiment)
+                results.attributes["computed_together"] = self.together
+                results.attributes["started"] = started
+                results.attributes["wall_time"] = progress.checkpoints.elapsed
+                save(folder / RESULTS, results)
+            self.finish(type(experiment.study))
+        except UserError:
             raise
-        said = f"{one_line(error)}{what_is_kept(folder)}"
-        raise UserError(f"{experiment.config.file}: {said}") from error
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; continue with\n  {resume_command(folder)}"
-            if kept(folder)
-            else "interrupted before there was anything to keep"
-        ) from None
-    except Exception as error:
-        if isinstance(error, OSError) and concerns(folder, error):
-            if not kept(folder):
+        except ValueError as error:
+            # What the library refuses is a setting that does not fit, said in one sentence.
+            if os.environ.get("THERMOJAX_TRACEBACK"):
                 raise
-            cure = f"make room, then continue with `{resume_command(folder)}`"
-            raise unwritable(shown, error, cure) from error
-        if said := what_is_kept(folder):
-            progress.line(said.removeprefix("; "))
-        raise
-    finally:
-        progress.checkpoints = None
+            said = f"{one_line(error)}{what_is_kept(folder)}"
+            raise UserError(f"{experiment.config.file}: {said}") from error
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted; continue with\n  {resume_command(folder)}"
+                if kept(folder)
+                else "interrupted before there was anything to keep"
+            ) from None
+        except Exception as error:
+            # Of trouble with the folder, who owns it says how to go on.
+            of_folder = isinstance(error, OSError) and concerns(folder, error)
+            if not of_folder and (said := what_is_kept(folder)):
+                progress.line(said.removeprefix("; "))
+            raise
+        finally:
+            progress.checkpoints = None
+
+    def finish(self, study: Any = None) -> None:
+        """Make the report of results that are stored, and close the run."""
+        finish_report(self.folder, self.progress, study)
+        close_run(self.folder)
 
 
 def what_is_kept(folder: Path) -> str:
@@ -225,17 +215,7 @@ def finish_report(folder: Path, progress: Progress, study: Any = None) -> None:
         )
 
 
-def facts_of(experiment: Experiment) -> dict[str, str]:
-    from ...checkpoint import environment
-    from .provenance import run_facts
-
-    own = run_facts(experiment)  # first: its study divides the CPU, whose devices are counted next
-    return {**environment(), **own}
-
-
 def check_facts(folder: Path, there: dict[str, str], here: dict[str, str]) -> None:
-    from ...checkpoint import difference
-
     if problem := difference(there, here):
         raise UserError(
             f"{folder}: something has changed since this run began: {problem}; undo that, or add "
@@ -273,26 +253,6 @@ def origin_of(config: Config) -> dict[str, Any]:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Trouble with the folder of a run that goes on, in one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if not concerns(folder, error):
-            raise
-        raise unwritable(folder, error, "make it writable and try again") from error
-
-
-@contextmanager
-def own_modules() -> Iterator[None]:
-    """Modules of the user's are imported for one run: another import of that name is another's."""
-    try:
-        yield
-    finally:
-        put_away()
-
-
-@contextmanager
 def working_folder(path: str) -> Iterator[None]:
     """Where the run was started, as long as that is still there.
 
@@ -312,15 +272,5 @@ def working_folder(path: str) -> Iterator[None]:
 @contextmanager
 def computing(precision: str) -> Iterator[None]:
     """JAX in the wanted precision, programs kept between runs; all set back afterwards."""
-    import jax
-
-    settings = {"jax_enable_x64": precision == "float64", **cache_settings()}
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    try:
-        with mended():
-            yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
+    with jax_settings(jax_enable_x64=precision == "float64", **cache_settings()), mended():
+        yield

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...estimate import Estimate
-from ...estimators.fluctuation import crooks
-from ...estimators.pooled import PooledFreeEnergy, pooled
+from ...estimators.evaluation import Evaluation
+from ...estimators.free_energy import objection
+from ...estimators.pooled import pooled
 from ..results.store import Record
-from .doubts import rare
-from .evaluate import Evaluation, dissipated, paths_record
+from .evaluate import paths_record
 
 REVERSE = "reverse"  # the record of a column that holds its reverse run
-WRONG_SLOPE = 0.2  # of Crooks' relation: as far off, the two directions are not one process
 
 
 def put_known_change(record: Record, change: float) -> None:
@@ -30,7 +29,6 @@ def put_measured_change(
     results: Record,
     forward: Mapping[str, Evaluation],
     reverse: Mapping[str, Evaluation],
-    temperature: float = 1.0,
 ) -> None:
     """One free energy difference from all runs in both directions, in every column.
 
@@ -38,55 +36,33 @@ def put_measured_change(
     dissipated works are those of the differences. The record `free_energy` says what the
     difference rests on, and what is doubtful about it.
     """
-    found = pooled(
-        [(log_weights_of(forward[name]), log_weights_of(reverse[name])) for name in forward]
-    )
+    pairs = {
+        name: (log_weights_of(forward[name]), log_weights_of(reverse[name])) for name in forward
+    }
+    found = pooled(list(pairs.values()))
     ratio = found.log_ratio
-    change = Estimate(-temperature * ratio.value, temperature * ratio.error, ratio.count)
+    change = Estimate(-ratio.value, ratio.error, ratio.count)
     for i, name in enumerate(forward):
         record = results[name]
         work = forward[name].paths["total_work"][forward[name].alive > 0]
-        scaled = found.plus_mean(i, np.asarray(work, float) / temperature)
-        dissipated = Estimate(temperature * scaled.value, temperature * scaled.error, scaled.count)
         record.put("free_energy_change", change, "kT")
-        record.put("dissipated_work", dissipated, "kT")
+        record.put("dissipated_work", found.plus_mean(i, work), "kT")
         record[REVERSE] = reverse_record(reverse[name])
         # Of an exponential average, which is not used here.
         record.pop("effective_samples", None)
         record.pop("log_ratio", None)
-    results["free_energy"] = free_energy_record(found, change, forward, reverse)
-
-
-def free_energy_record(
-    found: PooledFreeEnergy,
-    change: Estimate,
-    forward: Mapping[str, Evaluation],
-    reverse: Mapping[str, Evaluation],
-) -> Record:
-    record = Record()
-    record.put("change", change, "kT")
-    record.put("information", found.information, "paths")
+    results["free_energy"] = Record()
+    results["free_energy"].put("change", change, "kT")
+    results["free_energy"].put("information", found.information, "paths")
     doubts = [found.doubt] if found.doubt else []
-    for name in forward:
-        doubts += unlike(name, log_weights_of(forward[name]), log_weights_of(reverse[name]))
-    record.attributes["warnings"] = doubts
-    return record
+    doubts += [text for name, pair in pairs.items() for text in unlike(name, *pair)]
+    results["free_energy"].attributes["warnings"] = doubts
 
 
 def unlike(name: str, forward: np.ndarray, reverse: np.ndarray) -> list[str]:
     """The reasons against two runs being one process in its two directions, as sentences."""
-    try:
-        slope = crooks(-forward, -reverse).slope
-    except ValueError as error:
-        # Where the works do not overlap, or do not vary, there is nothing to compare.
-        return [] if "overlap" in str(error) or "shape" in str(error) else [f"{name}: {error}."]
-    error = float(slope.error)
-    if not np.isfinite(error) or abs(float(slope.value) - 1) <= max(WRONG_SLOPE, 5 * error):
-        return []
-    return [
-        f"{name}: forward and reverse runs are not one process in its two directions (Crooks' "
-        f"slope is {slope}, not 1): one of their starts may not be at equilibrium."
-    ]
+    why = objection(forward, reverse)
+    return [f"{name}: {why}: one of their starts may not be at equilibrium."] if why else []
 
 
 def log_weights_of(evaluation: Evaluation) -> np.ndarray:
@@ -108,12 +84,6 @@ def most_reliable(done: Mapping[str, Evaluation]) -> Evaluation:
     """The run whose exponential average is to be trusted most, where all run forward only.
 
     Neither that of the smallest error nor that of the most effective samples: a sample that has
-    missed the rare paths says that it has many. The smaller number of that and `rare` decides.
+    missed the rare paths says that it has many.
     """
-
-    def counting(evaluation: Evaluation) -> float:
-        alive, lost = np.sum(evaluation.alive > 0), dissipated(evaluation, evaluation)
-        carrying = rare(float(alive), float(lost.value))
-        return min(float(evaluation.free_energy.effective_samples), carrying)
-
-    return max(done.values(), key=counting)
+    return max(done.values(), key=lambda evaluation: evaluation.reliability)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..._arguments import exceeds
+from ...estimators.exponential import paths_that_carry
 from ..results.store import Record
 
 SHADOW_SHARE = 0.25  # of the dissipated work, above which the step counts as coarse
@@ -55,7 +54,7 @@ def column_doubts(name: str, column: Record, average: str = "free energy differe
     effective, total = column.get("effective_samples"), column.get("paths_total")
     if effective is None or not total:
         return found
-    carrying = rare(total, 0.0 if dissipated is None else float(dissipated.value))
+    carrying = paths_that_carry(total, 0.0 if dissipated is None else float(dissipated.value))
     if exceeds(EFFECTIVE_COUNT, effective) or exceeds(RARE_COUNT, carrying):
         found.append(
             f"{name}: low effective sample size: {effective:,.0f} of {total:,} paths carry the "
@@ -63,16 +62,6 @@ def column_doubts(name: str, column: Record, average: str = "free energy differe
             "longer duration or more paths."
         )
     return found
-
-
-def rare(paths: float, dissipated: float) -> float:
-    """The number of paths that carry an exponential average: one in about exp(W_diss).
-
-    The effective number that a sample states is too high where it has missed the rare paths, so
-    the dissipation, in kT, is asked too (C. Jarzynski, Phys. Rev. E 73, 046105 (2006), for work
-    distributions near Gaussian).
-    """
-    return paths * math.exp(-max(dissipated, 0.0))
 
 
 def training_doubts(training: Record, column: Record) -> list[str]:

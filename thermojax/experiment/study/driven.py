@@ -17,9 +17,9 @@ from jax.sharding import NamedSharding
 from ..._calls import Computation
 from ..._component import Numbers
 from ..._keys import Purpose, purpose_key
-from ...execution import batch_sharding, count_steps
+from ...estimators import Evaluation
+from ...execution import batch_sharding
 from ...optimization import Fit, MeanWork
-from ...optimization.fit import optimization
 from ...potential import AbstractPotential
 from ...protocol import AbstractProtocol, values_at
 from ...sampling import Equilibrium, template_of
@@ -28,8 +28,9 @@ from ..results.store import Record
 from ..run.progress import Progress
 from .base import AbstractStudy
 from .change import most_reliable, put_known_change, put_measured_change
-from .evaluate import Evaluation, evaluation_record, measurement, require_chunks
+from .evaluate import counted_steps, evaluation_record, measurement, require_chunks
 from .evidence import doubts_of_evidence, evidence, is_bayesian, put_evidence
+from .train import trained, training_record
 from .work_saved import put_saved, saving_sentence
 
 
@@ -101,12 +102,10 @@ class Driven(AbstractStudy):
         devices: Annotated[int, Ge(1)] | Literal["all"] | None = None,
     ):
         # Not in arrays: points of a sweep that differ here are no one program.
-        self.time_steps = [count_steps(protocol.duration, dt, None)]
+        self.time_steps = [counted_steps(protocol.duration, dt)]
         if training is not None and training.dt is not None:
-            try:
-                self.time_steps.append(count_steps(protocol.duration, training.dt, None))
-            except ValueError as error:
-                raise ValueError(str(error).replace("dt", "training.dt", 1)) from None
+            steps = counted_steps(protocol.duration, training.dt, "training.dt")
+            self.time_steps.append(steps)
         require_chunks(evaluation.chunk, batch=evaluation.batch)
         if isinstance(bath.temperature, AbstractProtocol) or np.any(bath.temperature != 1):
             raise ValueError(
@@ -155,13 +154,22 @@ class Driven(AbstractStudy):
             systems["optimized"] = fit.system
         change = self.free_energy_change()
         both_ways = self.reverse and change is None
+        measured = functools.partial(
+            measurement,
+            dt=self.dt,
+            batch=self.evaluation.batch,
+            chunk=self.evaluation.chunk,
+            progress=progress,
+            initial=self.initial,
+            sharding=self.sharding,
+        )
         forward: dict[str, Evaluation] = {}
         backward: dict[str, Evaluation] = {}
         for i, (name, system) in enumerate(systems.items()):
-            forward[name] = yield from self.measured(system, keys[i], progress, name)
+            forward[name] = yield from measured(system, keys[i], name=name)
             if both_ways:
                 back, own = reverse(system), keys[2 + i]
-                backward[name] = yield from self.measured(back, own, progress, f"reversed {name}")
+                backward[name] = yield from measured(back, own, name=f"reversed {name}")
         results = Record()
         best = most_reliable(forward)
         for name, evaluation in forward.items():
@@ -171,30 +179,12 @@ class Driven(AbstractStudy):
                 put_known_change(record, change)
         elif both_ways:
             put_measured_change(results, forward, backward)
-        else:
-            for record in results.values():
-                record.put("free_energy_change", best.free_energy.difference(1.0), "kT")
         if is_bayesian(self.system):
             put_evidence(results, tuple(forward))
         put_saved(results, self.columns)
         if fit is not None:
             results["training"] = training_record(fit)
         return results
-
-    def measured(self, system, key, progress: Progress, name: str) -> Computation[Evaluation]:
-        return (
-            yield from measurement(
-                system,
-                key,
-                dt=self.dt,
-                batch=self.evaluation.batch,
-                chunk=self.evaluation.chunk,
-                progress=progress,
-                name=name,
-                initial=self.initial,
-                sharding=self.sharding,
-            )
-        )
 
     def free_energy_change(self) -> float | None:
         """F at the end minus F at the start, where given, or known to the potential at both."""
@@ -222,23 +212,18 @@ def training(
     sharding: NamedSharding | None = None,
 ) -> Computation[Fit]:
     """The schedule of the least mean total work, in steps of `dt` where the settings have none."""
-    with progress.phase("training", settings.steps, "steps") as shown:
-        return (
-            yield from optimization(
-                system,
-                MeanWork(),
-                adam(settings.learning_rate, settings.steps),
-                key,
-                dt=dt if settings.dt is None else settings.dt,
-                batch=settings.batch,
-                steps=settings.steps,
-                initial=initial,
-                callback=lambda seen: shown.reach(seen.step, f"work {seen.loss}"),
-                compared=shown.compared,
-                checkpoint=shown.checkpoint,
-                sharding=sharding,
-            )
-        )
+    return trained(
+        system,
+        MeanWork(),
+        adam(settings.learning_rate, settings.steps),
+        key,
+        steps=settings.steps,
+        progress=progress,
+        dt=dt if settings.dt is None else settings.dt,
+        batch=settings.batch,
+        initial=initial,
+        sharding=sharding,
+    )
 
 
 @functools.cache
@@ -263,13 +248,3 @@ def is_straight(protocol: AbstractProtocol) -> bool:
     first, last = np.asarray(protocol.initial), np.asarray(protocol.final)
     line = first + np.multiply.outer(share, last - first)
     return bool(np.allclose(values, line, rtol=1e-4, atol=1e-5 * (1 + np.max(np.abs(line)))))
-
-
-def training_record(fit: Fit) -> Record:
-    """The loss through training, and why it ended."""
-    record = Record()
-    for name, units in (("loss", "kT"), ("error", "kT"), ("diverged", "paths")):
-        record.put(name, fit.history[name], units, ("step",))
-    record.put("value", fit.value, "kT")
-    record.attributes = {"stopped": fit.stopped, "chosen": fit.chosen}
-    return record

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...estimate import Estimate
+from ...estimators.exponential import paths_that_carry
 from ...potential import Interpolation, Sum
 from ...protocol import AbstractProtocol
 from ...system import AbstractSystem
 from ..results.store import Record, is_estimate
-from .doubts import doubts, rare
+from .doubts import doubts
 
 EVIDENCE = "log_evidence"
 
@@ -71,4 +72,4 @@ def counting(column: Record) -> float:
     effective, dissipated = column.get("effective_samples"), column.get("dissipated_work")
     if effective is None or dissipated is None:
         return math.inf  # it does not rest on one
-    return min(float(effective), rare(column["paths_total"], float(dissipated.value)))
+    return min(float(effective), paths_that_carry(column["paths_total"], float(dissipated.value)))

@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from ..command_line import refuse_long
 from ..errors import UserError, one_line
@@ -40,6 +42,11 @@ class Point:
     @property
     def log(self) -> Path:
         return self.folder.with_name(f"{self.name}.log")
+
+
+Todo: TypeAlias = Iterable[tuple[Point, list[str]]]  # points, each with its command
+Ended: TypeAlias = Generator[tuple[Point, int], None, None]  # and with its exit code, as they end
+Work: TypeAlias = Callable[[Todo], Ended]
 
 
 def grid(words: list[str]) -> list[tuple[str, ...]]:
@@ -151,48 +158,44 @@ def point_command(point: Point, file: str | Path) -> list[str]:
 
 
 def sweep(
-    file: str | Path,
-    points: list[Point],
-    progress: Progress,
-    work: Callable[[Iterable[tuple[Point, list[str]]], Callable[[Point, int], None]], None],
+    file: str | Path, points: list[Point], progress: Progress, work: Work
 ) -> dict[Point, str]:
     """Finish all points; what went wrong with those that failed, in words.
 
-    **Arguments:** `work(todo, done)`, one of `in_processes(jobs)` and `on_slurm(options)`: runs
-    commands and calls `done(point, exit code)` after each.
+    **Arguments:** `work`, one of `in_processes(jobs)` and `on_slurm(options)`: runs the command of
+    each point, and gives its exit code when it has ended.
 
     **Raises:** Interrupted after Ctrl-C, when the runs that were under way have ended.
     """
     left = [point for point in points if not finished(point.folder)]
     if len(left) < len(points):
         progress.line(f"{len(points) - len(left)} of {len(points)} points are there already")
+    for point in left:
+        point.folder.parent.mkdir(parents=True, exist_ok=True)
     failed: dict[Point, str] = {}
-    guard = threading.Lock()
-    with progress.phase("sweep", len(left), "points") as phase:
-
-        def done(point: Point, code: int) -> None:
-            with guard:
+    todo = ((point, point_command(point, file)) for point in left)
+    try:
+        with progress.phase("sweep", len(left), "points") as phase, closing(work(todo)) as ended:
+            for point, code in ended:
                 if code:
                     failed[point] = last_line(point.log) or f"exit code {code}"
                     progress.line(f"failed: {point.name}: {failed[point]}")
                 phase.advance(1, f"{len(failed)} failed" if failed else "")
-
-        work(((point, point_command(point, file)) for point in left), done)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; the same command again continues the sweep") from None
     return failed
 
 
-def in_processes(jobs: int):
+def in_processes(jobs: int) -> Work:
     """Run points as processes of this machine, `jobs` of them at a time."""
 
-    def work(todo, done) -> None:
+    def work(todo: Todo) -> Ended:
         running: set[subprocess.Popen] = set()
         stopped = threading.Event()
 
-        def one(pair) -> None:
-            point, words = pair
+        def one(point: Point, words: list[str]) -> tuple[Point, int]:
             if stopped.is_set():
-                return
-            point.folder.parent.mkdir(parents=True, exist_ok=True)
+                return point, 0
             with open(point.log, "w", encoding="utf-8") as log:
                 process = subprocess.Popen(
                     words,
@@ -204,27 +207,23 @@ def in_processes(jobs: int):
                 running.add(process)
                 code = process.wait()
                 running.discard(process)
-            if not stopped.is_set():
-                done(point, code)
+            return point, code
 
         with ThreadPoolExecutor(jobs) as pool:
-            futures = [pool.submit(one, pair) for pair in todo]
+            futures = [pool.submit(one, *pair) for pair in todo]
             try:
-                for future in futures:
-                    future.result()
-            except KeyboardInterrupt:
-                # The runs save what they have, and end.
+                for future in as_completed(futures):
+                    yield future.result()
+            finally:
+                # Where nobody waits for them any longer, the runs save what they have, and end.
                 stopped.set()
                 for process in list(running):
                     process.terminate()
-                raise Interrupted(
-                    "interrupted; the same command again continues the sweep"
-                ) from None
 
     return work
 
 
-def on_slurm(folder: Path, options: dict[str, str]):
+def on_slurm(folder: Path, options: dict[str, str]) -> Work:
     """Run points as jobs of a SLURM cluster, by submitit; returns when all have ended."""
     from ..results.convert import needed
 
@@ -233,23 +232,21 @@ def on_slurm(folder: Path, options: dict[str, str]):
     except ImportError as error:
         raise UserError(one_line(error)) from None
 
-    def work(todo, done) -> None:
+    def work(todo: Todo) -> Ended:
         settings = {key: int(v) if v.isdigit() else v for key, v in options.items()}
         executor = submitit.AutoExecutor(folder / "slurm", cluster=settings.pop("cluster", None))
         try:
             executor.update_parameters(**settings)
         except (NameError, ValueError, TypeError) as error:
             raise UserError(f"--slurm: {one_line(error)}") from None
-        jobs = []
-        for point, words in todo:
-            point.folder.parent.mkdir(parents=True, exist_ok=True)
-            jobs.append((point, executor.submit(logged, words, str(point.log))))
+        jobs = [(point, executor.submit(logged, words, str(point.log))) for point, words in todo]
         for point, job in jobs:
             try:
-                done(point, int(job.result()))
+                code = int(job.result())
             except Exception as error:  # of the cluster: the point is reported, the rest goes on
                 point.log.write_text(f"the job has failed: {one_line(error)[:300]}\n", "utf-8")
-                done(point, 1)
+                code = 1
+            yield point, code
 
     return work
 

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ...execution.together import signature, together
 from ..errors import UserError, one_line, own_traceback
-from ..results.store import RESULTS
-from ..run.folder import check_free, noted_run, unfinished
-from ..run.interrupt import Interrupted, stoppable
+from ..run.folder import CONFIG, check_free, noted_run, unfinished
+from ..run.interrupt import stoppable
 from ..run.progress import Progress
-from .grid import Point
+from ..run.runner import Run, computing
+from .grid import Ended, Point, Todo, Work
 
 MOST_TOGETHER = 32  # points in one program: what a chunk of each needs must fit into memory
 
-Todo = Iterable[tuple[Point, list[str]]]
-Done = Callable[[Point, int], None]
 
-
-def in_programs(progress: Progress, otherwise: Callable[[Todo, Done], None]):
+def in_programs(progress: Progress, otherwise: Work) -> Work:
     """Run points together that can be; the rest, and what is doubtful, `otherwise`."""
 
-    def work(todo: Todo, done: Done) -> None:
+    def work(todo: Todo) -> Ended:
         todo = list(todo)
         # Of a GPU, take no more than is needed: processes may want their share of it.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         taken: set[Point] = set()
         for precision, group in grouped([point for point, _ in todo]):
             taken.update(group)
-            run_together(group, precision, progress, done)
-        otherwise([pair for pair in todo if pair[0] not in taken], done)
+            yield from run_together(group, precision, progress)
+        yield from otherwise([pair for pair in todo if pair[0] not in taken])
 
     return work
 
@@ -42,9 +39,6 @@ def grouped(points: list[Point]) -> list[tuple[str, list[Point]]]:
     """Groups of two or more points that can go together, each with its precision."""
     if len(points) < 2:
         return []
-    from ..run.runner import computing
-    from ..run.together import signature
-
     groups: dict[Any, list[Point]] = {}
     for point in points:
         precision = point.experiment.settings.precision
@@ -70,39 +64,35 @@ def free(folder: Path) -> bool:
     """Whether a run can begin or go on here, in this process."""
     if unfinished(folder):
         begun_here = noted_run(folder)["origin"]["cwd"] == str(Path.cwd())
-        return begun_here and not (folder / RESULTS).exists()
+        return begun_here and (folder / CONFIG).exists()  # else killed before it was written
     check_free(folder)
     return True
 
 
-def run_together(group: list[Point], precision: str, progress: Progress, done: Done) -> None:
+def run_together(group: list[Point], precision: str, progress: Progress) -> Ended:
     """Run a group, each point into its own folder, what it says into its own log.
 
-    **Raises:** Interrupted after Ctrl-C, when all have saved what they have.
+    **Raises:** KeyboardInterrupt after Ctrl-C, when all have saved what they have.
     """
-    from ..run.runner import Share, beginning, computing, continuing
-    from ..run.together import together
-
     progress.line(f"{len(group)} points as one program: they differ in numbers alone")
     with ExitStack() as stack:
         stack.enter_context(computing(precision))
-        share = Share(stack.enter_context(stoppable(progress.line)), len(group))
+        stop = stack.enter_context(stoppable(progress.line))
         runs = []
         for i, point in enumerate(group):
-            point.folder.parent.mkdir(parents=True, exist_ok=True)
             log = stack.enter_context(open(point.log, "w", encoding="utf-8"))
             own = Progress(log, None if i else progress, f"{len(group)} points, ")
-            begin = continuing if unfinished(point.folder) else beginning
-            runs.append(begin(point.folder, point.experiment, own, share))
+            run = Run(point.folder, point.experiment, own, stop, len(group))
+            runs.append(run.go_on() if unfinished(point.folder) else run.begin())
         outcomes = together(runs)
         for point, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 with open(point.log, "a", encoding="utf-8") as log:
                     log.write(f"thermojax: {error_text(outcome)}\n")
     if any(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes):
-        raise Interrupted("interrupted; the same command again continues the sweep")
+        raise KeyboardInterrupt
     for point, outcome in zip(group, outcomes, strict=True):
-        done(point, 0 if outcome is None else 2)
+        yield point, 2 if isinstance(outcome, BaseException) else 0
 
 
 def error_text(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from ..._arguments import choice, real
 from ..._component import Numbers, floating
 from ...distribution import Densities, Moments, log_work_moment
 from ...estimate import Estimate
+from ...estimators.entropy import momentum_free_energy
 from ...estimators.free_energy import bennett
 from ...protocol import AbstractProtocol
 from ...sampling import Equilibrium, Result
@@ -75,7 +76,8 @@ class Dissipation(AbstractObjective):
                 f"{type(system.potential).__name__} does not know its free energy: pass "
                 "tj.Dissipation(free_energy_difference=...), for example from tj.free_energy"
             )
-        return after - before
+        light, heavy = (momentum_free_energy(system, sample, end) for end in ("initial", "final"))
+        return (after - before) + (heavy - light)  # the latter where the mass changes
 
 
 class FreeEnergyVariance(AbstractObjective):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._calls import Call, Computation
-from ...checkpoint import is_key
+from .._calls import Call, Computation
+from ..checkpoint import is_key
 
 T = TypeVar("T")
 
@@ -52,38 +52,26 @@ def together(computations: Sequence[Computation[T]]) -> list[T | BaseException]:
             continue
         for i, answer in zip(members, answers, strict=True):
             del waiting[i]
-            generator = computations[i]
-            failed = isinstance(answer, Failed)
-            go(
-                i,
-                partial(generator.throw, answer.error)
-                if failed
-                else partial(generator.send, answer),
-            )
+            one = computations[i]
+            go(i, partial(one.throw if isinstance(answer, Exception) else one.send, answer))
     return [results[i] for i in range(len(computations))]
 
 
-class Failed(NamedTuple):
-    """A call that has raised."""
-
-    error: Exception
-
-
 def at_once(calls: list[Call]) -> list[Any]:
-    """The answers of equal calls, from one program where that is possible."""
-    answers = attempted(lambda: jointly(calls)) if len(calls) > 1 else None
-    if answers is None or isinstance(answers, Failed):
-        # Too large together, say, or not to be batched: one by one, so that an error is its own.
-        return [attempted(call) for call in calls]
-    return answers
+    """The answer or the error of each of equal calls, from one program where that is possible."""
+    answers = attempted(partial(jointly, calls)) if len(calls) > 1 else None
+    if isinstance(answers, list):
+        return answers
+    # Too large together, say, or not to be batched: one by one, so that an error is its own.
+    return [attempted(call) for call in calls]
 
 
-def attempted(compute: Callable[[], T]) -> T | Failed:
+def attempted(compute: Callable[[], T]) -> T | Exception:
     """The answer, or the error, which goes to the computation that asked."""
     try:
         return compute()
     except Exception as error:
-        return Failed(error)
+        return error
 
 
 def jointly(calls: list[Call]) -> list[Any]:

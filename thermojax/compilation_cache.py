@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk between runs, in JAX's own cache."""
+"""Compiled programs kept on disk for the next process, in JAX's own cache."""
 
 from __future__ import annotations
 
@@ -38,14 +38,11 @@ def cache_settings() -> dict[str, Any]:
     """The settings of JAX under which a run keeps its programs; a cache of the user's own stays."""
     import jax
 
-    known: Any = jax.config  # its settings are made at run time
-    settings: dict[str, Any] = {}
-    if not known.jax_compilation_cache_dir and (cache := cache_folder()) is not None:
-        settings["jax_compilation_cache_dir"] = str(cache)
-        settings[SHORT] = SHORTEST
     if cache_is_off():
-        settings["jax_enable_compilation_cache"] = False
-    return settings
+        return {"jax_enable_compilation_cache": False}
+    if jax.config.values["jax_compilation_cache_dir"] or (cache := cache_folder()) is None:
+        return {}
+    return {"jax_compilation_cache_dir": str(cache), SHORT: SHORTEST}
 
 
 def enable_compilation_cache(folder: str | Path | None = None) -> Path | None:
