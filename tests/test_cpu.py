@@ -13,7 +13,7 @@ import pytest
 
 import thermojax as tj
 
-PROGRAM = """
+SET_UP = """
 import json, os, sys
 import jax, jax.numpy as jnp
 import thermojax as tj
@@ -23,7 +23,11 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 2)
 {"own": tj.set_up_cpu, "config": lambda: prepare_cpu(None), "none": int}[sys.argv[1]]()
 assert jax.config.jax_num_cpu_devices == 2  # as it was
+flags = os.environ.get("XLA_FLAGS", "")
+"""
+FLAGS = f"{SET_UP}print(json.dumps(flags))"
 
+PROGRAM = f"""{SET_UP}
 well = tj.Harmonic(1.0, jnp.zeros(3), control="stiffness")
 system = tj.Underdamped(well, tj.Linear(0.5, 2.0, duration=2.0), tj.Bath())
 run = jax.jit(lambda key: tj.simulate(system, key, time_steps=40, batch=16))
@@ -33,12 +37,9 @@ cut = tj.simulate(
     tj.Underdamped(well, tj.Linear(0.5, 2.0, duration=2.0), tj.Bath()),
     jax.random.key(1), time_steps=8, batch=50,
 )
-print(json.dumps({
-    "flags": os.environ.get("XLA_FLAGS", ""),
-    "functions": compiled.as_text().count("xla_cpu_small_call"),
-    "work": compiled(jax.random.key(0)).ledger.work.tolist(),
-    "parts": cut.ledger.work.tolist(),
-}))
+functions = compiled.as_text().count("xla_cpu_small_call")
+works = compiled(jax.random.key(0)).ledger.work.tolist(), cut.ledger.work.tolist()
+print(json.dumps([functions, *works]))
 """
 
 
@@ -52,22 +53,22 @@ def answer(how, program=PROGRAM, **variables):
 
 
 def test_loops_of_small_batches_become_functions_and_numbers_stay():
-    plain, own = answer("none"), answer("own")
-    assert plain["flags"] == "" and own["functions"] > plain["functions"]
-    for name in ("work", "parts"):
-        np.testing.assert_allclose(own[name], plain[name], rtol=1e-11, atol=1e-13)
-    # The runs of a config do so by themselves, with the flags that the user has set besides.
-    given = "--xla_cpu_enable_fast_min_max=false"
-    config = answer("config", XLA_FLAGS=given)
-    assert config["flags"] == f"{given} {own['flags']}"
-    assert config["functions"] == own["functions"]
+    (few, *plain), (many, *own) = answer("none"), answer("own")
+    assert many > few
+    for one, other in zip(own, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13)
 
 
 def test_flags_of_the_user_stay():
+    assert answer("none", FLAGS) == ""
+    own = answer("own", FLAGS)
+    # The runs of a config set them by themselves, beside those that the user has set.
+    given = "--xla_cpu_enable_fast_min_max=false"
+    assert answer("config", FLAGS, XLA_FLAGS=given) == f"{given} {own}"
     given = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1"
-    assert answer("own", XLA_FLAGS=given)["flags"] == f"{given} --xla_cpu_prefer_vector_width=512"
+    assert answer("own", FLAGS, XLA_FLAGS=given) == f"{given} --xla_cpu_prefer_vector_width=512"
     given = "--xla_cpu_prefer_vector_width=128"
-    flags = answer("own", XLA_FLAGS=given)["flags"]
+    flags = answer("own", FLAGS, XLA_FLAGS=given)
     assert flags.startswith(f"{given} --xla_backend_extra_options") and flags.count("width") == 1
 
 
