@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line, own_traceback, raised_in_library
-from .model import Part
+from .model import Part, signature_of
 from .read import Config
 from .words import article
 
@@ -18,24 +18,15 @@ def build(config: Config, part: Part) -> Any:
 
     **Raises:** UserError, naming file, line and key, for what its constructor refuses.
     """
-    prefix = f"{part.key}." if part.key else ""
     given = {name: ready(config, value) for name, value in part.arguments.items()}
-    title = getattr(part.make, "__qualname__", str(part.make))
     try:
         thing = part.make(**given)
-    except UserError as error:
-        raise named(config, error, prefix, given) from None
-    except (ValueError, TypeError) as error:
-        raise named(config, error, prefix, given, title) from None
     except Exception as error:
-        said = f"{part.key or title}: {type(error).__name__}: {one_line(error)}"
-        raise config.error(part.key, said, own_traceback(error)) from None
+        raise refusal(config, part, error) from None
     if part.wanted is not None and not isinstance(thing, part.wanted):
-        raise config.error(
-            prefix + "kind",
-            f"{prefix}kind = {title}: expected {article(part.wanted.__name__)}, found "
-            f"{article(type(thing).__name__)}",
-        )
+        key, name = part.values.dotted("kind"), signature_of(part.make).name
+        expected, found = article(part.wanted.__name__), article(type(thing).__name__)
+        raise config.error(key, f"{key} = {name}: expected {expected}, found {found}")
     return thing
 
 
@@ -59,20 +50,21 @@ def as_seen(config: Config, path: Path) -> Path:
     return path
 
 
-def named(
-    config: Config, error: Exception, prefix: str, given, title: str | None = None
-) -> UserError:
+def refusal(config: Config, part: Part, error: Exception) -> UserError:
     """The error of a constructor with the config key it is about, as far as it says so."""
-    message = one_line(error)
-    if title is not None and os.environ.get("THERMOJAX_TRACEBACK"):
+    written = isinstance(error, UserError)  # in our words, perhaps with a place of its own
+    if not written and os.environ.get("THERMOJAX_TRACEBACK"):
         raise error
-    detail = getattr(error, "detail", "") if title is None else own_traceback(error)
+    message = one_line(error)
+    detail = error.detail if isinstance(error, UserError) else own_traceback(error)
     if isinstance(error, ValueError) and not raised_in_library(error):
         detail = ""  # the sentence was written for the user
     start = re.match(r"([A-Za-z_][\w.]*)(\[[^\]]*\])? ?(=|has|is|reach)", message)
-    if start and start[1].split(".")[0] in given:
-        return config.error(prefix + start[1], prefix + message, detail)
-    if title is None:  # a UserError that speaks of a place of its own, such as a data file
+    if start and start[1].split(".")[0] in part.arguments:
+        return config.error(part.values.dotted(start[1]), part.values.dotted(message), detail)
+    if written:  # of another file, such as one with data
         return UserError(message, detail)
-    said = f"{prefix.rstrip('.') or title}: {message}"
-    return config.error(prefix.rstrip("."), said, detail)
+    if not isinstance(error, ValueError | TypeError):
+        message = f"{type(error).__name__}: {message}"
+    key = part.values.key
+    return config.error(key, f"{key or signature_of(part.make).name}: {message}", detail)

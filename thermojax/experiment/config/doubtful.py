@@ -33,7 +33,7 @@ def doubt(text: str) -> str:
         write = " or ".join(dict.fromkeys(readings))
         return f"{text} could be {ten} or {other}: write {write}, or '{text}' in quotes for a text"
     if SIXTIES.fullmatch(text):
-        number = sixties(text)
+        number = f"{yaml.safe_load(text):.15g}"
         return (
             f"{text} could be a text or {number}, in base 60 as in YAML 1.1: write {number}, or "
             f"'{text}' in quotes for a text"
@@ -43,15 +43,6 @@ def doubt(text: str) -> str:
     if DECIMAL.fullmatch(text):
         return too_far(text)
     return ""
-
-
-def sixties(text: str) -> str:
-    """A number in base 60, `1:30` being 90, as text."""
-    sign = -1 if text[0] == "-" else 1
-    total = 0.0
-    for part in text.lstrip("+-").replace("_", "").split(":"):
-        total = 60 * total + float(part)
-    return f"{sign * total:.15g}"
 
 
 def underscores(text: str) -> str:

@@ -138,13 +138,8 @@ def even(value: Any) -> Any:
 
 def numbers_as_array(value: list) -> Any:
     """Lists of numbers as one array, which nobody takes for a pytree; those of objects as lists."""
-    return np.asarray(value) if all_numbers(value) else value
-
-
-def all_numbers(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(all_numbers, value))
-    return isinstance(value, float | int)
+    array = np.asarray(value)
+    return value if array.dtype == object else array
 
 
 def as_whole(value: Any) -> Any:

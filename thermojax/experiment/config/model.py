@@ -51,34 +51,35 @@ class Signature:
         return words_of(self.schema["properties"].get(name, {}))
 
 
+class LocatedMapping(dict):
+    """A mapping of a config that knows its dotted key, and so do the mappings in it."""
+
+    def __init__(self, values: dict, key: str = ""):
+        self.key = key
+        super().__init__((name, located(x, self.dotted(name))) for name, x in values.items())
+
+    def dotted(self, name: Any) -> str:
+        """The dotted key of what stands in it under a name."""
+        return f"{self.key}.{name}".lstrip(".")
+
+
+def located(value: Any, key: str) -> Any:
+    if isinstance(value, list):
+        return [located(x, f"{key}.{i}") for i, x in enumerate(value)]
+    return LocatedMapping(value, key) if isinstance(value, dict) else value
+
+
 @dataclass(frozen=True)
 class Part:
-    """An object to be built, at the dotted key `key`: what makes it, and its checked arguments.
+    """An object to be built: its mapping in the config, what makes it, and its checked arguments.
 
     `wanted`, the class that is asked for there, which a function may fail to return.
     """
 
-    key: str
+    values: LocatedMapping
     make: Any
     arguments: dict[str, Any]
     wanted: type | None
-
-
-class LocatedMapping(dict):
-    """A mapping of a config that knows its dotted key."""
-
-    key = ""
-
-
-def located(value: Any, key: str = "") -> Any:
-    """Values whose mappings know where they stand."""
-    if isinstance(value, list):
-        return [located(x, f"{key}.{i}") for i, x in enumerate(value)]
-    if not isinstance(value, dict):
-        return value
-    found = LocatedMapping((k, located(x, f"{key}.{k}".lstrip("."))) for k, x in value.items())
-    found.key = key
-    return found
 
 
 @cache
@@ -88,10 +89,9 @@ def signature_of(make: Any) -> Signature:
     if inspect.isclass(make):
         function = make.__new__ if make.__init__ is object.__init__ else make.__init__
     try:
-        known = inspect.signature(function).parameters if function is not object.__new__ else {}
+        parameters = inspect.signature(make).parameters.values()
     except (TypeError, ValueError):  # of a function in C
-        known = {}
-    parameters = [*known.values()][inspect.isclass(make) :]  # without `self`
+        parameters = ()
     home = make if inspect.isclass(make) else getattr(make, "__self__", None)
     fields = notes_of(home) if inspect.isclass(home) else {}
     # A dataclass writes its __init__ with the annotations of other modules.
@@ -141,7 +141,7 @@ def notes_of(thing: Any) -> dict[str, Any]:
 def settings_beside(config: Config, kind: type) -> Any:
     """An object of a class whose arguments stand in a config beside those of its study."""
     own = signature_of(kind).defaults
-    values = located({name: config.values[name] for name in own if name in config.values})
+    values = LocatedMapping({x: config.values[x] for x in own if x in config.values})
     return kind(**part_of(values, kind, config).arguments)
 
 
@@ -153,7 +153,7 @@ def check_config(config: Config, wanted: type, *others: type) -> Part:
     **Raises:** UserError, naming file, line and key, for anything that does not fit.
     """
     taken = {name for other in others for name in signature_of(other).defaults}
-    values = located({key: value for key, value in config.values.items() if key not in taken})
+    values = LocatedMapping({key: x for key, x in config.values.items() if key not in taken})
     if "kind" not in values:
         raise UserError(
             f"{config.file}: missing key 'kind': expected kind: Driven, or package.module:Class "
@@ -162,17 +162,15 @@ def check_config(config: Config, wanted: type, *others: type) -> Part:
     return part_of(values, wanted, config)
 
 
-def part_of(value: Any, wanted: type | None, config: Config) -> Part:
+def part_of(values: LocatedMapping, wanted: type | None, config: Config) -> Part:
     """A mapping as an object: of its `kind`, or else of the class that is wanted there."""
-    key = value.key
-    prefix = f"{key}." if key else ""
-    given = {name: x for name, x in value.items() if name != "kind"}
-    for name in value:
+    for name in values:
         if not isinstance(name, str):
-            raise config.error(key, f"the key {name!r} is no text: quote it")
-    if "kind" in value:
-        kind = value["kind"]
-        at, said = prefix + "kind", f"{prefix}kind = {kind}"
+            raise config.error(values.key, f"the key {name!r} is no text: quote it")
+    at, given = values.dotted("kind"), dict(values)
+    if "kind" in values:
+        kind = given.pop("kind")
+        said = f"{at} = {kind}"
         make = find(kind, config.folders, f"{config.where(at)}: {at}")
         signature = signature_of(make)
         if wanted and (found := class_made(make)) is not object and not issubclass(found, wanted):
@@ -185,45 +183,46 @@ def part_of(value: Any, wanted: type | None, config: Config) -> Part:
     else:
         make, signature = wanted, signature_of(wanted)
         if signature.missing:
-            raise config.error(key, f"missing key '{prefix}kind': expected {choices(wanted)}")
+            raise config.error(values.key, f"missing key '{at}': expected {choices(wanted)}")
     try:
         arguments = signature.model.validate_python(given, context=config)
     except ValidationError as error:
-        raise mistake(config, signature, given, prefix, error) from None
-    return Part(key, make, arguments, wanted)
+        raise mistake(config, signature, values, error) from None
+    return Part(values, make, arguments, wanted)
 
 
 def mistake(
-    config: Config, signature: Signature, given: dict, prefix: str, error: ValidationError
+    config: Config, signature: Signature, values: LocatedMapping, error: ValidationError
 ) -> UserError:
     """The mistake that pydantic has found, in one sentence with its place: unknown keys first."""
     found = error.errors(include_url=False, include_input=False)
     found.sort(key=lambda x: ORDER.get(x["type"], 2))
     kind, name = found[0]["type"], str(found[0]["loc"][0])
-    taken = signature.defaults
+    key, taken = values.dotted(name), signature.defaults
     if kind == "extra_forbidden":
         names = ", ".join(taken) or "no arguments"
-        said = f"unknown key '{prefix}{name}': {signature.name} takes {names}"
-        return config.error(prefix + name, said + nearest(name, taken))
+        said = f"unknown key '{key}': {signature.name} takes {names}"
+        return config.error(key, said + nearest(name, taken))
     words = signature.words(name)
     if kind == "missing":
-        said = f"missing key '{prefix}{name}': {signature.name} needs it"
-        return config.error(prefix[:-1], f"{said} ({words})" if words else said)
-    for word in words_in(given[name]):
+        said = f"missing key '{key}': {signature.name} needs it"
+        return config.error(values.key, f"{said} ({words})" if words else said)
+    value = values[name]
+    for word in words_in(value):
         return word.refusal(words)
     kinds = {x["type"]: x["msg"] for x in found if x["loc"][0] == name}
     if SHAPE in kinds:
         words = kinds[SHAPE]
-    elif KIND in kinds and isinstance(given[name], dict):
+    elif KIND in kinds and isinstance(value, dict):
         words = f"{words or 'a value'}; {kinds[KIND]}"
     elif MAPPING in kinds:
         words = f"{words}: {kinds[MAPPING]}"
     elif not any(part in one for one in kinds for part in ANSWERED):
         words = f"{words} ({found[0]['msg']})"
     if "literal_error" in kinds:
-        words += nearest(given[name], re.findall("'(.*?)'", words))
-    said = f"{prefix}{name} = {shortened(repr(given[name]))}: expected {words}"
-    return config.error(prefix + name, said + number_in_text(given[name]))
+        words += nearest(value, re.findall("'(.*?)'", words))
+    said = f"{key} = {shortened(repr(value))}: expected {words}"
+    return config.error(key, said + number_in_text(value))
 
 
 def number_in_text(value: Any) -> str:
