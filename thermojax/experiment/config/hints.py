@@ -31,7 +31,7 @@ WITHOUT = ("builtins", "collections.abc", "typing", "jaxtyping")  # whose classe
 KIND = "kind"  # the error of a mapping where no class says what it is
 MAPPING = "mapping"  # of a value that is none, where an object is expected
 SHAPE = "shape"  # of lists of several lengths
-Make = Callable[[dict, type | None, Any], Any]  # (mapping, class or None, config) to object
+Make = Callable[[Any, type | None, Any], Any]  # (mapping, class or None, config) to object
 
 
 def checkable(note: Any, make: Make, shape: str = FREE) -> Any:

@@ -50,6 +50,12 @@ class Signature:
         """The values of an argument, for the end of a sentence; empty for any."""
         return words_of(self.schema["properties"].get(name, {}))
 
+    def explained(self, name: str) -> str:
+        """The values of an argument, and its default."""
+        default = self.defaults[name]
+        said = "required" if default is None else f"default {default}"
+        return f"{self.words(name)}; {said}".removeprefix("; ")
+
 
 class LocatedMapping(dict):
     """A mapping of a config that knows its dotted key, and so do the mappings in it."""
@@ -220,7 +226,7 @@ def mistake(
     elif not any(part in one for one in kinds for part in ANSWERED):
         words = f"{words} ({found[0]['msg']})"
     if "literal_error" in kinds:
-        words += nearest(value, re.findall("'(.*?)'", words))
+        words += nearest(str(value), re.findall("'(.*?)'", words))
     said = f"{key} = {shortened(repr(value))}: expected {words}"
     return config.error(key, said + number_in_text(value))
 
