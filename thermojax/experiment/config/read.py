@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,27 +73,23 @@ def read_config(file: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     **Raises:** UserError for a missing file, YAML that cannot be parsed (with its line),
     duplicate keys, files that include each other, and overrides that are not `key=value`.
     """
-    file = config_file(file)
-    values, places, files = read_with_defaults(file, ())
+    config = read_with_defaults(config_file(file), ())
     for override in overrides:
-        lay_over(values, places, override)
-    config = Config(file, values, places, files)
-    return Config(file, resolved(config, values, "", ()), places, files)
+        lay_over(config, override)
+    return replace(config, values=resolved(config, config.values, "", ()))
 
 
-def read_with_defaults(
-    file: Path, chain: tuple[Path, ...]
-) -> tuple[dict[str, Any], dict[str, str], tuple[Path, ...]]:
-    """Values, places and files of a file merged over its defaults; `chain` includes it."""
-    values, places = read_yaml(file)
+def read_with_defaults(file: Path, chain: tuple[Path, ...]) -> Config:
+    """A file merged over its defaults, overrides and interpolations left aside; `chain`, the files
+    that have included it."""
+    own, own_places = read_yaml(file)
     chain = (*chain, file)
     if len(chain) > DEEPEST_CHAIN:
         raise UserError(f"{file}: files include files more than {DEEPEST_CHAIN} deep: merge some")
-    merged: dict[str, Any] = {}
-    merged_places: dict[str, str] = {}
-    files: tuple[Path, ...] = (file,)
-    names = values.pop(DEFAULTS, [])
-    place = places.pop(DEFAULTS, None)
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    files = [file]
+    names, place = own.pop(DEFAULTS, []), own_places.pop(DEFAULTS, None)
     for name in names if isinstance(names, list) else [names]:
         if not isinstance(name, str) or not name:
             raise UserError(f"{place}: {DEFAULTS} = {name!r}: expected the name of a YAML file")
@@ -106,11 +102,10 @@ def read_with_defaults(
                 f"{place}: {DEFAULTS} = {name}: these files include each other ({circle}): "
                 "remove one of the lines"
             )
-        below, below_places, below_files = read_with_defaults(other, chain)
-        merged = merge(merged, below)
-        merged_places |= below_places
-        files += below_files
-    return merge(merged, values), merged_places | places, tuple(dict.fromkeys(files))
+        below = read_with_defaults(other, chain)
+        values, places = merge(values, below.values), places | below.places
+        files += below.files
+    return Config(file, merge(values, own), places | own_places, tuple(dict.fromkeys(files)))
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +120,8 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def lay_over(values: dict[str, Any], places: dict[str, str], override: str) -> None:
-    """Apply one `a.b=value` to values, in place, and note it as the place of all that it sets.
+def lay_over(config: Config, override: str) -> None:
+    """Apply one `a.b=value` to a config, in place, and note it as the place of all that it sets.
 
     **Raises:** UserError for what is no such text, for a value that is no YAML or ends in what YAML
     takes for a comment, and for an item that a list does not have.
@@ -150,7 +145,7 @@ def lay_over(values: dict[str, Any], places: dict[str, str], override: str) -> N
             f"{place}: YAML takes what follows ' #' for a comment: put the text in quotes, as in "
             f"""{key}="'a #1'\""""
         )
-    node: Any = values
+    node: Any = config.values
     for depth, part in enumerate(parts):
         found, name = key_in(node, part), ".".join(parts[:depth])
         old: Any = None if found is None else node[found]
@@ -171,7 +166,7 @@ def lay_over(values: dict[str, Any], places: dict[str, str], override: str) -> N
             # A mapping with a kind is an object of its own, not a change of the one that is there.
             both = isinstance(new, dict) and isinstance(old, dict) and "kind" not in new
             node[at] = merge(old, new) if both else new
-    places.update({**said, key: place})
+    config.places.update({**said, key: place})
 
 
 def key_in(node: Any, part: str) -> Any:
