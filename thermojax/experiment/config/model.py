@@ -6,7 +6,7 @@ import inspect
 import re
 import typing
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, NotRequired, Required
 
 import jax
@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from ..errors import UserError, nearest, shortened
-from .hints import KIND, MAPPING, SHAPE, checkable, shape_of, words_in
+from .hints import FREE, KIND, MAPPING, SHAPE, checkable, shape_of, words_in
 from .read import Config
 from .registry import find, short_names
 from .words import article, words_of
@@ -125,7 +125,7 @@ def type_of(note: Any, field: Any, default: Any) -> Any:
     if note is Any and type(default) in (int, float):  # which says that numbers are meant
         note = jax.Array
     shape = shape_of(field)
-    return checkable(note, part_of) if shape is None else checkable(note, part_of, shape)
+    return checkable(note, FREE if shape is None else shape)
 
 
 def notes_of(thing: Any) -> dict[str, Any]:
@@ -191,7 +191,8 @@ def part_of(values: LocatedMapping, wanted: type | None, config: Config) -> Part
         if signature.missing:
             raise config.error(values.key, f"missing key '{at}': expected {choices(wanted)}")
     try:
-        arguments = signature.model.validate_python(given, context=config)
+        inner = partial(part_of, config=config)
+        arguments = signature.model.validate_python(given, context=inner)
     except ValidationError as error:
         raise mistake(config, signature, values, error) from None
     return Part(values, make, arguments, wanted)
