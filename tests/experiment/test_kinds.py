@@ -15,9 +15,9 @@ from thermojax._component import AbstractComponent, Numbers, Positive
 from thermojax.cli import main
 from thermojax.experiment import UserError
 from thermojax.experiment.config.model import check_config, signature_of
-from thermojax.experiment.config.own_code import working_places
 from thermojax.experiment.config.read import read_config
 from thermojax.experiment.config.registry import KINDS, find, short_names
+from thermojax.experiment.shipped import search_folders
 from thermojax.experiment.study.base import AbstractStudy
 
 STUDIES = ["experiments.posterior_ramp:PosteriorRamp", "experiments.two_pictures:logistic_ramp"]
@@ -31,7 +31,7 @@ def components():
 @pytest.mark.parametrize("name", [*short_names(), *STUDIES])
 def test_every_kind_is_told(name, capsys):
     """With all of its arguments, in words where they say anything."""
-    kind = find(name, working_places())
+    kind = find(name, search_folders())
     assert main(["list", name]) == 0
     listed = capsys.readouterr().out
     function = kind.__init__ if inspect.isclass(kind) else kind

@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 from ..experiment.errors import UserError, one_line
+from ..experiment.shipped import search_folders
 from .arguments import Parser
 
 
@@ -31,10 +32,9 @@ PARSER.add_argument(
 
 
 def execute(options: argparse.Namespace) -> None:
-    from ..experiment.config.own_code import working_places
     from ..experiment.config.registry import find
 
-    found = find(options.potential, working_places(), "check")
+    found = find(options.potential, search_folders(), "check")
     potential = potential_of(found, options.potential)
 
     import jax.numpy as jnp

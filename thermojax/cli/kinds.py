@@ -6,7 +6,7 @@ import argparse
 import textwrap
 
 from ..experiment.config.registry import KINDS
-from ..experiment.shipped import listed, shipped_configs
+from ..experiment.shipped import listed, search_folders, shipped_configs
 from .arguments import Parser
 
 WIDTH = 100
@@ -42,10 +42,9 @@ def print_everything() -> None:
 def explained(kind: str) -> list[str]:
     """Call, types and docstring of one kind."""
     from ..experiment.config.model import signature_of
-    from ..experiment.config.own_code import working_places
     from ..experiment.config.registry import find
 
-    signature = signature_of(find(kind, working_places(), "list"))
+    signature = signature_of(find(kind, search_folders(), "list"))
     said = [x if default is None else f"{x}={default}" for x, default in signature.defaults.items()]
     call = wrapped(f"{kind}({', '.join(said)})", "    ")
     width = max(map(len, signature.defaults), default=0)

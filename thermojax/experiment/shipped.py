@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 from textwrap import wrap
@@ -22,6 +23,17 @@ def shipped_root() -> Path | None:
         if (root / sign).exists() and (root / "experiments").is_dir():
             return root
     return None
+
+
+def search_folders(files: Iterable[Path] = ()) -> list[Path]:
+    """Where modules and data files are looked for, in this order: of a config, its `files`.
+
+    Last, what is shipped with thermojax: a copy of one of its configs runs anywhere.
+    """
+    beside = [file.resolve().parent for file in files]
+    places = [Path.cwd(), *beside, *(place.parent for place in beside)]
+    root = shipped_root()
+    return list(dict.fromkeys([*places, *([] if root is None else [root])]))
 
 
 def shipped_configs() -> dict[str, Path]:

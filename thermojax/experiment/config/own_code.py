@@ -14,7 +14,7 @@ import linecache
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SourceFileLoader
 from importlib.util import spec_from_file_location
@@ -23,17 +23,14 @@ from types import ModuleType
 from typing import Any
 
 from ..._lazy import STARTED
-from ..shipped import SHIPPED, shipped_root
+from ..shipped import HOUSE, SHIPPED
 
-PACKAGE = Path(__file__).resolve().parents[2]
 SITES = ("site-packages", "dist-packages")  # where installed packages lie
 
 # What a module is made of: (name, file, digest) of itself and of all of the user's that it imports.
 Content = tuple[tuple[str, str, str], ...]
 
 _imported: dict[str, tuple[ModuleType, Content]] = {}  # by name: the module, and its content then
-_others: set[str] = set()  # of those, the names of modules that were there already
-_imports: dict[tuple[str, str], list[str]] = {}  # by name and digest: what a file imports
 _added: list[str] = []  # folders at the end of Python's path that `look_in` has put there
 
 
@@ -42,16 +39,14 @@ def import_own(name: str, folders: list[Path]) -> Any:
 
     **Arguments:** `folders`, searched besides Python's own path, after it.
     """
-    if name.partition(".")[0] == PACKAGE.name:
+    if name.partition(".")[0] == HOUSE.name:
         return importlib.import_module(name)
-    look_in(folders)
     files = own_files(name, folders)
     contents = {module: content_of(module, folders) for module in files}
     for module, content in contents.items():
         known, then = _imported.get(module, (None, ()))
         if module in sys.modules and not is_current(module, content):
             linecache.checkcache(str(files[module]))
-            _others.discard(module)
             del sys.modules[module]
         if module not in sys.modules and known is not None and then == content:
             sys.modules[module] = known
@@ -89,7 +84,7 @@ def look_in(folders: list[Path]) -> None:
 def put_away() -> None:
     """Leave Python as it was before modules of the user's were imported here, by their names."""
     for name, (module, _) in _imported.items():
-        if sys.modules.get(name) is module and name not in _others:
+        if sys.modules.get(name) is module and isinstance(module.__loader__, SourceLoader):
             del sys.modules[name]
     _finder.files, _finder.folders = {}, []
     sys.path[:] = [folder for folder in sys.path if folder not in _added]
@@ -108,10 +103,7 @@ def is_current(name: str, content: Content) -> bool:
     file = getattr(module, "__file__", None)
     own = next(place for part, place, _ in content if part == name)
     same = file is not None and os.path.exists(file) and os.path.samefile(file, own)
-    current = same and all(os.stat(place).st_mtime < STARTED for _, place, _ in content)
-    if current:
-        _others.add(name)
-    return current
+    return same and all(os.stat(place).st_mtime < STARTED for _, place, _ in content)
 
 
 def digests(name: str, folders: list[Path]) -> dict[str, str]:
@@ -143,7 +135,8 @@ def own_files(name: str, folders: list[Path]) -> dict[str, Path]:
         if file is None or not is_own(file):
             continue
         found[module] = file
-        waiting += [(inner, None) for inner in imports_of(module, file)]
+        imported = imports_in(file.read_bytes(), module, file.stem == "__init__")
+        waiting += [(inner, None) for inner in imported]
         if "." in module:  # its package is imported first, and is the one around it
             folder = file.parent.parent if file.stem == "__init__" else file.parent
             around = folder / "__init__.py"
@@ -160,7 +153,7 @@ def is_own(file: Path) -> bool:
     library = Path(sysconfig.get_path("stdlib")).resolve()
     if SHIPPED in place.parents:
         return True
-    return not ({PACKAGE, library} & set(place.parents) or set(SITES) & set(place.parts))
+    return not ({HOUSE, library} & set(place.parents) or set(SITES) & set(place.parts))
 
 
 def locate(name: str, folders: list[Path]) -> Path | None:
@@ -169,7 +162,7 @@ def locate(name: str, folders: list[Path]) -> Path | None:
     if not all(parts):
         return None
     own = [Path(folder) for folder in sys.path if folder not in _added]
-    roots = [PACKAGE.parent] if parts[0] == PACKAGE.name else [*own, *folders]
+    roots = [HOUSE.parent] if parts[0] == HOUSE.name else [*own, *folders]
     if found := next(filter(None, (file_in(root, parts) for root in roots)), None):
         return found
     try:
@@ -188,37 +181,26 @@ def file_in(root: Path, parts: list[str]) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def working_places() -> list[Path]:
-    """Where a command that reads no config looks for modules."""
-    root = shipped_root()
-    return [Path.cwd(), *([] if root is None else [root])]
-
-
-def imports_of(module: str, file: Path) -> list[str]:
-    """The absolute names of all that a file may import, inside of functions too."""
-    source = file.read_bytes()
-    key = module, hashlib.sha256(source).hexdigest()
-    if key not in _imports:
-        try:
-            _imports[key] = list(imported_names(ast.parse(source), module, file))
-        except (SyntaxError, ValueError, RecursionError):  # said when it is imported
-            _imports[key] = []
-    return _imports[key]
-
-
-def imported_names(tree: ast.Module, module: str, file: Path) -> Iterator[str]:
+@cache
+def imports_in(source: bytes, module: str, is_package: bool) -> list[str]:
+    """The absolute names of all that a module may import, inside of functions too."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):  # said when it is imported
+        return []
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parts = module.split(".")
-                above = parts[: len(parts) - node.level + (file.stem == "__init__")]
+                above = parts[: len(parts) - node.level + is_package]
                 base = ".".join([*above, *([base] if base else [])])
             # `from package import module` names a file, `from module import Class` does not.
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return found
 
 
 class SourceLoader(SourceFileLoader):

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError, nearest, shortened
-from ..shipped import config_file, shipped_root
+from ..shipped import config_file, search_folders
 from .yaml_file import YamlReader, read_yaml, to_yaml
 
 DEFAULTS = "defaults"
@@ -46,14 +46,8 @@ class Config:
 
     @property
     def folders(self) -> list[Path]:
-        """Where modules and data files are looked for, in this order.
-
-        Last, what is shipped with thermojax: a copy of one of its configs runs anywhere.
-        """
-        beside = [file.resolve().parent for file in self.files]
-        places = [Path.cwd(), *beside, *(place.parent for place in beside)]
-        root = shipped_root()
-        return list(dict.fromkeys([*places, *([] if root is None else [root])]))
+        """Where the modules and data files that it names are looked for, in this order."""
+        return search_folders(self.files)
 
     @property
     def text(self) -> str:
