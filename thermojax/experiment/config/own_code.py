@@ -26,6 +26,7 @@ from ..._lazy import STARTED
 from ..shipped import HOUSE, SHIPPED
 
 SITES = ("site-packages", "dist-packages")  # where installed packages lie
+NEVER_OWN = {*sys.stdlib_module_names, HOUSE.name}  # by the first part of their names
 
 # What a module is made of: (name, file, digest) of itself and of all of the user's that it imports.
 Content = tuple[tuple[str, str, str], ...]
@@ -126,21 +127,17 @@ def file_digest(file: Path) -> str:
 def own_files(name: str, folders: list[Path]) -> dict[str, Path]:
     """The files of a module and of all that it imports, as far as they are the user's own."""
     found: dict[str, Path] = {}
-    waiting: list[tuple[str, Path | None]] = [(name, None)]
+    waiting = [name]
     while waiting:
-        module, file = waiting.pop()
-        if module in found or module.partition(".")[0] in sys.stdlib_module_names:
+        module = waiting.pop()
+        if module in found or module.partition(".")[0] in NEVER_OWN:
             continue
-        file = file or locate(module, folders)
+        file = locate(module, folders)
         if file is None or not is_own(file):
             continue
         found[module] = file
-        imported = imports_in(file.read_bytes(), module, file.stem == "__init__")
-        waiting += [(inner, None) for inner in imported]
-        if "." in module:  # its package is imported first, and is the one around it
-            folder = file.parent.parent if file.stem == "__init__" else file.parent
-            around = folder / "__init__.py"
-            waiting.append((module.rpartition(".")[0], around if around.exists() else None))
+        waiting += imports_in(file.read_bytes(), module, file.stem == "__init__")
+        waiting.append(module.rpartition(".")[0])  # its package is imported first
     return found
 
 
@@ -162,8 +159,7 @@ def locate(name: str, folders: list[Path]) -> Path | None:
     if not all(parts):
         return None
     own = [Path(folder) for folder in sys.path if folder not in _added]
-    roots = [HOUSE.parent] if parts[0] == HOUSE.name else [*own, *folders]
-    if found := next(filter(None, (file_in(root, parts) for root in roots)), None):
+    if found := next(filter(None, (file_in(root, parts) for root in [*own, *folders])), None):
         return found
     try:
         # Where it is installed by other means; nothing is imported for a name without dots.

@@ -123,7 +123,7 @@ def answer(results: Record, study: Hooks) -> str:
     if said := sentences_of(results, study):
         return " ".join([*(f"{text.removesuffix('.')}." for text in said[:-1]), said[-1]])
     columns, labels = columns_of(results), labels_of(results)
-    entry = next((e for e in labels if any(e in results[name] for name in columns)), None)
+    entry = next(iter(labels), None)
     if entry is None or entry not in results[columns[-1]]:
         return ""
     cells = headline(results)[1][1:]
