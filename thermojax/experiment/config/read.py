@@ -128,9 +128,8 @@ def lay_over(config: Config, override: str) -> None:
         raise UserError(f"{place}: expected key=value, as in bath.mass=2")
     if parts[0] == DEFAULTS:
         raise UserError(f"{place}: write {DEFAULTS} into the config file")
-    said: dict[str, str] = {}
+    reader = YamlReader(f"value: {text}", place, config.places, place)
     try:
-        reader = YamlReader(f"value: {text}", place, said, place)
         new = reader.values(key)
     except (yaml.YAMLError, RecursionError):
         raise UserError(f"{place}: this value is no YAML: quote texts with signs") from None
@@ -139,28 +138,30 @@ def lay_over(config: Config, override: str) -> None:
             f"{place}: YAML takes what follows ' #' for a comment: put the text in quotes, as in "
             f"""{key}="'a #1'\""""
         )
-    node: Any = config.values
-    for depth, part in enumerate(parts):
-        found, name = key_in(node, part), ".".join(parts[:depth])
-        old: Any = None if found is None else node[found]
-        at: Any = part if found is None else found
-        if isinstance(node, list):
-            if found is None:
-                last = len(node) - 1
-                reach = f"{name}.0 to {name}.{last}" if last > 0 else f"{name}.0"
-                cure = f"expected {reach}, or {name}=[...] for a new list"
-                raise UserError(f"{place}: {name} is a list of {len(node)}: {cure}")
-            said[name] = place  # what is wrong with an item is told of the whole
-        if depth < len(parts) - 1:
-            if not isinstance(old, dict | list):
-                old = node[at] = {}
-                said[".".join(parts[: depth + 1])] = place
-            node = old
-        else:
+
+    def changed(old: Any, depth: int) -> Any:
+        """What stands at so many parts of the key, with what the rest of it leads to set."""
+        name = ".".join(parts[:depth])
+        if depth == len(parts):
+            config.places[name] = place
             # A mapping with a kind is an object of its own, not a change of the one that is there.
             both = isinstance(new, dict) and isinstance(old, dict) and "kind" not in new
-            node[at] = merge(old, new) if both else new
-    config.places.update({**said, key: place})
+            return merge(old, new) if both else new
+        found = key_in(old, parts[depth])
+        if isinstance(old, list):
+            if found is None:
+                last = len(old) - 1
+                reach = f"{name}.0 to {name}.{last}" if last > 0 else f"{name}.0"
+                cure = f"expected {reach}, or {name}=[...] for a new list"
+                raise UserError(f"{place}: {name} is a list of {len(old)}: {cure}")
+            config.places[name] = place  # what is wrong with an item is told of the whole
+        elif not isinstance(old, dict):
+            old, config.places[name] = {}, place
+        at: Any = parts[depth] if found is None else found
+        old[at] = changed(None if found is None else old[at], depth + 1)
+        return old
+
+    changed(config.values, 0)
 
 
 def key_in(node: Any, part: str) -> Any:
