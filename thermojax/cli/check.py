@@ -11,7 +11,8 @@ from ..experiment.shipped import search_folders
 from .arguments import Parser
 
 
-def numbers(text: str) -> list[float]:
+def numbers_in(text: str) -> list[float]:
+    """The numbers of an option, `0.5,-1`."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
@@ -24,10 +25,14 @@ SIGNED = ("--position", "--control")
 PARSER = Parser("check", "Say in words what is wrong with a potential of your own.", SIGNED)
 PARSER.add_argument("potential", metavar="package.module:MyPotential")
 PARSER.add_argument(
-    "--position", metavar="X,Y,...", type=numbers, default="0,0", help="one sample (default 0,0)"
+    "--position", metavar="X,Y,...", type=numbers_in, default="0,0", help="one sample (default 0,0)"
 )
 PARSER.add_argument(
-    "--control", metavar="C[,C...]", type=numbers, default="0.5", help="the control (default 0.5)"
+    "--control",
+    metavar="C[,C...]",
+    type=numbers_in,
+    default="0.5",
+    help="the control (default 0.5)",
 )
 
 

@@ -15,7 +15,7 @@ PARSER.add_argument("folders", metavar="DIR", nargs="+", help="output folders of
 def execute(options: argparse.Namespace) -> None:
     from ..experiment.results.tables import SideBySide, aligned_text, finished_among
 
-    folders, passed = finished_among([Path(folder) for folder in options.folders])
+    runs, passed = finished_among([Path(folder) for folder in options.folders])
     for why in passed:
         print(f"passed over: {why}", file=sys.stderr)
-    print(aligned_text(SideBySide.of(folders).every_column()))
+    print(aligned_text(SideBySide.of(list(runs), list(runs.values())).every_column()))

@@ -14,6 +14,7 @@ WRITTEN = ("sweep.csv", "sweep.html")
 
 
 def parameters(text: str) -> dict[str, str]:
+    """The settings of an option, `timeout_min=60,mem_gb=4`."""
     found = {}
     for part in filter(None, text.split(",")):
         key, separator, value = part.partition("=")

@@ -72,19 +72,17 @@ def settings_of(results: Record) -> dict[str, str]:
     return dict(flat(from_yaml(results["config"])))
 
 
-def finished_among(paths: list[Path]) -> tuple[list[Path], list[str]]:
-    """The finished runs among what a shell has made of `runs/*`, and what is passed over, and why.
+def finished_among(paths: list[Path]) -> tuple[dict[Path, Record], list[str]]:
+    """The finished runs among what a shell has made of `runs/*`, and why others are passed over.
 
     **Raises:** UserError, that of the first, where there is no run at all.
     """
-    found, passed = [], []
+    found, passed = {}, []
     for path in paths:
         try:
-            load_run(path)
+            found[path] = load_run(path)
         except UserError as error:
             passed.append(error)
-        else:
-            found.append(path)
     if passed and not found:
         raise passed[0]
     return found, [one_line(error) for error in passed]
