@@ -140,7 +140,7 @@ def lay_over(config: Config, override: str) -> None:
         )
 
     def changed(old: Any, depth: int) -> Any:
-        """What stands at so many parts of the key, with what the rest of it leads to set."""
+        """A value at the first `depth` parts of the key, with what the rest leads to set."""
         name = ".".join(parts[:depth])
         if depth == len(parts):
             config.places[name] = place
