@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ..experiment.errors import UserError, nearest, one_line, own_traceback
+
 USAGE = """\
 usage: thermojax COMMAND ...
 
@@ -24,25 +26,14 @@ usage: thermojax COMMAND ...
 """
 
 
-COMMANDS = {  # name: the file that holds its `PARSER` and what `execute`s it
-    "run": "run",
-    "resume": "resume",
-    "sweep": "sweep",
-    "compare": "compare",
-    "report": "report",
-    "check": "check",
-    "init": "init",
-    "list": "kinds",
-    "schema": "schema",
-}
+# Each has a file of its name that holds its `PARSER`, and `execute`, which does it.
+COMMANDS = ("run", "resume", "sweep", "compare", "report", "check", "init", "list", "schema")
 TRACEBACK = "  set THERMOJAX_TRACEBACK=1 to see where this comes from"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. **Returns:** 0; 2 for a user's mistake; 1 for an error that nobody
     foresaw; 130 after Ctrl-C."""
-    from ..experiment.errors import UserError, one_line, own_traceback
-
     arguments = list(sys.argv[1:] if argv is None else argv)
     open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -88,8 +79,6 @@ def open_standard_streams() -> None:
 
 
 def dispatch(arguments: list[str]) -> None:
-    from ..experiment.errors import UserError, nearest
-
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
     elif arguments[0] in ("-V", "--version"):
@@ -97,7 +86,8 @@ def dispatch(arguments: list[str]) -> None:
 
         print(f"thermojax {__version__}")
     elif (name := arguments[0]) in COMMANDS:
-        command = importlib.import_module(f".{COMMANDS[name]}", __name__)
+        file = "kinds" if name == "list" else name  # a module `list` would hide Python's own here
+        command = importlib.import_module(f".{file}", __name__)
         options = command.PARSER.read(arguments[1:])
         if options is not None:
             command.execute(options)
