@@ -24,13 +24,13 @@ def doubt(text: str) -> str:
     In the words of a sentence: `010 could be 10 or, in octal digits as in YAML 1.1, 8: ...`.
     """
     if OCTAL.fullmatch(text):
-        bare = text.replace("_", "")
-        readings = [str(int(bare))]
-        if not re.search("[89]", text):
-            readings.append(str(int(bare, 8)))
-        ten, eight = readings[0], readings[-1]
-        other = "a text" if eight == ten else f"{eight}, in octal digits as in YAML 1.1"
-        write = " or ".join(dict.fromkeys(readings))
+        ten, eight = (
+            int(text.replace("_", "")),
+            yaml.safe_load(text),
+        )  # a text where it holds 8 or 9
+        other, write = "a text", f"{ten}"
+        if isinstance(eight, int) and eight != ten:
+            other, write = f"{eight}, in octal digits as in YAML 1.1", f"{ten} or {eight}"
         return f"{text} could be {ten} or {other}: write {write}, or '{text}' in quotes for a text"
     if SIXTIES.fullmatch(text):
         number = f"{yaml.safe_load(text):.15g}"
