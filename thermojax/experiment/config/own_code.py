@@ -14,6 +14,7 @@ import linecache
 import os
 import sys
 import sysconfig
+from collections.abc import Iterable
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SourceFileLoader
@@ -116,12 +117,9 @@ def digests(name: str, folders: list[Path]) -> dict[str, str]:
 
 
 def content_of(name: str, folders: list[Path]) -> Content:
+    digest = lambda file: hashlib.sha256(file.read_bytes()).hexdigest()
     files = own_files(name, folders)
-    return tuple(sorted((part, str(file), file_digest(file)) for part, file in files.items()))
-
-
-def file_digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return tuple(sorted((part, str(file), digest(file)) for part, file in files.items()))
 
 
 def own_files(name: str, folders: list[Path]) -> dict[str, Path]:
@@ -159,7 +157,7 @@ def locate(name: str, folders: list[Path]) -> Path | None:
     if not all(parts):
         return None
     own = [Path(folder) for folder in sys.path if folder not in _added]
-    if found := next(filter(None, (file_in(root, parts) for root in [*own, *folders])), None):
+    if found := file_in([*own, *folders], parts):
         return found
     try:
         # Where it is installed by other means; nothing is imported for a name without dots.
@@ -167,14 +165,17 @@ def locate(name: str, folders: list[Path]) -> Path | None:
     except (ImportError, ValueError):
         spec = None
     places = () if spec is None else spec.submodule_search_locations or ()
-    return next(filter(None, (file_in(Path(place).parent, parts) for place in places)), None)
+    return file_in([Path(place).parent for place in places], parts)
 
 
-def file_in(root: Path, parts: list[str]) -> Path | None:
-    """The file of a module below a root."""
-    place = root.joinpath(*parts)
-    files = place / "__init__.py", place.with_suffix(".py")
-    return next((file for file in files if file.is_file()), None)
+def file_in(roots: Iterable[Path], parts: list[str]) -> Path | None:
+    """The file of a module below the first root that has one."""
+    for root in roots:
+        place = root.joinpath(*parts)
+        for file in (place / "__init__.py", place.with_suffix(".py")):
+            if file.is_file():
+                return file
+    return None
 
 
 @cache

@@ -102,7 +102,7 @@ def refuse_two(module: str, folders: list[Path], said: str) -> None:
         return
     taken = locate(module, folders)
     around = [folder for folder in folders[1:] if folder != shipped_root()]
-    beside = next((file for x in around if (file := file_in(x, parts))), None)
+    beside = file_in(around, parts)
     if taken is None or beside is None or taken.read_bytes() == beside.read_bytes():
         return
     raise UserError(
