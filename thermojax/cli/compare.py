@@ -13,7 +13,8 @@ PARSER.add_argument("folders", metavar="DIR", nargs="+", help="output folders of
 
 
 def execute(options: argparse.Namespace) -> None:
-    from ..experiment.results.tables import SideBySide, aligned_text, finished_among
+    from .._repr import aligned_text
+    from ..experiment.results.tables import SideBySide, finished_among
 
     runs, passed = finished_among([Path(folder) for folder in options.folders])
     for why in passed:

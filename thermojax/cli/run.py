@@ -119,9 +119,10 @@ def results_text(folder: Path) -> str:
 
 def results_tables(folder: Path) -> str:
     """The tables, the warnings, and how long it took."""
+    from .._repr import aligned_text
     from ..experiment.results.report import sentences_of, tables_of
     from ..experiment.results.store import load
-    from ..experiment.results.tables import aligned_text, headline
+    from ..experiment.results.tables import headline
     from ..experiment.study.base import study_of
 
     results = load(folder)

@@ -59,8 +59,8 @@ def execute(options: argparse.Namespace) -> None:
     from ..experiment.sweep.grid import sweep as run_sweep
 
     folder, points = plan(options.config, options.values, options.out)
+    from .._repr import aligned_text
     from ..experiment.command_line import command
-    from ..experiment.results.tables import aligned_text
     from ..experiment.sweep.together import in_programs
 
     progress = Progress()

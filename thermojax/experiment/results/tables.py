@@ -51,13 +51,6 @@ def headline(results: Record) -> Rows:
     return rows
 
 
-def aligned_text(rows: Rows) -> str:
-    """Rows as text, each column as wide as its widest cell."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def settings_of(results: Record) -> dict[str, str]:
     """Every setting of a run as text, by its dotted key."""
     from ..config.yaml_file import from_yaml
