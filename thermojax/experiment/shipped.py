@@ -1,4 +1,4 @@
-"""The configs that travel with the package, the studies that they name, and their data."""
+"""What travels with the package: templates, configs, the studies that they name, their data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from .errors import UserError, nearest
 
 HOUSE = Path(__file__).resolve().parents[1]
 SHIPPED = HOUSE / "shipped"  # in an installed package alone
+
+
+def template_text(room: str, name: str) -> str:
+    """A file of the folder `templates` in a room of experiments."""
+    return (HOUSE / "experiment" / room / "templates" / name).read_text("utf-8")
 
 
 def shipped_root() -> Path | None:
