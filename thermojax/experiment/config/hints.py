@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ..._component import are_numbers
 from .words import AXES, WANTED, axes_in
 from .yaml_file import Word
 
@@ -37,9 +38,8 @@ def checkable(note: Any, shape: str = FREE) -> Any:
     """The type by which pydantic checks an argument; one that takes anything for what it is not.
 
     Numbers are strict (a text is none, nor is true), 1e4 counts as whole, lists of numbers become
-    arrays, and a mapping becomes an object of the class that the annotation names: the context of
-    pydantic's check, a function of a mapping and a class, makes it, of the mapping's own `kind`
-    where the class is None.
+    arrays, and a mapping becomes an object of the class that the annotation names: the mapping
+    makes it, of its own `kind` where none is named.
 
     **Arguments:** `shape`, that of numbers which do not say theirs, as in jaxtyping.
     """
@@ -107,19 +107,21 @@ def array(shape: str, notes: tuple) -> Any:
 def an_object(wanted: type | None) -> Any:
     """An object of a class, written as a mapping with its `kind` and its arguments."""
 
-    def made(value: Any, info) -> Any:
+    def made(value: Any) -> Any:
         if not isinstance(value, dict):
             raise PydanticCustomError(MAPPING if wanted else KIND, "a mapping with its settings")
-        return info.context(value, wanted)
+        return value.made(wanted)  # pyright: ignore - every mapping of a config can
 
     schema = {"type": "object", "required": ["kind"]} if wanted is None else {WANTED: wanted}
     return Annotated[Any, PlainValidator(made), WithJsonSchema(schema)]
 
 
-def as_it_is(value: Any, info) -> Any:
+def as_it_is(value: Any) -> Any:
     if isinstance(value, list):
-        return [as_it_is(x, info) for x in value]
-    return info.context(value, None) if isinstance(value, dict) else without_words(value)
+        return [as_it_is(x) for x in value]
+    if isinstance(value, dict):
+        return value.made(None)  # pyright: ignore - as above
+    return without_words(value)
 
 
 # Whatever comes, as it is; a mapping with a kind as an object.
@@ -137,13 +139,16 @@ def even(value: Any) -> Any:
 
 def numbers_as_array(value: list) -> Any:
     """Lists of numbers as one array, which nobody takes for a pytree; those of objects as lists."""
-    array = np.asarray(value)
-    return value if array.dtype == object else array
+    return np.asarray(value) if are_numbers(value) else value
 
 
 def as_whole(value: Any) -> Any:
     """1e4 is a number of paths too."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def as_seen(path: Path, info) -> Path:
+    return info.context.as_seen(path)  # a `Config`
 
 
 def as_truth(value: Any) -> Any:
@@ -168,5 +173,5 @@ SCALARS: dict[Any, tuple] = {  # type, words, and what is done before
     int: (Annotated[int, Strict()], "a whole number", as_whole),
     bool: (Annotated[bool, Strict()], "true or false", as_truth),
     str: (Annotated[str, Strict()], "text"),
-    Path: (Path, "a file name"),
+    Path: (Annotated[Path, AfterValidator(as_seen)], "a file name"),
 }

@@ -49,6 +49,14 @@ class Config:
         """Where the modules and data files that it names are looked for, in this order."""
         return search_folders(self.files)
 
+    def as_seen(self, path: Path) -> Path:
+        """A file as the user sees it: from the working folder, the config's, or its parent."""
+        path = path.expanduser()
+        for folder in self.folders:
+            if (folder / path).exists():
+                return path if folder == Path.cwd() else folder / path
+        return path
+
     @property
     def text(self) -> str:
         """The resolved config as YAML."""
