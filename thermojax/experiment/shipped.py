@@ -1,4 +1,4 @@
-"""What travels with the package: templates, configs, the studies that they name, their data."""
+"""The files that travel with the package: templates, configs, their studies and their data."""
 
 from __future__ import annotations
 

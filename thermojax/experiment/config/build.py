@@ -86,7 +86,7 @@ class LocatedMapping(dict):
         return thing
 
     def maker(self, wanted: type | None) -> tuple[Any, Signature]:
-        """The class or function that makes the object; refused here where it tells that it cannot."""
+        """The class or function that makes the object, as far as one can tell before."""
         config, key = self.config, self.dotted("kind")
         if "kind" not in self:
             if wanted is None:
