@@ -218,11 +218,7 @@ class OwnFinder(MetaPathFinder):
         file = self.files.get(fullname)
         if file is None:
             return None
-        inside = [str(file.parent)] if file.stem == "__init__" else None
-        loader = SourceLoader(fullname, str(file))
-        return spec_from_file_location(
-            fullname, file, loader=loader, submodule_search_locations=inside
-        )
+        return spec_from_file_location(fullname, file, loader=SourceLoader(fullname, str(file)))
 
 
 _finder = OwnFinder()

@@ -19,14 +19,9 @@ REPORT = "report.html"
 class Hooks(Protocol):
     """The hooks of a study for its own results; `AbstractStudy` explains them."""
 
-    @property
-    def figures(self) -> Figures: ...
-
-    @property
-    def tables(self) -> Mapping[str, Callable[[Record], Rows]]: ...
-
-    @property
-    def sentences(self) -> tuple[Callable[[Record], str], ...]: ...
+    figures: Figures
+    tables: Mapping[str, Callable[[Record], Rows]]
+    sentences: tuple[Callable[[Record], str], ...]
 
 
 def write_report(folder: Path, results: Record, study: Hooks, warning: str = "") -> Path:
