@@ -29,8 +29,8 @@ from ..shipped import HOUSE, SHIPPED
 SITES = ("site-packages", "dist-packages")  # where installed packages lie
 NEVER_OWN = {*sys.stdlib_module_names, HOUSE.name}  # by the first part of their names
 
-# What a module is made of: (name, file, digest) of itself and of all of the user's that it imports.
-Content = tuple[tuple[str, str, str], ...]
+# Name -> file and its digest: of a module itself, and of all of the user's that it imports.
+Content = dict[str, tuple[Path, str]]
 
 _imported: dict[str, tuple[ModuleType, Content]] = {}  # by name: the module, and its content then
 _added: list[str] = []  # folders at the end of Python's path that `look_in` has put there
@@ -44,9 +44,9 @@ def import_own(name: str, folders: list[Path]) -> Any:
     if name.partition(".")[0] == HOUSE.name:
         return importlib.import_module(name)
     files = own_files(name, folders)
-    contents = {module: content_of(module, folders) for module in files}
+    contents = {module: content_of(own_files(module, folders)) for module in files}
     for module, content in contents.items():
-        known, then = _imported.get(module, (None, ()))
+        known, then = _imported.get(module, (None, {}))
         if module in sys.modules and not is_current(module, content):
             linecache.checkcache(str(files[module]))
             del sys.modules[module]
@@ -98,28 +98,26 @@ def put_away() -> None:
 def is_current(name: str, content: Content) -> bool:
     """Whether the module that is loaded under a name is the one with this content."""
     module = sys.modules[name]
-    known, then = _imported.get(name, (None, ()))
+    known, then = _imported.get(name, (None, {}))
     if known is module:
         return then == content
     # Imported by others: from another file, or from one that has changed since, perhaps.
-    file = getattr(module, "__file__", None)
-    own = next(place for part, place, _ in content if part == name)
-    same = file is not None and os.path.exists(file) and os.path.samefile(file, own)
-    return same and all(os.stat(place).st_mtime < STARTED for _, place, _ in content)
+    file, (own, _) = getattr(module, "__file__", None), content[name]
+    same = file is not None and os.path.exists(file) and own.samefile(file)
+    return same and all(place.stat().st_mtime < STARTED for place, _ in content.values())
 
 
 def digests(name: str, folders: list[Path]) -> dict[str, str]:
     """Module -> digest of the file that has run, for a module and all of the user's it imports."""
-    module, content = _imported.get(name, (None, ()))
+    module, content = _imported.get(name, (None, {}))
     if module is None or sys.modules.get(name) is not module:
-        content = content_of(name, folders)
-    return {part: digest for part, _, digest in content}
+        content = content_of(own_files(name, folders))
+    return {part: digest for part, (_, digest) in content.items()}
 
 
-def content_of(name: str, folders: list[Path]) -> Content:
+def content_of(files: dict[str, Path]) -> Content:
     digest = lambda file: hashlib.sha256(file.read_bytes()).hexdigest()
-    files = own_files(name, folders)
-    return tuple(sorted((part, str(file), digest(file)) for part, file in files.items()))
+    return {name: (file, digest(file)) for name, file in files.items()}
 
 
 def own_files(name: str, folders: list[Path]) -> dict[str, Path]:
