@@ -47,3 +47,10 @@ def nested(value) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(nested, value)) + "]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def aligned_text(rows: list[list[str]]) -> str:
+    """Rows as text, each column as wide as its widest cell."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

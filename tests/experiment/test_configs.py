@@ -5,7 +5,6 @@ import time
 import pytest
 
 from thermojax.experiment.config.build import build
-from thermojax.experiment.config.model import check_config
 from thermojax.experiment.config.read import read_config
 from thermojax.experiment.errors import UserError
 
@@ -64,7 +63,7 @@ def made(folder, text=GOOD, overrides=()):
     file = folder / "c.yaml"
     file.write_text(text)
     config = read_config(file, list(overrides))
-    return build(config, check_config(config, object))
+    return build(config, object)
 
 
 def refusal(folder, text=GOOD, overrides=()):

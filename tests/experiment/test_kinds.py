@@ -14,10 +14,11 @@ import thermojax as tj
 from thermojax._component import AbstractComponent, Numbers, Positive
 from thermojax.cli import main
 from thermojax.experiment import UserError
-from thermojax.experiment.config.model import check_config, signature_of
-from thermojax.experiment.config.own_code import working_places
+from thermojax.experiment.config.build import build
+from thermojax.experiment.config.model import signature_of
 from thermojax.experiment.config.read import read_config
 from thermojax.experiment.config.registry import KINDS, find, short_names
+from thermojax.experiment.shipped import search_folders
 from thermojax.experiment.study.base import AbstractStudy
 
 STUDIES = ["experiments.posterior_ramp:PosteriorRamp", "experiments.two_pictures:logistic_ramp"]
@@ -31,7 +32,7 @@ def components():
 @pytest.mark.parametrize("name", [*short_names(), *STUDIES])
 def test_every_kind_is_told(name, capsys):
     """With all of its arguments, in words where they say anything."""
-    kind = find(name, working_places())
+    kind = find(name, search_folders())
     assert main(["list", name]) == 0
     listed = capsys.readouterr().out
     function = kind.__init__ if inspect.isclass(kind) else kind
@@ -156,7 +157,7 @@ def odd(tmp_path, monkeypatch):
 
     def arguments(text):
         (tmp_path / "c.yaml").write_text(f"kind: own_odd:Odd\n{text}\n")
-        return check_config(read_config("c.yaml"), object).arguments
+        return vars(build(read_config("c.yaml"), object))
 
     return arguments
 
@@ -165,11 +166,12 @@ def test_arguments_of_any_name_and_notes_that_cannot_be_read(odd):
     """What pydantic keeps for itself (`copy`, `model_...`) is a name like others in a config."""
     text = "copy: 1e3\nunknown: {kind: Bath}\nmodel_names: [a, b]\nanything: 3\nmatrix: [[1, 2]]"
     found = odd(text)
-    assert found["copy"] == 1000 and type(found["copy"]) is int and found["anything"] == 3
-    assert found["unknown"].make is tj.Bath and found["model_names"] == ["a", "b"]
+    assert found["copy"] == 1000 and type(found["copy"]) is int
+    assert found["others"] == {"anything": 3}
+    assert isinstance(found["unknown"], tj.Bath) and found["model_names"] == ["a", "b"]
     assert isinstance(found["matrix"], np.ndarray) and found["matrix"].shape == (1, 2)
-    assert "schedule" not in found  # a default is the constructor's own
-    assert odd("copy: 1\nschedule: {kind: Constant}")["schedule"].make is tj.Constant
+    assert found["schedule"] == 1.0  # a default is the constructor's own
+    assert isinstance(odd("copy: 1\nschedule: {kind: Constant}")["schedule"], tj.Constant)
     assert type(odd("copy: 1\nschedule: 2")["schedule"]) is float
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from thermojax.cli import main
 from thermojax.experiment import UserError
+from thermojax.experiment.config.build import build
 from thermojax.experiment.config.doubtful import doubt, meant
-from thermojax.experiment.config.model import check_config
 from thermojax.experiment.config.read import read_config
 from thermojax.experiment.config.yaml_file import to_yaml
 
@@ -52,7 +52,7 @@ from typing import Literal
 class Thing:
     def __init__(self, size: float = 1.0, flag: bool = False, mode: Literal["on", "off"] = "on",
                  free=None, either: bool | float = 0.5, many: dict = {}, name: str = ""):
-        pass
+        self.flag, self.either = flag, either
 """
 
 
@@ -67,7 +67,7 @@ def refused(folder, text, overrides=()):
     """The sentence, without a line break, of a config that cannot be what it says."""
     (folder / "c.yaml").write_text(f"kind: own_readings:Thing\n{text}\n")
     with pytest.raises(UserError) as error:
-        check_config(read_config(folder / "c.yaml", list(overrides)), object)
+        build(read_config(folder / "c.yaml", list(overrides)), object)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -120,14 +120,14 @@ def test_yes_and_no(folder):
         found = refused(folder, "size: 1", [f"size={word}"])
         assert f"override size={word}: size = {word} {both}" in found
         (folder / "c.yaml").write_text(f"kind: own_readings:Thing\nflag: {word}\neither: {word}\n")
-        made = check_config(read_config(folder / "c.yaml"), object)
-        assert made.arguments["flag"] is made.arguments["either"] is (truth == "true")
+        made = build(read_config(folder / "c.yaml"), object)
+        assert made.flag is made.either is (truth == "true")
     # What is set anew has one reading, wherever the doubtful one stood.
     (folder / "base.yaml").write_text("free: on\nmode: off\nmany: {a: no}\n")
     (folder / "c.yaml").write_text(
         "defaults: base.yaml\nkind: own_readings:Thing\nfree: true\nmode: 'off'\n"
     )
-    check_config(read_config(folder / "c.yaml", ["many.a=false"]), object)
+    build(read_config(folder / "c.yaml", ["many.a=false"]), object)
     assert meant("oN") == meant("y") == meant("true") == ""
 
 
@@ -135,7 +135,7 @@ def test_comments_on_a_command_line(folder):
     said = "override name=mean #3: YAML takes what follows ' #' for a comment"
     assert said in refused(folder, "", ["name=mean #3"])
     assert "for a comment" in refused(folder, "", ["name=#3"])
-    check_config(read_config(folder / "c.yaml", ["name='mean #3'"]), object)
+    build(read_config(folder / "c.yaml", ["name='mean #3'"]), object)
 
 
 def test_texts_that_are_numbers(folder):

@@ -99,14 +99,6 @@ def test_a_film_of_two_controls(tmp_path):
     assert said == ["λ₁", "λ₂"]
 
 
-def test_frames_where_nothing_writes_films(tmp_path, monkeypatch):
-    from matplotlib.animation import writers
-
-    monkeypatch.setattr(writers, "is_available", lambda name: False)
-    folder = animate(tmp_path, results_of_a_density(2), film, "density")
-    assert sorted(x.name for x in folder.iterdir()) == ["0000.png", "0001.png"]
-
-
 def test_bounds_stand_beside_the_numbers(tmp_path):
     results = results_of_a_density()
     assert headline(results) == [["", "density"], ["work", "1.50 ± 0.10"]]

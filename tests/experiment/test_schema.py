@@ -9,8 +9,8 @@ import yaml
 from thermojax.cli import main
 from thermojax.experiment.config.registry import KINDS
 from thermojax.experiment.config.schema import config_schema
-from thermojax.experiment.config.starter import template
 from thermojax.experiment.run.experiment import RunSettings
+from thermojax.experiment.shipped import template_text
 from thermojax.experiment.study.base import AbstractStudy
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -34,7 +34,7 @@ def test_shipped_configs_fit(config):
 
 
 def test_the_starter_fits():
-    assert VALIDATOR.is_valid(yaml.safe_load(template("starter.yaml")))
+    assert VALIDATOR.is_valid(yaml.safe_load(template_text("config", "starter.yaml")))
 
 
 @pytest.mark.parametrize(

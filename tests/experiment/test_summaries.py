@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from thermojax._repr import aligned_text
 from thermojax.estimate import Estimate
 from thermojax.experiment.results.store import Record
-from thermojax.experiment.results.tables import aligned_text
 from thermojax.experiment.run.provenance import diverged_paths
 from thermojax.experiment.study.doubts import column_doubts, doubts, training_doubts
 from thermojax.experiment.study.evidence import doubts_of_evidence

@@ -6,7 +6,9 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from ..experiment.errors import UserError, nearest, one_line, own_traceback
 
 USAGE = """\
 usage: thermojax COMMAND ...
@@ -24,32 +26,22 @@ usage: thermojax COMMAND ...
 """
 
 
-COMMANDS = {  # name: file and function
-    "run": "run:run",
-    "resume": "resume:resume",
-    "sweep": "sweep:sweep",
-    "compare": "compare:compare",
-    "report": "report:report",
-    "check": "check:check",
-    "init": "init:init",
-    "list": "kinds:list_kinds",
-    "schema": "schema:schema",
-}
+# Each has a file of its name that holds its `PARSER`, and `execute`, which does it.
+COMMANDS = ("run", "resume", "sweep", "compare", "report", "check", "init", "list", "schema")
 TRACEBACK = "  set THERMOJAX_TRACEBACK=1 to see where this comes from"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. **Returns:** 0; 2 for a user's mistake; 1 for an error that nobody
     foresaw; 130 after Ctrl-C."""
-    from ..experiment.errors import UserError, one_line, own_traceback
-
     arguments = list(sys.argv[1:] if argv is None else argv)
     open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.closed:
             stream.reconfigure(errors="replace")  # a console without ± still shows the numbers
     try:
-        return dispatch(arguments)
+        dispatch(arguments)
+        return 0
     except UserError as error:
         print(f"thermojax: {error}", file=sys.stderr)
         if error.detail:
@@ -86,26 +78,20 @@ def open_standard_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_RDWR), number)
 
 
-def dispatch(arguments: list[str]) -> int:
-    from ..experiment.errors import UserError, nearest
-
+def dispatch(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
-        return 0
-    name, *rest = arguments
-    if name in ("-V", "--version"):
+    elif arguments[0] in ("-V", "--version"):
         from ..version import __version__
 
         print(f"thermojax {__version__}")
-        return 0
-    if name not in COMMANDS:
+    elif (name := arguments[0]) in COMMANDS:
+        file = "kinds" if name == "list" else name  # a module `list` would hide Python's own here
+        command = importlib.import_module(f".{file}", __name__)
+        options = command.PARSER.read(arguments[1:])
+        if options is not None:
+            command.execute(options)
+    else:
         raise UserError(
             f"no command '{name}': expected one of {', '.join(COMMANDS)}{nearest(name, COMMANDS)}"
         )
-    return command(name)(rest)
-
-
-def command(name: str) -> Callable[[list[str]], int]:
-    """The function behind a command; only its own file is imported."""
-    module, _, function = COMMANDS[name].partition(":")
-    return getattr(importlib.import_module(f".{module}", __name__), function)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
 from .arguments import Parser
 
+PARSER = Parser("compare", "The settings in which runs differ against their numbers.")
+PARSER.add_argument("folders", metavar="DIR", nargs="+", help="output folders of runs")
 
-def compare(arguments: list[str]) -> int:
-    parser = Parser("compare", "The settings in which runs differ against their numbers.")
-    parser.add_argument("folders", metavar="DIR", nargs="+", help="output folders of runs")
-    options = parser.read(arguments)
-    if options is None:
-        return 0
-    from ..experiment.results.tables import SideBySide, aligned_text, finished_among
 
-    folders, passed = finished_among([Path(folder) for folder in options.folders])
+def execute(options: argparse.Namespace) -> None:
+    from .._repr import aligned_text
+    from ..experiment.results.tables import SideBySide, finished_among
+
+    runs, passed = finished_among([Path(folder) for folder in options.folders])
     for why in passed:
         print(f"passed over: {why}", file=sys.stderr)
-    print(aligned_text(SideBySide.of(folders).every_column()))
-    return 0
+    print(aligned_text(SideBySide.of(list(runs), list(runs.values())).every_column()))

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
 import textwrap
 
 from ..experiment.config.registry import KINDS
-from ..experiment.shipped import listed, shipped_configs
+from ..experiment.shipped import listed, search_folders, shipped_configs
 from .arguments import Parser
 
 WIDTH = 100
 
+PARSER = Parser("list", "Every kind that a config can name, or what one of them takes.")
+PARSER.add_argument(
+    "kind",
+    nargs="?",
+    help="one kind, or package.module:Class: its documentation; a config: its text",
+)
 
-def list_kinds(arguments: list[str]) -> int:
-    parser = Parser("list", "Every kind that a config can name, or what one of them takes.")
-    parser.add_argument(
-        "kind",
-        nargs="?",
-        help="one kind, or package.module:Class: its documentation; a config: its text",
-    )
-    options = parser.read(arguments)
-    if options is None:
-        return 0
+
+def execute(options: argparse.Namespace) -> None:
     if options.kind in shipped_configs():
         print(shipped_configs()[options.kind].read_text("utf-8"), end="")
-        return 0
-    if options.kind is not None:
+    elif options.kind is not None:
         print("\n".join(explained(options.kind)))
-        return 0
+    else:
+        print_everything()
+
+
+def print_everything() -> None:
     width = max(len(name) for members in KINDS.values() for name in members)
     for family, members in KINDS.items():
         print(f"{family}:")
@@ -35,24 +37,18 @@ def list_kinds(arguments: list[str]) -> int:
     print("A class of your own: kind: package.module:Class")
     print("What one kind takes: thermojax list KIND\n")
     print("\n".join(listed(WIDTH)))
-    return 0
 
 
 def explained(kind: str) -> list[str]:
     """Call, types and docstring of one kind."""
     from ..experiment.config.model import signature_of
-    from ..experiment.config.own_code import working_places
     from ..experiment.config.registry import find
 
-    signature = signature_of(find(kind, working_places(), "list"))
+    signature = signature_of(find(kind, search_folders(), "list"))
     said = [x if default is None else f"{x}={default}" for x, default in signature.defaults.items()]
     call = wrapped(f"{kind}({', '.join(said)})", "    ")
     width = max(map(len, signature.defaults), default=0)
-    lines = []
-    for name, default in signature.defaults.items():
-        needed = "required" if default is None else f"default {default}"
-        words = signature.words(name)
-        lines.append(f"  {name.ljust(width)}  {words and f'{words}; '}{needed}")
+    lines = [f"  {x.ljust(width)}  {signature.explained(x)}" for x in signature.defaults]
     return [call, "", *lines, "", signature.doc]
 
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
 from .arguments import Parser
 
+PARSER = Parser("report", "Make report.html again, from results.h5 alone.")
+PARSER.add_argument("folder", metavar="DIR", help="the output folder of a run")
+PARSER.add_argument("--svg", action="store_true", help="also the figures as SVG files")
+PARSER.add_argument("--pdf", action="store_true", help="also the figures as PDF files")
+PARSER.add_argument(
+    "--animate",
+    action="store_true",
+    help="also a film, for studies that have one",
+)
 
-def report(arguments: list[str]) -> int:
-    parser = Parser("report", "Make report.html again, from results.h5 alone.")
-    parser.add_argument("folder", metavar="DIR", help="the output folder of a run")
-    parser.add_argument("--svg", action="store_true", help="also the figures as SVG files")
-    parser.add_argument("--pdf", action="store_true", help="also the figures as PDF files")
-    parser.add_argument(
-        "--animate",
-        action="store_true",
-        help="also a film, for studies that have one",
-    )
-    options = parser.read(arguments)
-    if options is None:
-        return 0
+
+def execute(options: argparse.Namespace) -> None:
     from ..experiment.results.store import load_run
     from ..experiment.run.folder import unwritable
 
@@ -32,7 +31,6 @@ def report(arguments: list[str]) -> int:
             print(f"Written: {file}")
     except OSError as error:
         raise unwritable(folder, error, "make it writable and try again") from None
-    return 0
 
 
 def written_files(folder: Path, results, options):

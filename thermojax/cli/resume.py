@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+
 from .arguments import Parser
 from .run import results_text
 
+PARSER = Parser("resume", "Continue a run to the results of one that was never interrupted.")
+PARSER.add_argument("folder", metavar="DIR", help="the output folder of the run")
+PARSER.add_argument(
+    "--anyway",
+    action="store_true",
+    help="also where versions, device, threads, code or data have changed since",
+)
+PARSER.add_argument("--device", metavar="cpu|gpu", help="another than it began on")
 
-def resume(arguments: list[str]) -> int:
-    parser = Parser("resume", "Continue a run to the results of one that was never interrupted.")
-    parser.add_argument("folder", metavar="DIR", help="the output folder of the run")
-    parser.add_argument(
-        "--anyway",
-        action="store_true",
-        help="also where versions, device, threads, code or data have changed since",
-    )
-    parser.add_argument("--device", metavar="cpu|gpu", help="another than it began on")
-    options = parser.read(arguments)
-    if options is None:
-        return 0
+
+def execute(options: argparse.Namespace) -> None:
     from ..experiment.run.device import on_device
     from ..experiment.run.folder import device_of
     from ..experiment.run.runner import resume as resume_run
@@ -27,4 +27,3 @@ def resume(arguments: list[str]) -> int:
     if not worked:
         print(f"{folder}: this run is finished.\n")
     print(results_text(folder))
-    return 0

@@ -14,38 +14,36 @@ from .arguments import Parser
 
 WRITTEN = ("results.h5", "report.html")
 
+PARSER = Parser("run", "Run the study that a config file describes.")
+PARSER.add_argument(
+    "config",
+    metavar="CONFIG",
+    help="a YAML file, or a shipped config by its name (thermojax list)",
+)
+PARSER.add_argument(
+    "overrides",
+    metavar="key=value",
+    nargs="*",
+    help="settings to change, by their dotted name: training.steps=50 bath.friction=2",
+)
+PARSER.add_argument(
+    "--out", metavar="DIR", help="output folder (runs/<name of the config> when left out)"
+)
+PARSER.add_argument("--seed", metavar="N", help="the same as seed=N")
+PARSER.add_argument("--x64", action="store_true", help="the same as precision=float64")
+PARSER.add_argument("--device", metavar="cpu|gpu", help="where to compute (JAX's own choice)")
+PARSER.add_argument(
+    "--no-cache",
+    action="store_true",
+    help="compile anew: neither read nor write the cache of compiled programs "
+    "(~/.cache/thermojax, or the folder in THERMOJAX_CACHE)",
+)
+PARSER.add_argument(
+    "--verbose", action="store_true", help="show all settings first, and whole tracebacks"
+)
 
-def run(arguments: list[str]) -> int:
-    parser = Parser("run", "Run the study that a config file describes.")
-    parser.add_argument(
-        "config",
-        metavar="CONFIG",
-        help="a YAML file, or a shipped config by its name (thermojax list)",
-    )
-    parser.add_argument(
-        "overrides",
-        metavar="key=value",
-        nargs="*",
-        help="settings to change, by their dotted name: training.steps=50 bath.friction=2",
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", help="output folder (runs/<name of the config> when left out)"
-    )
-    parser.add_argument("--seed", metavar="N", help="the same as seed=N")
-    parser.add_argument("--x64", action="store_true", help="the same as precision=float64")
-    parser.add_argument("--device", metavar="cpu|gpu", help="where to compute (JAX's own choice)")
-    parser.add_argument(
-        "--no-cache",
-        action="store_true",
-        help="compile anew: neither read nor write the cache of compiled programs "
-        "(~/.cache/thermojax, or the folder in THERMOJAX_CACHE)",
-    )
-    parser.add_argument(
-        "--verbose", action="store_true", help="show all settings first, and whole tracebacks"
-    )
-    options = parser.read(arguments)
-    if options is None:
-        return 0
+
+def execute(options: argparse.Namespace) -> None:
     from ..experiment.config.read import read_config
 
     # A file that cannot be read is answered before anything heavy is loaded.
@@ -61,7 +59,6 @@ def run(arguments: list[str]) -> int:
             print(f"{config.text}\n{place_of_work()}", file=sys.stderr)
         folder = run_study(experiment, options.out)
     print(results_text(folder))
-    return 0
 
 
 def overrides_of(options: argparse.Namespace) -> list[str]:
@@ -122,9 +119,10 @@ def results_text(folder: Path) -> str:
 
 def results_tables(folder: Path) -> str:
     """The tables, the warnings, and how long it took."""
+    from .._repr import aligned_text
     from ..experiment.results.report import sentences_of, tables_of
     from ..experiment.results.store import load
-    from ..experiment.results.tables import aligned_text, headline
+    from ..experiment.results.tables import headline
     from ..experiment.study.base import study_of
 
     results = load(folder)

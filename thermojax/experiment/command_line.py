@@ -16,16 +16,12 @@ LONGEST = 255  # bytes in the name of a file, of nearly all file systems
 def program() -> str:
     """The call of this installation in a shell: its name where that is found, else its path."""
     found = shutil.which("thermojax")
-    if found is not None and same_folder(found, sys.executable):
+    if found is not None and Path(found).parent == Path(sys.executable).parent:
         return "thermojax"
     called = Path(sys.argv[0])
     if called.name == "thermojax" and called.is_file():  # from a folder that is not searched
         return shlex.quote(os.path.abspath(called))
     return f"{shlex.quote(sys.executable)} -m thermojax"
-
-
-def same_folder(one: str, other: str) -> bool:
-    return Path(one).parent == Path(other).parent
 
 
 def command(*words: str) -> str:

@@ -1,7 +1,8 @@
-"""The configs that travel with the package, the studies that they name, and their data."""
+"""The files that travel with the package: templates, configs, their studies and their data."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 from textwrap import wrap
@@ -10,6 +11,11 @@ from .errors import UserError, nearest
 
 HOUSE = Path(__file__).resolve().parents[1]
 SHIPPED = HOUSE / "shipped"  # in an installed package alone
+
+
+def template_text(room: str, name: str) -> str:
+    """A file of the folder `templates` in a room of experiments."""
+    return (HOUSE / "experiment" / room / "templates" / name).read_text("utf-8")
 
 
 def shipped_root() -> Path | None:
@@ -22,6 +28,17 @@ def shipped_root() -> Path | None:
         if (root / sign).exists() and (root / "experiments").is_dir():
             return root
     return None
+
+
+def search_folders(files: Iterable[Path] = ()) -> list[Path]:
+    """Where modules and data files are looked for, in this order: of a config, its `files`.
+
+    Last, what is shipped with thermojax: a copy of one of its configs runs anywhere.
+    """
+    beside = [file.resolve().parent for file in files]
+    places = [Path.cwd(), *beside, *(place.parent for place in beside)]
+    root = shipped_root()
+    return list(dict.fromkeys([*places, *([] if root is None else [root])]))
 
 
 def shipped_configs() -> dict[str, Path]:

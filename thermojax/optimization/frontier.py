@@ -16,6 +16,7 @@ from .. import bounds
 from .._arguments import function, instance, whole
 from .._component import floating, known, shown
 from .._keys import Purpose, part_key
+from .._repr import aligned_text
 from ..bounds.equilibrium import has_quadratic_ends
 from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate
@@ -53,9 +54,7 @@ class Frontier(eqx.Module):
             cells = [str(estimate_at(estimate, i)) for estimate in self.work.values()]
             cells += [] if self.bound is None else [f"{float(self.bound[i]):.6g}"]
             rows.append([f"{float(duration):g}", *cells])
-        widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
-        lines = ("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows)
-        return "\n".join(line.rstrip() for line in lines)
+        return aligned_text(rows)
 
 
 def frontier(

@@ -201,12 +201,17 @@ def effective_fraction(log_w):
 
 
 def systematic(key, log_w):
-    """Indices of a systematic resampling: one uniform number, equally spaced arms.
+    """Indices of a systematic resampling: one uniform number, equally spaced arms."""
+    return spaced(jax.random.uniform(key, dtype=log_w.dtype), log_w)
+
+
+def spaced(offset, log_w):
+    """Indices at equally spaced arms, the first at `offset` of their distance.
 
     Never one of weight zero: sums are rounded, so arms are counted in the whole that they come to.
     """
     size, sums = log_w.shape[0], jnp.cumsum(jax.nn.softmax(log_w))
-    arms = (jax.random.uniform(key, dtype=log_w.dtype) + jnp.arange(size)) / size
+    arms = (offset + jnp.arange(size)) / size
     arms = jnp.minimum(arms, 1 - jnp.finfo(log_w.dtype).eps) * sums[-1]
     return jnp.clip(jnp.searchsorted(sums, arms, side="right"), 0, size - 1)
 

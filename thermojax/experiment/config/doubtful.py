@@ -24,16 +24,16 @@ def doubt(text: str) -> str:
     In the words of a sentence: `010 could be 10 or, in octal digits as in YAML 1.1, 8: ...`.
     """
     if OCTAL.fullmatch(text):
-        bare = text.replace("_", "")
-        readings = [str(int(bare))]
-        if not re.search("[89]", text):
-            readings.append(str(int(bare, 8)))
-        ten, eight = readings[0], readings[-1]
-        other = "a text" if eight == ten else f"{eight}, in octal digits as in YAML 1.1"
-        write = " or ".join(dict.fromkeys(readings))
+        ten, eight = (
+            int(text.replace("_", "")),
+            yaml.safe_load(text),
+        )  # a text where it holds 8 or 9
+        other, write = "a text", f"{ten}"
+        if isinstance(eight, int) and eight != ten:
+            other, write = f"{eight}, in octal digits as in YAML 1.1", f"{ten} or {eight}"
         return f"{text} could be {ten} or {other}: write {write}, or '{text}' in quotes for a text"
     if SIXTIES.fullmatch(text):
-        number = sixties(text)
+        number = f"{yaml.safe_load(text):.15g}"
         return (
             f"{text} could be a text or {number}, in base 60 as in YAML 1.1: write {number}, or "
             f"'{text}' in quotes for a text"
@@ -43,15 +43,6 @@ def doubt(text: str) -> str:
     if DECIMAL.fullmatch(text):
         return too_far(text)
     return ""
-
-
-def sixties(text: str) -> str:
-    """A number in base 60, `1:30` being 90, as text."""
-    sign = -1 if text[0] == "-" else 1
-    total = 0.0
-    for part in text.lstrip("+-").replace("_", "").split(":"):
-        total = 60 * total + float(part)
-    return f"{sign * total:.15g}"
 
 
 def underscores(text: str) -> str:

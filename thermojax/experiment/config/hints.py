@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ..._component import are_numbers
 from .words import AXES, WANTED, axes_in
 from .yaml_file import Word
 
@@ -31,20 +32,19 @@ WITHOUT = ("builtins", "collections.abc", "typing", "jaxtyping")  # whose classe
 KIND = "kind"  # the error of a mapping where no class says what it is
 MAPPING = "mapping"  # of a value that is none, where an object is expected
 SHAPE = "shape"  # of lists of several lengths
-Make = Callable[[dict, type | None, Any], Any]  # (mapping, class or None, config) to object
 
 
-def checkable(note: Any, make: Make, shape: str = FREE) -> Any:
+def checkable(note: Any, shape: str = FREE) -> Any:
     """The type by which pydantic checks an argument; one that takes anything for what it is not.
 
     Numbers are strict (a text is none, nor is true), 1e4 counts as whole, lists of numbers become
-    arrays, and a mapping becomes an object of the class that the annotation names.
+    arrays, and a mapping becomes an object of the class that the annotation names: the mapping
+    makes it, of its own `kind` where none is named.
 
-    **Arguments:** `make`, which turns a mapping into an object of a class, or of its own `kind`
-    where that is None; `shape`, that of numbers which do not say theirs, as in jaxtyping.
+    **Arguments:** `shape`, that of numbers which do not say theirs, as in jaxtyping.
     """
     outer, inner = get_origin(note), get_args(note)
-    again = lambda x: checkable(x, make, shape)
+    again = lambda x: checkable(x, shape)
     notes: tuple = ()
     if outer is Annotated:
         notes, note = note.__metadata__, inner[0]
@@ -53,7 +53,7 @@ def checkable(note: Any, make: Make, shape: str = FREE) -> Any:
             note = jax.Array
     if (found := shape_of(note, shape)) is not None:
         union = inner if outer in (Union, UnionType) else ()
-        return either((array(found, notes, make), *(again(x) for x in union if not is_number(x))))
+        return either((array(found, notes), *(again(x) for x in union if not is_number(x))))
     if note in SCALARS:
         kind, words, *before = SCALARS[note]
         return Annotated[(kind, *notes, *map(BeforeValidator, before), Field(description=words))]
@@ -71,7 +71,7 @@ def checkable(note: Any, make: Make, shape: str = FREE) -> Any:
         return Annotated[dict, AfterValidator(without_words)]
     # A typing.Protocol is no class to ask of an object.
     named = inspect.isclass(note) and not getattr(note, "_is_protocol", False)
-    return an_object(note, make) if named and note.__module__ not in WITHOUT else anything(make)
+    return an_object(note) if named and note.__module__ not in WITHOUT else ANYTHING
 
 
 def either(kinds: Iterable) -> Any:
@@ -92,11 +92,11 @@ def shape_of(note: Any, shape: str = FREE) -> str | None:
     return getattr(arrays[0], "dim_str", shape) if arrays else None
 
 
-def array(shape: str, notes: tuple, make: Make) -> Any:
+def array(shape: str, notes: tuple) -> Any:
     """Numbers in lists as deep as there are axes; objects too (schedules) where that is free."""
     axes = axes_in(shape)
     leaf = either(Annotated[(kind, Strict(), *notes)] for kind in (int, float))
-    kinds = [either((leaf, an_object(None, make))) if axes is None else leaf]
+    kinds = [either((leaf, an_object(None))) if axes is None else leaf]
     for _ in range(DEEPEST_LIST if axes is None else len(axes)):
         kinds.append(list[kinds[-1]])
     kinds[1:] = [Annotated[kind, AfterValidator(numbers_as_array)] for kind in kinds[1:]]
@@ -104,27 +104,28 @@ def array(shape: str, notes: tuple, make: Make) -> Any:
     return Annotated[either(kinds) if axes is None else kinds[-1], BeforeValidator(even), said]
 
 
-def an_object(wanted: type | None, make: Make) -> Any:
+def an_object(wanted: type | None) -> Any:
     """An object of a class, written as a mapping with its `kind` and its arguments."""
 
-    def made(value: Any, info) -> Any:
+    def made(value: Any) -> Any:
         if not isinstance(value, dict):
             raise PydanticCustomError(MAPPING if wanted else KIND, "a mapping with its settings")
-        return make(value, wanted, info.context)
+        return value.made(wanted)  # pyright: ignore - every mapping of a config can
 
     schema = {"type": "object", "required": ["kind"]} if wanted is None else {WANTED: wanted}
     return Annotated[Any, PlainValidator(made), WithJsonSchema(schema)]
 
 
-def anything(make: Make) -> Any:
-    """Whatever comes, as it is; a mapping with a kind as an object."""
+def as_it_is(value: Any) -> Any:
+    if isinstance(value, list):
+        return [as_it_is(x) for x in value]
+    if isinstance(value, dict):
+        return value.made(None)  # pyright: ignore - as above
+    return without_words(value)
 
-    def free(value: Any, info) -> Any:
-        if isinstance(value, list):
-            return [free(x, info) for x in value]
-        return make(value, None, info.context) if isinstance(value, dict) else without_words(value)
 
-    return Annotated[Any, PlainValidator(free), WithJsonSchema({})]
+# Whatever comes, as it is; a mapping with a kind as an object.
+ANYTHING: Any = Annotated[Any, PlainValidator(as_it_is), WithJsonSchema({})]
 
 
 def even(value: Any) -> Any:
@@ -138,18 +139,16 @@ def even(value: Any) -> Any:
 
 def numbers_as_array(value: list) -> Any:
     """Lists of numbers as one array, which nobody takes for a pytree; those of objects as lists."""
-    return np.asarray(value) if all_numbers(value) else value
-
-
-def all_numbers(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(all_numbers, value))
-    return isinstance(value, float | int)
+    return np.asarray(value) if are_numbers(value) else value
 
 
 def as_whole(value: Any) -> Any:
     """1e4 is a number of paths too."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def as_seen(path: Path, info) -> Path:
+    return info.context.as_seen(path)  # a `Config`
 
 
 def as_truth(value: Any) -> Any:
@@ -174,5 +173,5 @@ SCALARS: dict[Any, tuple] = {  # type, words, and what is done before
     int: (Annotated[int, Strict()], "a whole number", as_whole),
     bool: (Annotated[bool, Strict()], "true or false", as_truth),
     str: (Annotated[str, Strict()], "text"),
-    Path: (Path, "a file name"),
+    Path: (Annotated[Path, AfterValidator(as_seen)], "a file name"),
 }

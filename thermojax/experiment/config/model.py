@@ -1,29 +1,23 @@
-"""A pydantic model of the constructor of each kind, and a config checked against it."""
+"""A pydantic model of the constructor of each kind: what a config is checked against."""
 
 from __future__ import annotations
 
 import inspect
-import re
 import typing
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, NotRequired, Required
 
 import jax
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
-from ..errors import UserError, nearest, shortened
-from .hints import KIND, MAPPING, SHAPE, checkable, shape_of, words_in
-from .read import Config
+from ..errors import shortened
+from .hints import FREE, checkable, shape_of
 from .registry import find, short_names
 from .words import article, words_of
 
 OPEN = ("__abstractmethods__", "__abstractvars__", "__abstractclassvars__")
-ORDER = {"extra_forbidden": 0, "missing": 1}
-# Errors of pydantic that the words of an argument answer; of the others its message is shown.
-ANSWERED = ("_type", "literal_error", "_parsing", "greater_than", "less_than", "none_required")
 
 
 @dataclass(frozen=True)
@@ -50,35 +44,11 @@ class Signature:
         """The values of an argument, for the end of a sentence; empty for any."""
         return words_of(self.schema["properties"].get(name, {}))
 
-
-@dataclass(frozen=True)
-class Part:
-    """An object to be built, at the dotted key `key`: what makes it, and its checked arguments.
-
-    `wanted`, the class that is asked for there, which a function may fail to return.
-    """
-
-    key: str
-    make: Any
-    arguments: dict[str, Any]
-    wanted: type | None
-
-
-class LocatedMapping(dict):
-    """A mapping of a config that knows its dotted key."""
-
-    key = ""
-
-
-def located(value: Any, key: str = "") -> Any:
-    """Values whose mappings know where they stand."""
-    if isinstance(value, list):
-        return [located(x, f"{key}.{i}") for i, x in enumerate(value)]
-    if not isinstance(value, dict):
-        return value
-    found = LocatedMapping((k, located(x, f"{key}.{k}".lstrip("."))) for k, x in value.items())
-    found.key = key
-    return found
+    def explained(self, name: str) -> str:
+        """The values of an argument, and its default."""
+        default = self.defaults[name]
+        said = "required" if default is None else f"default {default}"
+        return f"{self.words(name)}; {said}".removeprefix("; ")
 
 
 @cache
@@ -88,10 +58,9 @@ def signature_of(make: Any) -> Signature:
     if inspect.isclass(make):
         function = make.__new__ if make.__init__ is object.__init__ else make.__init__
     try:
-        known = inspect.signature(function).parameters if function is not object.__new__ else {}
+        parameters = inspect.signature(make).parameters.values()
     except (TypeError, ValueError):  # of a function in C
-        known = {}
-    parameters = [*known.values()][inspect.isclass(make) :]  # without `self`
+        parameters = ()
     home = make if inspect.isclass(make) else getattr(make, "__self__", None)
     fields = notes_of(home) if inspect.isclass(home) else {}
     # A dataclass writes its __init__ with the annotations of other modules.
@@ -119,7 +88,7 @@ def type_of(note: Any, field: Any, default: Any) -> Any:
     if note is Any and type(default) in (int, float):  # which says that numbers are meant
         note = jax.Array
     shape = shape_of(field)
-    return checkable(note, part_of) if shape is None else checkable(note, part_of, shape)
+    return checkable(note, FREE if shape is None else shape)
 
 
 def notes_of(thing: Any) -> dict[str, Any]:
@@ -136,106 +105,6 @@ def notes_of(thing: Any) -> dict[str, Any]:
         except (NameError, AttributeError, TypeError, SyntaxError):
             continue
     return found
-
-
-def settings_beside(config: Config, kind: type) -> Any:
-    """An object of a class whose arguments stand in a config beside those of its study."""
-    own = signature_of(kind).defaults
-    values = located({name: config.values[name] for name in own if name in config.values})
-    return kind(**part_of(values, kind, config).arguments)
-
-
-def check_config(config: Config, wanted: type, *others: type) -> Part:
-    """A whole config as an object of class `wanted`, checked; nothing is built.
-
-    **Arguments:** `others`, classes whose arguments stand in it too, see `settings_beside`.
-
-    **Raises:** UserError, naming file, line and key, for anything that does not fit.
-    """
-    taken = {name for other in others for name in signature_of(other).defaults}
-    values = located({key: value for key, value in config.values.items() if key not in taken})
-    if "kind" not in values:
-        raise UserError(
-            f"{config.file}: missing key 'kind': expected kind: Driven, or package.module:Class "
-            "of a study"
-        )
-    return part_of(values, wanted, config)
-
-
-def part_of(value: Any, wanted: type | None, config: Config) -> Part:
-    """A mapping as an object: of its `kind`, or else of the class that is wanted there."""
-    key = value.key
-    prefix = f"{key}." if key else ""
-    given = {name: x for name, x in value.items() if name != "kind"}
-    for name in value:
-        if not isinstance(name, str):
-            raise config.error(key, f"the key {name!r} is no text: quote it")
-    if "kind" in value:
-        kind = value["kind"]
-        at, said = prefix + "kind", f"{prefix}kind = {kind}"
-        make = find(kind, config.folders, f"{config.where(at)}: {at}")
-        signature = signature_of(make)
-        if wanted and (found := class_made(make)) is not object and not issubclass(found, wanted):
-            raise config.error(at, f"{said}: expected {choices(wanted)}")
-        if signature.missing:
-            names = ", ".join(signature.missing)
-            raise config.error(at, f"{said}: abstract: expected a subclass that defines {names}")
-    elif wanted is None:
-        raise PydanticCustomError(KIND, "a mapping here needs a key 'kind'")
-    else:
-        make, signature = wanted, signature_of(wanted)
-        if signature.missing:
-            raise config.error(key, f"missing key '{prefix}kind': expected {choices(wanted)}")
-    try:
-        arguments = signature.model.validate_python(given, context=config)
-    except ValidationError as error:
-        raise mistake(config, signature, given, prefix, error) from None
-    return Part(key, make, arguments, wanted)
-
-
-def mistake(
-    config: Config, signature: Signature, given: dict, prefix: str, error: ValidationError
-) -> UserError:
-    """The mistake that pydantic has found, in one sentence with its place: unknown keys first."""
-    found = error.errors(include_url=False, include_input=False)
-    found.sort(key=lambda x: ORDER.get(x["type"], 2))
-    kind, name = found[0]["type"], str(found[0]["loc"][0])
-    taken = signature.defaults
-    if kind == "extra_forbidden":
-        names = ", ".join(taken) or "no arguments"
-        said = f"unknown key '{prefix}{name}': {signature.name} takes {names}"
-        return config.error(prefix + name, said + nearest(name, taken))
-    words = signature.words(name)
-    if kind == "missing":
-        said = f"missing key '{prefix}{name}': {signature.name} needs it"
-        return config.error(prefix[:-1], f"{said} ({words})" if words else said)
-    for word in words_in(given[name]):
-        return word.refusal(words)
-    kinds = {x["type"]: x["msg"] for x in found if x["loc"][0] == name}
-    if SHAPE in kinds:
-        words = kinds[SHAPE]
-    elif KIND in kinds and isinstance(given[name], dict):
-        words = f"{words or 'a value'}; {kinds[KIND]}"
-    elif MAPPING in kinds:
-        words = f"{words}: {kinds[MAPPING]}"
-    elif not any(part in one for one in kinds for part in ANSWERED):
-        words = f"{words} ({found[0]['msg']})"
-    if "literal_error" in kinds:
-        words += nearest(given[name], re.findall("'(.*?)'", words))
-    said = f"{prefix}{name} = {shortened(repr(given[name]))}: expected {words}"
-    return config.error(prefix + name, said + number_in_text(given[name]))
-
-
-def number_in_text(value: Any) -> str:
-    """The end of a sentence, where a text that is a number to people was given for a number."""
-    if not isinstance(value, str):
-        return ""
-    try:
-        number = float(value)
-    except ValueError:
-        return ""
-    written = value if value.isdecimal() else f"{number!r}".replace("inf", ".inf")
-    return f", and this is a text to YAML: write {written.replace('nan', '.nan')}"
 
 
 def choices(wanted: type) -> str:

@@ -14,7 +14,8 @@ import linecache
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SourceFileLoader
 from importlib.util import spec_from_file_location
@@ -23,17 +24,15 @@ from types import ModuleType
 from typing import Any
 
 from ..._lazy import STARTED
-from ..shipped import SHIPPED, shipped_root
+from ..shipped import HOUSE, SHIPPED
 
-PACKAGE = Path(__file__).resolve().parents[2]
 SITES = ("site-packages", "dist-packages")  # where installed packages lie
+NEVER_OWN = {*sys.stdlib_module_names, HOUSE.name}  # by the first part of their names
 
-# What a module is made of: (name, file, digest) of itself and of all of the user's that it imports.
-Content = tuple[tuple[str, str, str], ...]
+# Name -> file and its digest: of a module itself, and of all of the user's that it imports.
+Content = dict[str, tuple[Path, str]]
 
 _imported: dict[str, tuple[ModuleType, Content]] = {}  # by name: the module, and its content then
-_others: set[str] = set()  # of those, the names of modules that were there already
-_imports: dict[tuple[str, str], list[str]] = {}  # by name and digest: what a file imports
 _added: list[str] = []  # folders at the end of Python's path that `look_in` has put there
 
 
@@ -42,16 +41,14 @@ def import_own(name: str, folders: list[Path]) -> Any:
 
     **Arguments:** `folders`, searched besides Python's own path, after it.
     """
-    if name.partition(".")[0] == PACKAGE.name:
+    if name.partition(".")[0] == HOUSE.name:
         return importlib.import_module(name)
-    look_in(folders)
     files = own_files(name, folders)
-    contents = {module: content_of(module, folders) for module in files}
+    contents = {module: content_of(own_files(module, folders)) for module in files}
     for module, content in contents.items():
-        known, then = _imported.get(module, (None, ()))
+        known, then = _imported.get(module, (None, {}))
         if module in sys.modules and not is_current(module, content):
             linecache.checkcache(str(files[module]))
-            _others.discard(module)
             del sys.modules[module]
         if module not in sys.modules and known is not None and then == content:
             sys.modules[module] = known
@@ -89,7 +86,7 @@ def look_in(folders: list[Path]) -> None:
 def put_away() -> None:
     """Leave Python as it was before modules of the user's were imported here, by their names."""
     for name, (module, _) in _imported.items():
-        if sys.modules.get(name) is module and name not in _others:
+        if sys.modules.get(name) is module and isinstance(module.__loader__, SourceLoader):
             del sys.modules[name]
     _finder.files, _finder.folders = {}, []
     sys.path[:] = [folder for folder in sys.path if folder not in _added]
@@ -101,53 +98,42 @@ def put_away() -> None:
 def is_current(name: str, content: Content) -> bool:
     """Whether the module that is loaded under a name is the one with this content."""
     module = sys.modules[name]
-    known, then = _imported.get(name, (None, ()))
+    known, then = _imported.get(name, (None, {}))
     if known is module:
         return then == content
     # Imported by others: from another file, or from one that has changed since, perhaps.
-    file = getattr(module, "__file__", None)
-    own = next(place for part, place, _ in content if part == name)
-    same = file is not None and os.path.exists(file) and os.path.samefile(file, own)
-    current = same and all(os.stat(place).st_mtime < STARTED for _, place, _ in content)
-    if current:
-        _others.add(name)
-    return current
+    file, (own, _) = getattr(module, "__file__", None), content[name]
+    same = file is not None and os.path.exists(file) and own.samefile(file)
+    return same and all(place.stat().st_mtime < STARTED for place, _ in content.values())
 
 
 def digests(name: str, folders: list[Path]) -> dict[str, str]:
     """Module -> digest of the file that has run, for a module and all of the user's it imports."""
-    module, content = _imported.get(name, (None, ()))
+    module, content = _imported.get(name, (None, {}))
     if module is None or sys.modules.get(name) is not module:
-        content = content_of(name, folders)
-    return {part: digest for part, _, digest in content}
+        content = content_of(own_files(name, folders))
+    return {part: digest for part, (_, digest) in content.items()}
 
 
-def content_of(name: str, folders: list[Path]) -> Content:
-    files = own_files(name, folders)
-    return tuple(sorted((part, str(file), file_digest(file)) for part, file in files.items()))
-
-
-def file_digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def content_of(files: dict[str, Path]) -> Content:
+    digest = lambda file: hashlib.sha256(file.read_bytes()).hexdigest()
+    return {name: (file, digest(file)) for name, file in files.items()}
 
 
 def own_files(name: str, folders: list[Path]) -> dict[str, Path]:
     """The files of a module and of all that it imports, as far as they are the user's own."""
     found: dict[str, Path] = {}
-    waiting: list[tuple[str, Path | None]] = [(name, None)]
+    waiting = [name]
     while waiting:
-        module, file = waiting.pop()
-        if module in found or module.partition(".")[0] in sys.stdlib_module_names:
+        module = waiting.pop()
+        if module in found or module.partition(".")[0] in NEVER_OWN:
             continue
-        file = file or locate(module, folders)
+        file = locate(module, folders)
         if file is None or not is_own(file):
             continue
         found[module] = file
-        waiting += [(inner, None) for inner in imports_of(module, file)]
-        if "." in module:  # its package is imported first, and is the one around it
-            folder = file.parent.parent if file.stem == "__init__" else file.parent
-            around = folder / "__init__.py"
-            waiting.append((module.rpartition(".")[0], around if around.exists() else None))
+        waiting += imports_in(file.read_bytes(), module, file.stem == "__init__")
+        waiting.append(module.rpartition(".")[0])  # its package is imported first
     return found
 
 
@@ -160,7 +146,7 @@ def is_own(file: Path) -> bool:
     library = Path(sysconfig.get_path("stdlib")).resolve()
     if SHIPPED in place.parents:
         return True
-    return not ({PACKAGE, library} & set(place.parents) or set(SITES) & set(place.parts))
+    return not ({HOUSE, library} & set(place.parents) or set(SITES) & set(place.parts))
 
 
 def locate(name: str, folders: list[Path]) -> Path | None:
@@ -169,8 +155,7 @@ def locate(name: str, folders: list[Path]) -> Path | None:
     if not all(parts):
         return None
     own = [Path(folder) for folder in sys.path if folder not in _added]
-    roots = [PACKAGE.parent] if parts[0] == PACKAGE.name else [*own, *folders]
-    if found := next(filter(None, (file_in(root, parts) for root in roots)), None):
+    if found := file_in([*own, *folders], parts):
         return found
     try:
         # Where it is installed by other means; nothing is imported for a name without dots.
@@ -178,47 +163,39 @@ def locate(name: str, folders: list[Path]) -> Path | None:
     except (ImportError, ValueError):
         spec = None
     places = () if spec is None else spec.submodule_search_locations or ()
-    return next(filter(None, (file_in(Path(place).parent, parts) for place in places)), None)
+    return file_in([Path(place).parent for place in places], parts)
 
 
-def file_in(root: Path, parts: list[str]) -> Path | None:
-    """The file of a module below a root."""
-    place = root.joinpath(*parts)
-    files = place / "__init__.py", place.with_suffix(".py")
-    return next((file for file in files if file.is_file()), None)
+def file_in(roots: Iterable[Path], parts: list[str]) -> Path | None:
+    """The file of a module below the first root that has one."""
+    for root in roots:
+        place = root.joinpath(*parts)
+        for file in (place / "__init__.py", place.with_suffix(".py")):
+            if file.is_file():
+                return file
+    return None
 
 
-def working_places() -> list[Path]:
-    """Where a command that reads no config looks for modules."""
-    root = shipped_root()
-    return [Path.cwd(), *([] if root is None else [root])]
-
-
-def imports_of(module: str, file: Path) -> list[str]:
-    """The absolute names of all that a file may import, inside of functions too."""
-    source = file.read_bytes()
-    key = module, hashlib.sha256(source).hexdigest()
-    if key not in _imports:
-        try:
-            _imports[key] = list(imported_names(ast.parse(source), module, file))
-        except (SyntaxError, ValueError, RecursionError):  # said when it is imported
-            _imports[key] = []
-    return _imports[key]
-
-
-def imported_names(tree: ast.Module, module: str, file: Path) -> Iterator[str]:
+@cache
+def imports_in(source: bytes, module: str, is_package: bool) -> list[str]:
+    """The absolute names of all that a module may import, inside of functions too."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):  # said when it is imported
+        return []
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parts = module.split(".")
-                above = parts[: len(parts) - node.level + (file.stem == "__init__")]
+                above = parts[: len(parts) - node.level + is_package]
                 base = ".".join([*above, *([base] if base else [])])
             # `from package import module` names a file, `from module import Class` does not.
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return found
 
 
 class SourceLoader(SourceFileLoader):
@@ -239,11 +216,7 @@ class OwnFinder(MetaPathFinder):
         file = self.files.get(fullname)
         if file is None:
             return None
-        inside = [str(file.parent)] if file.stem == "__init__" else None
-        loader = SourceLoader(fullname, str(file))
-        return spec_from_file_location(
-            fullname, file, loader=loader, submodule_search_locations=inside
-        )
+        return spec_from_file_location(fullname, file, loader=SourceLoader(fullname, str(file)))
 
 
 _finder = OwnFinder()

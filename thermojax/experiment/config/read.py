@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..errors import UserError, nearest, shortened
-from ..shipped import config_file, shipped_root
+from ..shipped import config_file, search_folders
 from .yaml_file import YamlReader, read_yaml, to_yaml
 
 DEFAULTS = "defaults"
@@ -46,14 +46,16 @@ class Config:
 
     @property
     def folders(self) -> list[Path]:
-        """Where modules and data files are looked for, in this order.
+        """Where the modules and data files that it names are looked for, in this order."""
+        return search_folders(self.files)
 
-        Last, what is shipped with thermojax: a copy of one of its configs runs anywhere.
-        """
-        beside = [file.resolve().parent for file in self.files]
-        places = [Path.cwd(), *beside, *(place.parent for place in beside)]
-        root = shipped_root()
-        return list(dict.fromkeys([*places, *([] if root is None else [root])]))
+    def as_seen(self, path: Path) -> Path:
+        """A file as the user sees it: from the working folder, the config's, or its parent."""
+        path = path.expanduser()
+        for folder in self.folders:
+            if (folder / path).exists():
+                return path if folder == Path.cwd() else folder / path
+        return path
 
     @property
     def text(self) -> str:
@@ -73,27 +75,23 @@ def read_config(file: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     **Raises:** UserError for a missing file, YAML that cannot be parsed (with its line),
     duplicate keys, files that include each other, and overrides that are not `key=value`.
     """
-    file = config_file(file)
-    values, places, files = read_with_defaults(file, ())
+    config = read_with_defaults(config_file(file), ())
     for override in overrides:
-        lay_over(values, places, override)
-    config = Config(file, values, places, files)
-    return Config(file, resolved(config, values, "", ()), places, files)
+        lay_over(config, override)
+    return replace(config, values=resolved(config, config.values, "", ()))
 
 
-def read_with_defaults(
-    file: Path, chain: tuple[Path, ...]
-) -> tuple[dict[str, Any], dict[str, str], tuple[Path, ...]]:
-    """Values, places and files of a file merged over its defaults; `chain` includes it."""
-    values, places = read_yaml(file)
+def read_with_defaults(file: Path, chain: tuple[Path, ...]) -> Config:
+    """A file merged over its defaults, overrides and interpolations left aside; `chain`, the files
+    that have included it."""
+    own, own_places = read_yaml(file)
     chain = (*chain, file)
     if len(chain) > DEEPEST_CHAIN:
         raise UserError(f"{file}: files include files more than {DEEPEST_CHAIN} deep: merge some")
-    merged: dict[str, Any] = {}
-    merged_places: dict[str, str] = {}
-    files: tuple[Path, ...] = (file,)
-    names = values.pop(DEFAULTS, [])
-    place = places.pop(DEFAULTS, None)
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    files = [file]
+    names, place = own.pop(DEFAULTS, []), own_places.pop(DEFAULTS, None)
     for name in names if isinstance(names, list) else [names]:
         if not isinstance(name, str) or not name:
             raise UserError(f"{place}: {DEFAULTS} = {name!r}: expected the name of a YAML file")
@@ -106,11 +104,10 @@ def read_with_defaults(
                 f"{place}: {DEFAULTS} = {name}: these files include each other ({circle}): "
                 "remove one of the lines"
             )
-        below, below_places, below_files = read_with_defaults(other, chain)
-        merged = merge(merged, below)
-        merged_places |= below_places
-        files += below_files
-    return merge(merged, values), merged_places | places, tuple(dict.fromkeys(files))
+        below = read_with_defaults(other, chain)
+        values, places = merge(values, below.values), places | below.places
+        files += below.files
+    return Config(file, merge(values, own), places | own_places, tuple(dict.fromkeys(files)))
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +122,8 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def lay_over(values: dict[str, Any], places: dict[str, str], override: str) -> None:
-    """Apply one `a.b=value` to values, in place, and note it as the place of all that it sets.
+def lay_over(config: Config, override: str) -> None:
+    """Apply one `a.b=value` to a config, in place, and note it as the place of all that it sets.
 
     **Raises:** UserError for what is no such text, for a value that is no YAML or ends in what YAML
     takes for a comment, and for an item that a list does not have.
@@ -139,9 +136,8 @@ def lay_over(values: dict[str, Any], places: dict[str, str], override: str) -> N
         raise UserError(f"{place}: expected key=value, as in bath.mass=2")
     if parts[0] == DEFAULTS:
         raise UserError(f"{place}: write {DEFAULTS} into the config file")
-    said: dict[str, str] = {}
+    reader = YamlReader(f"value: {text}", place, config.places, place)
     try:
-        reader = YamlReader(f"value: {text}", place, said, place)
         new = reader.values(key)
     except (yaml.YAMLError, RecursionError):
         raise UserError(f"{place}: this value is no YAML: quote texts with signs") from None
@@ -150,28 +146,30 @@ def lay_over(values: dict[str, Any], places: dict[str, str], override: str) -> N
             f"{place}: YAML takes what follows ' #' for a comment: put the text in quotes, as in "
             f"""{key}="'a #1'\""""
         )
-    node: Any = values
-    for depth, part in enumerate(parts):
-        found, name = key_in(node, part), ".".join(parts[:depth])
-        old: Any = None if found is None else node[found]
-        at: Any = part if found is None else found
-        if isinstance(node, list):
-            if found is None:
-                last = len(node) - 1
-                reach = f"{name}.0 to {name}.{last}" if last > 0 else f"{name}.0"
-                cure = f"expected {reach}, or {name}=[...] for a new list"
-                raise UserError(f"{place}: {name} is a list of {len(node)}: {cure}")
-            said[name] = place  # what is wrong with an item is told of the whole
-        if depth < len(parts) - 1:
-            if not isinstance(old, dict | list):
-                old = node[at] = {}
-                said[".".join(parts[: depth + 1])] = place
-            node = old
-        else:
+
+    def changed(old: Any, depth: int) -> Any:
+        """A value at the first `depth` parts of the key, with what the rest leads to set."""
+        name = ".".join(parts[:depth])
+        if depth == len(parts):
+            config.places[name] = place
             # A mapping with a kind is an object of its own, not a change of the one that is there.
             both = isinstance(new, dict) and isinstance(old, dict) and "kind" not in new
-            node[at] = merge(old, new) if both else new
-    places.update({**said, key: place})
+            return merge(old, new) if both else new
+        found = key_in(old, parts[depth])
+        if isinstance(old, list):
+            if found is None:
+                last = len(old) - 1
+                reach = f"{name}.0 to {name}.{last}" if last > 0 else f"{name}.0"
+                cure = f"expected {reach}, or {name}=[...] for a new list"
+                raise UserError(f"{place}: {name} is a list of {len(old)}: {cure}")
+            config.places[name] = place  # what is wrong with an item is told of the whole
+        elif not isinstance(old, dict):
+            old, config.places[name] = {}, place
+        at: Any = parts[depth] if found is None else found
+        old[at] = changed(None if found is None else old[at], depth + 1)
+        return old
+
+    changed(config.values, 0)
 
 
 def key_in(node: Any, part: str) -> Any:

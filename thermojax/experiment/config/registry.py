@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, nearest, one_line, own_frames, own_traceback
-from ..shipped import shipped_root
-from .own_code import PACKAGE, file_in, import_own, locate, look_in
+from ..shipped import HOUSE, shipped_root
+from .own_code import file_in, import_own, locate, look_in
 
 KINDS: dict[str, dict[str, str]] = {  # family: name: what it is
     "potential": {
@@ -98,11 +98,11 @@ def refuse_two(module: str, folders: list[Path], said: str) -> None:
     means one of them.
     """
     parts = module.split(".")
-    if parts[0] == PACKAGE.name:
+    if parts[0] == HOUSE.name:
         return
     taken = locate(module, folders)
     around = [folder for folder in folders[1:] if folder != shipped_root()]
-    beside = next((file for x in around if (file := file_in(x, parts))), None)
+    beside = file_in(around, parts)
     if taken is None or beside is None or taken.read_bytes() == beside.read_bytes():
         return
     raise UserError(

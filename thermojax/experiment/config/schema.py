@@ -47,12 +47,10 @@ def object_schema(signature: Signature, kind: str | None, found: dict[str, Any])
     """A mapping with the arguments of a signature as its keys; its parts go to `found`."""
     schema = signature.schema
     first = {} if kind is None else {"kind": {"const": kind}}
-    inner = {}
-    for name, x in schema.get("properties", {}).items():
-        default = signature.defaults[name]
-        said = "required" if default is None else f"default {default}"
-        words = f"{signature.words(name)}; {said}".removeprefix("; ")
-        inner[name] = {"description": words, **value_schema(x, found)}
+    inner = {
+        name: {"description": signature.explained(name), **value_schema(x, found)}
+        for name, x in schema.get("properties", {}).items()
+    }
     return {
         "type": "object",
         "description": signature.doc.strip().split("\n")[0],

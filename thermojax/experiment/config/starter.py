@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from importlib.resources import files
 from pathlib import Path
 
 from ..command_line import refuse_long
 from ..errors import UserError, one_line
+from ..shipped import template_text
 
 POTENTIAL = "my_potential.py"
-
-
-def template(name: str) -> str:
-    """A file of the folder `templates` of this package."""
-    return (files(str(__package__)) / "templates" / name).read_text(encoding="utf-8")
 
 
 def write_starter(name: str) -> tuple[Path, Path]:
@@ -38,8 +33,8 @@ def write_starter(name: str) -> tuple[Path, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shown = shlex.quote(str(config))
-        starter = template("starter.yaml").replace("{name}", folder.name)
-        texts = starter.replace("{config}", shown), template(f"{POTENTIAL}.txt")
+        starter = template_text("config", "starter.yaml").replace("{name}", folder.name)
+        texts = starter.replace("{config}", shown), template_text("config", f"{POTENTIAL}.txt")
         for file, text in zip((config, potential), texts, strict=True):
             written.append(file)
             with open(file, "x", encoding="utf-8") as stream:

@@ -28,6 +28,10 @@ def data_frame(numbers: Iterable[Mapping[str, Any]]) -> Any:
 
 def draws(columns: Mapping[str, Mapping[str, Any]], column: str | None = None) -> Any:
     """The paths of one of the columns as draws of ArviZ; see `Record.to_arviz`."""
+    import jax.numpy as jnp
+
+    from ...sampling.burn_in import spaced
+
     arviz = needed("arviz", "arviz")
     kept = [name for name, entries in columns.items() if "position" in entries.get("paths", {})]
     if not kept or (column is not None and column not in kept):
@@ -37,8 +41,9 @@ def draws(columns: Mapping[str, Mapping[str, Any]], column: str | None = None) -
         )
     column = column or kept[-1]
     paths = columns[column]["paths"]
-    alive = np.asarray(paths["alive"]) > 0
-    chosen = drawn_by_weight(np.where(alive, np.asarray(paths["log_weight"], float), -np.inf))
+    # Each path about as often as its weight says: floor or ceil of n w times.
+    log_weight = np.where(np.asarray(paths["alive"]) > 0, paths["log_weight"], -np.inf)
+    chosen = np.asarray(spaced(0.5, jnp.asarray(log_weight)))
     position = np.asarray(paths["position"])[chosen][None]
     names = paths.get("coordinate")  # where the study names its coordinates
     dims = {"position": ["coordinate"]} if position.ndim == 3 else {}
@@ -49,16 +54,3 @@ def draws(columns: Mapping[str, Mapping[str, Any]], column: str | None = None) -
     if int(arviz.__version__.partition(".")[0]) >= 1:
         return arviz.from_dict(groups, coords=coords, dims=dims)
     return arviz.from_dict(**groups, coords=coords, dims=dims)
-
-
-def drawn_by_weight(log_weight: np.ndarray) -> np.ndarray:
-    """Indices of as many draws as there are paths, each about as often as its weight says.
-
-    Systematic resampling with the offset one half (G. Kitagawa, J. Comput. Graph. Stat. 5, 1
-    (1996)): path i is drawn floor or ceil of n w_i times.
-    """
-    weight = np.exp(log_weight - np.max(log_weight))
-    count = weight.size
-    reached = np.cumsum(weight) / np.sum(weight)
-    found = np.searchsorted(reached, (np.arange(count) + 0.5) / count)
-    return np.minimum(found, count - 1)

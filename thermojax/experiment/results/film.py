@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from ..errors import UserError
@@ -26,11 +28,11 @@ class Film(NamedTuple):
 def animate(
     folder: Path, results: Record, film: Callable[[Record], Film | None] | None, name: str
 ) -> Path:
-    """Write `NAME.mp4` where ffmpeg is there, else `NAME.gif`, else a folder of PNG frames.
+    """Write `NAME.mp4` where ffmpeg is there, else `NAME.gif`.
 
     **Arguments:** `film`, of the study that the results come from.
 
-    **Returns:** the file, or the folder. **Raises:** UserError where the study has no film.
+    **Returns:** the file. **Raises:** UserError where the study has no film.
     """
     set_backend_aside()
     import matplotlib
@@ -43,31 +45,13 @@ def animate(
                 f"{folder}: the study of these results has no film to show: `thermojax run "
                 "logistic_1d` makes results of one that has"
             )
-        writer = next((name for name in ("ffmpeg", "pillow") if writers.is_available(name)), None)
-        if writer is None:
-            return in_frames(folder / name, made)
+        there = writers.is_available("ffmpeg")
+        writer, suffix = ("ffmpeg", ".mp4") if there else ("pillow", ".gif")
         moving = FuncAnimation(made.figure, made.draw, frames=made.frames, blit=False)
-        suffix = ".mp4" if writer == "ffmpeg" else ".gif"
-        file, kind = folder / f"{name}{suffix}", writers[writer](fps=FRAMES_PER_SECOND)
-        with matplotlib.rc_context({"figure.constrained_layout.use": False}):
-            write_whole(file, lambda path: save_as(moving, path, suffix, kind))
+        file = folder / f"{name}{suffix}"
+        unchanging = matplotlib.rc_context({"figure.constrained_layout.use": False})
+        with unchanging, TemporaryDirectory() as place:
+            whole = Path(place) / file.name  # the writers take the format from the name
+            moving.save(whole, writer=writers[writer](fps=FRAMES_PER_SECOND), dpi=DPI)
+            write_whole(file, lambda path: shutil.copyfile(whole, path))
     return file
-
-
-def save_as(film: Any, path: Path, suffix: str, writer: Any) -> None:
-    """Save under a name that says the format, as the writers want it, then move it to `path`."""
-    named = path.with_name(path.name + suffix)
-    try:
-        film.save(named, writer=writer, dpi=DPI)
-        named.replace(path)
-    finally:
-        named.unlink(missing_ok=True)
-
-
-def in_frames(folder: Path, film: Film) -> Path:
-    """The film as PNG files."""
-    folder.mkdir(exist_ok=True)
-    for i in range(film.frames):
-        film.draw(i)
-        film.figure.savefig(folder / f"{i:04d}.png", dpi=DPI)
-    return folder

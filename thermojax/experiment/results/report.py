@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Protocol
 
+from ..shipped import template_text
 from .drawing import Figures, svg_figures
 from .store import Record, write_whole
 from .tables import BOUNDS, Rows, columns_of, headline, labels_of, settings_of
@@ -19,14 +19,9 @@ REPORT = "report.html"
 class Hooks(Protocol):
     """The hooks of a study for its own results; `AbstractStudy` explains them."""
 
-    @property
-    def figures(self) -> Figures: ...
-
-    @property
-    def tables(self) -> Mapping[str, Callable[[Record], Rows]]: ...
-
-    @property
-    def sentences(self) -> tuple[Callable[[Record], str], ...]: ...
+    figures: Figures
+    tables: Mapping[str, Callable[[Record], Rows]]
+    sentences: tuple[Callable[[Record], str], ...]
 
 
 def write_report(folder: Path, results: Record, study: Hooks, warning: str = "") -> Path:
@@ -66,19 +61,15 @@ def page(*, width: str, name: str, numbers: Rows, note: str, settings: Rows, **f
     """A page of ours: `warnings`, `details` and `figures` are HTML, everything else is text."""
     for field in ("question", "answer", "footer"):
         fields[field] = escape(fields[field])
-    return template("page.html").substitute(
+    return Template(template_text("results", "page.html")).substitute(
         fields,
-        style=template("page.css").substitute(width=width),
+        style=Template(template_text("results", "page.css")).substitute(width=width),
         title=escape(f"{name.partition(',')[0]}: thermojax"),
         name=escape(name),
         headline=table(numbers, numbers=True),
         note=f'<p class="soft">{escape(note)}</p>' if note else "",
         settings=table(settings),
     )
-
-
-def template(name: str) -> Template:
-    return Template((files("thermojax.experiment.results") / "templates" / name).read_text("utf-8"))
 
 
 def warned(text: str) -> str:
@@ -123,7 +114,7 @@ def answer(results: Record, study: Hooks) -> str:
     if said := sentences_of(results, study):
         return " ".join([*(f"{text.removesuffix('.')}." for text in said[:-1]), said[-1]])
     columns, labels = columns_of(results), labels_of(results)
-    entry = next((e for e in labels if any(e in results[name] for name in columns)), None)
+    entry = next(iter(labels), None)
     if entry is None or entry not in results[columns[-1]]:
         return ""
     cells = headline(results)[1][1:]

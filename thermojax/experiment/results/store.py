@@ -265,8 +265,6 @@ def read_value(item) -> Any:
 
 
 def native(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return [native(x) for x in value]
     if isinstance(value, bytes):
         return value.decode()
-    return value.item() if isinstance(value, np.generic) else value
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,10 @@ def columns_of(results: Record) -> list[str]:
 
 
 def labels_of(results: Record) -> dict[str, str]:
-    """The labels of the headline numbers, by their entries."""
-    facts = results.attributes
-    return dict(zip(facts["entries"], facts["labels"], strict=True))
+    """The labels of the headline numbers that any column holds, by their entries."""
+    facts, held = results.attributes, [results[name] for name in columns_of(results)]
+    labels = zip(facts["entries"], facts["labels"], strict=True)
+    return {entry: label for entry, label in labels if any(entry in column for column in held)}
 
 
 def headline(results: Record) -> Rows:
@@ -45,47 +46,36 @@ def headline(results: Record) -> Rows:
     columns, bounds = columns_of(results), results.get(BOUNDS, Record())
     rows = [["", *columns, *(["bound"] if bounds else [])]]
     for entry, label in labels_of(results).items():
-        if any(entry in results[name] for name in columns):
-            least = [f"at least {cell(bounds, entry)}" if entry in bounds else ""] if bounds else []
-            rows.append([label, *(cell(results[name], entry) for name in columns), *least])
+        least = [f"at least {cell(bounds, entry)}" if entry in bounds else ""] if bounds else []
+        rows.append([label, *(cell(results[name], entry) for name in columns), *least])
     return rows
-
-
-def aligned_text(rows: Rows) -> str:
-    """Rows as text, each column as wide as its widest cell."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def settings_of(results: Record) -> dict[str, str]:
     """Every setting of a run as text, by its dotted key."""
     from ..config.yaml_file import from_yaml
 
-    def flat(value: Any, prefix: str = "") -> dict[str, str]:
+    def flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         if not isinstance(value, dict) or not value:
-            return {prefix: str(value)}
-        found: dict[str, str] = {}
-        for key, inner in value.items():
-            found |= flat(inner, f"{prefix}.{key}" if prefix else str(key))
-        return found
+            yield key, str(value)
+        else:
+            for name, inner in value.items():
+                yield from flat(inner, f"{key}.{name}" if key else str(name))
 
-    return flat(from_yaml(results["config"]))
+    return dict(flat(from_yaml(results["config"])))
 
 
-def finished_among(paths: list[Path]) -> tuple[list[Path], list[str]]:
-    """The finished runs among what a shell has made of `runs/*`, and what is passed over, and why.
+def finished_among(paths: list[Path]) -> tuple[dict[Path, Record], list[str]]:
+    """The finished runs among what a shell has made of `runs/*`, and why others are passed over.
 
     **Raises:** UserError, that of the first, where there is no run at all.
     """
-    found, passed = [], []
+    found, passed = {}, []
     for path in paths:
         try:
-            load_run(path)
+            found[path] = load_run(path)
         except UserError as error:
             passed.append(error)
-        else:
-            found.append(path)
     if passed and not found:
         raise passed[0]
     return found, [one_line(error) for error in passed]
@@ -118,10 +108,9 @@ class SideBySide:
         lasts = dict.fromkeys(names[-1] for names in there if names)
         columns = [*dict.fromkeys(c for names in there for c in names if c not in lasts), *lasts]
         labels: dict[str, str] = {}  # studies may call one entry differently: the first one wins
-        for results, names in zip(runs, there, strict=True):
+        for results in runs:
             for entry, label in labels_of(results).items():
-                if any(entry in results[name] for name in names):
-                    labels.setdefault(entry, label)
+                labels.setdefault(entry, label)
         return cls([x.name or str(x) for x in folders], runs, settings, keys, columns, labels)
 
     def last(self, i: int) -> tuple[str | None, Record]:

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
 
-from ..config.build import build
-from ..config.model import check_config, settings_beside
+from ..config.build import build, settings_beside
 from ..config.read import Config, read_config
 from ..study.base import AbstractStudy
 from .device import prepare_cpu
@@ -38,7 +37,7 @@ class Experiment:
         **Raises:** UserError, naming file, line and key, for anything that does not fit.
         """
         prepare_cpu(self.config.values.get("devices"))
-        return build(self.config, check_config(self.config, AbstractStudy, RunSettings))
+        return build(self.config, AbstractStudy, RunSettings)
 
 
 def experiment_of(config: Config) -> Experiment:
