@@ -13,7 +13,7 @@ from jax.nn import logsumexp
 from jax.typing import ArrayLike
 from jaxtyping import Float, PRNGKeyArray, Shaped
 
-from .._arguments import exceeds, whole
+from .._arguments import whole
 from .._component import floating, known
 from .._keys import Purpose, check_key, part_key
 from .._scale import floored
@@ -23,7 +23,7 @@ from ..protocol import AbstractProtocol, Constant
 from ..sampling import Result, equilibrium_positions
 from ..system import AbstractSystem, check_system
 from .exponential import FreeEnergy, exponential_average, survivors
-from .fluctuation import crooks, overlap
+from .one_process import objection
 
 
 def jarzynski(
@@ -191,38 +191,6 @@ def require_one_process(a, b, kept_a, kept_b) -> None:
             f"{why}: pass the log_weight (-beta W) of each run in its own direction, the reverse "
             "one from tj.reverse(system)"
         )
-
-
-def objection(forward: np.ndarray, reverse: np.ndarray) -> str:
-    """The reason why two runs cannot be one process in its two directions; empty without one.
-
-    They obey the second law and, roughly, Crooks' relation.
-
-    **Arguments:** the log weights -beta W of the paths that are alive, `(forward,)`, `(reverse,)`.
-    """
-    grain = np.finfo(forward.dtype).eps * max(np.abs(forward).max(), np.abs(reverse).max())
-    a, b = forward.astype(float), reverse.astype(float)
-    dissipated = -(a.mean() + b.mean())
-    error = np.hypot(a.std() / np.sqrt(a.size), b.std() / np.sqrt(b.size))
-    if dissipated < -5 * error - 1e-9 * max(1.0, np.abs(a).max()):
-        return (
-            f"forward and reverse together dissipate {dissipated:.3g} +- {error:.1g} < 0, against "
-            "the second law"
-        )
-    if a.std() == 0 or b.std() == 0 or min(a.size, b.size) < 50:
-        return ""
-    # Works rounded to steps as wide as their spread are not distributed as they were.
-    if exceeds(10 * grain, min(a.std(), b.std())):
-        return ""
-    if overlap(jnp.asarray(-a), jnp.asarray(b)) is False:
-        return ""
-    slope = crooks(jnp.asarray(-a), jnp.asarray(-b)).slope
-    if abs(float(slope.value) - 1) > max(0.2, 5 * float(slope.error)):
-        return (
-            f"forward and reverse are not one process in its two directions (Crooks' slope is "
-            f"{slope}, not 1)"
-        )
-    return ""
 
 
 MOST_NODES = 1000  # their places take the eigenvalues of a matrix of as many rows

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...estimate import Estimate
 from ...estimators.evaluation import Evaluation
-from ...estimators.free_energy import objection
+from ...estimators.one_process import objection
 from ...estimators.pooled import pooled
 from ..results.store import Record
 from .evaluate import paths_record
