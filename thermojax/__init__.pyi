@@ -3,6 +3,7 @@
 from . import bounds as bounds
 from . import diagnostics as diagnostics
 from . import distances as distances
+from . import linalg as linalg
 from .adaptation import Tuned as Tuned
 from .adaptation import TuningReport as TuningReport
 from .adaptation import tune as tune

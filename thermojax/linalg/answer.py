@@ -1,0 +1,101 @@
+"""The answer of a device with its bill: time, energy, products, and what a computer would need."""
+
+from __future__ import annotations
+
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ..estimate import Estimate, weighted_mean
+from .device import Device, Plan
+from .spectrum import Spectrum
+
+
+class DeviceTime(eqx.Module):
+    """The time of a device in relaxation times; `relaxation`, one of them in the unit of time."""
+
+    equilibration: float
+    averaging: float
+    relaxation: float
+
+    @property
+    def total(self) -> float:
+        return self.equilibration + self.averaging
+
+
+class DeviceEnergy(eqx.Module):
+    """The energy that all trajectories of a device take together.
+
+    - `work`: to couple the coordinates at the start, and to let go of them at the end.
+    - `heat`: given to the bath until then.
+    - `idle`: of the power that a device draws whatever it does, over the time that it takes.
+    """
+
+    work: Estimate
+    heat: Estimate
+    idle: float
+
+
+class Answer(eqx.Module):
+    """What a device says, and what that has cost.
+
+    - `value`, `error`: of every entry, the error a standard error.
+    - `samples`: behind each entry, of all trajectories together.
+    - `time`, `energy`: of the device.
+    - `products`: of A with a vector, that its simulation has taken; `decomposed` says that there
+      was an eigendecomposition, O(dim^3), too.
+    - `digital`: products of A with a vector after which the bound of conjugate gradients on a
+      computer, 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^n, is as small as the relative error.
+    """
+
+    value: Array
+    error: Array
+    samples: int
+    time: DeviceTime
+    energy: DeviceEnergy
+    products: int
+    digital: int
+    decomposed: bool = False
+
+    def __str__(self):
+        t = self.time
+        work = "an eigendecomposition and " if self.decomposed else ""
+        return (
+            f"{Estimate(self.value, self.error, self.samples)}\n"
+            f"in {t.total:.4g} relaxation times ({t.equilibration:.3g} to equilibrium), work "
+            f"{self.energy.work}, heat {self.energy.heat}, idle {self.energy.idle:.3g};\n"
+            f"simulated by {work}{self.products:,} products of A with a vector, where conjugate "
+            f"gradients need {self.digital:,}"
+        )
+
+
+def time_of(device: Device, plan: Plan) -> DeviceTime:
+    steps = plan.spacing * plan.samples
+    of = lambda steps: steps * device.dt / device.relaxation
+    return DeviceTime(of(plan.equilibration), of(steps), device.relaxation)
+
+
+def energy_of(work: Array, heat: Array, time: DeviceTime, idle_power: float) -> DeviceEnergy:
+    """The bill of trajectories from the work and the heat of each."""
+    count = len(work)
+
+    def all_of(x):
+        mean = weighted_mean(x, jnp.ones_like(x))
+        return Estimate(count * mean.value, count * mean.error, mean.count)
+
+    idle = idle_power * count * time.total * time.relaxation
+    return DeviceEnergy(all_of(work), all_of(heat), idle)
+
+
+def digital_products(spectrum: Spectrum, error: float, dim: int) -> int:
+    r"""Steps of conjugate gradients until their bound is a relative error; dim steps at most.
+
+    |e_n|_A <= 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^n |e_0|_A. Source: J. Shewchuk, An
+    Introduction to the Conjugate Gradient Method (1994), equation 52.
+    """
+    root = math.sqrt(spectrum.condition)
+    if root <= 1 or not 0 < error < 2:
+        return 1
+    return min(dim, math.ceil(math.log(2 / error) / math.log((root + 1) / (root - 1))))

@@ -1,0 +1,231 @@
+"""The device in the eigenbasis of its matrix, where every mode is an Ornstein-Uhlenbeck process.
+
+An exact simulation, by one who knows the answer: the decomposition is O(dim^3), as a solve is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._component import known
+from ..linear import OrnsteinUhlenbeck
+from ..linear.matrix_equations import root
+from ..system import Bath
+from .device import Device, Plan, Reading, Scatter
+from .operator import NORMAL_EQUATIONS
+from .spectrum import Spectrum
+
+
+class Modes(NamedTuple):
+    """A = V diag(values) V^T, the values ascending."""
+
+    values: Float[Array, " dim"]
+    vectors: Float[Array, "dim dim"]
+
+    @property
+    def spectrum(self) -> Spectrum:
+        return Spectrum(float(self.values[0]), float(self.values[-1]), 0.0, 0)
+
+
+def modes_of(matrix: Float[Array, "dim dim"]) -> Modes:
+    """The modes of a symmetric positive definite matrix. **Raises:** ValueError for any other."""
+    value, eps = known(matrix), float(jnp.finfo(matrix.dtype).eps)
+    if value is not None and np.max(np.abs(value - value.T)) > 10 * eps * np.max(np.abs(value)):
+        raise ValueError(
+            f"A is not symmetric (largest |A - A^T| = {np.max(np.abs(value - value.T)):.3g}): a "
+            f"passive device has symmetric couplings; {NORMAL_EQUATIONS}"
+        )
+    modes = Modes(*jnp.linalg.eigh(matrix))
+    low, high = float(modes.values[0]), float(modes.values[-1])
+    if low < -10 * eps * high * len(matrix):
+        raise ValueError(
+            f"A is indefinite (its lowest eigenvalue is {low:.3g}): its device has no equilibrium; "
+            f"{NORMAL_EQUATIONS}"
+        )
+    if low <= 10 * eps * high * len(matrix):
+        raise ValueError(
+            f"A is singular to rounding (eigenvalues from {low:.2g} to {high:.2g}): its device "
+            "never comes to rest; add a multiple of the identity, or remove what is dependent"
+        )
+    return modes
+
+
+class Law(NamedTuple):
+    """The motion of every mode over one time: z -> F z + L noise, z = (y, [p,] integral of y)."""
+
+    decay: Float[Array, "dim s s"]
+    factor: Float[Array, "dim s s"]
+
+
+def law_of(values: Float[Array, " dim"], device: Device, time) -> Law:
+    r"""The transition of every mode of stiffness k over a time.
+
+    dy = p/m dt, dp = -k y dt - (gamma/m) p dt + sqrt(2 gamma kT) dW; overdamped
+    dy = -(k/gamma) y dt + sqrt(2 kT/gamma) dW; and dI = y dt beside either.
+    """
+    kt, gamma, mass = (
+        jnp.asarray(x, values.dtype)
+        for x in (device.bath.temperature, device.bath.friction, device.bath.mass)
+    )
+    zero, one = jnp.zeros_like(kt), jnp.ones_like(kt)
+
+    def of_mode(k):
+        if device.dynamics == "overdamped":
+            drift = jnp.array([[k / gamma, zero], [-one, zero]])
+            power = jnp.array([2 * kt / gamma, zero])
+        else:
+            rows = [zero, -1 / mass, zero], [k, gamma / mass, zero], [-one, zero, zero]
+            drift = jnp.array(rows)
+            power = jnp.array([zero, 2 * gamma * kt, zero])
+        return OrnsteinUhlenbeck(drift, 0.0, power).transition(jnp.asarray(time, values.dtype))
+
+    decay, covariance = jax.vmap(of_mode)(values)
+    return Law(decay, jax.vmap(root)(covariance))
+
+
+def moved(law: Law, z: Float[Array, "batch dim s"], key: PRNGKeyArray):
+    """The state of every mode of every trajectory after the time of the law."""
+    noise = jax.random.normal(key, z.shape, z.dtype)
+    return jnp.einsum("dij,bdj->bdi", law.decay, z) + jnp.einsum("dij,bdj->bdi", law.factor, noise)
+
+
+def average_variances(values: Float[Array, " dim"], device: Device, time) -> Array:
+    r"""Var of the average of each mode over a time, from equilibrium.
+
+    (2 / T^2) int_0^T (T - s) C(s) ds, C'' m + C' gamma + k C = 0, C(0) = kT / k, C'(0) = 0:
+    overdamped (2 gamma kT / k^2 T) (1 - (gamma / k T)(1 - e^(-k T / gamma))).
+    """
+    kt, gamma, mass = (
+        jnp.asarray(x, values.dtype)
+        for x in (device.bath.temperature, device.bath.friction, device.bath.mass)
+    )
+    if device.dynamics == "overdamped":
+        x = values * time / gamma
+        return 2 * kt / values * (x + jnp.expm1(-x)) / x**2
+    # The memory e^(-g s)(cos w s + (g / w) sin w s), of frequencies that may be imaginary.
+    g = gamma / (2 * mass)
+    w = jnp.sqrt(jnp.asarray(values / mass - g**2, complex))
+    w = jnp.where(jnp.abs(w) < 1e-6 * g, 1e-6 * g, w)
+    rates = jnp.stack([g - 1j * w, g + 1j * w])
+    parts = jnp.stack([0.5 - 0.5j * g / w, 0.5 + 0.5j * g / w])
+    x = rates * time
+    memory = jnp.sum(parts * (x + jnp.expm1(-x)) / x**2, axis=0).real
+    return 2 * kt / values * memory
+
+
+def averaged_positions(
+    modes: Modes, b: Float[Array, " dim"], device: Device, plan: Plan, key: PRNGKeyArray
+) -> Reading:
+    """As `device.read` of the position: at rest, coupled, relaxed, averaged, and let go of.
+
+    The error is that of the law.
+    """
+    wait, time = plan.equilibration * device.dt, plan.spacing * plan.samples * device.dt
+    numbers = jnp.asarray([wait, time, device.rest], b.dtype)  # traced, not a program for each
+    return visited(modes, b, device.dynamics, device.bath, numbers, plan.trajectories, key)
+
+
+class Rest(NamedTuple):
+    """What the modes of a coupled device are compared with: the coordinates of an idle one."""
+
+    values: Float[Array, " dim"]
+    center: Float[Array, " dim"]  # of every mode
+    stiffness: Array
+    kt: Array
+    mass: Array
+
+    def start(self, trajectories: int, size: int, key) -> Float[Array, "trajectories dim s"]:
+        """Idle coordinates in equilibrium, as seen from where the modes will rest."""
+        spread = [jnp.sqrt(self.kt / self.stiffness), jnp.sqrt(self.mass * self.kt)][: size - 1]
+        scale = jnp.stack([*spread, jnp.zeros_like(self.kt)])
+        shape = (trajectories, len(self.values), size)
+        z = scale * jax.random.normal(key, shape, self.values.dtype)
+        return z.at[..., 0].add(-self.center)
+
+    def coupling_work(self, z) -> Float[Array, " trajectories"]:
+        """The work of coupling the coordinates: U of the modes there less that of the rest."""
+        y, x = z[..., 0], z[..., 0] + self.center
+        coupled = 0.5 * self.values * (y**2 - self.center**2)
+        return jnp.sum(coupled - 0.5 * self.stiffness * x**2, axis=-1)
+
+    def energy(self, z) -> Float[Array, " trajectories"]:
+        """H of the idle device."""
+        x = z[..., 0] + self.center
+        moving = z[..., 1] ** 2 / (2 * self.mass) if z.shape[-1] == 3 else 0.0
+        return jnp.sum(0.5 * self.stiffness * x**2 + moving, axis=-1)
+
+
+def at_rest(modes: Modes, b, bath: Bath, stiffness) -> Rest:
+    dtype = modes.values.dtype
+    kt, mass = (jnp.asarray(x, dtype) for x in (bath.temperature, bath.mass))
+    return Rest(modes.values, (modes.vectors.T @ b) / modes.values, stiffness, kt, mass)
+
+
+@eqx.filter_jit
+def visited(modes: Modes, b, dynamics: str, bath: Bath, numbers, trajectories: int, key):
+    """The compiled part of `averaged_positions`; `numbers`: its times, the stiffness at rest."""
+    values, vectors = modes
+    wait, time, stiffness = numbers
+    device, rest = Device(dynamics, bath, 0.0, 0.0, 0.0), at_rest(modes, b, bath, stiffness)
+    keys = jax.random.split(key, 3)
+    z = rest.start(trajectories, 2 if dynamics == "overdamped" else 3, keys[0])
+    began, work = rest.energy(z), rest.coupling_work(z)
+    z = moved(law_of(values, device, wait), z, keys[1]).at[..., -1].set(0)
+    z = moved(law_of(values, device, time), z, keys[2])
+    work = work - rest.coupling_work(z)
+    heat = work - (rest.energy(z) - began)
+    average = vectors @ (rest.center + jnp.mean(z[..., -1], axis=0) / time)
+    variances = average_variances(values, device, time) / trajectories
+    return Reading(average, jnp.sqrt((vectors**2) @ variances), work, heat)
+
+
+def sampled(
+    modes: Modes, b: Float[Array, " dim"], device: Device, plan: Plan, key: PRNGKeyArray, of
+) -> Reading:
+    """As `device.read` of anything: positions at the times of the plan, from the exact law.
+
+    **Cost:** two products of V with a vector for each sample, taken at once.
+    """
+    wait, apart = plan.equilibration * device.dt, plan.spacing * device.dt
+    numbers = jnp.asarray([wait, apart, device.rest], b.dtype)
+    return walked(
+        modes, b, device.dynamics, device.bath, numbers, plan._replace(spacing=1), key, of
+    )
+
+
+@eqx.filter_jit
+def walked(modes: Modes, b, dynamics: str, bath: Bath, numbers, plan: Plan, key, of) -> Reading:
+    """The compiled part of `sampled`; `numbers`: wait, time between samples, stiffness at rest."""
+    values, vectors = modes
+    wait, apart, stiffness = numbers
+    device, rest = Device(dynamics, bath, 0.0, 0.0, 0.0), at_rest(modes, b, bath, stiffness)
+    keys = jax.random.split(key, 3)
+    z = rest.start(plan.trajectories, 2 if dynamics == "overdamped" else 3, keys[0])
+    began, work = rest.energy(z), rest.coupling_work(z)
+    z = moved(law_of(values, device, wait), z, keys[1])
+    step = law_of(values, device, apart)
+    side, each = plan.groups_of_trajectories, plan.samples // plan.groups
+    size = plan.trajectories // side
+    like = jax.eval_shape(of, jnp.zeros((1, len(values)), values.dtype))
+
+    def sample(z, key):
+        z = moved(step, z, key)
+        return z, z[: side * size, :, 0]
+
+    def group(carry, key):
+        z, scatter = carry
+        z, y = jax.lax.scan(sample, z, jax.random.split(key, each))
+        x = (rest.center + y) @ vectors.T
+        x = jnp.moveaxis(x.reshape(each, side, size, -1), 0, 1).reshape(side, each * size, -1)
+        return (z, scatter.joined(jax.lax.map(of, x))), None
+
+    begin = z, Scatter.nothing(like)
+    (z, scatter), _ = jax.lax.scan(group, begin, jax.random.split(keys[2], plan.groups))
+    work = work - rest.coupling_work(z)
+    return Reading(scatter.mean, scatter.error, work, work - (rest.energy(z) - began))

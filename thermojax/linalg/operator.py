@@ -1,0 +1,111 @@
+"""The matrix of a problem as the device knows it: by its product with a vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._component import Numbers, floating, known, shown
+from ..potential import AbstractPotential
+
+NORMAL_EQUATIONS = "solve the normal equations, A^T A x = A^T b, in its place"
+REAL = "expected real numbers; a Hermitian system of n is a real one of 2n, [[Re, -Im], [Im, Re]]"
+
+
+def operator_of(A: Any, b: Array | None = None) -> lx.AbstractLinearOperator:
+    """A matrix, a lineax operator or a function x -> A x as a lineax operator.
+
+    **Raises:** ValueError for what is none of them, a shape that is not square or does not fit b,
+    complex numbers, NaN, and a function without b, which would say the dimension.
+    """
+    if isinstance(A, lx.AbstractLinearOperator):
+        operator: Any = A
+        taken = A.in_structure()
+        if not isinstance(taken, jax.ShapeDtypeStruct) or len(taken.shape) != 1:
+            raise ValueError("A takes a pytree: expected an operator on one vector, (dim,)")
+        if A.out_structure().shape != taken.shape:
+            raise ValueError(
+                f"A has {A.out_size()} rows and {A.in_size()} columns: expected a square matrix; "
+                f"{NORMAL_EQUATIONS}"
+            )
+        if jnp.issubdtype(taken.dtype, jnp.complexfloating):
+            raise ValueError(f"A is complex: {REAL}")
+    elif callable(A):
+        if b is None:
+            raise ValueError("A is a function: pass a lineax operator, which knows its dimension")
+        structure = jax.ShapeDtypeStruct(b.shape, b.dtype)
+        if (got := jax.eval_shape(A, structure)) != structure:
+            raise ValueError(f"A(b) is {shown(got)}: expected what b is, {structure}")
+        operator = lx.FunctionLinearOperator(A, structure)
+    else:
+        operator = lx.MatrixLinearOperator(square("A", A))
+    if b is not None and b.shape != (operator.in_size(),):
+        raise ValueError(
+            f"b has shape {b.shape}: expected ({operator.in_size()},), one number per row of A"
+        )
+    return operator
+
+
+def entries(operator: lx.AbstractLinearOperator, problem: str) -> Float[Array, "dim dim"]:
+    """The matrix itself. **Raises:** ValueError where its product is all that is known of it."""
+    if isinstance(operator, lx.MatrixLinearOperator):
+        return operator.matrix
+    raise ValueError(
+        f"A is known by its products alone, and method='exact' of {problem} decomposes a matrix: "
+        "pass its entries, or method='steps'"
+    )
+
+
+def square(name: str, value: Numbers) -> Float[Array, "dim dim"]:
+    """A square matrix of finite real numbers. **Raises:** ValueError, which names it."""
+    if np.iscomplexobj(value):
+        raise ValueError(f"{name} is complex: {REAL}")
+    matrix = floating(value, name)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
+        cure = f"; {NORMAL_EQUATIONS}" if matrix.ndim == 2 and matrix.size else ""
+        raise ValueError(
+            f"{name} has shape {matrix.shape}: expected a square matrix, (dim, dim){cure}"
+        )
+    numbers = known(matrix)
+    if numbers is not None and not np.all(np.isfinite(numbers)):
+        raise ValueError(f"{name} is not finite: expected numbers, found NaN or infinity")
+    return matrix
+
+
+class Springs(AbstractPotential):
+    """U = x . A x / 2 - b . x for a symmetric A of which nothing but products is known.
+
+    Its force is b - A x, by one product; its equilibrium is N(A^-1 b, kT A^-1).
+    """
+
+    operator: lx.AbstractLinearOperator
+    b: Float[Array, " dim"]
+
+    def energy(self, x, control):
+        return half_form(self.operator, x) - jnp.sum(self.b * x)
+
+    def template(self, control):
+        return jnp.zeros_like(self.b)
+
+
+@eqx.filter_custom_jvp
+def half_form(operator: lx.AbstractLinearOperator, x):
+    """x . A x / 2 of a symmetric A: its derivative by x is A x, without one of the product."""
+    return 0.5 * jnp.sum(x * operator.mv(x))
+
+
+@half_form.def_jvp
+def _half_form_jvp(primals, tangents):
+    (operator, x), (of_operator, of_x) = primals, tangents
+    ax = operator.mv(x)
+    change = jnp.zeros_like(ax[0]) if of_x is None else jnp.sum(ax * of_x)
+    if jax.tree.leaves(of_operator):
+        _, moved = eqx.filter_jvp(lambda a: a.mv(x), (operator,), (of_operator,))
+        change = change + 0.5 * jnp.sum(x * moved)
+    return 0.5 * jnp.sum(x * ax), change

@@ -1,0 +1,68 @@
+"""Linear systems: the mean position of a coupled device is A^-1 b."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from .._component import Numbers
+from ..system import Bath
+from .answer import Answer
+from .device import read
+from .exact import averaged_positions
+from .problem import problem_of
+
+
+def solve(
+    A: Any,
+    b: Numbers,
+    key: PRNGKeyArray,
+    *,
+    time: float,
+    dynamics: str = "overdamped",
+    trajectories: int = 1,
+    method: str | None = None,
+    bath: Bath | None = None,
+    idle_power: float = 0.0,
+) -> Answer:
+    r"""x = A^-1 b as the mean position of a device with the energy U = x . A x / 2 - b . x.
+
+    An average over a time T scatters, overdamped and from equilibrium, with the covariance
+
+        K = (2 gamma kT / T) A^-2 - (2 gamma^2 kT / T^2) A^-3 (1 - e^(-A T / gamma)).
+
+    **Arguments:**
+
+    - `A`, symmetric positive definite: `(dim, dim)`, a lineax operator, or a function x -> A x.
+      `b`, `(dim,)`. `key`.
+    - `time`: of the average, in the unit of friction / stiffness (overdamped), for each of the
+      `trajectories`, which are devices side by side.
+    - `dynamics`: "overdamped" or "underdamped".
+    - `method`: "steps", the motion in time steps, which knows A by its products alone (the default
+      for operators and functions), or "exact", each mode of A by its exact law (the default for
+      matrices).
+    - `bath`: constant; underdamped, friction 2 sqrt(m lambda_min) when left out, for which the
+      slowest mode relaxes fastest. `idle_power`: that the device draws whatever it does.
+
+    **Returns:** a `tj.linalg.Answer`.
+
+    **Raises:** ValueError, with the cure, for a matrix that is not symmetric, not positive, or
+    singular, and for shapes that do not fit.
+
+    **Cost:** "steps": time / dt products for each trajectory, dt half of the fastest mode's time,
+    and 34 to about 1000 for the ends of the spectrum. "exact": one eigendecomposition.
+    """
+    problem = problem_of("solve", A, b, key, time, dynamics, trajectories, method, bath, idle_power)
+    device, plan = problem.device, problem.plan
+    if problem.modes is None:
+        return problem.answered(read(device, problem.operator, problem.b, plan, key, mean_position))
+    reading = averaged_positions(problem.modes, problem.b, device, plan, key)
+    return problem.answered(reading, vectors=4)
+
+
+@jax.jit
+def mean_position(x):
+    return jnp.mean(x, axis=0)

@@ -1,0 +1,116 @@
+"""The ends of a spectrum from a few products: how fast a device relaxes, how fine its steps are."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from .operator import NORMAL_EQUATIONS
+
+FIRST = 32  # products before the first look
+MOST = 512
+SETTLED = 0.1  # of the lowest Ritz value: what its residual may be
+
+
+class Spectrum(NamedTuple):
+    """The smallest and the largest eigenvalue of A as far as `products` products tell them.
+
+    Both are inside of the spectrum. `residual`: |A v - low v|, within which there is an eigenvalue.
+    """
+
+    low: float
+    high: float
+    residual: float
+    products: int
+
+    @property
+    def condition(self) -> float:
+        return self.high / self.low
+
+
+def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spectrum:
+    """The spectrum of a symmetric positive definite operator by the method of Lanczos.
+
+    Products go on until the lowest Ritz value has settled, or there are as many as dimensions.
+
+    **Raises:** ValueError, with the cure, for an operator that is not symmetric, that has an
+    eigenvalue below zero, or one that cannot be told from zero.
+
+    **Cost:** 32 to 512 products, and as many vectors. Source: G. Golub, C. Van Loan, Matrix
+    Computations, section 10.1.
+    """
+    dim, count = operator.in_size(), 0
+    asymmetry = float(skewness(operator, key))
+    eps = float(jnp.finfo(operator.in_structure().dtype).eps)
+    if math.isnan(asymmetry):
+        raise ValueError("A x is not finite: expected the product of a finite matrix")
+    if asymmetry > 100 * math.sqrt(dim) * eps:
+        raise ValueError(
+            f"A is not symmetric (u . A v and v . A u differ by {asymmetry:.2g} of |A|): a passive "
+            f"device has symmetric couplings; {NORMAL_EQUATIONS}"
+        )
+    count, size = 2, min(FIRST, dim)
+    while True:
+        values, residual = map(np.asarray, lanczos(operator, key, size))
+        count += size
+        low, high = float(values.min()), float(values.max())
+        residual = float(residual)
+        rounding = 10 * eps * max(abs(low), abs(high)) * math.sqrt(dim)
+        if low < -rounding:
+            raise ValueError(
+                f"A is indefinite (it has an eigenvalue of at most {low:.3g}): its device has no "
+                f"equilibrium; {NORMAL_EQUATIONS}"
+            )
+        settled = residual <= SETTLED * low
+        if size >= min(dim, MOST) or (settled and low > rounding):
+            break
+        size = min(2 * size, dim, MOST)
+    if low <= rounding:
+        raise ValueError(
+            f"A is singular to rounding (eigenvalues from {low:.2g} to {high:.2g}): its device "
+            "never comes to rest; add a multiple of the identity, or remove what is dependent"
+        )
+    return Spectrum(low, high, residual, count)
+
+
+@eqx.filter_jit
+def skewness(operator, key):
+    """|u . A v - v . A u| / (|A u| |v|) for two random vectors: 2 products."""
+    dtype, dim = operator.in_structure().dtype, operator.in_size()
+    u, v = jax.random.normal(key, (2, dim), dtype)
+    au, av = operator.mv(u), operator.mv(v)
+    scale = jnp.linalg.norm(au) * jnp.linalg.norm(v)
+    return jnp.abs(u @ av - v @ au) / jnp.where(scale > 0, scale, 1)
+
+
+@eqx.filter_jit
+def lanczos(operator, key, size: int):
+    """The Ritz values of `size` products, and the residual of the lowest.
+
+    Vectors are made orthogonal to all before, twice: rounding makes copies of eigenvalues else.
+    """
+    dtype, dim = operator.in_structure().dtype, operator.in_size()
+    first = jax.random.normal(jax.random.fold_in(key, 1), (dim,), dtype)
+    basis = jnp.zeros((size + 1, dim), dtype).at[0].set(first / jnp.linalg.norm(first))
+
+    def step(basis, i):
+        w = operator.mv(basis[i])
+        along = basis[i] @ w
+        for _ in range(2):
+            w = w - (basis @ w) @ basis
+        length = jnp.linalg.norm(w)
+        # Nothing is left where the vectors span all that the operator can reach.
+        w = jnp.where(length > 0, w / jnp.where(length > 0, length, 1), 0)
+        return basis.at[i + 1].set(w), (along, length)
+
+    _, (along, beside) = jax.lax.scan(step, basis, jnp.arange(size))
+    tridiagonal = jnp.diag(along) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)
+    values, vectors = jnp.linalg.eigh(tridiagonal)
+    return values, jnp.abs(beside[-1] * vectors[-1, 0])
