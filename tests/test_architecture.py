@@ -48,6 +48,7 @@ LEVELS = (
     ("adaptation",),
     ("bounds",),
     ("optimization",),
+    ("linalg",),
     ("checking",),
     ("experiment",),
     ("cli",),

@@ -29,7 +29,8 @@ class DeviceEnergy(eqx.Module):
     """The energy that all trajectories of a device take together.
 
     - `work`: to couple the coordinates at the start, and to let go of them at the end.
-    - `heat`: given to the bath until then.
+    - `heat`: given to the bath until then, negative where the bath has given. What else has come in
+      as work it gets when the coordinates come to rest again.
     - `idle`: of the power that a device draws whatever it does, over the time that it takes.
     """
 

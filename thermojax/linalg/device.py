@@ -90,13 +90,18 @@ class Plan(NamedTuple):
         return min(self.trajectories, GROUPS)
 
 
-def plan_for(device: Device, time: float, trajectories: int) -> tuple[Device, Plan]:
+def plan_for(
+    device: Device, time: float, trajectories: int, interval: float | None = None
+) -> tuple[Device, Plan]:
     """The steps of an average over `time` on each of some trajectories.
 
-    The step becomes as much shorter as it takes for samples and groups of them to fit in.
+    `interval`: the time between two samples at most, a quarter of the relaxation time for None. The
+    step becomes as much shorter as it takes for the samples, in equal groups, to fit in.
     """
     groups = 1 if trajectories >= GROUPS else math.ceil(GROUPS / trajectories)
-    spacing = max(1, round(SPACING * device.relaxation / device.dt))
+    apart = SPACING * device.relaxation if interval is None else interval
+    device = device._replace(dt=min(device.dt, apart))
+    spacing = math.floor(apart / device.dt * (1 + 1e-9))
     spacing = max(1, min(spacing, math.ceil(time / (groups * device.dt))))
     samples = groups * math.ceil(time / (groups * spacing * device.dt))
     device = device._replace(dt=time / (spacing * samples))

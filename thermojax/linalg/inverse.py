@@ -25,21 +25,25 @@ def inv(
     method: str | None = None,
     bath: Bath | None = None,
     idle_power: float = 0.0,
+    interval: float | None = None,
 ) -> Answer:
     r"""A^-1 as the covariance of the positions of a device with the energy U = x . A x / 2.
 
-    The mean of x x^T / kT over samples a quarter of a relaxation time apart, or closer where the
-    time is short. Continuous averaging over a time T scatters, overdamped, entry by entry like
+    The mean of x x^T / kT over the samples of a time T, which scatters, overdamped and as samples
+    come close to each other, with eigenvalues k of A as
 
-        E|C - A^-1|_F^2 = (gamma / T) sum_ij (1 + [i = j]) 2 / (k_i k_j (k_i + k_j)) + O(1/T^2).
+        E|C - A^-1|_F^2 = (2 gamma / T) sum_ij (1 + [i = j]) / (k_i k_j (k_i + k_j)) + O(1/T^2).
 
-    **Arguments, raises, cost:** as `tj.linalg.solve`; "exact" takes two products of a matrix and a
-    vector for each sample besides.
+    **Arguments:** as `tj.linalg.solve`; `interval`, the time between two samples at most, a quarter
+    of the relaxation time when left out.
+
+    **Raises, cost:** as `tj.linalg.solve`; besides, "exact" takes a product of the eigenvectors and
+    a vector for each sample.
 
     **Returns:** a `tj.linalg.Answer`, its value `(dim, dim)`.
     """
     problem = problem_of(
-        "inv", A, None, key, time, dynamics, trajectories, method, bath, idle_power
+        "inv", A, None, key, time, dynamics, trajectories, method, bath, idle_power, interval
     )
     device, plan, b = problem.device, problem.plan, problem.b
     scale = 1 / jnp.asarray(device.bath.temperature, b.dtype)

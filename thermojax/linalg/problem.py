@@ -62,6 +62,7 @@ def problem_of(
     method: str | None,
     bath: Bath | None,
     idle_power: float,
+    interval: float | None = None,
 ) -> Problem:
     """The problem that these arguments of a public function describe.
 
@@ -70,6 +71,8 @@ def problem_of(
     check_key(key)
     real("time", time, "a positive time of the device", positive)
     real("idle_power", idle_power, "a power, 0 or more", lambda p: p >= 0)
+    if interval is not None:
+        real("interval", interval, "a positive time between two samples", positive)
     trajectories = whole("trajectories", trajectories, cure="devices side by side")
     choice("method", method, METHODS, or_none=True)
     given = None if b is None else jnp.atleast_1d(finite("b", b))
@@ -82,5 +85,6 @@ def problem_of(
         spectrum = modes.spectrum
     else:
         modes, spectrum = None, spectrum_of(operator, key)
-    device, plan = plan_for(device_for(spectrum, dynamics, bath), float(time), trajectories)
+    device = device_for(spectrum, dynamics, bath)
+    device, plan = plan_for(device, float(time), trajectories, interval)
     return Problem(operator, given, modes, spectrum, device, plan, float(idle_power))
