@@ -139,3 +139,16 @@ def test_two_that_could_be_meant(here, capsys):
     said = capsys.readouterr().err
     assert f"{here}/own_model.py" in said and f"{here}/one/own_model.py" in said
     assert "rename one of them" in said and said.count("\n") == 1
+
+
+def test_the_package_of_a_module_is_the_one_around_it(here):
+    """A package in the working folder that is called alike, and has no such module, stays out."""
+    inner = here / "beside" / "own_package"
+    inner.mkdir(parents=True)
+    (inner / "__init__.py").write_text("")
+    (inner / "model.py").write_text(STUDY.replace("{value}", ".5"))
+    (here / "own_package").mkdir()
+    (here / "own_package" / "__init__.py").write_text("raise RuntimeError('not this one')\n")
+    config = here / "beside" / "c.yaml"
+    config.write_text("kind: own_package.model:Model\n")
+    assert value_of_run(config, "out") == 0.5

@@ -123,17 +123,21 @@ def content_of(files: dict[str, Path]) -> Content:
 def own_files(name: str, folders: list[Path]) -> dict[str, Path]:
     """The files of a module and of all that it imports, as far as they are the user's own."""
     found: dict[str, Path] = {}
-    waiting = [name]
+    waiting: list[tuple[str, Path | None]] = [(name, None)]
     while waiting:
-        module = waiting.pop()
+        module, file = waiting.pop()
         if module in found or module.partition(".")[0] in NEVER_OWN:
             continue
-        file = locate(module, folders)
+        file = file or locate(module, folders)
         if file is None or not is_own(file):
             continue
         found[module] = file
-        waiting += imports_in(file.read_bytes(), module, file.stem == "__init__")
-        waiting.append(module.rpartition(".")[0])  # its package is imported first
+        inner = imports_in(file.read_bytes(), module, file.stem == "__init__")
+        waiting += [(name, None) for name in inner]
+        if "." in module:  # its package is imported first: the one around it, and no other's
+            folder = file.parent.parent if file.stem == "__init__" else file.parent
+            around = folder / "__init__.py"
+            waiting.append((module.rpartition(".")[0], around if around.exists() else None))
     return found
 
 
