@@ -1,4 +1,4 @@
-"""Linear systems by a device, REFERENCE section 5: R1, R3, R10."""
+"""Linear systems and inverses by a device, REFERENCE section 5: R1, R2, R3, R10."""
 
 import jax
 import jax.numpy as jnp
@@ -12,18 +12,78 @@ KEY = jax.random.key(26)
 A = jnp.array([[3.0, 2.0], [2.0, 4.0]])
 B = jnp.array([1.0, 2.0])
 X = np.array([0.0, 0.5])
-# Mean squared errors of the average over tau from equilibrium, at beta = gamma = 1.
+# Mean squared errors over an average of tau from equilibrium, beta = gamma = 1.
 R1 = {1.0: 0.507156079589, 10.0: 0.096289066304, 100.0: 0.010244140625, 1000.0: 0.001030566406}
+DYNAMICS = ["overdamped", "underdamped"]
+
+
+def by_steps(x):
+    """What the device is told of A where it moves in steps."""
+    return A @ x
 
 
 @pytest.mark.parametrize("tau", R1)
 def test_r1_by_the_exact_law(tau):
-    """E|x - x*|^2 over many devices; 6.9 relaxation times leave 1e-6 of the square of the start."""
     found = tj.linalg.solve(A, B, KEY, time=tau, trajectories=4000)
-    assert found.decomposed
-    law = found.error**2 * 4000
-    np.testing.assert_allclose(jnp.sum(law), R1[tau], rtol=1e-9)
+    assert found.decomposed and found.time.averaging * found.time.relaxation == pytest.approx(tau)
+    np.testing.assert_allclose(4000 * jnp.sum(found.error**2), R1[tau], rtol=1e-9)
     np.testing.assert_array_less(np.abs(found.value - X), 4 * np.asarray(found.error))
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_errors_by_steps_are_those_of_the_law(dynamics):
+    """Of 512 devices: the error from 32 groups of them has itself one of 1/sqrt(2 x 31)."""
+    found, exact = (
+        tj.linalg.solve(a, B, KEY, time=10.0, dynamics=dynamics, trajectories=512)
+        for a in (by_steps, A)
+    )
+    assert exact.decomposed and not found.decomposed
+    np.testing.assert_array_less(np.abs(found.value - X), 4.5 * np.asarray(exact.error))
+    np.testing.assert_allclose(found.error, exact.error, rtol=4.5 / np.sqrt(2 * 31))
+    for name in ("work", "heat"):
+        one, other = getattr(found.energy, name), getattr(exact.energy, name)
+        assert abs(one.value - other.value) < 4.5 * np.hypot(one.error, other.error)
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_inverses(dynamics):
+    for method in ("steps", "exact"):
+        found = tj.linalg.inv(A, KEY, time=50.0, dynamics=dynamics, trajectories=64, method=method)
+        assert found.decomposed == (method == "exact")
+        np.testing.assert_array_less(
+            np.abs(found.value - np.linalg.inv(A)), 5 * np.asarray(found.error)
+        )
+
+
+def test_r2_by_the_exact_law():
+    """E|C - A^-1|_F^2 at tau = 10 by the scatter of 32 devices, over 60 repetitions."""
+    squares = []
+    for key in jax.random.split(KEY, 60):
+        found = tj.linalg.inv(A, key, time=10.0, trajectories=32, interval=0.05)
+        squares.append(32 * float(jnp.sum(found.error**2)))
+    error = np.std(squares) / np.sqrt(60)
+    assert abs(np.mean(squares) - 0.073053999920) < 3 * error < 0.01
+
+
+def test_the_device_knows_products_alone():
+    """An operator that can multiply and nothing else, and counts how often it does."""
+    matrix, rows = np.asarray(A), []
+
+    def multiply(x):
+        rows.append(x.size // 2)
+        return x @ matrix
+
+    def product(x):
+        return jax.pure_callback(multiply, jax.ShapeDtypeStruct(x.shape, x.dtype), x,
+                                 vmap_method="broadcast_all")  # fmt: skip
+
+    found = tj.linalg.solve(product, B, KEY, time=20.0, trajectories=4)
+    assert np.all(np.abs(found.value - X) < 5 * found.error)
+    with pytest.raises(ValueError, match="known by its products alone"):
+        tj.linalg.solve(product, B, KEY, time=20.0, method="exact")
+    # Two energies are asked for together with every force: three calls, of which a compiler that
+    # sees A makes one product.
+    assert found.products < sum(rows) <= 3 * found.products
 
 
 def test_r3():
@@ -34,30 +94,61 @@ def test_r3():
         assert found.averaging == pytest.approx(exact, rel=1e-2)
 
 
-def steps(tau, dynamics, trajectories, bath=None):
-    """By products alone: A is a function."""
-    return tj.linalg.solve(
-        lambda x: A @ x, B, KEY, time=tau, dynamics=dynamics, trajectories=trajectories, bath=bath
-    )
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_how_often_a_runtime_is_enough(dynamics):
+    """Over 1,000 runs: P within 3 standard errors by the law, more than P by Markov's bound."""
+    rtol, probability = 0.2, 0.8
+    times = tj.linalg.runtime(A, B, rtol, probability, dynamics=dynamics)
+    for time, least, most in (
+        (times.averaging, -3, 3),
+        (times.markov, 0, np.inf),
+    ):
+        near = 0
+        for key in jax.random.split(KEY, 1000):
+            found = tj.linalg.solve(A, B, key, time=time, dynamics=dynamics)
+            near += float(np.linalg.norm(found.value - X)) <= rtol * 0.5
+        off = (near / 1000 - probability) / np.sqrt(probability * (1 - probability) / 1000)
+        assert least < off < most
 
 
-@pytest.mark.parametrize("dynamics", ["overdamped", "underdamped"])
-def test_errors_by_steps_are_those_of_the_law(dynamics):
-    """The scatter of 512 devices of tau = 10, whose relative error is 1/sqrt(2 x 31)."""
-    found = steps(10.0, dynamics, 512)
-    assert not found.decomposed
-    exact = tj.linalg.solve(A, B, KEY, time=10.0, dynamics=dynamics, trajectories=512)
-    np.testing.assert_array_less(np.abs(found.value - X), 4.5 * np.asarray(exact.error))
-    np.testing.assert_allclose(found.error, exact.error, rtol=4.5 / np.sqrt(2 * 31))
-    # Energies over repetitions agree within their errors.
-    for name in ("work", "heat"):
-        one, other = getattr(found.energy, name), getattr(exact.energy, name)
-        assert abs(one.value - other.value) < 4.5 * np.hypot(one.error, other.error)
+def test_the_slowest_mode_relaxes_with_the_root_of_its_stiffness():
+    """R10: sqrt(lambda_min) at gamma = 2 sqrt(lambda_min), overdamped lambda_min."""
+    lowest = np.linalg.eigvalsh(A)[0]
+    for dynamics, rate in zip(DYNAMICS, (lowest, np.sqrt(lowest)), strict=True):
+        found = tj.linalg.solve(A, B, KEY, time=1.0, dynamics=dynamics)
+        assert 1 / found.time.relaxation == pytest.approx(rate, rel=1e-6)
 
 
-@pytest.mark.parametrize("dynamics", ["overdamped", "underdamped"])
-def test_the_inverse_both_ways(dynamics):
-    for a in (A, lx.MatrixLinearOperator(A)):
-        found = tj.linalg.inv(a, KEY, time=50.0, dynamics=dynamics, trajectories=64)
-        off = np.abs(found.value - np.linalg.inv(A)) / np.asarray(found.error)
-        assert np.all(off < 5)
+def test_the_bill():
+    """Idle power is paid for all trajectories over their time; conjugate gradients are counted."""
+    found = tj.linalg.solve(A, B, KEY, time=5.0, trajectories=3, idle_power=2.0)
+    assert found.energy.idle == pytest.approx(2.0 * 3 * found.time.total * found.time.relaxation)
+    assert found.digital == 2  # no more than dimensions
+    assert "conjugate gradients need 2" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("a", "words"),
+    [
+        (jnp.array([[1.0, 2.0], [0.0, 1.0]]), "not symmetric.*normal equations"),
+        (jnp.diag(jnp.array([1.0, -1.0])), "indefinite.*normal equations"),
+        (jnp.ones((2, 2)), "singular.*never comes to rest"),
+        (jnp.ones((2, 3)), r"shape \(2, 3\).*square"),
+        (jnp.array([[1.0, jnp.nan], [jnp.nan, 1.0]]), "not finite"),
+        (1j * jnp.eye(2), "complex.*2n"),
+        (jnp.eye(3), r"b has shape \(2,\): expected \(3,\)"),
+    ],
+)
+def test_refusals(a, words):
+    for method in ("exact", "steps"):
+        with pytest.raises(ValueError, match=words):
+            tj.linalg.solve(a, B, KEY, time=1.0, method=method)
+    if "shape" not in words and "finite" not in words and "complex" not in words:
+        with pytest.raises(ValueError, match=words):
+            tj.linalg.solve(lx.MatrixLinearOperator(a), B, KEY, time=1.0, method="steps")
+
+
+def test_a_function_does_not_say_its_dimension():
+    with pytest.raises(ValueError, match="pass a lineax operator"):
+        tj.linalg.inv(by_steps, KEY, time=1.0)

@@ -82,8 +82,9 @@ class Plan(NamedTuple):
 
     @property
     def products(self) -> int:
-        """Of A with a vector: one for each step, and three for the energies of both switches."""
-        return self.trajectories * (self.equilibration + self.spacing * self.samples + 3)
+        """Of A with a vector: for each step, for each beginning anew, and for both switches."""
+        begun = self.equilibration + 1 + self.samples * (self.spacing + 1)
+        return self.trajectories * (begun + 2)
 
     @property
     def groups_of_trajectories(self) -> int:

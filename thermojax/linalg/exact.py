@@ -17,7 +17,7 @@ from .._component import known
 from ..linear import OrnsteinUhlenbeck
 from ..linear.matrix_equations import root
 from ..system import Bath
-from .device import Device, Plan, Reading, Scatter
+from .device import Device, Dynamics, Plan, Reading, Scatter
 from .operator import NORMAL_EQUATIONS
 from .spectrum import Spectrum
 
@@ -168,7 +168,7 @@ def at_rest(modes: Modes, b, bath: Bath, stiffness) -> Rest:
 
 
 @eqx.filter_jit
-def visited(modes: Modes, b, dynamics: str, bath: Bath, numbers, trajectories: int, key):
+def visited(modes: Modes, b, dynamics: Dynamics, bath: Bath, numbers, trajectories: int, key):
     """The compiled part of `averaged_positions`; `numbers`: its times, the stiffness at rest."""
     values, vectors = modes
     wait, time, stiffness = numbers
@@ -200,7 +200,9 @@ def sampled(
 
 
 @eqx.filter_jit
-def walked(modes: Modes, b, dynamics: str, bath: Bath, numbers, plan: Plan, key, of) -> Reading:
+def walked(
+    modes: Modes, b, dynamics: Dynamics, bath: Bath, numbers, plan: Plan, key, of
+) -> Reading:
     """The compiled part of `sampled`; `numbers`: wait, time between samples, stiffness at rest."""
     values, vectors = modes
     wait, apart, stiffness = numbers

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._component import Numbers, floating, known, shown
@@ -36,7 +37,7 @@ def operator_of(A: Any, b: Array | None = None) -> lx.AbstractLinearOperator:
             )
         if jnp.issubdtype(taken.dtype, jnp.complexfloating):
             raise ValueError(f"A is complex: {REAL}")
-    elif callable(A):
+    elif callable(A) and not isinstance(A, type):
         if b is None:
             raise ValueError("A is a function: pass a lineax operator, which knows its dimension")
         structure = jax.ShapeDtypeStruct(b.shape, b.dtype)
@@ -52,6 +53,16 @@ def operator_of(A: Any, b: Array | None = None) -> lx.AbstractLinearOperator:
     return operator
 
 
+def require_known(**values: Any) -> None:
+    """**Raises:** ValueError for what is being traced: the device is chosen by numbers."""
+    for name, value in values.items():
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+            raise ValueError(
+                f"{name} is being traced by jit, vmap or grad: the device, its steps and its bill "
+                "are chosen by numbers; call this outside"
+            )
+
+
 def entries(operator: lx.AbstractLinearOperator, problem: str) -> Float[Array, "dim dim"]:
     """The matrix itself. **Raises:** ValueError where its product is all that is known of it."""
     if isinstance(operator, lx.MatrixLinearOperator):
@@ -64,7 +75,9 @@ def entries(operator: lx.AbstractLinearOperator, problem: str) -> Float[Array, "
 
 def square(name: str, value: Numbers) -> Float[Array, "dim dim"]:
     """A square matrix of finite real numbers. **Raises:** ValueError, which names it."""
-    if np.iscomplexobj(value):
+    if isinstance(value, np.ndarray | jax.Array) and jnp.issubdtype(
+        value.dtype, jnp.complexfloating
+    ):
         raise ValueError(f"{name} is complex: {REAL}")
     matrix = floating(value, name)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:

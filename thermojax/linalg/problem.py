@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import choice, real, whole
+from .._arguments import choice, instance, real, whole
 from .._component import Numbers, finite, positive
 from .._keys import check_key
 from ..system import Bath
 from .answer import Answer, digital_products, energy_of, time_of
 from .device import Device, Plan, Reading, device_for, plan_for
 from .exact import Modes, modes_of
-from .operator import entries, operator_of
+from .operator import entries, operator_of, require_known
 from .spectrum import Spectrum, spectrum_of
 
 METHODS = ("steps", "exact")
@@ -73,6 +73,9 @@ def problem_of(
     real("idle_power", idle_power, "a power, 0 or more", lambda p: p >= 0)
     if interval is not None:
         real("interval", interval, "a positive time between two samples", positive)
+    require_known(A=A, b=b, key=key, time=time, idle_power=idle_power, bath=bath, interval=interval)
+    if bath is not None:
+        instance("bath", bath, Bath, "a tj.Bath(...), or None for the default")
     trajectories = whole("trajectories", trajectories, cure="devices side by side")
     choice("method", method, METHODS, or_none=True)
     given = None if b is None else jnp.atleast_1d(finite("b", b))

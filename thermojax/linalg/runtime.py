@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._arguments import real
+from .._arguments import real, whole
 from .._component import Numbers, finite
 from ..system import Bath
 from .device import Device, device_for
 from .exact import average_variances, modes_of
-from .operator import entries, operator_of
+from .operator import entries, operator_of, require_known
 
 LEFT = 0.1  # of the tolerance: what is left of the start when averaging begins
+LEAST = 1e-9  # a tolerance whose square times the number of products nobody has
 NODES = 24  # of Talbot's contour: more lose digits to cancellation
 
 
@@ -53,9 +54,10 @@ def runtime(
     **Raises:** ValueError for a matrix that is not symmetric positive definite, or known by its
     products alone. **Cost:** one symmetric eigendecomposition.
     """
-    inside = lambda p: (p > 0) & (p < 1)
-    real("rtol", rtol, "a relative tolerance between 0 and 1", inside)
-    real("probability", probability, "a probability between 0 and 1", inside)
+    real("rtol", rtol, "a relative tolerance, 1e-9 to 1", lambda x: (x >= LEAST) & (x < 1))
+    real("probability", probability, "a probability between 0 and 1", lambda p: (p > 0) & (p < 1))
+    require_known(A=A, b=b, rtol=rtol, probability=probability, bath=bath)
+    trajectories = whole("trajectories", trajectories, cure="devices side by side")
     b = jnp.atleast_1d(finite("b", b))
     modes = modes_of(entries(operator_of(A, b), "runtime"))
     device = device_for(modes.spectrum, dynamics, bath)

@@ -53,7 +53,9 @@ def solve(
     singular, and for shapes that do not fit.
 
     **Cost:** "steps": time / dt products for each trajectory, dt half of the fastest mode's time,
-    and 34 to about 1000 for the ends of the spectrum. "exact": one eigendecomposition.
+    one more for each sample, and 34 to about 1000 for the ends of the spectrum; a product that the
+    compiler cannot see into, such as `jax.pure_callback`, is called three times where one would do.
+    "exact": one eigendecomposition.
     """
     problem = problem_of("solve", A, b, key, time, dynamics, trajectories, method, bath, idle_power)
     device, plan = problem.device, problem.plan
