@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import choice, instance
+from .._arguments import instance
 from ..potential import Harmonic
 from ..protocol import Constant
 from ..sampling import Chain, advance, start, switch
@@ -21,6 +21,7 @@ from .operator import Springs
 from .spectrum import Spectrum
 
 Dynamics = Literal["overdamped", "underdamped"]
+DYNAMICS = ("overdamped", "underdamped")
 STEP = 0.5  # in units of the fastest mode's 1/rate or 1/frequency: BAOAB is exact in x at any
 SPACING = 0.25  # of the relaxation time between two samples, or one step where that is longer
 EQUILIBRATION = math.log(1e3)  # relaxation times: what is left of the start is a thousandth
@@ -52,7 +53,6 @@ def device_for(spectrum: Spectrum, dynamics: str, bath: Bath | None) -> Device:
     g - sqrt(g^2 - k/m), g = gamma / 2m. **Raises:** ValueError for a bath that is not constant or
     differs between the coordinates.
     """
-    choice("dynamics", dynamics, ("overdamped", "underdamped"))
     if bath is not None:
         instance("bath", bath, Bath, "a tj.Bath(...), or None for the default")
         if bath.scheduled or any(jnp.shape(x) for x in (bath.friction, bath.mass)):

@@ -54,13 +54,21 @@ def operator_of(A: Any, b: Array | None = None) -> lx.AbstractLinearOperator:
 
 
 def require_known(**values: Any) -> None:
-    """**Raises:** ValueError for what is being traced: the device is chosen by numbers."""
+    """**Raises:** ValueError for what is being traced: the device is chosen by numbers.
+
+    So it is with numbers inside of somebody's jit, where all that is computed is traced.
+    """
     for name, value in values.items():
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
             raise ValueError(
                 f"{name} is being traced by jit, vmap or grad: the device, its steps and its bill "
                 "are chosen by numbers; call this outside"
             )
+    if isinstance(jnp.zeros(()), Tracer):
+        raise ValueError(
+            "tj.linalg is called inside of jit, vmap or grad: the device, its steps and its bill "
+            "are chosen by numbers; call it outside"
+        )
 
 
 def entries(operator: lx.AbstractLinearOperator, problem: str) -> Float[Array, "dim dim"]:

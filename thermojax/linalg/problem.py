@@ -13,7 +13,7 @@ from .._component import Numbers, finite, positive
 from .._keys import check_key
 from ..system import Bath
 from .answer import Answer, digital_products, energy_of, time_of
-from .device import Device, Plan, Reading, device_for, plan_for
+from .device import DYNAMICS, Device, Plan, Reading, device_for, plan_for
 from .exact import Modes, modes_of
 from .operator import entries, operator_of, require_known
 from .spectrum import Spectrum, spectrum_of
@@ -69,15 +69,18 @@ def problem_of(
     **Raises:** ValueError for any that does not fit.
     """
     check_key(key)
+    choice("dynamics", dynamics, DYNAMICS)
     real("time", time, "a positive time of the device", positive)
     real("idle_power", idle_power, "a power, 0 or more", lambda p: p >= 0)
     if interval is not None:
         real("interval", interval, "a positive time between two samples", positive)
-    require_known(A=A, b=b, key=key, time=time, idle_power=idle_power, bath=bath, interval=interval)
     if bath is not None:
         instance("bath", bath, Bath, "a tj.Bath(...), or None for the default")
     trajectories = whole("trajectories", trajectories, cure="devices side by side")
     choice("method", method, METHODS, or_none=True)
+    require_known(A=A, b=b, key=key, time=time, idle_power=idle_power, bath=bath, interval=interval)
+    if b is None and name == "solve":
+        raise ValueError("b is None: expected numbers, (dim,), one per row of A")
     given = None if b is None else jnp.atleast_1d(finite("b", b))
     operator = operator_of(A, given)
     if given is None:

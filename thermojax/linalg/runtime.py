@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._arguments import real, whole
+from .._arguments import choice, real, whole
 from .._component import Numbers, finite
 from ..system import Bath
-from .device import Device, device_for
+from .device import DYNAMICS, Device, device_for
 from .exact import average_variances, modes_of
 from .operator import entries, operator_of, require_known
 
@@ -54,10 +54,11 @@ def runtime(
     **Raises:** ValueError for a matrix that is not symmetric positive definite, or known by its
     products alone. **Cost:** one symmetric eigendecomposition.
     """
+    choice("dynamics", dynamics, DYNAMICS)
     real("rtol", rtol, "a relative tolerance, 1e-9 to 1", lambda x: (x >= LEAST) & (x < 1))
     real("probability", probability, "a probability between 0 and 1", lambda p: (p > 0) & (p < 1))
-    require_known(A=A, b=b, rtol=rtol, probability=probability, bath=bath)
     trajectories = whole("trajectories", trajectories, cure="devices side by side")
+    require_known(A=A, b=b, rtol=rtol, probability=probability, bath=bath)
     b = jnp.atleast_1d(finite("b", b))
     modes = modes_of(entries(operator_of(A, b), "runtime"))
     device = device_for(modes.spectrum, dynamics, bath)
