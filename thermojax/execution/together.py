@@ -20,8 +20,8 @@ T = TypeVar("T")
 def together(computations: Sequence[Computation[T]]) -> list[T | BaseException]:
     """The result of each computation, or what it has raised; equal calls are made as one program.
 
-    Calls are equal where they differ in the values of arrays alone. In each turn the largest group
-    of equal calls is computed, the others wait for it: computations that drifted apart meet again.
+    Calls are equal where they differ in the values of arrays alone. The largest group of
+    equal calls is computed while the others wait, so that computations that drifted apart meet.
     """
     results: dict[int, Any] = {}
     waiting: dict[int, Call] = {}

@@ -134,7 +134,7 @@ def prepare_run(
 ) -> tuple:
     """The arguments of `simulate`, checked and made ready: those of `run_prepared`.
 
-    **Arguments:** as `simulate`; `block`, substeps in one block, chosen when left out.
+    **Arguments:** as `simulate`; `block`, integration steps in one block, chosen when left out.
 
     **Raises:** ValueError, as `simulate`.
     """
