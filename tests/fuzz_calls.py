@@ -386,7 +386,7 @@ call(
 COUPLED = np.array([[3.0, 2.0], [2.0, 4.0]])
 call("linalg.solve", tj.linalg.solve, A=COUPLED, b=np.ones(2), key=KEY, time=5.0)
 call("linalg.inv", tj.linalg.inv, A=COUPLED, key=KEY, time=5.0)
-call("linalg.runtime", tj.linalg.runtime, A=COUPLED, b=np.ones(2), rtol=0.1, probability=0.9)
+call("linalg.runtime", tj.linalg.runtime, problem="solve", A=COUPLED, b=np.ones(2), rtol=0.1)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)

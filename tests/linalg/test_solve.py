@@ -89,7 +89,9 @@ def test_the_device_knows_products_alone():
 def test_r3():
     tridiagonal = 2 * jnp.eye(8) + 0.5 * (jnp.eye(8, k=1) + jnp.eye(8, k=-1))
     for rtol, probability, markov, exact in ((0.1, 0.9, 5817, 1046), (0.05, 0.95, 46537, 5075)):
-        found = tj.linalg.runtime(tridiagonal, jnp.ones(8), rtol, probability)
+        found = tj.linalg.runtime(
+            "solve", tridiagonal, jnp.ones(8), rtol=rtol, probability=probability
+        )
         assert found.markov == pytest.approx(markov, rel=1e-2)
         assert found.averaging == pytest.approx(exact, rel=1e-2)
 
@@ -99,7 +101,9 @@ def test_r3():
 def test_how_often_a_runtime_is_enough(dynamics):
     """Over 1,000 runs: P within 3 standard errors by the law, more than P by Markov's bound."""
     rtol, probability = 0.2, 0.8
-    times = tj.linalg.runtime(A, B, rtol, probability, dynamics=dynamics)
+    times = tj.linalg.runtime(
+        "solve", A, B, rtol=rtol, probability=probability, dynamics=dynamics
+    )
     for time, least, most in (
         (times.averaging, -3, 3),
         (times.markov, 0, np.inf),

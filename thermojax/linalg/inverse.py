@@ -8,23 +8,30 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
+from .._arguments import real
+from .._component import positive
 from ..system import Bath
 from .answer import Answer
 from .device import read
 from .exact import sampled
+from .operator import require_known
 from .problem import problem_of
+from .settings import Settings, until_accurate
 
 
 def inv(
     A: Any,
     key: PRNGKeyArray,
     *,
-    time: float,
+    time: float | None = None,
+    rtol: float | None = None,
+    probability: float = 0.9,
     dynamics: str = "overdamped",
     trajectories: int = 1,
     method: str | None = None,
     bath: Bath | None = None,
     idle_power: float = 0.0,
+    max_products: float = 1e9,
     interval: float | None = None,
 ) -> Answer:
     r"""A^-1 as the covariance of the positions of a device with the energy U = x . A x / 2.
@@ -42,16 +49,24 @@ def inv(
 
     **Returns:** a `tj.linalg.Answer`, its value `(dim, dim)`.
     """
-    problem = problem_of(
-        "inv", A, None, key, time, dynamics, trajectories, method, bath, idle_power, interval
+    settings = Settings(
+        time, rtol, probability, dynamics, trajectories, method, bath, idle_power, max_products
     )
-    device, plan, b = problem.device, problem.plan, problem.b
-    scale = 1 / jnp.asarray(device.bath.temperature, b.dtype)
-    if problem.modes is None:
-        reading = read(device, problem.operator, b, plan, key, second_moment)
-        return problem.answered(reading, scale)
-    reading = sampled(problem.modes, b, device, plan, key, second_moment)
-    return problem.answered(reading, scale, vectors=plan.trajectories * plan.samples)
+    if interval is not None:
+        real("interval", interval, "a positive time between two samples", positive)
+        require_known(interval=interval)
+    problem = problem_of("inv", A, None, key, settings, interval)
+
+    def run(time, key):
+        run = problem.planned(time, interval)
+        modes, b, device, plan = problem.modes, problem.b, run.device, run.plan
+        scale = 1 / jnp.asarray(device.bath.temperature, b.dtype)
+        if modes is None:
+            return run.answered(read(device, problem.operator, b, plan, key, second_moment), scale)
+        reading = sampled(modes, b, device, plan, key, second_moment)
+        return run.answered(reading, scale, vectors=plan.trajectories * plan.samples)
+
+    return until_accurate(run, problem.settings, problem.first, key)
 
 
 @jax.jit

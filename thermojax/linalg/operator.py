@@ -25,8 +25,9 @@ def operator_of(A: Any, b: Array | None = None) -> lx.AbstractLinearOperator:
     **Raises:** ValueError for what is none of them, a shape that is not square or does not fit b,
     complex numbers, NaN, and a function without b, which would say the dimension.
     """
+    operator: Any
     if isinstance(A, lx.AbstractLinearOperator):
-        operator: Any = A
+        operator = A
         taken = A.in_structure()
         if not isinstance(taken, jax.ShapeDtypeStruct) or len(taken.shape) != 1:
             raise ValueError("A takes a pytree: expected an operator on one vector, (dim,)")
@@ -81,7 +82,7 @@ def entries(operator: lx.AbstractLinearOperator, problem: str) -> Float[Array, "
     )
 
 
-def square(name: str, value: Numbers) -> Float[Array, "dim dim"]:
+def square(name: str, value: Any) -> Float[Array, "dim dim"]:
     """A square matrix of finite real numbers. **Raises:** ValueError, which names it."""
     if isinstance(value, np.ndarray | jax.Array) and jnp.issubdtype(
         value.dtype, jnp.complexfloating

@@ -1,4 +1,4 @@
-"""What all problems have in common: checked arguments, a device, a plan, and the bill."""
+"""What solving and inverting have in common: a symmetric matrix, its device, and the bill."""
 
 from __future__ import annotations
 
@@ -8,46 +8,76 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import choice, instance, real, whole
-from .._component import Numbers, finite, positive
-from .._keys import check_key
-from ..system import Bath
+from .._component import Numbers, finite
 from .answer import Answer, digital_products, energy_of, time_of
-from .device import DYNAMICS, Device, Plan, Reading, device_for, plan_for
+from .device import SPACING, Device, Plan, Reading, device_for, plan_for
 from .exact import Modes, modes_of
 from .operator import entries, operator_of, require_known
+from .runtime import runtime_of
+from .settings import Settings
 from .spectrum import Spectrum, spectrum_of
 
-METHODS = ("steps", "exact")
+FIRST = 32.0  # relaxation times
+LONGEST = 1e12  # relaxation times, whose quarters a float still counts
 
 
 class Problem(NamedTuple):
-    """A device for a matrix, and how long it runs; `modes` where it is simulated exactly."""
+    """A device for a symmetric matrix; `modes` where it is simulated exactly."""
 
     operator: lx.AbstractLinearOperator
     b: Float[Array, " dim"]
     modes: Modes | None
     spectrum: Spectrum
     device: Device
+    settings: Settings
+
+    @property
+    def first(self) -> float:
+        """The time of a first run, which finds out how long the device takes."""
+        return FIRST * self.device.relaxation
+
+    def planned(self, time: float, interval: float | None = None, sampled: bool = True) -> Run:
+        """The steps of an average over a time; `sampled`: of samples, not by the law of a mean.
+
+        **Raises:** ValueError for a time that takes more products than allowed.
+        """
+        settings, device = self.settings, self.device
+        apart = SPACING * device.relaxation if interval is None else interval
+        each = apart if self.modes else min(device.dt, apart)
+        products = settings.trajectories * time / each if sampled or not self.modes else 0.0
+        settings.require_affordable(products, time, device.relaxation)
+        if time > LONGEST * device.relaxation:
+            raise ValueError(
+                f"time = {time:.3g} is {time / device.relaxation:.2g} relaxation times: expected "
+                f"{LONGEST:.0e} at most"
+            )
+        return Run(self, *plan_for(device, time, settings.trajectories, interval))
+
+
+class Run(NamedTuple):
+    """A problem with its device and plan for one time."""
+
+    problem: Problem
+    device: Device
     plan: Plan
-    idle_power: float
 
     def answered(self, reading: Reading, scale: Any = 1.0, vectors: int = 0) -> Answer:
         """The answer, `scale` times what was read; `vectors`: products of the eigenvectors."""
-        time = time_of(self.device, self.plan)
+        problem, plan = self.problem, self.plan
+        time = time_of(self.device, plan)
         value, error = scale * reading.value, scale * reading.error
         relative = float(jnp.linalg.norm(error) / jnp.linalg.norm(value))
-        products = vectors if self.modes else self.spectrum.products + self.plan.products
+        products = vectors if problem.modes else problem.spectrum.products + plan.products
         columns = 1 if value.ndim == 1 else value.shape[-1]
         return Answer(
             value,
             error,
-            self.plan.trajectories * self.plan.samples,
+            plan.trajectories * plan.samples,
             time,
-            energy_of(reading.work, reading.heat, time, self.idle_power),
+            energy_of(reading.work, reading.heat, time, problem.settings.idle_power),
             products,
-            columns * digital_products(self.spectrum, relative, len(self.b)),
-            self.modes is not None,
+            columns * digital_products(problem.spectrum, relative, len(problem.b)),
+            problem.modes is not None,
         )
 
 
@@ -56,29 +86,17 @@ def problem_of(
     A: Any,
     b: Numbers | None,
     key: PRNGKeyArray,
-    time: float,
-    dynamics: str,
-    trajectories: int,
-    method: str | None,
-    bath: Bath | None,
-    idle_power: float,
+    settings: Settings,
     interval: float | None = None,
 ) -> Problem:
     """The problem that these arguments of a public function describe.
 
+    Where the law of the error is known, a tolerance becomes a time.
+
     **Raises:** ValueError for any that does not fit.
     """
-    check_key(key)
-    choice("dynamics", dynamics, DYNAMICS)
-    real("time", time, "a positive time of the device", positive)
-    real("idle_power", idle_power, "a power, 0 or more", lambda p: p >= 0)
-    if interval is not None:
-        real("interval", interval, "a positive time between two samples", positive)
-    if bath is not None:
-        instance("bath", bath, Bath, "a tj.Bath(...), or None for the default")
-    trajectories = whole("trajectories", trajectories, cure="devices side by side")
-    choice("method", method, METHODS, or_none=True)
-    require_known(A=A, b=b, key=key, time=time, idle_power=idle_power, bath=bath, interval=interval)
+    settings = settings.checked(key)
+    require_known(A=A, b=b)
     if b is None and name == "solve":
         raise ValueError("b is None: expected numbers, (dim,), one per row of A")
     given = None if b is None else jnp.atleast_1d(finite("b", b))
@@ -86,11 +104,16 @@ def problem_of(
     if given is None:
         given = jnp.zeros(operator.in_size(), operator.in_structure().dtype)
     whole_matrix = isinstance(operator, lx.MatrixLinearOperator)
-    if method == "exact" or (method is None and whole_matrix):
+    if settings.method == "exact" or (settings.method is None and whole_matrix):
         modes = modes_of(entries(operator, name))
         spectrum = modes.spectrum
     else:
         modes, spectrum = None, spectrum_of(operator, key)
-    device = device_for(spectrum, dynamics, bath)
-    device, plan = plan_for(device, float(time), trajectories, interval)
-    return Problem(operator, given, modes, spectrum, device, plan, float(idle_power))
+    device = device_for(spectrum, settings.dynamics, settings.bath)
+    if modes is not None and settings.rtol is not None:
+        rtol, probability, trajectories = settings.rtol, settings.probability, settings.trajectories
+        apart = (interval or SPACING * device.relaxation) if b is None else None
+        wanted = None if b is None else given
+        times = runtime_of(modes, wanted, device, rtol, probability, trajectories, apart)
+        settings = settings._replace(time=times.averaging)
+    return Problem(operator, given, modes, spectrum, device, settings)

@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from .._arguments import choice, real, whole
 from .._component import Numbers, finite
 from ..system import Bath
+from .chi_square import chi_square_sum_cdf
 from .device import DYNAMICS, Device, device_for
-from .exact import average_variances, modes_of
+from .exact import Modes, average_variances, modes_of, second_moment_variances
 from .operator import entries, operator_of, require_known
 
+PROBLEMS = ("solve", "inv")
 LEFT = 0.1  # of the tolerance: what is left of the start when averaging begins
 LEAST = 1e-9  # a tolerance whose square times the number of products nobody has
-NODES = 24  # of Talbot's contour: more lose digits to cancellation
 
 
 class Runtime(NamedTuple):
@@ -36,38 +38,68 @@ class Runtime(NamedTuple):
 
 
 def runtime(
+    problem: str,
     A: Any,
-    b: Numbers,
-    rtol: float,
-    probability: float,
+    b: Numbers | None = None,
     *,
+    rtol: float,
+    probability: float = 0.9,
     dynamics: str = "overdamped",
     bath: Bath | None = None,
     trajectories: int = 1,
 ) -> Runtime:
-    r"""The times after which P(|x - A^-1 b| <= rtol |A^-1 b|) is at least `probability`.
+    r"""The times after which the relative error is at most `rtol` with this probability.
 
-    The error of an average over the time T is Gaussian, with the covariance K(T) that stands at
-    `tj.linalg.solve`: its square is a sum of chi-squares, weighted with the eigenvalues of K. By
-    Markov's inequality tr K <= (1 - P) rtol^2 |x|^2 is enough; the law itself asks for less.
+    - "solve": P(|x - A^-1 b| <= rtol |A^-1 b|). The error of an average over a time T is Gaussian,
+      with the covariance K(T) that stands at `tj.linalg.solve`.
+    - "inv": P(|C - A^-1|_F <= rtol |A^-1|_F), of the samples of a time T that come close to each
+      other; its error is Gaussian where T is many relaxation times.
+
+    The squared error is a sum of chi-squares, weighted with the eigenvalues of K. By Markov's
+    inequality tr K <= (1 - P) (rtol |answer|)^2 is enough; the law itself asks for less.
 
     **Raises:** ValueError for a matrix that is not symmetric positive definite, or known by its
-    products alone. **Cost:** one symmetric eigendecomposition.
+    products alone. **Cost:** one symmetric eigendecomposition; "inv" takes dim^2 / 2 weights.
     """
+    choice("problem", problem, PROBLEMS)
     choice("dynamics", dynamics, DYNAMICS)
-    real("rtol", rtol, "a relative tolerance, 1e-9 to 1", lambda x: (x >= LEAST) & (x < 1))
-    real("probability", probability, "a probability between 0 and 1", lambda p: (p > 0) & (p < 1))
+    check_tolerance(rtol, probability)
     trajectories = whole("trajectories", trajectories, cure="devices side by side")
     require_known(A=A, b=b, rtol=rtol, probability=probability, bath=bath)
-    b = jnp.atleast_1d(finite("b", b))
+    if problem == "solve" and b is None:
+        raise ValueError("b is None: expected numbers, (dim,), one per row of A")
+    b = None if b is None or problem == "inv" else jnp.atleast_1d(finite("b", b))
     modes = modes_of(entries(operator_of(A, b), "runtime"))
     device = device_for(modes.spectrum, dynamics, bath)
-    along = modes.vectors.T @ b / modes.values
-    allowed = (rtol * float(jnp.linalg.norm(along))) ** 2
+    return runtime_of(modes, b, device, float(rtol), float(probability), trajectories)
+
+
+def check_tolerance(rtol: Any, probability: Any) -> None:
+    """**Raises:** ValueError."""
+    real("rtol", rtol, "a relative tolerance, 1e-9 to 1", lambda x: (x >= LEAST) & (x < 1))
+    real("probability", probability, "a probability between 0 and 1", lambda p: (p > 0) & (p < 1))
+
+
+def runtime_of(
+    modes: Modes,
+    b: Array | None,
+    device: Device,
+    rtol: float,
+    probability: float,
+    trajectories: int,
+    interval: float | None = None,
+) -> Runtime:
+    """The times of a solve, or, where b is None, of an inverse by samples at an interval."""
+    if b is None:
+        answer = 1 / modes.values
+        weights = lambda time: inverse_weights(modes.values, device, time, interval)
+    else:
+        answer = modes.vectors.T @ b / modes.values
+        weights = lambda time: np.asarray(average_variances(modes.values, device, time))
+    allowed = trajectories * (rtol * float(jnp.linalg.norm(answer))) ** 2
     if allowed == 0:
         raise ValueError("b is zero: its answer is zero, of which no error is a small part")
 
-    weights = lambda time: np.asarray(average_variances(modes.values, device, time)) / trajectories
     markov = shortest(lambda time: weights(time).sum() <= (1 - probability) * allowed, device)
     right = lambda time: chi_square_sum_cdf(weights(time), allowed) >= probability
     return Runtime(
@@ -76,6 +108,13 @@ def runtime(
         markov,
         device.relaxation,
     )
+
+
+def inverse_weights(values: Array, device: Device, time, interval: float | None) -> np.ndarray:
+    """Of the squared error of an inverse: every entry beside the diagonal counts twice."""
+    variances = np.asarray(second_moment_variances(values, device, time, interval))
+    above = variances[np.triu_indices(len(variances), 1)]
+    return np.concatenate([np.diag(variances), 2 * above])
 
 
 def shortest(enough, device: Device) -> float:
@@ -90,20 +129,3 @@ def shortest(enough, device: Device) -> float:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
-
-
-def chi_square_sum_cdf(weights: np.ndarray, level: float) -> float:
-    """P(sum_i w_i z_i^2 <= level) of standard normals z, by its Laplace transform.
-
-    prod (1 + 2 w_i s)^(-1/2) / s has all its singularities on the negative axis, around which
-    Talbot's contour leads. Source: J. Abate, P. Valko, Int. J. Numer. Meth. Engng 60, 979 (2004).
-    """
-    scale = weights / level
-    k = np.arange(1, NODES)
-    angle = k * np.pi / NODES
-    cot = 1 / np.tan(angle)
-    s = np.concatenate([[2 * NODES / 5 + 0j], 2 * k * np.pi / 5 * (cot + 1j)])
-    turn = 1 + 1j * angle * (1 + cot**2) - 1j * cot
-    factor = np.concatenate([[0.5 * np.exp(s[0])], turn * np.exp(s[1:])])
-    transform = np.exp(-0.5 * np.sum(np.log1p(2 * scale[:, None] * s), axis=0)) / s
-    return float(0.4 * np.sum((factor * transform).real))

@@ -14,6 +14,7 @@ from .answer import Answer
 from .device import read
 from .exact import averaged_positions
 from .problem import problem_of
+from .settings import Settings, until_accurate
 
 
 def solve(
@@ -21,12 +22,15 @@ def solve(
     b: Numbers,
     key: PRNGKeyArray,
     *,
-    time: float,
+    time: float | None = None,
+    rtol: float | None = None,
+    probability: float = 0.9,
     dynamics: str = "overdamped",
     trajectories: int = 1,
     method: str | None = None,
     bath: Bath | None = None,
     idle_power: float = 0.0,
+    max_products: float = 1e9,
 ) -> Answer:
     r"""x = A^-1 b as the mean position of a device with the energy U = x . A x / 2 - b . x.
 
@@ -40,6 +44,10 @@ def solve(
       `b`, `(dim,)`. `key`.
     - `time`: of the average, in the unit of friction / stiffness (overdamped), for each of the
       `trajectories`, which are devices side by side.
+    - `rtol`, `probability`, in its place: |x - A^-1 b| <= rtol |A^-1 b| with this probability.
+      "exact" takes the time of `tj.linalg.runtime`; "steps" finds it by shorter runs, Markov's
+      inequality and the errors that it sees.
+    - `max_products`: of A with a vector, which are not exceeded.
     - `dynamics`: "overdamped" or "underdamped".
     - `method`: "steps", the motion in time steps, which knows A by its products alone (the default
       for operators and functions), or "exact", each mode of A by its exact law (the default for
@@ -57,12 +65,19 @@ def solve(
     compiler cannot see into, such as `jax.pure_callback`, is called three times where one would do.
     "exact": one eigendecomposition.
     """
-    problem = problem_of("solve", A, b, key, time, dynamics, trajectories, method, bath, idle_power)
-    device, plan = problem.device, problem.plan
-    if problem.modes is None:
-        return problem.answered(read(device, problem.operator, problem.b, plan, key, mean_position))
-    reading = averaged_positions(problem.modes, problem.b, device, plan, key)
-    return problem.answered(reading, vectors=4)
+    settings = Settings(
+        time, rtol, probability, dynamics, trajectories, method, bath, idle_power, max_products
+    )
+    problem = problem_of("solve", A, b, key, settings)
+
+    def run(time, key):
+        run = problem.planned(time, sampled=False)
+        modes, b, device, plan = problem.modes, problem.b, run.device, run.plan
+        if modes is None:
+            return run.answered(read(device, problem.operator, b, plan, key, mean_position))
+        return run.answered(averaged_positions(modes, b, device, plan, key), vectors=4)
+
+    return until_accurate(run, problem.settings, problem.first, key)
 
 
 @jax.jit
