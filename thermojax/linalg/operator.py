@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, known, shown
+from .._component import floating, known, shown
 from ..potential import AbstractPotential
 
 NORMAL_EQUATIONS = "solve the normal equations, A^T A x = A^T b, in its place"
