@@ -13,7 +13,7 @@ from .answer import Answer, digital_products, energy_of, time_of
 from .device import SPACING, Device, Plan, Reading, device_for, plan_for
 from .exact import Modes, modes_of
 from .operator import entries, operator_of, require_known
-from .runtime import runtime_of
+from .runtime import require_answer, runtime_of
 from .settings import Settings
 from .spectrum import Spectrum, spectrum_of
 
@@ -100,6 +100,8 @@ def problem_of(
     if b is None and name == "solve":
         raise ValueError("b is None: expected numbers, (dim,), one per row of A")
     given = None if b is None else jnp.atleast_1d(finite("b", b))
+    if settings.rtol is not None and given is not None:
+        require_answer(given)
     operator = operator_of(A, given)
     if given is None:
         given = jnp.zeros(operator.in_size(), operator.in_structure().dtype)

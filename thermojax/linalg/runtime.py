@@ -69,15 +69,23 @@ def runtime(
     if problem == "solve" and b is None:
         raise ValueError("b is None: expected numbers, (dim,), one per row of A")
     b = None if b is None or problem == "inv" else jnp.atleast_1d(finite("b", b))
+    if b is not None:
+        require_answer(b)
     modes = modes_of(entries(operator_of(A, b), "runtime"))
     device = device_for(modes.spectrum, dynamics, bath)
     return runtime_of(modes, b, device, float(rtol), float(probability), trajectories)
 
 
 def check_tolerance(rtol: Any, probability: Any) -> None:
-    """**Raises:** ValueError."""
+    """**Raises:** ValueError for what is no relative tolerance, or no probability."""
     real("rtol", rtol, "a relative tolerance, 1e-9 to 1", lambda x: (x >= LEAST) & (x < 1))
     real("probability", probability, "a probability between 0 and 1", lambda p: (p > 0) & (p < 1))
+
+
+def require_answer(b: Array) -> None:
+    """**Raises:** ValueError for b = 0."""
+    if not np.any(np.asarray(b)):
+        raise ValueError("b is zero: its answer is zero, of which no error is a small part")
 
 
 def runtime_of(
@@ -97,9 +105,6 @@ def runtime_of(
         answer = modes.vectors.T @ b / modes.values
         weights = lambda time: np.asarray(average_variances(modes.values, device, time))
     allowed = trajectories * (rtol * float(jnp.linalg.norm(answer))) ** 2
-    if allowed == 0:
-        raise ValueError("b is zero: its answer is zero, of which no error is a small part")
-
     markov = shortest(lambda time: weights(time).sum() <= (1 - probability) * allowed, device)
     right = lambda time: chi_square_sum_cdf(weights(time), allowed) >= probability
     return Runtime(
