@@ -86,36 +86,6 @@ def test_the_device_knows_products_alone():
     assert found.products < sum(rows) <= 3 * found.products
 
 
-def test_r3():
-    tridiagonal = 2 * jnp.eye(8) + 0.5 * (jnp.eye(8, k=1) + jnp.eye(8, k=-1))
-    for rtol, probability, markov, exact in ((0.1, 0.9, 5817, 1046), (0.05, 0.95, 46537, 5075)):
-        found = tj.linalg.runtime(
-            "solve", tridiagonal, jnp.ones(8), rtol=rtol, probability=probability
-        )
-        assert found.markov == pytest.approx(markov, rel=1e-2)
-        assert found.averaging == pytest.approx(exact, rel=1e-2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("dynamics", DYNAMICS)
-def test_how_often_a_runtime_is_enough(dynamics):
-    """Over 1,000 runs: P within 3 standard errors by the law, more than P by Markov's bound."""
-    rtol, probability = 0.2, 0.8
-    times = tj.linalg.runtime(
-        "solve", A, B, rtol=rtol, probability=probability, dynamics=dynamics
-    )
-    for time, least, most in (
-        (times.averaging, -3, 3),
-        (times.markov, 0, np.inf),
-    ):
-        near = 0
-        for key in jax.random.split(KEY, 1000):
-            found = tj.linalg.solve(A, B, key, time=time, dynamics=dynamics)
-            near += float(np.linalg.norm(found.value - X)) <= rtol * 0.5
-        off = (near / 1000 - probability) / np.sqrt(probability * (1 - probability) / 1000)
-        assert least < off < most
-
-
 def test_the_slowest_mode_relaxes_with_the_root_of_its_stiffness():
     """R10: sqrt(lambda_min) at gamma = 2 sqrt(lambda_min), overdamped lambda_min."""
     lowest = np.linalg.eigvalsh(A)[0]

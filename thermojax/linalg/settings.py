@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from .runtime import check_tolerance
 
 METHODS = ("steps", "exact")
 MARGIN = 1.2  # longer than the last run says: its errors are from 32 groups
-LONGEST = 100.0  # times the last run, which does not know more than that
+LONGEST = 128.0  # times the last run, which does not know more than that
 
 
 class Settings(NamedTuple):
@@ -108,4 +109,5 @@ def until_accurate(
         if not squares < float("inf"):
             raise ValueError("the error of the device is not finite: expected a shorter time step")
         needed = MARGIN * squares / (allowed * size) if size > 0 else LONGEST
-        time *= min(max(needed, MARGIN), LONGEST)
+        # A power of two: other keys come to the same times, whose programs are compiled already.
+        time *= 2 ** math.ceil(math.log2(min(max(needed, MARGIN), LONGEST)))
