@@ -109,5 +109,8 @@ def until_accurate(
         if not squares < float("inf"):
             raise ValueError("the error of the device is not finite: expected a shorter time step")
         needed = MARGIN * squares / (allowed * size) if size > 0 else LONGEST
+        if size > squares:  # the answer stands out of its error: what it takes is known
+            relaxation = answer.time.relaxation
+            settings.require_affordable(answer.products * needed, time * needed, relaxation)
         # A power of two: other keys come to the same times, whose programs are compiled already.
         time *= 2 ** math.ceil(math.log2(min(max(needed, MARGIN), LONGEST)))
