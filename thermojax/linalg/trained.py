@@ -1,0 +1,78 @@
+"""A steering that knows no more of a matrix than where its eigenvalues begin and end."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import optax
+
+from .._arguments import real, whole
+from .._component import positive
+from ..optimization import ExactMoments, MeanWork, TerminalError, optimize
+from ..protocol import PiecewiseLinear
+from ..system import Bath
+from .device import device_for
+from .operator import require_known
+from .spectrum import Spectrum
+from .steering import COUPLED, IDLE, shares_system
+
+MODES = 6  # eigenvalues that stand for all between the ends, evenly spaced in their logarithm
+STEPS_PER_TIME = 8  # of the moment equations, per time of the stiffest mode
+
+
+def trained_steering(
+    low: float,
+    high: float,
+    *,
+    duration: float,
+    weight: float = 10.0,
+    knots: int = 8,
+    steps: int = 60,
+    bath: Bath | None = None,
+):
+    r"""A schedule of springs and couplings for any matrix whose spectrum lies between two ends.
+
+    For modes of stiffness k(t) = own(t) high + coupled(t) lambda, with lambda spread over the ends,
+    it minimizes by L-BFGS, in the exact moment equations,
+
+        sum over modes of  W - Delta F + weight kT KL(end || target),
+
+    the dissipated work and what the end lacks. Nothing of a matrix is known but the two ends, which
+    a few products tell; nothing is taken from the answer.
+
+    **Arguments:** `low` and `high`, ends of the spectrum; `duration`; `weight`, of the deficiency;
+    `knots` of the schedule, which jumps at both ends; `steps` of the training; `bath`, constant.
+
+    **Returns:** a `tj.PiecewiseLinear` of controls `(2,)`, for `tj.linalg.driven(...,
+    steering=...)`.
+
+    **Raises:** ValueError for ends that are not positive or not in order.
+    """
+    for name, value, what in (
+        ("low", low, "the smallest eigenvalue, above zero"),
+        ("high", high, "the largest eigenvalue, above zero"),
+        ("duration", duration, "a positive time"),
+    ):
+        real(name, value, what, positive)
+    real("weight", weight, "0 or more", lambda w: np.isfinite(w) & (w >= 0))
+    knots, steps = whole("knots", knots, 2), whole("steps", steps)
+    require_known(low=low, high=high, duration=duration, weight=weight, bath=bath)
+    if low > high:
+        raise ValueError(f"low = {float(low):g}, high = {float(high):g}: expected low up to high")
+    device = device_for(Spectrum(float(low), float(high), 0.0, 0), "overdamped", bath)
+    values = jnp.geomspace(low, high, MODES)
+    protocol = PiecewiseLinear.between(IDLE, COUPLED, duration, knots)
+    operator = lx.DiagonalLinearOperator(values)
+    system = shares_system(operator, jnp.zeros_like(values), high, protocol, device.bath)
+    kt = float(device.bath.temperature)
+    target = jnp.zeros_like(values), kt / values
+    relaxed = float(high * duration / device.bath.friction)
+    return optimize(
+        system,
+        (1 / kt) * MeanWork() + weight * TerminalError(target, "kl"),
+        optax.lbfgs(),
+        picture=ExactMoments(),
+        time_steps=max(64, int(STEPS_PER_TIME * relaxed)),
+        steps=steps,
+    ).system.protocol
