@@ -1,5 +1,7 @@
 """A device that is steered to its answer: closed forms, moments, trajectories and bounds."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -28,7 +30,7 @@ X, INVERSE = np.linalg.solve(A, B), np.linalg.inv(A)
 REST = np.linalg.eigvalsh(A)[-1]
 
 
-def driven(steering, duration=4.0, b=B, **options):
+def driven(steering, duration=4.0, b: Any = B, **options):
     return tj.linalg.driven(
         A, b, duration=duration, steering=steering, bath=BATH, times=SNAPSHOTS, **options
     )
@@ -61,7 +63,7 @@ def test_trajectories_agree_with_the_moments(steering):
     """Mean, covariance through time and the ledger, by steps that see A in products alone."""
     found = driven(steering)
     if steering != "transport":
-        springs = found.system.potential.coupled
+        springs = getattr(found.system.potential, "coupled")  # noqa: B009
         assert isinstance(springs.operator, lx.MatrixLinearOperator)  # and no eigenvectors
     out = tj.simulate(
         found.system,
@@ -71,6 +73,7 @@ def test_trajectories_agree_with_the_moments(steering):
         save=SNAPSHOTS,
         observe=lambda time, state, ledger: state.position,
     )
+    assert out.saved is not None
     x = np.asarray(out.saved.values)
     y = x - np.asarray(found.law.mean)[:, None]
     squares = y[..., :, None] * y[..., None, :]

@@ -172,7 +172,7 @@ def driven(
     steering: str | AbstractProtocol = "ramp",
     deficiency: float | None = None,
     bath: Bath | None = None,
-    times: Any = 2,
+    times: int = 2,
 ) -> Driven:
     r"""A device steered from idle to N(A^-1 b, kT A^-1) within a duration, and its exact law.
 
@@ -193,7 +193,7 @@ def driven(
     - `duration`: the delay, in the unit of friction / stiffness.
     - `deficiency`: an energy, of "transport" alone: it goes no further than to the nearest law
       which lacks so much, see `tj.linalg.energy_delay`; to the target itself when left out.
-    - `bath`: constant. `times`: of the law, as in `tj.moments`.
+    - `bath`: constant. `times`: how many of the law, evenly spaced, with both ends.
 
     **Returns:** a `Driven`: work, heat, dissipation kT Sigma, deficiency and its law;
     `.read(key, trajectories=...)` is the answer with its bill.
@@ -210,6 +210,7 @@ def driven(
     if not isinstance(steering, AbstractProtocol):
         choice("steering", steering, STEERINGS)
     real("duration", duration, "a positive time", positive)
+    times = whole("times", times, 2)
     if deficiency is not None:
         real("deficiency", deficiency, "an energy, 0 or more, or None", lambda x: x >= 0)
         if steering != "transport":
@@ -221,13 +222,13 @@ def driven(
     operator = operator_of(A, given)
     modes = modes_of(entries(operator, "driven"))
     device, dtype = device_for(modes.spectrum, "overdamped", bath), modes.values.dtype
-    bath = cast(device.bath, dtype)
+    surroundings = cast(device.bath, dtype)
     force = jnp.zeros_like(modes.values) if given is None else given.astype(dtype)
     rest, length = (jnp.asarray(x, dtype) for x in (device.rest, duration))
     if steering == "transport":
-        protocol = transport_of(modes, force, rest, length, bath, deficiency)
-        system = Overdamped(ModeSprings(modes.vectors), protocol, bath)
-        build = TransportOfMode(bath)
+        protocol = transport_of(modes, force, rest, length, surroundings, deficiency)
+        system = Overdamped(ModeSprings(modes.vectors), protocol, surroundings)
+        build = TransportOfMode(surroundings)
         each = per_mode(protocol), jnp.ones((len(force), 1, 1), dtype)
     else:
         if isinstance(steering, AbstractProtocol):
@@ -235,17 +236,17 @@ def driven(
         else:
             protocol = {"waiting": waiting, "ramp": ramp}[steering](length)
         protocol = cast(protocol, dtype)
-        system = shares_system(operator, force, rest, protocol, bath)
-        build = SharesOfMode(rest, protocol, bath)
+        system = shares_system(operator, force, rest, protocol, surroundings)
+        build = SharesOfMode(rest, protocol, surroundings)
         each = modes.values, modes.vectors.T @ force
     law = joined(laws_of_modes(build, each, times), modes)
     if not np.all(np.isfinite(np.asarray(law.ledger.work))):
         raise ValueError(
-            f"duration = {float(duration):.3g}: the moment equations could not be followed for so "
-            f"long (the fastest mode has relaxed {duration * device.rest:.2g} friction times); "
-            "take a shorter one, or a better conditioned matrix"
+            f"duration = {float(duration):.3g}: the moment equations are too stiff to be followed "
+            f"for so long, {float(duration * device.rest / surroundings.friction):.2g} relaxation "
+            "times of the stiffest mode; take a shorter one, or a better conditioned matrix"
         )
-    kt = bath.temperature
+    kt = surroundings.temperature
     target = (modes.vectors * (kt / modes.values)) @ modes.vectors.T
     center = modes.vectors @ ((modes.vectors.T @ force) / modes.values)
     start = Normal(jnp.zeros_like(force), kt / rest)

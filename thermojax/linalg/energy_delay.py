@@ -1,4 +1,4 @@
-"""What a deficiency costs at the least: energy times delay, by optimal transport."""
+"""The least energy x delay of a device that ends with a deficiency, by optimal transport."""
 
 from __future__ import annotations
 

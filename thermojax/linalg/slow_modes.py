@@ -15,7 +15,7 @@ from .._component import Numbers, finite
 from .._keys import check_key
 from ..potential import AbstractPotential
 from .operator import operator_of, require_known
-from .spectrum import ritz
+from .spectrum import require_symmetric, ritz
 
 
 class SlowModes(eqx.Module):
@@ -111,23 +111,28 @@ def slow_modes(
 
     **Returns:** a `SlowModes`.
 
-    **Raises:** ValueError for a Ritz value that is not positive, and as `tj.linalg.solve` for
-    matrices of the wrong kind.
+    **Raises:** ValueError for a matrix that is not symmetric, a Ritz value that is not positive (of
+    too few products all may be, whatever A is), and shapes that do not fit.
 
-    **Cost:** `products` products, and as many vectors. Source: G. Golub, C. Van Loan, Matrix
-    Computations, sections 10.1 and 11.3.
+    **Cost:** `products` products, two more for the check, and as many vectors. Source: G. Golub,
+    C. Van Loan, Matrix Computations, sections 10.1 and 11.3.
     """
     check_key(key)
     products = whole("products", products, 1)
     modes = products if modes is None else whole("modes", modes)
     require_known(A=A, key=key, first=first)
     given = None if first is None else jnp.atleast_1d(finite("first", first))
-    operator = operator_of(A, given)
+    operator = operator_of(A, given if callable(A) else None)
     dim, dtype = operator.in_size(), operator.in_structure().dtype
     if given is None:
         given = jax.random.normal(key, (dim,), dtype)
+    elif given.shape != (dim,):
+        raise ValueError(
+            f"first has shape {given.shape}: expected ({dim},), one number per row of A"
+        )
     elif not np.any(np.asarray(given)):
         raise ValueError("first is zero: expected a vector to start from, or None for a random one")
+    require_symmetric(operator, key)
     products = min(products, dim)
     values, vectors, residuals = compiled_ritz(operator, given.astype(dtype), key, products)
     lowest, highest = float(values[0]), float(values[-1])
@@ -136,7 +141,7 @@ def slow_modes(
             f"A has the Ritz value {lowest:.3g}: expected a positive definite matrix, whose device "
             "has an equilibrium"
         )
-    return SlowModes(values[:modes], vectors[:, :modes], residuals[:modes], highest, products)
+    return SlowModes(values[:modes], vectors[:, :modes], residuals[:modes], highest, products + 2)
 
 
 @eqx.filter_jit

@@ -46,16 +46,9 @@ def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spect
     **Cost:** 32 to 512 products, and as many vectors. Source: G. Golub, C. Van Loan, Matrix
     Computations, section 10.1.
     """
-    dim, count = operator.in_size(), 0
-    asymmetry = float(skewness(operator, key))
+    dim = operator.in_size()
+    require_symmetric(operator, key)
     eps = float(jnp.finfo(operator.in_structure().dtype).eps)
-    if math.isnan(asymmetry):
-        raise ValueError("A x is not finite: expected the product of a finite matrix")
-    if asymmetry > 100 * math.sqrt(dim) * eps:
-        raise ValueError(
-            f"A is not symmetric (u . A v and v . A u differ by {asymmetry:.2g} of |A|): a passive "
-            f"device has symmetric couplings; {NORMAL_EQUATIONS}"
-        )
     count, size = 2, min(FIRST, dim)
     while True:
         values, residual = map(np.asarray, lanczos(operator, key, size))
@@ -78,6 +71,19 @@ def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spect
             "never comes to rest; add a multiple of the identity, or remove what is dependent"
         )
     return Spectrum(low, high, residual, count)
+
+
+def require_symmetric(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> None:
+    """**Raises:** ValueError where two products tell A from A^T, or are not finite."""
+    dim, eps = operator.in_size(), float(jnp.finfo(operator.in_structure().dtype).eps)
+    asymmetry = float(skewness(operator, key))
+    if math.isnan(asymmetry):
+        raise ValueError("A x is not finite: expected the product of a finite matrix")
+    if asymmetry > 100 * math.sqrt(dim) * eps:
+        raise ValueError(
+            f"A is not symmetric (u . A v and v . A u differ by {asymmetry:.2g} of |A|): a passive "
+            f"device has symmetric couplings; {NORMAL_EQUATIONS}"
+        )
 
 
 @eqx.filter_jit

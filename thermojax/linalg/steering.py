@@ -15,6 +15,7 @@ from ..system import Bath, Overdamped
 from .operator import Springs
 
 IDLE, COUPLED = (1.0, 0.0), (0.0, 1.0)  # the controls of CoupledSprings at both ends
+KNOTS = 8  # of every schedule of the two shares, so that one program follows them all
 
 
 class CoupledSprings(AbstractPotential):
@@ -146,12 +147,12 @@ def shares_system(
 
 def waiting(duration) -> PiecewiseLinear:
     """The couplings are there at once, and the device is waited for."""
-    return PiecewiseLinear([COUPLED, COUPLED], duration, IDLE, COUPLED)
+    return PiecewiseLinear([COUPLED] * KNOTS, duration, IDLE, COUPLED)
 
 
 def ramp(duration) -> PiecewiseLinear:
     """The springs fade and the couplings grow in proportion to time."""
-    return PiecewiseLinear([IDLE, COUPLED], duration)  # of the class of `waiting`: one program
+    return PiecewiseLinear.between(IDLE, COUPLED, duration, KNOTS)
 
 
 def checked_shares(protocol: AbstractProtocol, duration) -> AbstractProtocol:

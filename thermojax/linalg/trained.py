@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
@@ -15,10 +18,17 @@ from ..system import Bath
 from .device import device_for
 from .operator import require_known
 from .spectrum import Spectrum
-from .steering import COUPLED, IDLE, shares_system
+from .steering import COUPLED, IDLE, KNOTS, shares_system
 
 MODES = 6  # eigenvalues that stand for all between the ends, evenly spaced in their logarithm
-STEPS_PER_TIME = 8  # of the moment equations, per time of the stiffest mode
+STEPS_PER_TIME = 4  # of the moment equations, per time of the stiffest mode
+LEAST_STEPS, MOST_STEPS = 256, 2**14
+
+
+@functools.cache
+def optimizer() -> optax.GradientTransformationExtraArgs:
+    """One object, and so one program for equal shapes."""
+    return optax.lbfgs()
 
 
 def trained_steering(
@@ -27,10 +37,10 @@ def trained_steering(
     *,
     duration: float,
     weight: float = 10.0,
-    knots: int = 8,
+    knots: int = KNOTS,
     steps: int = 60,
     bath: Bath | None = None,
-):
+) -> PiecewiseLinear:
     r"""A schedule of springs and couplings for any matrix whose spectrum lies between two ends.
 
     For modes of stiffness k(t) = own(t) high + coupled(t) lambda, with lambda spread over the ends,
@@ -58,21 +68,32 @@ def trained_steering(
     real("weight", weight, "0 or more", lambda w: np.isfinite(w) & (w >= 0))
     knots, steps = whole("knots", knots, 2), whole("steps", steps)
     require_known(low=low, high=high, duration=duration, weight=weight, bath=bath)
+    low, high, duration = float(low), float(high), float(duration)
     if low > high:
-        raise ValueError(f"low = {float(low):g}, high = {float(high):g}: expected low up to high")
-    device = device_for(Spectrum(float(low), float(high), 0.0, 0), "overdamped", bath)
+        raise ValueError(f"low = {low:g}, high = {high:g}: expected low up to high")
+    device = device_for(Spectrum(low, high, 0.0, 0), "overdamped", bath)
+    relaxed = high * duration / float(device.bath.friction)
+    if not STEPS_PER_TIME * relaxed <= MOST_STEPS:
+        raise ValueError(
+            f"duration = {duration:.3g} is {relaxed:.3g} relaxation times of the stiffest mode, "
+            f"high = {high:.3g}: expected {MOST_STEPS / STEPS_PER_TIME:g} at most, for its moment "
+            "equations to be followed"
+        )
+    # A power of two, so that most durations share one program.
+    time_steps = 2 ** math.ceil(math.log2(max(LEAST_STEPS, STEPS_PER_TIME * relaxed)))
     values = jnp.geomspace(low, high, MODES)
     protocol = PiecewiseLinear.between(IDLE, COUPLED, duration, knots)
     operator = lx.DiagonalLinearOperator(values)
     system = shares_system(operator, jnp.zeros_like(values), high, protocol, device.bath)
     kt = float(device.bath.temperature)
     target = jnp.zeros_like(values), kt / values
-    relaxed = float(high * duration / device.bath.friction)
-    return optimize(
+    fit = optimize(
         system,
         (1 / kt) * MeanWork() + weight * TerminalError(target, "kl"),
-        optax.lbfgs(),
+        optimizer(),
         picture=ExactMoments(),
-        time_steps=max(64, int(STEPS_PER_TIME * relaxed)),
+        time_steps=time_steps,
         steps=steps,
-    ).system.protocol
+    )
+    assert isinstance(fit.system.protocol, PiecewiseLinear)  # the class of what was to train
+    return fit.system.protocol
