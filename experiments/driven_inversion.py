@@ -15,6 +15,7 @@ from experiments.driven_inversion_figures import (
     against_the_least,
     covariance_through_time,
     energy_delay_deficiency,
+    film,
     nearest_to_the_least,
     slow_mode_start,
     slow_mode_table,
@@ -25,7 +26,7 @@ from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 
 STEERINGS = ("waiting", "ramp", "trained", "transport")
-PICTURES = 5  # snapshots of the covariance
+PICTURES = 25  # snapshots of the covariance
 LINE = 40  # points of a curve
 LEVELS = (1e-3, 1e-2, 0.1, 1.0)  # deficiencies that transport is asked to leave, in kT
 ROUNDING = 1e-10  # of the moment equations, in kT
@@ -65,6 +66,7 @@ class DrivenInversion(AbstractStudy):
         "Energy x delay, and the least for the same deficiency": against_the_least,
         "Relaxation times until a thousandth is left of the start": slow_mode_table,
     }
+    film = film
     sentences: ClassVar = (nearest_to_the_least,)
     doubts: ClassVar = ()
 

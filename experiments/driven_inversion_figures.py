@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from thermojax.experiment.results.film import Film
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import (
     BLUE,
@@ -16,6 +19,7 @@ from thermojax.experiment.results.style import (
     new,
 )
 
+SHOWN = 5  # of the snapshots, as pictures
 STEERINGS = {
     "waiting": (ORANGE, "o"),
     "ramp": (GREEN, "s"),
@@ -38,26 +42,19 @@ def covariance_through_time(results: Record):
     from matplotlib.figure import Figure
 
     names = [name for name in STEERINGS if name in through]
-    target, time = np.asarray(results["matrix"]["inverse"]), through["time"]
-    columns = len(time) + 1
+    target, time = np.asarray(results["matrix"]["inverse"]), np.asarray(through["time"])
+    shown = np.unique(np.linspace(0, len(time) - 1, SHOWN).round().astype(int))
     figure = Figure(figsize=(4.8, 0.8 * len(names) + 0.8))
     # Placed by hand: a layout of so many squares leaves more room between them than they take.
     figure.set_layout_engine("none")
     grid = dict(left=0.06, right=0.995, top=0.93, bottom=0.17, wspace=0.06, hspace=0.06)
-    axes = figure.subplots(len(names), columns, squeeze=False, gridspec_kw=grid)
-    largest, images = np.max(np.abs(target)), []
+    axes = figure.subplots(len(names), len(shown) + 1, squeeze=False, gridspec_kw=grid)
+    images = []
     for row, name in zip(axes, names, strict=True):
-        pictures = [*np.asarray(through[name]), target]
-        for ax, picture in zip(row, pictures, strict=True):
-            images.append(
-                ax.imshow(
-                    picture, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest"
-                )
-            )
-            ax.grid(False)
-            ax.set(xticks=[], yticks=[])
+        pictures = [*np.asarray(through[name])[shown], target]
+        images += [picture_of(ax, x, target) for ax, x in zip(row, pictures, strict=True)]
         row[0].set_ylabel(name)
-    for ax, t in zip(axes[0], time, strict=False):
+    for ax, t in zip(axes[0], time[shown], strict=False):
         ax.set_title(f"t = {t:.3g}", loc="center", fontsize=8.5)
     axes[0][-1].set_title("$A^{-1}$", loc="center", fontsize=8.5)
     for ax in axes.flat:
@@ -74,6 +71,45 @@ def covariance_through_time(results: Record):
         "right the inverse that it should become. Waiting has all couplings from the start, and "
         "approaches it as its slowest mode relaxes; the ramp lags; transport arrives."
     )
+
+
+def picture_of(ax, matrix, target):
+    """A matrix as a picture, in the colors of the target."""
+    most = np.max(np.abs(target))
+    image = ax.imshow(matrix, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
+    ax.grid(False)
+    ax.set(xticks=[], yticks=[])
+    return image
+
+
+def film(results: Record) -> Film | None:
+    """The covariance of each steering through time, beside the inverse."""
+    through = results.get("through")
+    if through is None:
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = [name for name in STEERINGS if name in through]
+    target, time = np.asarray(results["matrix"]["inverse"]), np.asarray(through["time"])
+    figure = Figure(figsize=(7.0, 1.9))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(names) + 1)
+    images = []
+    for ax, name in zip(axes, names, strict=False):
+        images.append(picture_of(ax, np.asarray(through[name])[0], target))
+        ax.set_title(name, loc="center")
+    picture_of(axes[-1], target, target)
+    axes[-1].set_title("$A^{-1}$", loc="center")
+    clock = axes[0].set_xlabel("")
+
+    def draw(i: int) -> list[Any]:
+        for image, name in zip(images, names, strict=True):
+            image.set_data(np.asarray(through[name])[i])
+        clock.set_text(f"t = {time[i]:.2f}")
+        return [*images, clock]
+
+    return Film(figure, draw, len(time))
 
 
 def energy_delay_deficiency(results: Record):
@@ -103,6 +139,11 @@ def energy_delay_deficiency(results: Record):
             if name in ("waiting", "ramp"):
                 lacks, spent = (results[name][f"{x}_{i}"] for x in ("deficiency", "dissipation"))
                 below.plot(lacks, spent * one, marker, color=color, ms=4.2)
+                if lacks > line[0]:  # which delay it belongs to
+                    above.annotate(
+                        f"{one:g}", (lacks, spent), (5, -3), textcoords="offset points",
+                        color=color, fontsize=7,
+                    )  # fmt: skip
             else:
                 lacks, spent = lack[here], energy[here]
             above.plot(lacks, spent, marker, color=color, ms=4.2)
@@ -117,9 +158,10 @@ def energy_delay_deficiency(results: Record):
         "Energy is what system and bath dissipate within the delay, deficiency what the final law "
         "lacks, F - F_eq = kT KL. Gray lines, and below the black one: the least energy at each "
         "deficiency, by optimal transport. Multiplied by the delay all of them are one curve. "
-        "Markers are at the delays of the upper panel; the lines of waiting and ramp below run "
-        "through all delays from 0.03 to 30 relaxation times. The trained schedules know the "
-        "couplings of A and the two ends of its spectrum, transport the answer itself."
+        "Numbers beside markers are their delays; the markers below are at the same. The lines of "
+        "waiting and ramp below run through all delays from 0.03 to 30 relaxation times. The "
+        "trained schedules know the couplings of A and the two ends of its spectrum, transport "
+        "the answer itself."
     )
 
 

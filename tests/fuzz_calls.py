@@ -397,6 +397,7 @@ call(
     high=2.0,
     duration=1.0,
     weight=1.0,
+    shift=1.0,
     knots=2,
     steps=1,
 )

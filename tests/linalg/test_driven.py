@@ -137,7 +137,7 @@ def test_the_least_energy_times_delay():
     """Against the free ends of transport, each the nearest law with its own deficiency."""
     ramp = driven("ramp")
     for pull in (0.2, 2.0, 20.0):
-        longer = ramp.system.replace(protocol=tj.Linear([1.0, 0.0], [0.0, 1.0], pull))
+        longer = ramp.system.replace(protocol=tj.Linear([1.0, 0.0, 0.0], [0.0, 1.0, 1.0], pull))
         bound = tj.bounds.free_end(longer)
         deficiency = float(bound.free_energy) - ramp.free_energy
         least = float(tj.linalg.energy_delay(A, deficiency, B, bath=BATH))
@@ -166,25 +166,31 @@ def test_answers_are_read_with_their_bill():
 
 
 def test_float32_and_other_units():
-    single = tj.linalg.driven(A.astype(np.float32), duration=0.7e-12, steering="ramp",
-                              bath=tj.Bath(4e-21, 1e-12))  # fmt: skip
-    double = tj.linalg.driven(A, duration=0.7, steering="ramp")
+    single, double = (
+        tj.linalg.driven(a, duration=time, steering="ramp", bath=bath, times=SNAPSHOTS)
+        for a, time, bath in (
+            (A.astype(np.float32), 0.7e-12, tj.Bath(4e-21, 1e-12)),
+            (A, 0.7, tj.Bath()),
+        )
+    )
     assert single.law.covariance.dtype == jnp.float32
     for name in ("work", "dissipation", "deficiency", "bound"):
         assert getattr(single, name) / 4e-21 == pytest.approx(getattr(double, name), rel=1e-3)
 
 
 @pytest.mark.slow
-def test_a_trained_steering_knows_the_ends_of_the_spectrum_alone():
-    """Near to the least for the matrix it has not seen, and far better than the ramp."""
+@pytest.mark.parametrize(("shift", "most"), [(0.0, 1.1), (1.0, 1.3)])
+def test_a_trained_steering_knows_the_ends_of_the_spectrum_alone(shift, most):
+    """Near to the least for a matrix and b that it has not seen, and far better than the ramp."""
     low, high = np.linalg.eigvalsh(A)[[0, -1]]
-    duration = GAMMA / low
-    protocol = tj.linalg.trained_steering(low, high, duration=duration, bath=BATH)
-    found = tj.linalg.driven(A, duration=duration, steering=protocol, bath=BATH)
-    ramp = tj.linalg.driven(A, duration=duration, steering="ramp", bath=BATH)
-    least = float(tj.linalg.energy_delay(A, found.deficiency, bath=BATH))
-    assert least < found.dissipation * duration < 1.1 * least
-    assert found.deficiency < 0.1 * ramp.deficiency
+    duration, b = GAMMA / low, B if shift else None
+    protocol = tj.linalg.trained_steering(
+        low, high, duration=duration, shift=shift, steps=120, bath=BATH
+    )
+    found, ramp = driven(protocol, duration, b), driven("ramp", duration, b)
+    least = float(tj.linalg.energy_delay(A, found.deficiency, b, bath=BATH))
+    assert least < found.dissipation * duration < most * least
+    assert found.deficiency < 0.1 * ramp.deficiency and found.bias < 0.5 * ramp.bias
 
 
 @pytest.mark.parametrize(
@@ -195,8 +201,11 @@ def test_a_trained_steering_knows_the_ends_of_the_spectrum_alone():
         (dict(steering="fast"), "steering = 'fast': expected 'waiting' or 'ramp' or 'transport'"),
         (dict(steering="ramp", deficiency=0.1), "deficiency is what steering='transport'"),
         (dict(steering="transport", deficiency=-1.0), "deficiency = -1.0"),
-        (dict(steering=tj.Linear([0.0, 0.0], [0.0, 1.0], 4.0)), "initial control"),
-        (dict(steering=tj.Linear([1.0, 0.0], [0.0, 1.0], 3.0)), "steering lasts 3 and duration"),
+        (dict(steering=tj.Linear([1.0, 0.0], [0.0, 1.0], 4.0)), "initial control"),
+        (
+            dict(steering=tj.Linear([1.0, 0.0, 0.0], [0.0, 1.0, 1.0], 3.0)),
+            "steering lasts 3 and duration",
+        ),
         (dict(A=lambda x: x), "known by its products alone"),
         (dict(A=-A), "indefinite"),
         (dict(A=A[:4]), "shape"),

@@ -180,12 +180,12 @@ def driven(
     couplings must know of A differs:
 
     - `"waiting"`: they are there at once; the device relaxes. A alone.
-    - `"ramp"`: springs fade and couplings grow in proportion to time. A alone.
+    - `"ramp"`: springs fade, couplings and b grow in proportion to time. A alone.
     - `"transport"`: every mode is carried along the geodesic of W_2 to its end, which dissipates
       gamma W_2^2 / tau, the least of all. An author who knows the answer: springs are set mode by
       mode. They may be negative on the way.
-    - a protocol of controls `(2,)` from (1, 0) to (0, 1): the share of the springs of their own
-      and that of the couplings, such as `tj.linalg.trained_steering` finds. A alone.
+    - a protocol of controls `(3,)` from (1, 0, 0) to (0, 1, 1): the shares of the springs of their
+      own, of the couplings, and of b, such as `tj.linalg.trained_steering` finds. A alone.
 
     **Arguments:**
 

@@ -14,28 +14,29 @@ from ..protocol import AbstractProtocol, PiecewiseLinear
 from ..system import Bath, Overdamped
 from .operator import Springs
 
-IDLE, COUPLED = (1.0, 0.0), (0.0, 1.0)  # the controls of CoupledSprings at both ends
-KNOTS = 8  # of every schedule of the two shares, so that one program follows them all
+IDLE, COUPLED = (1.0, 0.0, 0.0), (0.0, 1.0, 1.0)  # the controls of CoupledSprings at both ends
+KNOTS = 8  # of every schedule of the shares, so that one program follows them all
 
 
 class CoupledSprings(AbstractPotential):
-    """U = own k |x|^2 / 2 + coupled (x . A x / 2 - b . x), the control (own, coupled).
+    """U = own k |x|^2 / 2 + coupled x . A x / 2 - push b . x, the control (own, coupled, push).
 
-    Idle, at (1, 0), every coordinate has a spring of its own; at (0, 1) they are coupled by A, of
-    which nothing but products is known.
+    Idle, at (1, 0, 0), every coordinate has a spring of its own; at (0, 1, 1) they are coupled by
+    A, of which nothing but products is known, and pushed by b.
     """
 
     idle: Harmonic
     coupled: Springs
 
     def energy(self, x, control):
-        if jnp.shape(control) != (2,):
+        if jnp.shape(control) != (3,):
             raise ValueError(
-                f"the control of CoupledSprings has shape {jnp.shape(control)}: expected (2,), the "
-                "share of the springs of their own and that of the couplings"
+                f"the control of CoupledSprings has shape {jnp.shape(control)}: expected (3,), the "
+                "shares of the springs of their own, of the couplings, and of b"
             )
-        own, coupled = control
-        return own * self.idle.energy(x, None) + coupled * self.coupled.energy(x, None)
+        own, coupled, push = control
+        springs = own * self.idle.energy(x, None) + coupled * self.coupled.energy(x, None)
+        return springs + (coupled - push) * jnp.sum(self.coupled.b * x)
 
     def template(self, control):
         return self.coupled.template(None)
@@ -140,29 +141,29 @@ class TransportOfMode(eqx.Module):
 def shares_system(
     operator: lx.AbstractLinearOperator, b, rest, protocol: AbstractProtocol, bath: Bath
 ) -> Overdamped:
-    """A device whose springs and couplings follow a protocol of the two shares."""
+    """A device whose springs, couplings and b follow a protocol of their shares."""
     potential = CoupledSprings(Harmonic(rest, jnp.zeros_like(b)), Springs(operator, b))
     return Overdamped(potential, protocol, bath)
 
 
 def waiting(duration) -> PiecewiseLinear:
-    """The couplings are there at once, and the device is waited for."""
+    """Couplings and b are there at once, and the device is waited for."""
     return PiecewiseLinear([COUPLED] * KNOTS, duration, IDLE, COUPLED)
 
 
 def ramp(duration) -> PiecewiseLinear:
-    """The springs fade and the couplings grow in proportion to time."""
+    """The springs fade, the couplings and b grow in proportion to time."""
     return PiecewiseLinear.between(IDLE, COUPLED, duration, KNOTS)
 
 
 def checked_shares(protocol: AbstractProtocol, duration) -> AbstractProtocol:
-    """A protocol of the two shares. **Raises:** ValueError for any that is none."""
+    """A protocol of the shares. **Raises:** ValueError for any that is none."""
     for end, wanted in (("initial", IDLE), ("final", COUPLED)):
         value = known(getattr(protocol, end))
         if value is None or value.tolist() != list(wanted):
             raise ValueError(
                 f"steering has the {end} control {shown(getattr(protocol, end))}: expected "
-                f"{wanted}, the share of springs of their own and that of the couplings"
+                f"{wanted}, the shares of springs of their own, of the couplings, and of b"
             )
     if not jnp.allclose(protocol.duration, duration, rtol=1e-6, atol=0):
         raise ValueError(

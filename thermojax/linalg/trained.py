@@ -37,14 +37,15 @@ def trained_steering(
     *,
     duration: float,
     weight: float = 10.0,
+    shift: float = 0.0,
     knots: int = KNOTS,
     steps: int = 60,
     bath: Bath | None = None,
 ) -> PiecewiseLinear:
-    r"""A schedule of springs and couplings for any matrix whose spectrum lies between two ends.
+    r"""A schedule of springs, couplings and b for any matrix whose spectrum lies between two ends.
 
-    For modes of stiffness k(t) = own(t) high + coupled(t) lambda, with lambda spread over the ends,
-    it minimizes by L-BFGS, in the exact moment equations,
+    For modes of stiffness k(t) = own(t) high + coupled(t) lambda and force push(t) h, with lambda
+    spread over the ends, it minimizes by L-BFGS, in the exact moment equations,
 
         sum over modes of  W - Delta F + weight kT KL(end || target),
 
@@ -53,10 +54,15 @@ def trained_steering(
     is found takes 1.03 to 1.09 times the least energy of its deficiency, for durations of 0.3 to 3
     relaxation times (`thermojax run configs/driven_inversion.yaml`).
 
-    **Arguments:** `low` and `high`, ends of the spectrum; `duration`; `weight`, of the deficiency;
-    `knots` of the schedule, which jumps at both ends; `steps` of the training; `bath`, constant.
+    **Arguments:**
 
-    **Returns:** a `tj.PiecewiseLinear` of controls `(2,)`, for `tj.linalg.driven(...,
+    - `low` and `high`: the ends of the spectrum. `duration`: of the schedule.
+    - `weight`: of the deficiency, against the work.
+    - `shift`: how far the mean of each mode is to move, in its final widths sqrt(kT / lambda): 0
+      for inverses, 1 and more for solutions, for which the share of b is trained too.
+    - `knots` of the schedule, which jumps at both ends; `steps` of the training; `bath`, constant.
+
+    **Returns:** a `tj.PiecewiseLinear` of controls `(3,)`, for `tj.linalg.driven(...,
     steering=...)`.
 
     **Raises:** ValueError for ends that are not positive or not in order.
@@ -68,8 +74,9 @@ def trained_steering(
     ):
         real(name, value, what, positive)
     real("weight", weight, "0 or more", lambda w: np.isfinite(w) & (w >= 0))
+    real("shift", shift, "a number of widths, 0 or more", lambda x: np.isfinite(x) & (x >= 0))
     knots, steps = whole("knots", knots, 2), whole("steps", steps)
-    require_known(low=low, high=high, duration=duration, weight=weight, bath=bath)
+    require_known(low=low, high=high, duration=duration, weight=weight, shift=shift, bath=bath)
     low, high, duration = float(low), float(high), float(duration)
     if low > high:
         raise ValueError(f"low = {low:g}, high = {high:g}: expected low up to high")
@@ -87,9 +94,10 @@ def trained_steering(
     time_steps = 2 ** math.ceil(math.log2(max(LEAST_STEPS, STEPS_PER_TIME * relaxed)))
     protocol = PiecewiseLinear.between(IDLE, COUPLED, duration, knots)
     operator = lx.DiagonalLinearOperator(values)
-    system = shares_system(operator, jnp.zeros_like(values), high, protocol, device.bath)
     kt = float(device.bath.temperature)
-    target = jnp.zeros_like(values), kt / values
+    force = shift * jnp.sqrt(kt * values)
+    system = shares_system(operator, force, high, protocol, device.bath)
+    target = force / values, kt / values
     fit = optimize(
         system,
         (1 / kt) * MeanWork() + weight * TerminalError(target, "kl"),
