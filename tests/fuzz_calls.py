@@ -387,6 +387,20 @@ COUPLED = np.array([[3.0, 2.0], [2.0, 4.0]])
 call("linalg.solve", tj.linalg.solve, A=COUPLED, b=np.ones(2), key=KEY, time=5.0)
 call("linalg.inv", tj.linalg.inv, A=COUPLED, key=KEY, time=5.0)
 call("linalg.runtime", tj.linalg.runtime, problem="solve", A=COUPLED, b=np.ones(2), rtol=0.1)
+call("linalg.driven", tj.linalg.driven, A=COUPLED, b=np.ones(2), duration=1.0, times=2)
+call("linalg.energy_delay", tj.linalg.energy_delay, A=COUPLED, deficiency=0.1, b=np.ones(2))
+call("linalg.slow_modes", tj.linalg.slow_modes, A=COUPLED, key=KEY, products=2, first=np.ones(2))
+call(
+    "linalg.trained_steering",
+    tj.linalg.trained_steering,
+    low=1.0,
+    high=2.0,
+    duration=1.0,
+    weight=1.0,
+    shift=1.0,
+    knots=2,
+    steps=1,
+)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)
@@ -446,7 +460,7 @@ Tuned TuningReport Finding Report Densities EnsembleLedger Moments Estimate Entr
 diagnostics.Ergodicity diagnostics.Streaming diagnostics.StreamingSummary FreeEnergy Ledger
 Fit Frontier Pareto Progress BurnInReport
 Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
-fluctuation.DetailedTheorem fluctuation.IntegralTheorem
+fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractObjective AbstractPotential AbstractProtocol"

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .operator import NORMAL_EQUATIONS
 
@@ -46,16 +46,9 @@ def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spect
     **Cost:** 32 to 512 products, and as many vectors. Source: G. Golub, C. Van Loan, Matrix
     Computations, section 10.1.
     """
-    dim, count = operator.in_size(), 0
-    asymmetry = float(skewness(operator, key))
+    dim = operator.in_size()
+    require_symmetric(operator, key)
     eps = float(jnp.finfo(operator.in_structure().dtype).eps)
-    if math.isnan(asymmetry):
-        raise ValueError("A x is not finite: expected the product of a finite matrix")
-    if asymmetry > 100 * math.sqrt(dim) * eps:
-        raise ValueError(
-            f"A is not symmetric (u . A v and v . A u differ by {asymmetry:.2g} of |A|): a passive "
-            f"device has symmetric couplings; {NORMAL_EQUATIONS}"
-        )
     count, size = 2, min(FIRST, dim)
     while True:
         values, residual = map(np.asarray, lanczos(operator, key, size))
@@ -80,6 +73,19 @@ def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spect
     return Spectrum(low, high, residual, count)
 
 
+def require_symmetric(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> None:
+    """**Raises:** ValueError where two products tell A from A^T, or are not finite."""
+    dim, eps = operator.in_size(), float(jnp.finfo(operator.in_structure().dtype).eps)
+    asymmetry = float(skewness(operator, key))
+    if math.isnan(asymmetry):
+        raise ValueError("A x is not finite: expected the product of a finite matrix")
+    if asymmetry > 100 * math.sqrt(dim) * eps:
+        raise ValueError(
+            f"A is not symmetric (u . A v and v . A u differ by {asymmetry:.2g} of |A|): a passive "
+            f"device has symmetric couplings; {NORMAL_EQUATIONS}"
+        )
+
+
 @eqx.filter_jit
 def skewness(operator, key):
     """|u . A v - v . A u| / (|A u| |v|) for two random vectors: 2 products."""
@@ -92,25 +98,38 @@ def skewness(operator, key):
 
 @eqx.filter_jit
 def lanczos(operator, key, size: int):
-    """The Ritz values of `size` products, and the residual of the lowest.
-
-    Vectors are made orthogonal to all before, twice: rounding makes copies of eigenvalues else.
-    """
+    """The Ritz values of `size` products from a random vector, and the residual of the lowest."""
     dtype, dim = operator.in_structure().dtype, operator.in_size()
     first = jax.random.normal(jax.random.fold_in(key, 1), (dim,), dtype)
-    basis = jnp.zeros((size + 1, dim), dtype).at[0].set(first / jnp.linalg.norm(first))
+    values, _, residuals = ritz(operator, first, key, size)
+    return values, residuals[0]
 
-    def step(basis, i):
-        w = operator.mv(basis[i])
-        along = basis[i] @ w
+
+def ritz(operator, first: Float[Array, " dim"], key, size: int):
+    """Ritz values, ascending, their vectors `(dim, size)` and residuals |A v - value v|.
+
+    Vectors are made orthogonal to all before, twice: rounding makes copies of eigenvalues else.
+    Where they span all that A makes of the first, a random vector begins anew.
+    """
+    dim, dtype = len(first), first.dtype
+    basis = jnp.zeros((size + 1, dim), dtype).at[0].set(first / jnp.linalg.norm(first))
+    least = 10 * dim**0.5 * jnp.finfo(dtype).eps
+
+    def beside(basis, w):
         for _ in range(2):
             w = w - (basis @ w) @ basis
-        length = jnp.linalg.norm(w)
-        # Nothing is left where the vectors span all that the operator can reach.
-        w = jnp.where(length > 0, w / jnp.where(length > 0, length, 1), 0)
-        return basis.at[i + 1].set(w), (along, length)
+        return w, jnp.linalg.norm(w)
 
-    _, (along, beside) = jax.lax.scan(step, basis, jnp.arange(size))
-    tridiagonal = jnp.diag(along) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)
+    def step(basis, i):
+        image = operator.mv(basis[i])
+        w, length = beside(basis, image)
+        another = jax.random.normal(jax.random.fold_in(key, i + 2), (dim,), dtype)
+        fresh, other = beside(basis, another)
+        more = length > least * jnp.linalg.norm(image)
+        w = jnp.where(more, w / jnp.where(more, length, 1), fresh / jnp.where(other > 0, other, 1))
+        return basis.at[i + 1].set(w), (basis[i] @ image, jnp.where(more, length, 0))
+
+    basis, (along, off) = jax.lax.scan(step, basis, jnp.arange(size))
+    tridiagonal = jnp.diag(along) + jnp.diag(off[:-1], 1) + jnp.diag(off[:-1], -1)
     values, vectors = jnp.linalg.eigh(tridiagonal)
-    return values, jnp.abs(beside[-1] * vectors[-1, 0])
+    return values, basis[:-1].T @ vectors, jnp.abs(off[-1] * vectors[-1])
