@@ -1,7 +1,10 @@
 """Linear algebra by a simulated device that comes to equilibrium, and what that takes."""
 
 from .answer import Answer as Answer
+from .gauss_newton import gauss_newton as gauss_newton
 from .inverse import inv as inv
+from .natural_gradient import NaturalGradientState as NaturalGradientState
+from .natural_gradient import natural_gradient as natural_gradient
 from .runtime import Runtime as Runtime
 from .runtime import runtime as runtime
 from .solve import solve as solve
