@@ -53,7 +53,7 @@ def natural_gradient(
     damping: float,
     steps: int,
     temperature: float,
-    dynamics: str = "overdamped",
+    dynamics: str = "underdamped",
     trajectories: int = 1,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Gradients g become (F + damping)^-1 g as a device finds it: thermodynamic natural gradients.
@@ -62,15 +62,15 @@ def natural_gradient(
     update to the next it keeps its position, while g and the curvature F change under it. An update
     is its position after some steps more,
 
-        x = x* + (1 - h (F + damping))^steps (x_before - x*) + noise of covariance kT (F + damping)^-1,
+        x = x* + (1 - h (F + damping))^steps (x_before - x*) + noise, x* = (F + damping)^-1 g,
 
-    overdamped, with the same mean and covariance in the end underdamped. In the units of the loss
-    kT is a temperature of the parameters: at a minimum whose Hessian is F, updates of -rate x with
-    independent noise keep them at kT rate / (2 - rate).
+    overdamped. In the end the covariance of the noise is kT (F + damping)^-1, by either dynamics.
+    In the units of the loss kT is a temperature of the parameters: at a minimum whose Hessian is
+    F, updates of -rate x with independent noise keep them at kT rate / (2 - rate).
 
         optimizer = optax.chain(
-            tj.linalg.natural_gradient(key, damping=1e-3, steps=20, temperature=1e-8),
-            optax.scale_by_learning_rate(0.5),
+            tj.linalg.natural_gradient(key, damping=1e-2, steps=20, temperature=1e-8),
+            optax.scale_by_learning_rate(0.1),
         )
         curvature = tj.linalg.gauss_newton(outputs, loss, params)
         updates, state = optimizer.update(gradient, state, params, curvature=curvature)
@@ -80,14 +80,17 @@ def natural_gradient(
     - `key`; `damping`, of the unit of the curvature, positive.
     - `steps`: of the device for each update, as many products; h is 1 / (largest eigenvalue).
     - `temperature`: kT, of the unit of the loss.
-    - `dynamics`: "overdamped", or "underdamped", whose friction 2 sqrt(damping) lets the softest
-      mode relax fastest: in about sqrt(largest / damping) steps in place of largest / damping.
+    - `dynamics`: "underdamped", with the friction 2 sqrt(damping) for which the softest mode relaxes
+      fastest, in about sqrt(largest / damping) steps; or "overdamped", in largest / damping.
     - `trajectories`: devices side by side, whose mean is taken.
 
     **Returns:** an optax transformation, whose `update` takes besides `curvature=`, a function
     v -> F v for pytrees of the shape of the gradient, symmetric and positive semidefinite, such as
     `tj.linalg.gauss_newton` returns. The updates are not scaled by a learning rate. The state is a
     `NaturalGradientState`. Jit the step of the training: each `update` outside of jit compiles.
+
+    A device that lags is a momentum of the training. Underdamped, this is stable for learning rates
+    below 1 and below steps sqrt(damping / largest), half of friction times the time of an update.
 
     A gradient or curvature that is not finite makes an update of NaN, as elsewhere in optax, after
     which the device begins from rest. An update in which the device gained energy, for its steps
