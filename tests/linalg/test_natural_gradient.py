@@ -106,7 +106,7 @@ def test_training_in_a_scan():
 
 
 def test_gauss_newton_is_the_fisher_matrix():
-    """Of a softmax model, from the probabilities of every class: sum_c p_c (d ln p_c)(d ln p_c)^T."""
+    """Of a softmax model, over its classes: sum_c p_c (d ln p_c)(d ln p_c)^T."""
     x = jax.random.normal(KEY, (6, 3))
     params = {"w": jax.random.normal(KEY, (3, 4)), "b": jnp.zeros(4)}
     outputs = lambda p: jnp.tanh(x @ p["w"]) + p["b"]

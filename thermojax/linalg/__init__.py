@@ -1,6 +1,8 @@
 """Linear algebra by a simulated device that comes to equilibrium, and what that takes."""
 
 from .answer import Answer as Answer
+from .box_qp import BoxAnswer as BoxAnswer
+from .box_qp import box_qp as box_qp
 from .gauss_newton import gauss_newton as gauss_newton
 from .inverse import inv as inv
 from .natural_gradient import NaturalGradientState as NaturalGradientState

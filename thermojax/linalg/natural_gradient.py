@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from .._arguments import choice, function, real, whole
 from .._component import positive, pytree_of_floats, shown
-from .._keys import check_key
+from .._keys import Purpose, check_key, purpose_key
 from ..potential import Harmonic
 from ..protocol import Constant
 from ..sampling import Chain, advance, start
@@ -80,8 +80,8 @@ def natural_gradient(
     - `key`; `damping`, of the unit of the curvature, positive.
     - `steps`: of the device for each update, as many products; h is 1 / (largest eigenvalue).
     - `temperature`: kT, of the unit of the loss.
-    - `dynamics`: "underdamped", with the friction 2 sqrt(damping) for which the softest mode relaxes
-      fastest, in about sqrt(largest / damping) steps; or "overdamped", in largest / damping.
+    - `dynamics`: "underdamped", with the friction 2 sqrt(damping) for which the softest mode
+      relaxes fastest, in about sqrt(largest / damping) steps; "overdamped", in largest / damping.
     - `trajectories`: devices side by side, whose mean is taken.
 
     **Returns:** an optax transformation, whose `update` takes besides `curvature=`, a function
@@ -97,8 +97,8 @@ def natural_gradient(
     were too long for the curvature, is zero and is counted in `state.discarded`.
 
     **Cost:** for each update (steps + 1) products for each trajectory, and one for the largest
-    eigenvalue, 16 at first. **Source:** K. Donatella, S. Duffield, M. Aifer, D. Melanson, G. Crooks,
-    P. Coles, Thermodynamic natural gradient descent, arXiv 2405.13817 (2024).
+    eigenvalue, 16 at first. **Source:** K. Donatella, S. Duffield, M. Aifer, D. Melanson,
+    G. Crooks, P. Coles, Thermodynamic natural gradient descent, arXiv 2405.13817 (2024).
     """
     check_key(key)
     real("damping", damping, "a positive number, of the unit of the curvature", positive)
@@ -117,7 +117,7 @@ def natural_gradient(
         zero = jnp.zeros_like(ravel_pytree(pytree_of_floats(params, "params"))[0])
         idle = system_of(Harmonic(jnp.ones((), zero.dtype), zero), zero.dtype)
         chain = start(idle, key, initial=jnp.zeros((trajectories, zero.size), zero.dtype))
-        direction = jax.random.normal(jax.random.fold_in(key, 1), zero.shape, zero.dtype)
+        direction = jax.random.normal(purpose_key(key, Purpose.TUNING), zero.shape, zero.dtype)
         none = jnp.zeros((), jnp.int32)
         return NaturalGradientState(chain, jnp.zeros((), zero.dtype), direction, none, none)
 
