@@ -20,6 +20,7 @@ from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import (
     BLUE,
     GREEN,
+    INK,
     ORANGE,
     PURPLE,
     SKY,
@@ -36,7 +37,7 @@ COLORS = (ORANGE, PURPLE, GREEN, SKY, BLUE, VERMILION)
 
 @dataclass(frozen=True)
 class Network:
-    """tanh units in one layer, one logit; weights as in a prior, minus its logarithm in the loss."""
+    """One layer of tanh units, and one logit."""
 
     hidden: Annotated[int, Gt(0)]
     decay: Annotated[float, Gt(0)]  # half of it times the squared weights is in the loss
@@ -61,7 +62,7 @@ class Training:
 
 
 class Optimizer(NamedTuple):
-    """What a column of the results trains with; `products` of one update, its gradient among them."""
+    """What a column trains with; `products` of one update, its gradient among them."""
 
     transformation: optax.GradientTransformation
     products: int
@@ -75,31 +76,45 @@ def loss_figure(results: Record):
     for name, color in zip(results.attributes["columns"], COLORS, strict=False):
         column = results[name]
         products, loss = np.asarray(column["products"]), np.asarray(column["curve"])
-        axis.plot(products, loss, color=color, label=name, lw=1.5)
+        axis.plot(products[1:], loss[1:], color=color, label=name, lw=1.5)
         axis.plot(products[-1:], loss[-1:], "o", color=color, markersize=3.5)
-    axis.set(xlabel="gradients and products of the curvature", ylabel="loss", yscale="log")
+    axis.axhline(results.attributes["goal"], color=INK, lw=0.8, ls=":")
+    axis.set(xlabel="gradients and products of the curvature", xscale="log")
+    loss_axis(axis, "loss")
     legend(figure)
     return figure, (
         "Loss against what it costs: every gradient and every product of the curvature with a "
         "vector is a forward and a backward pass. Each optimizer has the best of its learning "
-        "rates; lines are means over networks from random starts."
+        "rates; lines are means over networks from random starts. Dotted, the goal."
     )
+
+
+def loss_axis(axis, label: str) -> None:
+    """Losses on a logarithmic scale, in plain numbers."""
+    axis.set(ylabel=label, yscale="log")
+    axis.set_yticks([0.03, 0.1, 0.3, 1.0], ["0.03", "0.1", "0.3", "1"])
+    axis.set_yticks([], minor=True)
 
 
 def rates_figure(results: Record):
     """The loss at the end against the learning rate, and how large a device with inertia allows."""
     figure, (axis,) = new()
-    worst = max(float(np.asarray(results[x]["curve"])[0]) for x in results.attributes["columns"])
+    columns = results.attributes["columns"]
+    worst = max(float(np.asarray(results[name]["curve"])[0]) for name in columns)
+    rates = np.asarray(results[columns[-1]]["rates"])
     for name, color in zip(results.attributes["columns"], COLORS, strict=False):
         column = results[name]
         if name == "Adam":
             continue
-        rates, loss = np.asarray(column["rates"]), np.asarray(column["by_rate"].value)
+        loss = np.asarray(column["by_rate"].value)
         loss = np.where(np.isfinite(loss), loss, np.inf)
         axis.plot(rates, np.minimum(loss, worst), "o-", color=color, label=name, lw=1.3, ms=4)
         if "rate_limit" in column:
             axis.axvline(column["rate_limit"], color=color, ls=":", lw=1.3)
-    axis.set(xlabel="learning rate", ylabel="loss at the end", yscale="log", xscale="log")
+    axis.set(xlabel="learning rate", xscale="log")
+    axis.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axis.set_xticks([], minor=True)
+    loss_axis(axis, "loss at the end")
     axis.set_ylim(top=1.15 * worst)
     legend(figure)
     return figure, (
@@ -139,7 +154,7 @@ class NaturalGradient(AbstractStudy):
     The curvature is F + decay, F the Gauss-Newton matrix of the mean cross entropy, which is the
     Fisher matrix. Adam has no use for it. "Cholesky" takes a product for every weight, and solves;
     conjugate gradients take as many products for an update as the device of the same steps, and
-    begin as it does where they were. Rates are tuned on the same networks, the same number for each.
+    begin as it does where they were. Rates are tuned on the same networks, as many for each.
     """
 
     question = "What does a natural gradient from a device gain, at equal numbers of products?"
@@ -234,7 +249,9 @@ class NaturalGradient(AbstractStudy):
         record.put("curve", curve, "1", ("update",))
         record.put("rates", np.asarray(optimizer.rates), "1", ("rate",))
         errors = [float(end.error) for end in ends]
-        by_rate = tj.Estimate(np.asarray(values), np.asarray(errors), np.full(len(ends), len(starts)))
+        by_rate = tj.Estimate(
+            np.asarray(values), np.asarray(errors), np.full(len(ends), len(starts))
+        )
         record.put("by_rate", by_rate, "1", ("rate",))
         if isinstance(states[0], tj.linalg.NaturalGradientState):
             self.put_bill(record, states)
@@ -310,7 +327,7 @@ def solved_by(solve: Callable) -> optax.GradientTransformationExtraArgs:
     def init(params):
         return jnp.zeros_like(ravel_pytree(params)[0])
 
-    def update(updates, state, params=None, *, curvature, **_):
+    def update(updates: Any, state: Any, params: Any = None, *, curvature: Any = None, **_: Any):
         del params
         gradient, unravel = ravel_pytree(updates)
         x = solve(lambda v: ravel_pytree(curvature(unravel(v)))[0], gradient, state)
@@ -343,5 +360,5 @@ def some_steps(damping: float, steps: int) -> Callable:
 
 def estimate(values) -> tj.Estimate:
     """Mean and standard error over networks."""
-    values = np.asarray(values, float)
-    return weighted_mean(values, np.ones_like(values))
+    values = jnp.asarray(values, float)
+    return weighted_mean(values, jnp.ones_like(values))

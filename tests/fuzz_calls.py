@@ -387,6 +387,36 @@ COUPLED = np.array([[3.0, 2.0], [2.0, 4.0]])
 call("linalg.solve", tj.linalg.solve, A=COUPLED, b=np.ones(2), key=KEY, time=5.0)
 call("linalg.inv", tj.linalg.inv, A=COUPLED, key=KEY, time=5.0)
 call("linalg.runtime", tj.linalg.runtime, A=COUPLED, b=np.ones(2), rtol=0.1, probability=0.9)
+call(
+    "linalg.box_qp",
+    tj.linalg.box_qp,
+    A=COUPLED,
+    b=np.ones(2),
+    lower=-1.0,
+    upper=np.ones(2),
+    key=KEY,
+    temperature=0.1,
+    time=5.0,
+    friction=1.0,
+)
+call(
+    "linalg.gauss_newton",
+    tj.linalg.gauss_newton,
+    {"outputs": "function", "loss": "function", "params": "tree"},
+    outputs=lambda p: 2.0 * p,
+    loss=lambda z: jnp.sum(z**2),
+    params=np.ones(2),
+)
+call(
+    "linalg.natural_gradient",
+    tj.linalg.natural_gradient,
+    key=KEY,
+    damping=0.1,
+    steps=3,
+    temperature=1.0,
+    dynamics="underdamped",
+    trajectories=1,
+)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)
@@ -447,6 +477,7 @@ diagnostics.Ergodicity diagnostics.Streaming diagnostics.StreamingSummary FreeEn
 Fit Frontier Pareto Progress BurnInReport
 Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem
+linalg.BoxAnswer linalg.NaturalGradientState
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractObjective AbstractPotential AbstractProtocol"

@@ -1,5 +1,7 @@
 """Natural gradients by a device against dense algebra."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +26,7 @@ def multiply(v):
     return F @ v
 
 
-def device(steps, temperature=1e-12, **settings):
+def device(steps, temperature=1e-12, **settings) -> tuple[Any, Any]:
     """A transformation, and its jitted update by the curvature F."""
     optimizer = tj.linalg.natural_gradient(
         KEY, damping=DAMPING, steps=steps, temperature=temperature, **settings
@@ -133,7 +135,7 @@ def test_the_temperature_of_the_parameters():
     def step(carry, _):
         theta, state = carry
         x, state = optimizer.update(hessian @ theta, state, curvature=lambda v: matrix @ v)
-        theta = theta - rate * x
+        theta = theta - rate * jnp.asarray(x)
         return (theta, state), theta @ hessian @ theta / 4
 
     begin = jnp.zeros(4), optimizer.init(jnp.zeros(4))
@@ -158,7 +160,7 @@ def test_how_large_a_learning_rate_an_inert_device_allows(share, stable):
     def step(carry, _):
         theta, state = carry
         x, state = optimizer.update(theta, state, curvature=lambda v: v)
-        return (theta - rate * x, state), jnp.linalg.norm(theta)
+        return (theta - rate * jnp.asarray(x), state), jnp.linalg.norm(theta)
 
     begin = jnp.ones(2), optimizer.init(jnp.ones(2))
     _, sizes = jax.jit(lambda c: jax.lax.scan(step, c, length=2000))(begin)

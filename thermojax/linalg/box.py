@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import floating, known
+from .._component import floating
 from ..potential import AbstractPotential
 from .operator import Springs
 
@@ -49,7 +49,7 @@ def box_of(lower: Any, upper: Any, b: Float[Array, " dim"]) -> Box:
         bound = floating(value, name).astype(b.dtype)
         if bound.shape not in ((), b.shape):
             raise ValueError(f"{name} has shape {bound.shape}: expected one number, or {b.shape}")
-        if np.any(np.isnan(known(bound))):
+        if np.any(np.isnan(np.asarray(bound))):
             raise ValueError(f"{name} holds NaN: expected numbers, infinite where there is no wall")
         sides.append(jnp.broadcast_to(bound, b.shape))
     low, high = map(np.asarray, sides)

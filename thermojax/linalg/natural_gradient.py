@@ -113,7 +113,7 @@ def natural_gradient(
             return Overdamped(potential, Constant(0.0, 1.0), Bath(kt))
         return Underdamped(potential, Constant(0.0, 1.0), Bath(kt, 2 * jnp.sqrt(softest)))
 
-    def init(params):
+    def init(params: Any) -> Any:
         zero = jnp.zeros_like(ravel_pytree(pytree_of_floats(params, "params"))[0])
         idle = system_of(Harmonic(jnp.ones((), zero.dtype), zero), zero.dtype)
         chain = start(idle, key, initial=jnp.zeros((trajectories, zero.size), zero.dtype))
@@ -121,7 +121,7 @@ def natural_gradient(
         none = jnp.zeros((), jnp.int32)
         return NaturalGradientState(chain, jnp.zeros((), zero.dtype), direction, none, none)
 
-    def update(updates, state, params=None, *, curvature=None, **_):
+    def update(updates: Any, state: Any, params: Any = None, *, curvature: Any = None, **_: Any):
         del params
         product, gradient, unravel = flattened(curvature, updates, state)
         first = state.products == 0
@@ -142,7 +142,7 @@ def natural_gradient(
         found = jnp.mean(chain.position, axis=0)
         found = jnp.where(stable, found, jnp.where(known, 0, jnp.nan))
         spent = trajectories * (steps + 1) + jnp.where(first, FIRST, 1)
-        after = NaturalGradientState(
+        after: Any = NaturalGradientState(
             jax.tree.map(
                 lambda x, y: jnp.where(stable, x, y), chain, put_to_rest(chain, state.chain)
             ),
