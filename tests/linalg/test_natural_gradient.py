@@ -107,6 +107,23 @@ def test_training_in_a_scan():
     )
 
 
+def test_damping_may_change_and_trainings_go_side_by_side():
+    """By optax.inject_hyperparams, inside of a vmap over gradients."""
+    inject = optax.inject_hyperparams(
+        tj.linalg.natural_gradient, static_args=("key", "steps", "dynamics", "trajectories")
+    )
+    optimizer = inject(key=KEY, damping=DAMPING, steps=200, temperature=1e-12)
+
+    def solved(g, damping):
+        state: Any = optimizer.init(g)
+        state.hyperparams["damping"] = damping
+        return optimizer.update(g, state, curvature=multiply)[0]
+
+    found = jax.jit(jax.vmap(solved))(jnp.stack([G, -2 * G]), jnp.array([DAMPING, 0.5]))
+    other = np.linalg.solve(F + 0.5 * jnp.eye(DIM), -2 * G)
+    np.testing.assert_allclose(found, np.stack([EXACT, other]), atol=1e-4)
+
+
 def test_gauss_newton_is_the_fisher_matrix():
     """Of a softmax model, over its classes: sum_c p_c (d ln p_c)(d ln p_c)^T."""
     x = jax.random.normal(KEY, (6, 3))

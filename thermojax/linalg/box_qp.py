@@ -120,7 +120,10 @@ def box_qp(
     real("idle_power", idle_power, "a power, 0 or more", lambda p: p >= 0)
     real("friction", friction, "a positive number", positive)
     trajectories = whole("trajectories", trajectories, cure="devices side by side")
-    require_known(A=A, b=b, lower=lower, upper=upper, key=key, time=time, temperature=temperature)
+    require_known(
+        A=A, b=b, lower=lower, upper=upper, key=key, temperature=temperature, time=time,
+        friction=friction, idle_power=idle_power,
+    )  # fmt: skip
     b = jnp.atleast_1d(finite("b", b))
     operator = operator_of(A, b)
     box = box_of(lower, upper, b)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._arguments import function
-from .._component import shown
+from .._component import pytree_of_floats, shown
 
 
 def gauss_newton(
@@ -32,11 +33,17 @@ def gauss_newton(
     **Returns:** a function of a pytree of the shape of `params`, which returns one. **Cost:** one
     forward pass here; a product costs a forward and a backward pass.
 
-    **Raises:** ValueError for a loss that is no scalar. **Source:** N. Schraudolph, Neural
+    **Raises:** ValueError for params or outputs that are no real numbers, and a loss that is no
+    scalar. **Source:** N. Schraudolph, Neural
     Computation 14, 1723 (2002); J. Martens, JMLR 21, 146 (2020), section 9.2.
     """
     function("outputs", outputs, "a function, outputs(params) -> the outputs of the model")
     function("loss", loss, "a function, loss(outputs) -> a scalar")
+    params = pytree_of_floats(params, "params")
+    said = jax.eval_shape(outputs, params)
+    leaves = jax.tree.leaves(said)
+    if not leaves or not all(jnp.issubdtype(x.dtype, jnp.floating) for x in leaves):
+        raise ValueError(f"outputs(params) is {shown(said)}: expected arrays of real numbers")
     at, forward = jax.linearize(outputs, params)
     result = jax.eval_shape(loss, at)
     if getattr(result, "shape", None) != ():

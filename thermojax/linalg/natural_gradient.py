@@ -124,7 +124,7 @@ def natural_gradient(
     def update(updates: Any, state: Any, params: Any = None, *, curvature: Any = None, **_: Any):
         del params
         product, gradient, unravel = flattened(curvature, updates, state)
-        first = state.products == 0
+        first = state.largest == 0
         largest, direction = largest_of(
             product, state.direction, jnp.where(first, FIRST, 1), LASTING * state.largest
         )
