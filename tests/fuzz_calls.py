@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -401,6 +402,36 @@ call(
     knots=2,
     steps=1,
 )
+call(
+    "linalg.box_qp",
+    tj.linalg.box_qp,
+    A=COUPLED,
+    b=np.ones(2),
+    lower=-1.0,
+    upper=np.ones(2),
+    key=KEY,
+    temperature=0.1,
+    time=5.0,
+    friction=1.0,
+)
+call(
+    "linalg.gauss_newton",
+    tj.linalg.gauss_newton,
+    {"outputs": "function", "loss": "function", "params": "tree"},
+    outputs=lambda p: jax.flatten_util.ravel_pytree(p)[0],
+    loss=lambda z: jnp.sum(z**2),
+    params=np.ones(2),
+)
+call(
+    "linalg.natural_gradient",
+    tj.linalg.natural_gradient,
+    key=KEY,
+    damping=0.1,
+    steps=3,
+    temperature=1.0,
+    dynamics="underdamped",
+    trajectories=1,
+)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)
@@ -461,6 +492,8 @@ diagnostics.Ergodicity diagnostics.Streaming diagnostics.StreamingSummary FreeEn
 Fit Frontier Pareto Progress BurnInReport
 Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
+fluctuation.DetailedTheorem fluctuation.IntegralTheorem
+linalg.BoxAnswer linalg.NaturalGradientState
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractObjective AbstractPotential AbstractProtocol"

@@ -1,10 +1,15 @@
 """Linear algebra by a simulated device that comes to equilibrium, and what that takes."""
 
 from .answer import Answer as Answer
+from .box_qp import BoxAnswer as BoxAnswer
+from .box_qp import box_qp as box_qp
 from .driven import Driven as Driven
 from .driven import driven as driven
 from .energy_delay import energy_delay as energy_delay
+from .gauss_newton import gauss_newton as gauss_newton
 from .inverse import inv as inv
+from .natural_gradient import NaturalGradientState as NaturalGradientState
+from .natural_gradient import natural_gradient as natural_gradient
 from .runtime import Runtime as Runtime
 from .runtime import runtime as runtime
 from .slow_modes import SlowModes as SlowModes

@@ -137,12 +137,16 @@ class Scatter(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a device has shown: averages of what was asked for; work and heat of each trajectory."""
+    """What a device has shown: averages of what was asked for; work and heat of each trajectory.
+
+    `shadow_work`: what the time steps have added to the heat, None where there are none.
+    """
 
     value: Array
     error: Array
     work: Float[Array, " trajectories"]
     heat: Float[Array, " trajectories"]
+    shadow_work: Float[Array, " trajectories"] | None = None
 
 
 def read(
@@ -191,4 +195,4 @@ def averaged(idle, coupled, chain: Chain, dt, plan: Plan, of) -> Reading:
     begin = chain, Scatter.nothing(like)
     (chain, scatter), _ = jax.lax.scan(group, begin, length=plan.groups)
     ledger = switch(chain, coupled, idle).ledger
-    return Reading(scatter.mean, scatter.error, ledger.work, ledger.heat)
+    return Reading(scatter.mean, scatter.error, ledger.work, ledger.heat, ledger.shadow_work)
