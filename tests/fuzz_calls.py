@@ -386,6 +386,9 @@ call(
 COUPLED = np.array([[3.0, 2.0], [2.0, 4.0]])
 call("linalg.solve", tj.linalg.solve, A=COUPLED, b=np.ones(2), key=KEY, time=5.0)
 call("linalg.inv", tj.linalg.inv, A=COUPLED, key=KEY, time=5.0)
+call("linalg.lyapunov", tj.linalg.lyapunov, A=COUPLED, R=np.ones(2), key=KEY, time=5.0)
+call("linalg.expm", tj.linalg.expm, A=COUPLED, key=KEY, time=5.0)
+call("linalg.expnegm", tj.linalg.expnegm, A=COUPLED, key=KEY, time=5.0)
 call("linalg.runtime", tj.linalg.runtime, problem="solve", A=COUPLED, b=np.ones(2), rtol=0.1)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}

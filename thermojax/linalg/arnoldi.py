@@ -20,7 +20,7 @@ UNSTABLE = (
 
 
 class Rates(NamedTuple):
-    """How slow and how strong a drift is, as far as `products` products tell.
+    """The slowest rate and the norm of a drift, as far as `products` products tell.
 
     - `slow`: the smallest real part of an eigenvalue. `norm`: the largest |A x| / |x|.
     """
@@ -62,7 +62,7 @@ def rates_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Rates:
 
 
 def rates_of_matrix(matrix: np.ndarray) -> Rates:
-    """The same of a known matrix, by its eigenvalues and singular values."""
+    """Rates of a known matrix, by its eigenvalues and singular values."""
     values = np.linalg.eigvals(matrix)
     lowest, norm = values[np.argmin(np.real(values))], float(np.linalg.norm(matrix, 2))
     require_slow(lowest, norm, float(np.finfo(matrix.dtype).eps), len(matrix), True)

@@ -78,8 +78,8 @@ def noise_of(diffusion: Array, name: str = "R") -> Noise:
     return Noise(diffusion, vectors * roots, inverse)
 
 
-def power_of(operator: lx.AbstractLinearOperator, noise: Noise):
-    r"""What the drift spends at positions x, but for - tr A: 2 |L^-1 A x|^2 in units of kT.
+class Power(eqx.Module):
+    r"""The power of the drift at positions x, but for - tr A: 2 |L^-1 A x|^2 in units of kT.
 
     The force 2 kT R^-1 (-A x) on a velocity that is its own does, on average, the work
     kT (2 <A x . R^-1 A x> - tr A) per unit of time: the heat that a device which is driven around
@@ -88,13 +88,14 @@ def power_of(operator: lx.AbstractLinearOperator, noise: Noise):
     Source: H. Qian, Proc. R. Soc. A 457, 1645 (2001).
     """
 
-    def power(x):
-        if noise.inverse is None:
-            return jnp.asarray(jnp.nan, x.dtype)
-        forces = times(noise.inverse, jax.vmap(operator.mv)(x))
-        return 2 * jnp.sum(forces**2) / len(x)
+    operator: lx.AbstractLinearOperator
+    inverse: Array | None
 
-    return power
+    def __call__(self, x):
+        if self.inverse is None:
+            return jnp.asarray(jnp.nan, x.dtype)
+        forces = times(self.inverse, jax.vmap(self.operator.mv)(x))
+        return 2 * jnp.sum(forces**2) / len(x)
 
 
 class Trace(NamedTuple):
@@ -169,7 +170,7 @@ class DriftingDevice(NamedTuple):
 
 
 def repetitions(motion: InSteps, key: PRNGKeyArray) -> int:
-    """How often a motion is repeated until a start is forgotten, by one that nothing shakes.
+    """The number of repetitions that forget a start, seen in one that nothing shakes.
 
     Where A is far from normal, positions grow before they fall, and its slowest rate misleads.
     """

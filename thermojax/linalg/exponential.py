@@ -15,11 +15,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._arguments import real
 from .answer import Answer, DeviceTime
 from .arnoldi import Rates
-from .drift import DriftingDevice, noise_of, power_of, trace_of
+from .drift import DriftingDevice, Power, noise_of, trace_of
 from .operator import entries, operator_of, require_known
 from .problem import FIRST
 from .settings import Settings, until_accurate
-from .watch import energy_at, plan_of, watched
+from .watch import Covariance, energy_at, plan_of, watched
 
 SLOWEST = (math.sqrt(3) - 1) / 2  # the u that makes e^(2u) (1 + 1 / u) least: error^2 at equal time
 PADE = 8  # products of matrices, a solve among them, of the approximant of degree 13
@@ -64,9 +64,10 @@ def expm(
       the errors that they see.
     - `method`: "steps", which moves by products with A alone (the default for operators), or
       "exact", by the law of the motion, e^-B itself (the default for matrices).
-    - `shift`: c; the one that makes the error least at equal time, when left out, for which B has
-      the lowest symmetric part (sqrt(3) - 1) / 2. `idle_power`, kT / time, that the device draws
-      whatever it does. `max_products`: of A with a vector, which are not exceeded.
+    - `shift`: c; when left out, one that comes near the least error at equal time, for which the
+      symmetric part of B has the lowest eigenvalue (sqrt(3) - 1) / 2. `idle_power`, kT / time,
+      that the device draws whatever it does. `max_products`: of A with a vector, which are not
+      exceeded.
 
     **Returns:** a `tj.linalg.Answer`, its value `(dim, dim)`, energies in units of kT.
 
@@ -128,17 +129,13 @@ def exponential(
 
     eye = jnp.eye(len(matrix), dtype=matrix.dtype)
     drift = sign * matrix + c * eye
-    moved = lx.FunctionLinearOperator(
-        lambda x: sign * operator.mv(x) + c * x, operator.in_structure()
-    )
+    identity = lx.IdentityLinearOperator(operator.in_structure())
+    moved = operator * jnp.asarray(sign, eye.dtype) + identity * jnp.asarray(c, eye.dtype)
     noise = noise_of(drift + drift.T, "A + A^T")
     rates = Rates(lowest + c, float(np.linalg.norm(np.asarray(drift), 2)), 0 if whole else len(eye))
     device = DriftingDevice(moved, drift if exact else None, noise, rates)
     trace = trace_of(lx.MatrixLinearOperator(drift), key)
-    power, motion = power_of(moved, noise), device.motion(1.0)
-
-    def of(before, after):
-        return after.T @ before / len(before), power(before)
+    motion, of = device.motion(1.0), Covariance(Power(moved, noise.inverse), lagged=True)
 
     def run(time, key):
         plan = plan_of(time, settings.trajectories)

@@ -15,12 +15,12 @@ from .._component import Numbers, finite, positive
 from .answer import Answer, DeviceTime
 from .arnoldi import rates_of, rates_of_matrix
 from .device import SPACING
-from .drift import DriftingDevice, Noise, noise_of, power_of, trace_of
+from .drift import DriftingDevice, Noise, Power, noise_of, trace_of
 from .motion import STEP
 from .operator import entries, operator_of, require_known, square
 from .problem import FIRST
 from .settings import Settings, until_accurate
-from .watch import energy_at, plan_of, watched
+from .watch import Covariance, energy_at, plan_of, watched
 
 SCHUR = 15  # products of A with a vector, for each dimension, that take its work
 SQUARE = "it takes vectors to vectors of the same space"
@@ -99,13 +99,10 @@ def lyapunov(
     matrix = entries(operator, "lyapunov") if exact else None
     rates = rates_of(operator, key) if matrix is None else rates_of_matrix(np.asarray(matrix))
     device = DriftingDevice(operator, matrix, noise, rates)
-    trace, power = trace_of(operator, key), power_of(operator, noise)
+    trace, of = trace_of(operator, key), Covariance(Power(operator, noise.inverse), lagged=False)
     apart = interval or SPACING * device.relaxation
     if not exact and interval is None:
         apart = max(apart, STEP / 2 / rates.norm)
-
-    def of(_, x):
-        return x.T @ x / len(x), power(x)
 
     def run(time, key):
         first, second = jax.random.split(key)

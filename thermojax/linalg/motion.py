@@ -107,7 +107,7 @@ def times(matrix, x: Float[Array, "batch dim"]):
 @jax.jit
 def exact_motion(matrix, diffusion, time) -> Exact:
     """The exact law over a time. **Cost:** about 30 + 3 log2(|A| t) products of matrices."""
-    decay, covariance = OrnsteinUhlenbeck(matrix, 0.0, diffusion).transition(time)
+    decay, covariance = OrnsteinUhlenbeck(matrix, jnp.zeros_like(time), diffusion).transition(time)
     return Exact(decay, root(covariance))
 
 
@@ -117,7 +117,7 @@ def settling(matrix, diffusion, time) -> tuple[Exact, Array]:
 
     Where A is far from normal, positions grow before they fall, and its slowest rate misleads.
     """
-    decay, covariance = OrnsteinUhlenbeck(matrix, 0.0, diffusion).transition(time)
+    decay, covariance = OrnsteinUhlenbeck(matrix, jnp.zeros_like(time), diffusion).transition(time)
 
     def more(carry):
         decay, covariance, doublings = carry

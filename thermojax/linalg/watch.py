@@ -1,9 +1,8 @@
-"""What a device with a drift shows, sample after sample, and its bill."""
+"""Averages of what a device with a drift shows, sample after sample, and its bill."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -14,8 +13,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..estimate import Estimate
 from .answer import DeviceEnergy, DeviceTime
 from .device import GROUPS, Plan, Scatter
-from .drift import Trace
+from .drift import Power, Trace
 from .motion import AbstractMotion
+
+
+class Covariance(eqx.Module):
+    """x(t) x(t)^T, or x(t + s) x(t)^T of the motion over s, and the power at x(t)."""
+
+    power: Power
+    lagged: bool = eqx.field(static=True)
+
+    def __call__(self, x, after) -> tuple[Array, Array]:
+        return (after if self.lagged else x).T @ x / len(x), self.power(x)
 
 
 class Reading(NamedTuple):
@@ -34,12 +43,9 @@ def watched(
     plan: Plan,
     x: Float[Array, "trajectories dim"],
     key: PRNGKeyArray,
-    of: Callable[[Array, Array], tuple[Array, Array]],
+    of: Covariance,
 ) -> Reading:
-    """Let the device settle, and average `of` its positions before and after each motion.
-
-    **Arguments:** `of`: two of `(batch, dim)` -> what is averaged and the power, over the batch.
-    """
+    """Let the device settle, and average `of` its positions before and after each motion."""
     begin, rest = jax.random.split(key)
     if settle is not None:
         x = settle(x, begin)
