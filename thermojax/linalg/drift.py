@@ -50,7 +50,7 @@ def noise_of(diffusion: Array, name: str = "R") -> Noise:
     value = np.asarray(diffusion)
     rounding = 10 * np.finfo(value.dtype).eps
     if value.ndim < 2:
-        powers, lowest = diffusion, np.min(value)
+        powers, vectors, lowest = value, None, np.min(value)
     else:
         asymmetry, largest = np.max(np.abs(value - value.T)), np.max(np.abs(value))
         if asymmetry > rounding * largest:
@@ -58,9 +58,9 @@ def noise_of(diffusion: Array, name: str = "R") -> Noise:
                 f"{name} is not symmetric (largest |{name} - {name}^T| = {asymmetry:.3g}): it is a "
                 f"covariance; pass ({name} + {name}.T) / 2"
             )
-        powers, vectors = jnp.linalg.eigh(diffusion)
-        lowest = float(powers[0])
-    highest = float(jnp.max(powers))
+        powers, vectors = np.linalg.eigh(value)
+        lowest = powers[0]
+    highest = np.max(powers)
     floor = 0.0 if value.ndim < 2 else len(value) * rounding * highest
     if lowest < -floor:
         raise ValueError(
@@ -69,13 +69,18 @@ def noise_of(diffusion: Array, name: str = "R") -> Noise:
         )
     if highest <= 0:
         raise ValueError(f"{name} is zero: a device without noise has the answer 0")
-    powers = jnp.where(powers > floor, powers, 0)
-    roots, regular = jnp.sqrt(powers), bool(jnp.all(powers > 0))
-    inverses = 1 / roots if regular else None
-    if value.ndim < 2:
-        return Noise(diffusion, roots, inverses)
-    inverse = None if inverses is None else inverses[:, None] * vectors.T
-    return Noise(diffusion, vectors * roots, inverse)
+    return factored(diffusion, np.where(powers > floor, powers, 0), vectors)
+
+
+def factored(diffusion: Array, powers: np.ndarray, vectors: np.ndarray | None) -> Noise:
+    """The noise of a covariance of which the eigenvalues, and the vectors if any, are known."""
+    roots, regular = np.sqrt(powers), bool(np.all(powers > 0))
+    factor, inverse = roots, 1 / roots if regular else None
+    if vectors is not None:
+        factor = vectors * roots
+        inverse = None if inverse is None else inverse[:, None] * vectors.T
+    kept = None if inverse is None else jnp.asarray(inverse)
+    return Noise(diffusion, jnp.asarray(factor), kept)
 
 
 class Power(eqx.Module):
@@ -89,7 +94,15 @@ class Power(eqx.Module):
     """
 
     operator: lx.AbstractLinearOperator
-    inverse: Array | None
+    inverse: Array | None  # L^-1, where it is not in the operator already
+
+    @classmethod
+    def of(cls, operator: lx.AbstractLinearOperator, noise: Noise) -> Power:
+        """With one product for both matrices, where the entries of both are known."""
+        if noise.inverse is None or not isinstance(operator, lx.MatrixLinearOperator):
+            return cls(operator, noise.inverse)
+        whitened = times(noise.inverse, operator.matrix.T).T
+        return cls(lx.MatrixLinearOperator(whitened), jnp.ones((), whitened.dtype))
 
     def __call__(self, x):
         if self.inverse is None:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._arguments import real
 from .answer import Answer, DeviceTime
 from .arnoldi import Rates
-from .drift import DriftingDevice, Power, noise_of, trace_of
+from .drift import DriftingDevice, Power, factored, trace_of
 from .operator import entries, operator_of, require_known
 from .problem import FIRST
 from .settings import Settings, until_accurate
@@ -124,18 +124,22 @@ def exponential(
     whole = isinstance(operator, lx.MatrixLinearOperator)
     exact = settings.method == "exact" or (settings.method is None and whole)
     matrix = entries(operator, name) if whole or exact else looked_up(operator)
-    c, lowest = shift_of(sign * np.asarray(matrix), shift)
-    scale = scale_of(c, matrix.dtype)
+    value = sign * np.asarray(matrix)
+    powers, vectors = np.linalg.eigh((value + value.T) / 2)
+    c = shift_of(value, float(powers[0]), shift)
+    scale, dim = scale_of(c, value.dtype), len(value)
 
-    eye = jnp.eye(len(matrix), dtype=matrix.dtype)
-    drift = sign * matrix + c * eye
-    identity = lx.IdentityLinearOperator(operator.in_structure())
-    moved = operator * jnp.asarray(sign, eye.dtype) + identity * jnp.asarray(c, eye.dtype)
-    noise = noise_of(drift + drift.T, "A + A^T")
-    rates = Rates(lowest + c, float(np.linalg.norm(np.asarray(drift), 2)), 0 if whole else len(eye))
-    device = DriftingDevice(moved, drift if exact else None, noise, rates)
-    trace = trace_of(lx.MatrixLinearOperator(drift), key)
-    motion, of = device.motion(1.0), Covariance(Power(moved, noise.inverse), lagged=True)
+    drift = value + np.asarray(c, value.dtype) * np.eye(dim, dtype=value.dtype)
+    noise = factored(
+        jnp.asarray(drift + drift.T), 2 * (powers + np.asarray(c, value.dtype)), vectors
+    )
+    known = lx.MatrixLinearOperator(jnp.asarray(drift))
+    moved = known if whole else plus(operator, sign, c)
+    norm = math.nan if exact else float(np.linalg.norm(drift, 2))
+    rates = Rates(float(powers[0]) + c, norm, 0 if whole else dim)
+    device = DriftingDevice(moved, known.matrix if exact else None, noise, rates)
+    trace = trace_of(known, key)
+    motion, of = device.motion(1.0), Covariance(Power.of(moved, noise), lagged=True)
 
     def run(time, key):
         plan = plan_of(time, settings.trajectories)
@@ -143,7 +147,7 @@ def exponential(
         products = count * (motion.products + 1)
         settings.require_affordable(products, time, device.relaxation)
         begin, rest = jax.random.split(key)
-        x = jax.random.normal(begin, (plan.trajectories, len(eye)), matrix.dtype)
+        x = jax.random.normal(begin, (plan.trajectories, dim), matrix.dtype)
         reading = watched(None, motion, plan, x, rest, of)
         took = DeviceTime(0.0, plan.samples * rates.slow, device.relaxation)
         return Answer(
@@ -153,7 +157,7 @@ def exponential(
             took,
             energy_at(reading, trace, took, plan, settings.idle_power),
             products + rates.products,
-            digital_exponential(np.asarray(matrix)),
+            digital_exponential(value),
             True,
             "Padé approximants (scaling and squaring)",
         )
@@ -168,18 +172,27 @@ def looked_up(operator: lx.AbstractLinearOperator) -> Float[Array, "dim dim"]:
     return jax.vmap(operator.mv)(jnp.eye(operator.in_size(), dtype=structure.dtype)).T
 
 
-def shift_of(drift: np.ndarray, shift: float | None) -> tuple[float, float]:
-    """(c, the lowest eigenvalue of the symmetric part of the drift). **Raises:** ValueError."""
-    lowest = float(np.linalg.eigvalsh((drift + drift.T) / 2)[0])
+def plus(operator: lx.AbstractLinearOperator, sign: float, c: float) -> lx.AbstractLinearOperator:
+    """sign A + c."""
+    structure = operator.in_structure()
+    numbers = jnp.asarray([sign, c], structure.dtype)
+    return operator * numbers[0] + lx.IdentityLinearOperator(structure) * numbers[1]
+
+
+def shift_of(drift: np.ndarray, lowest: float, shift: float | None) -> float:
+    """The shift, checked, where `lowest` is the lowest eigenvalue of the symmetric part.
+
+    **Raises:** ValueError for a shift that leaves it at zero or below.
+    """
     if shift is None:
-        return SLOWEST - lowest, lowest
+        return SLOWEST - lowest
     if not lowest + shift > 10 * np.finfo(drift.dtype).eps * len(drift) * np.max(np.abs(drift)):
         raise ValueError(
             f"shift = {shift:.3g}: the drift then has the lowest symmetric part "
             f"{lowest + shift:.3g}, whose noise would be negative; expected more than "
             f"{-lowest:.3g}, or None for the best"
         )
-    return float(shift), lowest
+    return float(shift)
 
 
 def scale_of(c: float, dtype) -> float:

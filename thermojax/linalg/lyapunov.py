@@ -99,7 +99,7 @@ def lyapunov(
     matrix = entries(operator, "lyapunov") if exact else None
     rates = rates_of(operator, key) if matrix is None else rates_of_matrix(np.asarray(matrix))
     device = DriftingDevice(operator, matrix, noise, rates)
-    trace, of = trace_of(operator, key), Covariance(Power(operator, noise.inverse), lagged=False)
+    trace, of = trace_of(operator, key), Covariance(Power.of(operator, noise), lagged=False)
     apart = interval or SPACING * device.relaxation
     if not exact and interval is None:
         apart = max(apart, STEP / 2 / rates.norm)
