@@ -26,7 +26,6 @@ import numpy as np
 
 import thermojax as tj
 
-from .race import took
 from .report import header, header_text, table
 
 INSTALL = "This comparison needs thermox: pip install thermox==0.0.6"
@@ -154,17 +153,19 @@ def conjugate_gradients(a, b, rtol: float = 1e-3):
 
 
 def seconds(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Medians of calls that take turns, each once before it is timed."""
+    """Medians of calls that take turns; in the first round nothing is timed, but compiled."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for i in range(rounds):
+    for i in range(rounds + 1):
         for name in list(calls) if i % 2 == 0 else reversed(list(calls)):
-            times[name].append(took(calls[name]).wall)
-    return {name: statistics.median(found) for name, found in times.items()}
+            begun = time.perf_counter()
+            jax.block_until_ready(calls[name]())
+            times[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(found[1:]) for name, found in times.items()}
 
 
 def row(case: Case, rounds: int) -> dict:
-    """One line of the table; errors are root mean squares of `rounds` + 2 keys."""
-    keys = jax.random.split(jax.random.key(0), rounds + 2)
+    """One line of the table; errors are root mean squares of as many keys as rounds."""
+    keys = jax.random.split(jax.random.key(0), rounds)
     mine, other = ours(case), theirs(case, prepared=False)
     rms = lambda values: float(np.sqrt(np.mean([case.error(np.asarray(x)) ** 2 for x in values])))
     found = rms([mine(k, float(case.samples)) for k in keys])

@@ -17,10 +17,10 @@ from .device import EQUILIBRATION
 from .motion import (
     DOUBLINGS,
     LEFT,
-    STEP,
     AbstractMotion,
     InSteps,
     exact_motion,
+    longest_step,
     settling,
     times,
 )
@@ -150,12 +150,18 @@ class DriftingDevice(NamedTuple):
     def relaxation(self) -> float:
         return 1 / self.rates.slow
 
+    @property
+    def wait(self) -> float:
+        """The time in which the slowest mode forgets a start."""
+        return EQUILIBRATION * self.relaxation
+
     def motion(self, time: float) -> AbstractMotion:
         """The motion over a time, in steps of 1 / |A| at most, or at once."""
         dtype = self.noise.factor.dtype
         if self.matrix is not None:
             return exact_motion(self.matrix, self.noise.diffusion, jnp.asarray(time, dtype))
-        steps = max(1, math.ceil(time * self.rates.norm / STEP * (1 - 1e-9)))
+        longest = longest_step(self.rates.slow, self.rates.norm)
+        steps = max(1, math.ceil(time / longest * (1 - 1e-9)))
         h = jnp.asarray(time / steps, dtype)
         return InSteps(self.operator, self.noise.factor, h, jnp.asarray(steps))
 
@@ -164,7 +170,7 @@ class DriftingDevice(NamedTuple):
 
         **Raises:** ValueError where there is none: the drift is unstable after all.
         """
-        wait = EQUILIBRATION * self.relaxation
+        wait = self.wait
         if self.matrix is not None:
             time = jnp.asarray(wait, self.matrix.dtype)
             motion, doublings = settling(self.matrix, self.noise.diffusion, time)

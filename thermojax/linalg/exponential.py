@@ -74,7 +74,7 @@ def expm(
     **Raises:** ValueError, with the cure, for shapes that do not fit, a shift that is too small, an
     answer beyond the range of floats, and for underdamped motion.
 
-    **Cost:** "steps": 16 products for each step of 1 / |B| and each trajectory. The noise is
+    **Cost:** "steps": 20 products for each step of 1 / |B| and each trajectory. The noise is
     programmed with all entries of D, which take a product for each dimension from an operator, and
     an eigendecomposition. "exact": O(dim^3), and two products for each sample.
     """
