@@ -13,9 +13,11 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import real
+from ..linear.matrix_equations import dot, root
 from .answer import Answer, DeviceTime
 from .arnoldi import Rates
-from .drift import DriftingDevice, Power, factored, trace_of
+from .drift import DriftingDevice, Noise, factored, trace_of
+from .motion import Exact
 from .operator import entries, operator_of, require_known
 from .problem import FIRST
 from .settings import Settings, until_accurate
@@ -69,7 +71,8 @@ def expm(
       that the device draws whatever it does. `max_products`: of A with a vector, which are not
       exceeded.
 
-    **Returns:** a `tj.linalg.Answer`, its value `(dim, dim)`, energies in units of kT.
+    **Returns:** a `tj.linalg.Answer`, its value `(dim, dim)`, energies in units of kT, by the power
+    of the stationary law.
 
     **Raises:** ValueError, with the cure, for shapes that do not fit, a shift that is too small, an
     answer beyond the range of floats, and for underdamped motion.
@@ -137,25 +140,26 @@ def exponential(
     moved = known if whole else plus(operator, sign, c)
     norm = math.nan if exact else float(np.linalg.norm(drift, 2))
     rates = Rates(float(powers[0]) + c, norm, 0 if whole else dim)
-    device = DriftingDevice(moved, known.matrix if exact else None, noise, rates)
-    trace = trace_of(known, key)
-    motion, of = device.motion(1.0), Covariance(Power.of(moved, noise), lagged=True)
+    device = DriftingDevice(moved, None, noise, rates)
+    motion = to_next(known.matrix) if exact else device.motion(1.0)
+    power = steady_power(drift, noise)
 
     def run(time, key):
         plan = plan_of(time, settings.trajectories)
         count = plan.trajectories * plan.samples
-        products = count * (motion.products + 1)
+        products = count * motion.products
         settings.require_affordable(products, time, device.relaxation)
         begin, rest = jax.random.split(key)
         x = jax.random.normal(begin, (plan.trajectories, dim), matrix.dtype)
-        reading = watched(None, motion, plan, x, rest, of)
+        reading = watched(None, motion, plan, x, rest, Covariance(None, lagged=True))
+        reading = reading._replace(power=power, power_error=jnp.zeros(()))
         took = DeviceTime(0.0, plan.samples * rates.slow, device.relaxation)
         return Answer(
             scale * reading.value,
             scale * reading.error,
             count,
             took,
-            energy_at(reading, trace, took, plan, settings.idle_power),
+            energy_at(reading, trace_of(known, key), took, plan, settings.idle_power),
             products + rates.products,
             digital_exponential(value),
             True,
@@ -163,6 +167,19 @@ def exponential(
         )
 
     return until_accurate(run, settings, FIRST, key)
+
+
+@jax.jit
+def to_next(drift: Float[Array, "dim dim"]) -> Exact:
+    """The motion over one unit of time, of the stationary covariance 1."""
+    decay = jax.scipy.linalg.expm(-drift)
+    return Exact(decay, root(jnp.eye(len(drift), dtype=drift.dtype) - dot(decay, decay.T)))
+
+
+def steady_power(drift: np.ndarray, noise: Noise) -> Array:
+    """2 tr D^-1 B B^T: that of `Power` where the covariance is known to be 1."""
+    assert noise.inverse is not None
+    return jnp.asarray(2 * np.sum((np.asarray(noise.inverse) @ drift) ** 2))
 
 
 @eqx.filter_jit

@@ -18,13 +18,14 @@ from .motion import AbstractMotion
 
 
 class Covariance(eqx.Module):
-    """x(t) x(t)^T, or x(t + s) x(t)^T of the motion over s, and the power at x(t)."""
+    """x(t) x(t)^T, or x(t + s) x(t)^T of the motion over s, and the power at x(t), 0 for None."""
 
-    power: Power
+    power: Power | None
     lagged: bool = eqx.field(static=True)
 
     def __call__(self, x, after) -> tuple[Array, Array]:
-        return (after if self.lagged else x).T @ x / len(x), self.power(x)
+        power = jnp.zeros((), x.dtype) if self.power is None else self.power(x)
+        return (after if self.lagged else x).T @ x / len(x), power
 
 
 class Reading(NamedTuple):
