@@ -101,6 +101,8 @@ class LinearAlgebra(AbstractStudy):
         results["digital"].put("products", answer.digital, "1")
         results["digital"].put("method", "conjugate gradients")
         results["convergence"] = self.convergence(a, b, target, keys[3], progress)
+        reached = answer.time.averaging * self.trajectories, results["device"]["relative_error"]
+        results["convergence"].put("reached", np.asarray(reached))
         if dim <= MOST:
             results["pictures"] = self.pictures(a, b, target, keys[4], progress)
         results.attributes.update(matrix=self.matrix.title, **self.tolerance)

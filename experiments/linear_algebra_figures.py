@@ -59,23 +59,29 @@ def matrices(record: Record):
 
 
 def convergence(results: Record):
-    """The relative error against the time of the average, with its law."""
+    """The relative error against the time of the average, with its law.
+
+    `convergence` holds `time`, `error`, perhaps a `law` (at `law_time`, where that is another), and
+    `reached`: the time of all devices together and the error of the answer.
+    """
     record = results.get("convergence")
     if record is None:
         return None
+    from matplotlib.ticker import NullFormatter
+
     figure, (axes,) = new(height=3.3)
     time, found = record["time"], record["error"]
     if "law" in record:
-        axes.plot(time, record["law"], color=INK, lw=1.3, label="law")
+        axes.plot(record.get("law_time", time), record["law"], color=INK, lw=1.3, label="law")
     axes.errorbar(time, found.value, found.error, fmt="o", color=BLUE, ms=4.5, capsize=2,
                   label="devices")  # fmt: skip
-    reached = results.get("device", {})
-    if "averaging" in reached and "relative_error" in reached:
-        time = reached["averaging"] * reached.get("trajectories", 1)
-        axes.plot(time, reached["relative_error"], "D", color=ORANGE, ms=6,
-                  label="the answer")  # fmt: skip
+    if "reached" in record:
+        axes.plot(*record["reached"], "D", color=ORANGE, ms=6, label="the answer")
     axes.set(xscale="log", yscale="log", xlabel=record.attributes.get("axis", "averaging time"),
              ylabel="relative error")  # fmt: skip
+    # Digits between the powers of ten only where there is hardly a power.
+    if np.max(found.value) > 10 * np.min(found.value):
+        axes.yaxis.set_minor_formatter(NullFormatter())
     legend(figure, columns=3)
     return figure, (
         "The root mean square of |error| / |answer| over "

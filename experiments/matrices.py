@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 
 
 class AbstractMatrix(abc.ABC):
-    """A symmetric positive definite matrix, or a random ensemble of them."""
+    """A matrix, or a random ensemble of them: symmetric positive definite, or as it says."""
 
     title: str
 
@@ -34,15 +34,25 @@ class Entries(AbstractMatrix):
 
 
 class Tridiagonal(AbstractMatrix):
-    """One number on the diagonal, another beside it: a chain of coupled coordinates."""
+    """One number on the diagonal, another beside it: a chain of coupled coordinates.
 
-    def __init__(self, dim: Annotated[int, Ge(2)], diagonal: float, beside: float):
+    `below`: the numbers below the diagonal, where they are others, and the matrix not symmetric.
+    """
+
+    def __init__(
+        self,
+        dim: Annotated[int, Ge(2)],
+        diagonal: float,
+        beside: float,
+        below: float | None = None,
+    ):
         self.dim, self.diagonal, self.beside = dim, diagonal, beside
-        self.title = f"tridiagonal ({beside:g}, {diagonal:g}, {beside:g}), dim {dim}"
+        self.below = beside if below is None else below
+        self.title = f"tridiagonal ({self.below:g}, {diagonal:g}, {beside:g}), dim {dim}"
 
     def draw(self, key):
-        next_to = jnp.eye(self.dim, k=1) + jnp.eye(self.dim, k=-1)
-        return self.diagonal * jnp.eye(self.dim) + self.beside * next_to
+        beside = self.beside * jnp.eye(self.dim, k=1) + self.below * jnp.eye(self.dim, k=-1)
+        return self.diagonal * jnp.eye(self.dim) + beside
 
 
 class LogSpaced(AbstractMatrix):

@@ -6,8 +6,11 @@ from .box_qp import box_qp as box_qp
 from .driven import Driven as Driven
 from .driven import driven as driven
 from .energy_delay import energy_delay as energy_delay
+from .exponential import expm as expm
+from .exponential import expnegm as expnegm
 from .gauss_newton import gauss_newton as gauss_newton
 from .inverse import inv as inv
+from .lyapunov import lyapunov as lyapunov
 from .natural_gradient import NaturalGradientState as NaturalGradientState
 from .natural_gradient import natural_gradient as natural_gradient
 from .runtime import Runtime as Runtime

@@ -28,7 +28,8 @@ class DeviceTime(eqx.Module):
 class DeviceEnergy(eqx.Module):
     """The energy that all trajectories of a device take together.
 
-    - `work`: to couple the coordinates at the start, and to let go of them at the end.
+    - `work`: to couple the coordinates at the start, and to let go of them at the end; that of a
+      drift which is no gradient goes on all the time.
     - `heat`: given to the bath until then, negative where the bath has given. What else has come in
       as work it gets when the coordinates come to rest again.
     - `idle`: of the power that a device draws whatever it does, over the time that it takes.
@@ -48,7 +49,8 @@ class Answer(eqx.Module):
     - `products`: of A with a vector, that its simulation has taken; `decomposed` says that there
       was an eigendecomposition, O(dim^3), too.
     - `digital`: products of A with a vector after which the bound of conjugate gradients on a
-      computer, 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^n, is as small as the relative error.
+      computer, 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^n, is as small as the relative error; or,
+      where `digital_method` is another, as many as take its work.
     """
 
     value: Array
@@ -59,6 +61,7 @@ class Answer(eqx.Module):
     products: int
     digital: int
     decomposed: bool = False
+    digital_method: str = "conjugate gradients"
 
     def __str__(self):
         t = self.time
@@ -67,8 +70,8 @@ class Answer(eqx.Module):
             f"{Estimate(self.value, self.error, self.samples)}\n"
             f"in {t.total:.4g} relaxation times ({t.equilibration:.3g} to equilibrium), work "
             f"{self.energy.work}, heat {self.energy.heat}, idle {self.energy.idle:.3g};\n"
-            f"simulated by {work}{self.products:,} products of A with a vector, where conjugate "
-            f"gradients need {self.digital:,}"
+            f"simulated by {work}{self.products:,} products of A with a vector, where "
+            f"{self.digital_method} need {self.digital:,}"
         )
 
 

@@ -19,8 +19,12 @@ NORMAL_EQUATIONS = "solve the normal equations, A^T A x = A^T b, in its place"
 REAL = "expected real numbers; a Hermitian system of n is a real one of 2n, [[Re, -Im], [Im, Re]]"
 
 
-def operator_of(A: Any, b: Array | None = None) -> lx.AbstractLinearOperator:
+def operator_of(
+    A: Any, b: Array | None = None, cure: str = NORMAL_EQUATIONS
+) -> lx.AbstractLinearOperator:
     """A matrix, a lineax operator or a function x -> A x as a lineax operator.
+
+    `cure`: what to do with a matrix that is not square.
 
     **Raises:** ValueError for what is none of them, a shape that is not square or does not fit b,
     complex numbers, NaN, and a function without b, which would say the dimension.
@@ -34,7 +38,7 @@ def operator_of(A: Any, b: Array | None = None) -> lx.AbstractLinearOperator:
         if A.out_structure().shape != taken.shape:
             raise ValueError(
                 f"A has {A.out_size()} rows and {A.in_size()} columns: expected a square matrix; "
-                f"{NORMAL_EQUATIONS}"
+                f"{cure}"
             )
         if jnp.issubdtype(taken.dtype, jnp.complexfloating):
             raise ValueError(f"A is complex: {REAL}")
@@ -46,7 +50,7 @@ def operator_of(A: Any, b: Array | None = None) -> lx.AbstractLinearOperator:
             raise ValueError(f"A(b) is {shown(got)}: expected what b is, {structure}")
         operator = lx.FunctionLinearOperator(A, structure)
     else:
-        operator = lx.MatrixLinearOperator(square("A", A))
+        operator = lx.MatrixLinearOperator(square("A", A, cure))
     if b is not None and b.shape != (operator.in_size(),):
         raise ValueError(
             f"b has shape {b.shape}: expected ({operator.in_size()},), one number per row of A"
@@ -82,7 +86,7 @@ def entries(operator: lx.AbstractLinearOperator, problem: str) -> Float[Array, "
     )
 
 
-def square(name: str, value: Any) -> Float[Array, "dim dim"]:
+def square(name: str, value: Any, cure: str = NORMAL_EQUATIONS) -> Float[Array, "dim dim"]:
     """A square matrix of finite real numbers. **Raises:** ValueError, which names it."""
     if isinstance(value, np.ndarray | jax.Array) and jnp.issubdtype(
         value.dtype, jnp.complexfloating
@@ -90,9 +94,9 @@ def square(name: str, value: Any) -> Float[Array, "dim dim"]:
         raise ValueError(f"{name} is complex: {REAL}")
     matrix = floating(value, name)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
-        cure = f"; {NORMAL_EQUATIONS}" if matrix.ndim == 2 and matrix.size else ""
+        then = f"; {cure}" if matrix.ndim == 2 and matrix.size else ""
         raise ValueError(
-            f"{name} has shape {matrix.shape}: expected a square matrix, (dim, dim){cure}"
+            f"{name} has shape {matrix.shape}: expected a square matrix, (dim, dim){then}"
         )
     numbers = known(matrix)
     if numbers is not None and not np.all(np.isfinite(numbers)):
