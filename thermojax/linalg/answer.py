@@ -6,9 +6,10 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from ..estimate import Estimate, weighted_mean
+from ..protocol import AbstractProtocol
 from .device import Device, Plan
 from .spectrum import Spectrum
 
@@ -39,6 +40,25 @@ class DeviceEnergy(eqx.Module):
     idle: float
 
 
+class Ramps(eqx.Module):
+    """The ramps of a device from springs that are all alike, c, to A and back.
+
+    - `protocol`: the share s of A in the springs, (1 - s) c + s A, on the way there.
+    - `reference`: c, a stiffness.
+    - `forward`, `reverse`: the work of each trajectory on the way there and back.
+    """
+
+    protocol: AbstractProtocol
+    reference: float
+    forward: Float[Array, " trajectories"]
+    reverse: Float[Array, " trajectories"]
+
+    @property
+    def dissipated(self) -> Estimate:
+        """The mean work that is lost on the way there and back together."""
+        return weighted_mean(self.forward + self.reverse, jnp.ones_like(self.forward))
+
+
 class Answer(eqx.Module):
     """What a device says, and what that has cost.
 
@@ -48,7 +68,9 @@ class Answer(eqx.Module):
     - `products`: of A with a vector, that its simulation has taken; `decomposed` says that there
       was an eigendecomposition, O(dim^3), too.
     - `digital`: products of A with a vector after which the bound of conjugate gradients on a
-      computer, 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^n, is as small as the relative error.
+      computer, 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^n, is as small as the relative error; or
+      those of another method that `digital_method` names.
+    - `ramps`: of a determinant, what the device did.
     """
 
     value: Array
@@ -59,6 +81,8 @@ class Answer(eqx.Module):
     products: int
     digital: int
     decomposed: bool = False
+    digital_method: str = "conjugate gradients need"
+    ramps: Ramps | None = None
 
     def __str__(self):
         t = self.time
@@ -67,8 +91,8 @@ class Answer(eqx.Module):
             f"{Estimate(self.value, self.error, self.samples)}\n"
             f"in {t.total:.4g} relaxation times ({t.equilibration:.3g} to equilibrium), work "
             f"{self.energy.work}, heat {self.energy.heat}, idle {self.energy.idle:.3g};\n"
-            f"simulated by {work}{self.products:,} products of A with a vector, where conjugate "
-            f"gradients need {self.digital:,}"
+            f"simulated by {work}{self.products:,} products of A with a vector, where "
+            f"{self.digital_method} {self.digital:,}"
         )
 
 

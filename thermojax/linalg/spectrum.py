@@ -23,12 +23,15 @@ class Spectrum(NamedTuple):
     """The smallest and the largest eigenvalue of A as far as `products` products tell them.
 
     Both are inside of the spectrum. `residual`: |A v - low v|, within which there is an eigenvalue.
+    `values`, `weights`: the density of eigenvalues as a few points of it, whose weights sum to one.
     """
 
     low: float
     high: float
     residual: float
     products: int
+    values: np.ndarray
+    weights: np.ndarray
 
     @property
     def condition(self) -> float:
@@ -58,7 +61,7 @@ def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spect
         )
     count, size = 2, min(FIRST, dim)
     while True:
-        values, residual = map(np.asarray, lanczos(operator, key, size))
+        values, weights, residual = map(np.asarray, lanczos(operator, key, size))
         count += size
         low, high = float(values.min()), float(values.max())
         residual = float(residual)
@@ -77,7 +80,7 @@ def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spect
             f"A is singular to rounding (eigenvalues from {low:.2g} to {high:.2g}): its device "
             "never comes to rest; add a multiple of the identity, or remove what is dependent"
         )
-    return Spectrum(low, high, residual, count)
+    return Spectrum(low, high, residual, count, values, weights)
 
 
 @eqx.filter_jit
@@ -92,7 +95,7 @@ def skewness(operator, key):
 
 @eqx.filter_jit
 def lanczos(operator, key, size: int):
-    """The Ritz values of `size` products, and the residual of the lowest.
+    """The Ritz values of `size` products, their weights, and the residual of the lowest.
 
     Vectors are made orthogonal to all before, twice: rounding makes copies of eigenvalues else.
     """
@@ -113,4 +116,4 @@ def lanczos(operator, key, size: int):
     _, (along, beside) = jax.lax.scan(step, basis, jnp.arange(size))
     tridiagonal = jnp.diag(along) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)
     values, vectors = jnp.linalg.eigh(tridiagonal)
-    return values, jnp.abs(beside[-1] * vectors[-1, 0])
+    return values, vectors[0] ** 2, jnp.abs(beside[-1] * vectors[-1, 0])
