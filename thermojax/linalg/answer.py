@@ -68,8 +68,8 @@ class Answer(eqx.Module):
     - `products`: of A with a vector, that its simulation has taken; `decomposed` says that there
       was an eigendecomposition, O(dim^3), too.
     - `digital`: products of A with a vector after which the bound of conjugate gradients on a
-      computer, 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^n, is as small as the relative error; or
-      those of another method that `digital_method` names.
+      computer, 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^n, is as small as the relative error; or,
+      where `digital_method` is another, as many as take its work.
     - `ramps`: of a determinant, what the device did.
     """
 
@@ -81,7 +81,7 @@ class Answer(eqx.Module):
     products: int
     digital: int
     decomposed: bool = False
-    digital_method: str = "conjugate gradients need"
+    digital_method: str = "conjugate gradients"
     ramps: Ramps | None = None
 
     def __str__(self):
@@ -92,7 +92,7 @@ class Answer(eqx.Module):
             f"in {t.total:.4g} relaxation times ({t.equilibration:.3g} to equilibrium), work "
             f"{self.energy.work}, heat {self.energy.heat}, idle {self.energy.idle:.3g};\n"
             f"simulated by {work}{self.products:,} products of A with a vector, where "
-            f"{self.digital_method} {self.digital:,}"
+            f"{self.digital_method} need {self.digital:,}"
         )
 
 

@@ -13,11 +13,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..linear import OrnsteinUhlenbeck
 from ..potential import Harmonic, Interpolation
 from ..protocol import AbstractProtocol
-from ..sampling import State, advance, simulate, start
+from ..sampling import Chain, advance, start, switch
 from ..system import Overdamped, Underdamped, reverse
 from .device import Device
 from .operator import Springs
 from .ramp import Ramp, decay_of, stairs
+
+BLOCK = 16  # steps that are taken together
 
 
 class Cycle(NamedTuple):
@@ -30,17 +32,19 @@ class Cycle(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """How many time steps of which length a ramp takes, and how many the wait at A."""
+    """How many blocks of time steps a ramp takes, and the wait at A; and how long a step is."""
 
     ramp: int
     wait: int
+    dt: float
     wait_dt: float
     trajectories: int
 
     @property
     def products(self) -> int:
-        """Of A with a vector: for each step, and for the energies where a run begins or ends."""
-        return self.trajectories * (2 * (self.ramp + 3) + self.wait + 2)
+        """Of A with a vector: for each step, for each beginning anew, and for the switches."""
+        blocks = 2 * self.ramp + self.wait
+        return self.trajectories * (blocks * (BLOCK + 1) + 5)
 
 
 def by_steps(
@@ -50,24 +54,41 @@ def by_steps(
     steps: Steps,
     key: PRNGKeyArray,
 ) -> Cycle:
-    """The cycle in time steps, of springs c + s (A - c) of which products are known.
+    """The cycle in time steps, of springs of which products are known.
 
     It begins in equilibrium, of coordinates that are not coupled. The wait begins where the way
-    there has ended; after it the positions are those of the equilibrium of A.
+    there has ended. After it the positions have the law of the equilibrium of A, to which BAOAB
+    takes them at any step; momenta it leaves a little too cold, and they are drawn anew.
     """
-    keys = jax.random.split(key, 3)
+    keys = jax.random.split(key)
     zero = jnp.zeros(operator.in_size(), operator.in_structure().dtype)
     springs = Springs(operator, zero)
-    line = Interpolation(Harmonic(jnp.asarray(device.rest, zero.dtype), zero), springs)
+    alike = Harmonic(jnp.asarray(device.rest, zero.dtype), zero)
+    line = Interpolation(alike, springs)
     kind = Overdamped if device.dynamics == "overdamped" else Underdamped
-    ramp, held = kind(line, protocol, device.bath), device.system(springs)
-    there = simulate(ramp, keys[0], time_steps=steps.ramp, batch=steps.trajectories)
-    chain = start(held, keys[1], initial=there)
-    chain = advance(held, chain, dt=steps.wait_dt, steps=steps.wait)
-    state = State(chain.position, chain.momentum, chain.dynamics)
-    back = simulate(reverse(ramp), keys[2], time_steps=steps.ramp, initial=state)
-    heat = there.ledger.heat + chain.ledger.heat + back.ledger.heat
-    return Cycle(there.ledger.total_work, back.ledger.total_work, heat, steps.products)
+    ramp = kind(line, protocol, device.bath)
+    held, idle = device.system(springs), device.system(alike)
+    chain = start(ramp, keys[0], batch=steps.trajectories)
+    lengths = jnp.asarray([steps.dt, steps.wait_dt], zero.dtype)
+    counts = jnp.asarray([steps.ramp, steps.wait], jnp.int32)
+    found = walked_through(ramp, held, idle, chain, lengths, counts, keys[1])
+    return Cycle(*found, steps.products)
+
+
+@eqx.filter_jit
+def walked_through(ramp, held, idle, chain: Chain, lengths, counts, key):
+    """The compiled part of `by_steps`: one program, however long the ramp is."""
+
+    def moved(system, chain, which: int):
+        block = lambda _, chain: advance(system, chain, dt=lengths[which], steps=BLOCK)
+        return jax.lax.fori_loop(0, counts[which], block, chain)
+
+    chain = switch(moved(ramp, chain, 0), ramp, held)  # where the ramp ends with a jump: its work
+    there, chain = chain.ledger.total_work, moved(held, chain, 1)
+    back = reverse(ramp)
+    last = start(back, key, initial=chain.position)
+    last = switch(moved(back, last, 0), back, idle)
+    return there, last.ledger.total_work, chain.ledger.heat + last.ledger.heat
 
 
 def by_modes(ramp: Ramp, protocol: AbstractProtocol, count: int, wait, trajectories: int, key):

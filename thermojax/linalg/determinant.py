@@ -21,7 +21,7 @@ from .._component import known, positive, shown
 from ..protocol import AbstractProtocol
 from ..system import Bath
 from .answer import Answer, DeviceTime, Ramps, energy_of
-from .cycle import Cycle, Steps, by_modes, by_steps
+from .cycle import BLOCK, Cycle, Steps, by_modes, by_steps
 from .device import EQUILIBRATION
 from .operator import require_known
 from .problem import Problem, problem_of
@@ -33,6 +33,7 @@ RAMPS = ("linear", "geodesic", "trained")
 FIRST = 4.0  # relaxation times of a first ramp, which finds out how long the device takes
 STAIRS = 32  # in a relaxation time, of a ramp in modes
 FEWEST = 64  # stairs or steps of a ramp
+FINER = 4  # steps of a ramp: their shadow work scatters, however slow it is, as dt^2
 ENOUGH = 100  # effective samples, or half of all
 DOUBLINGS = 40
 NO_WAY = 1e-6  # of the reference: modes that are as near have none to go
@@ -90,9 +91,10 @@ def logdet(
     **Raises:** ValueError, with the cure, for a matrix that is not symmetric, not positive, or
     singular, and for what does not fit.
 
-    **Cost:** "steps": for each trajectory twice time / dt products, dt half of the fastest mode's
-    time, those of a wait of 7 relaxation times, and 34 to about 1000 for the spectrum. "exact": one
-    eigendecomposition, and 64 normal numbers for each mode, relaxation time and trajectory.
+    **Cost:** "steps": for each trajectory twice time / dt products, dt an eighth of the fastest
+    mode's time, those of a wait of 7 relaxation times, and 34 to about 1000 for the spectrum.
+    "exact": one eigendecomposition, and 64 normal numbers for each mode, relaxation time and
+    trajectory. "trained" takes seconds more, and no products.
 
     **Source:** C. H. Bennett, J. Comput. Phys. 22, 245 (1976); M. Aifer et al., npj
     Unconv. Comput. 1, 13 (2024), for the determinant of a device.
@@ -106,6 +108,7 @@ def logdet(
     whole("trajectories", trajectories, 2, "an error needs two of them")
     run = Run(problem, ramp_of(problem, reference), checked_ramp(ramp))
     if atol is None:
+        assert problem.settings.time is not None
         return run.answered(problem.settings.time, key)
     allowed = (float(atol) / NormalDist().inv_cdf(0.5 + 0.5 * problem.settings.probability)) ** 2
     longer, products = FIRST * problem.device.relaxation, 0
@@ -232,11 +235,12 @@ class Run(NamedTuple):
             count = max(FEWEST, math.ceil(STAIRS * time / device.relaxation))
             affordable(2.0 * settings.trajectories * count)
             return by_modes(self.way, protocol, count, wait, settings.trajectories, key)
-        dt = device.dt * min(1.0, problem.spectrum.high / device.rest)
-        counts = max(FEWEST, time / dt), wait / dt
-        affordable(settings.trajectories * (2 * counts[0] + counts[1]))
-        up, still = map(math.ceil, counts)
-        steps = Steps(up, still, wait / still, settings.trajectories)
+        dt = device.dt / FINER * min(1.0, problem.spectrum.high / device.rest)
+        blocks = max(FEWEST, time / dt) / BLOCK, wait / device.dt / BLOCK
+        affordable(settings.trajectories * (BLOCK + 1) * (2 * blocks[0] + blocks[1]))
+        up, still = map(math.ceil, blocks)
+        lengths = time / (up * BLOCK), wait / (still * BLOCK)
+        steps = Steps(up, still, *lengths, settings.trajectories)
         return by_steps(problem.operator, device, protocol, steps, key)
 
     def difference(self, cycle: Cycle) -> estimators.FreeEnergy:
@@ -268,13 +272,14 @@ class Run(NamedTuple):
 
 
 def digital_determinant(spectrum: Spectrum, dim: int, error: float, whole_matrix: bool):
-    r"""Products of A with a vector that a computer needs in place of a device, and by which method.
+    r"""Products of A with a vector that a computer needs in place of a device, and for what.
 
-    Stochastic Lanczos quadrature takes the mean of dim v . ln(A) v over random unit vectors v, whose
-    variance is 2 dim / (dim + 2) times sum_i (ln a_i - mean)^2, and n products for each; its error
-    is below that of the best polynomial of degree 2n - 1, and so below dim times
+    Stochastic Lanczos quadrature takes the mean of dim v . ln(A) v over random unit vectors v,
+    whose variance is 2 dim / (dim + 2) times sum_i (ln a_i - mean)^2, and n products for each. Its
+    error is below that of the best polynomial of degree 2n - 1, and so, for
+    rho = (sqrt(kappa) + 1) / (sqrt(kappa) - 1), below
 
-        2 sum_{k >= 2n} 2 rho^-k / k <= 2 rho^-2n / (n (1 - 1/rho)),   rho = (sqrt(kappa) + 1) / (sqrt(kappa) - 1).
+        2 dim sum_{k >= 2n} 2 rho^-k / k <= 2 dim rho^-2n / (n (1 - 1/rho)).
 
     Cholesky's factorization, dim^3 / 3 flops, takes as many as dim / 6 products of 2 dim^2.
     Source: S. Ubaru, J. Chen, Y. Saad, SIAM J. Matrix Anal. Appl. 38, 1075 (2017).
@@ -290,5 +295,5 @@ def digital_determinant(spectrum: Spectrum, dim: int, error: float, whole_matrix
             each += 1
     cholesky = math.ceil(dim / 6)
     if whole_matrix and cholesky <= probes * each:
-        return cholesky, "Cholesky's factorization costs as much as"
-    return probes * each, "stochastic Lanczos quadrature needs"
+        return cholesky, "Cholesky factors"
+    return probes * each, "Lanczos quadratures"

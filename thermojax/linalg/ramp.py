@@ -75,16 +75,17 @@ class Ramp(eqx.Module):
         L-BFGS from the geodesic, by the exact moments of the modes. It takes no product of A.
         """
         begin = values_at(self.geodesic(time), jnp.linspace(0, 1, KNOTS) * time)
-        way = jnp.concatenate([jnp.zeros(1), begin, jnp.ones(1)])
+        way = jnp.concatenate([jnp.zeros(1, begin.dtype), begin, jnp.ones(1, begin.dtype)])
         logits = jnp.log(jnp.maximum(jnp.diff(way), 1e-3 / KNOTS))
         return trained(self.few, Monotone(logits, time, 0.0, 1.0))
 
     def along(self, protocol: AbstractProtocol, order: Any) -> tuple[Array, Array]:
         """ln <exp(-order W / kT)> of every mode on the way there and on the way back."""
         controls = stairs(protocol, STAIRS)
-        ways = controls, controls[::-1]
-        return tuple(log_moments(self, way, protocol.duration, order) for way in ways)
+        way = lambda controls: log_moments(self, controls, protocol.duration, order)
+        return way(controls), way(controls[::-1])
 
+    @eqx.filter_jit
     def dissipated(self, protocol: AbstractProtocol) -> Array:
         """The mean work that is lost on the way there and back by all modes, in units of kT."""
 
@@ -124,7 +125,7 @@ def stairs(protocol: AbstractProtocol, count: int) -> Float[Array, " count+2"]:
 
 
 def log_moments(ramp: Ramp, controls: Float[Array, " stairs"], time, order) -> Array:
-    r"""ln <exp(-order W / kT)> of every mode along a staircase, exactly; infinite where it diverges.
+    r"""ln <exp(-order W / kT)> of every mode along a staircase, exactly; it may be infinite.
 
     The law weighted with exp(-order W / kT) stays a Gaussian times a mass. Where the stiffness
     jumps by d, with u = order d / kT and C the covariance, C_x its column of x,
@@ -170,7 +171,8 @@ def decay_of(ramp: Ramp, k: Float[Array, " modes"], time) -> Float[Array, "n n m
 
     e^(-k t / gamma); underdamped, with g = gamma / 2m and w^2 = k/m - g^2 of either sign,
 
-        e^(-g t) [[cos w t + g sin(w t) / w,  sin(w t) / (m w)], [-k sin(w t) / w,  cos w t - g sin(w t) / w]].
+        e^(-g t) [[cos w t + g sin(w t) / w,  sin(w t) / (m w)],
+                  [-k sin(w t) / w,  cos w t - g sin(w t) / w]].
     """
     gamma, mass = ramp.bath.friction, ramp.bath.mass
     if ramp.dynamics == "overdamped":
