@@ -12,13 +12,15 @@ COLORS = {"linear": ORANGE, "geodesic": GREEN, "trained": BLUE}
 
 def works(results: Record):
     """The works of both ways on one axis, of the linear and of the trained ramp."""
-    shown = [name for name in ("linear", "trained") if "forward" in results.get(name, {})]
+    shown = [name for name in ("linear", "trained") if "works_to" in results.get(name, {})]
     if not shown:
         return None
     figure, panels = new(len(shown), 1.2 + 1.9 * len(shown))
-    pairs = [(results[name]["forward"], -results[name]["reverse"]) for name in shown]
-    ends = np.quantile(np.concatenate([np.concatenate(pair) for pair in pairs]), (5e-4, 1 - 5e-4))
-    edges = np.linspace(*ends, 42)
+    pairs = [(results[name]["works_to"], -results[name]["works_from"]) for name in shown]
+    low, high = np.quantile(
+        np.concatenate([np.concatenate(pair) for pair in pairs]), (5e-4, 1 - 5e-4)
+    )
+    edges = np.linspace(low, high, 42)
     for axes, name, (forward, reverse) in zip(panels, shown, pairs, strict=True):
         record = results[name]
         for values, color, label in (
@@ -33,8 +35,8 @@ def works(results: Record):
     legend(figure, columns=3)
     return figure, (
         "The work of each device on its way to A, and minus that of its way back. By Crooks' "
-        "theorem both densities cross at the free energy ΔF = (ln det A - dim ln c) / 2, drawn from "
-        "the determinant itself. What is lost there and back is how far their means are apart."
+        "theorem both densities cross at the free energy ΔF = (ln det A - dim ln c) / 2, drawn "
+        "from the determinant itself. What is lost there and back is how far their means are apart."
     )
 
 
@@ -93,13 +95,14 @@ def dissipation(results: Record):
     above.set(xscale="log", yscale="log", xlabel="time of a ramp (relaxation times)",
               ylabel="lost there and back (kT)")  # fmt: skip
     plain_ticks(above, time, record["linear"])
-    below.set(xlabel="time / time of the ramp", ylabel="share s of A",
-              title=f"the ramps at κ = {conditions[-1]:g}, {time[0]:g} relaxation times")  # fmt: skip
+    title = f"the ramps at κ = {conditions[-1]:g}, {time[0]:g} relaxation times"
+    below.set(xlabel="time / time of the ramp", ylabel="share s of A", title=title)
     legend(figure, columns=3)
     return figure, (
         f"Above, the mean work that {record.attributes['dim']} modes lose there and back, by their "
-        "exact moments, of stiffnesses in equal ratios. Below, the ramps themselves: slow where "
-        "the soft modes come to their stiffness, at the end, and with jumps where time is short."
+        "exact moments, of stiffnesses in equal ratios. Below, the ramps themselves: slow at both "
+        "ends, where some modes are soft or change by much of their stiffness; the trained one "
+        "jumps where time is short."
     )
 
 

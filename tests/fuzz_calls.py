@@ -386,6 +386,15 @@ call(
 COUPLED = np.array([[3.0, 2.0], [2.0, 4.0]])
 call("linalg.solve", tj.linalg.solve, A=COUPLED, b=np.ones(2), key=KEY, time=5.0)
 call("linalg.inv", tj.linalg.inv, A=COUPLED, key=KEY, time=5.0)
+call(
+    "linalg.logdet",
+    tj.linalg.logdet,
+    A=COUPLED,
+    key=KEY,
+    time=5.0,
+    trajectories=8,
+    ramp="linear",
+)
 call("linalg.runtime", tj.linalg.runtime, problem="solve", A=COUPLED, b=np.ones(2), rtol=0.1)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
@@ -447,6 +456,7 @@ diagnostics.Ergodicity diagnostics.Streaming diagnostics.StreamingSummary FreeEn
 Fit Frontier Pareto Progress BurnInReport
 Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem
+linalg.Answer linalg.Ramps linalg.Runtime
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractObjective AbstractPotential AbstractProtocol"

@@ -99,7 +99,7 @@ def logdet(
     **Source:** C. H. Bennett, J. Comput. Phys. 22, 245 (1976); M. Aifer et al., npj
     Unconv. Comput. 1, 13 (2024), for the determinant of a device.
     """
-    check_duration(time, atol)
+    check_own(time, atol, reference)
     settings = Settings(
         1.0 if time is None else time,
         *(None, probability, dynamics, trajectories, method, bath, idle_power, max_products),
@@ -122,8 +122,11 @@ def logdet(
         longer *= min(max(MARGIN * square / allowed, MARGIN), LONGEST)
 
 
-def check_duration(time: Any, atol: Any) -> None:
+def check_own(time: Any, atol: Any, reference: Any) -> None:
     """**Raises:** ValueError."""
+    if reference is not None:
+        real("reference", reference, "a positive stiffness, or None for the best", positive)
+        require_known(reference=reference)
     if (time is None) == (atol is None):
         given = "neither" if time is None else "both"
         raise ValueError(
@@ -163,9 +166,6 @@ def ramp_of(problem: Problem, reference: Any) -> Ramp:
     spectrum, dim = problem.spectrum, len(problem.b)
     if reference is None:
         reference = best_reference(spectrum.values, spectrum.weights)
-    else:
-        real("reference", reference, "a positive stiffness, or None for the best", positive)
-        require_known(reference=reference)
     dtype = problem.b.dtype
     numbers = (spectrum.values, dim * spectrum.weights, float(reference))
     values, weights, reference = (jnp.asarray(x, dtype) for x in numbers)

@@ -23,7 +23,9 @@ from .device import Dynamics
 
 KNOTS = 65  # of a ramp that is no straight line
 CORNERS = 513  # of s, closer to each other at its ends
-STAIRS = 512  # of a ramp where its moments are found
+STAIRS = 8192  # of a ramp where what it loses is found
+FEWER = 2048  # and where it is found whether a moment is finite
+COARSE = 512  # and while it learns
 NODES = 64  # stiffnesses of which a ramp learns
 TRAINING = 60  # steps of L-BFGS
 
@@ -72,25 +74,28 @@ class Ramp(eqx.Module):
     def trained(self, time: float) -> AbstractProtocol:
         """The ramp of the least mean work there and back, jumps at its ends included.
 
-        L-BFGS from the geodesic, by the exact moments of the modes. It takes no product of A.
+        L-BFGS from the geodesic, by the exact moments of the modes. It takes no product of A. What
+        it gains on a coarse staircase may be lost on a fine one: then the geodesic stays.
         """
-        begin = values_at(self.geodesic(time), jnp.linspace(0, 1, KNOTS) * time)
+        geodesic = self.geodesic(time)
+        begin = values_at(geodesic, jnp.linspace(0, 1, KNOTS) * time)
         way = jnp.concatenate([jnp.zeros(1, begin.dtype), begin, jnp.ones(1, begin.dtype)])
         logits = jnp.log(jnp.maximum(jnp.diff(way), 1e-3 / KNOTS))
-        return trained(self.few, Monotone(logits, time, 0.0, 1.0))
+        found = trained(self.few, Monotone(logits, time, 0.0, 1.0))
+        return min(found, geodesic, key=lambda ramp: float(self.dissipated(ramp)))
 
-    def along(self, protocol: AbstractProtocol, order: Any) -> tuple[Array, Array]:
-        """ln <exp(-order W / kT)> of every mode on the way there and on the way back."""
-        controls = stairs(protocol, STAIRS)
+    def along(self, protocol: AbstractProtocol, order: Any, count: int) -> tuple[Array, Array]:
+        """ln <exp(-order W / kT)> of every mode on a staircase to A, and on the way back."""
+        controls = stairs(protocol, count)
         way = lambda controls: log_moments(self, controls, protocol.duration, order)
         return way(controls), way(controls[::-1])
 
     @eqx.filter_jit
-    def dissipated(self, protocol: AbstractProtocol) -> Array:
+    def dissipated(self, protocol: AbstractProtocol, count: int = STAIRS) -> Array:
         """The mean work that is lost on the way there and back by all modes, in units of kT."""
 
         def total(order):
-            return sum(jnp.sum(self.weights * x) for x in self.along(protocol, order))
+            return sum(jnp.sum(self.weights * x) for x in self.along(protocol, order, count))
 
         return -jax.grad(total)(jnp.zeros_like(self.reference))
 
@@ -195,7 +200,7 @@ def decay_of(ramp: Ramp, k: Float[Array, " modes"], time) -> Float[Array, "n n m
 @eqx.filter_jit
 def infinite_variance(ramp: Ramp, protocol: AbstractProtocol) -> tuple[Array, Array]:
     """Whether exp(-W / kT) has an infinite variance on the way to A, and on the way back."""
-    there, back = ramp.along(protocol, 2.0)
+    there, back = ramp.along(protocol, 2.0, FEWER)
     return jnp.any(jnp.isinf(there)), jnp.any(jnp.isinf(back))
 
 
@@ -203,7 +208,7 @@ def infinite_variance(ramp: Ramp, protocol: AbstractProtocol) -> tuple[Array, Ar
 def trained(ramp: Ramp, protocol: Monotone) -> Monotone:
     """The protocol of the least mean work that `TRAINING` steps have met."""
     with_logits = lambda x: eqx.tree_at(lambda p: p.logits, protocol, x)
-    cost = lambda logits: ramp.dissipated(with_logits(logits))
+    cost = lambda logits: ramp.dissipated(with_logits(logits), COARSE)
     optimizer, value_and_grad = optax.lbfgs(), optax.value_and_grad_from_state(cost)
 
     def step(carry, _):
