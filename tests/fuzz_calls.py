@@ -390,6 +390,15 @@ call("linalg.inv", tj.linalg.inv, A=COUPLED, key=KEY, time=5.0)
 call("linalg.lyapunov", tj.linalg.lyapunov, A=COUPLED, R=np.ones(2), key=KEY, time=5.0)
 call("linalg.expm", tj.linalg.expm, A=COUPLED, key=KEY, time=5.0)
 call("linalg.expnegm", tj.linalg.expnegm, A=COUPLED, key=KEY, time=5.0)
+call(
+    "linalg.logdet",
+    tj.linalg.logdet,
+    A=COUPLED,
+    key=KEY,
+    time=5.0,
+    trajectories=8,
+    ramp="linear",
+)
 call("linalg.runtime", tj.linalg.runtime, problem="solve", A=COUPLED, b=np.ones(2), rtol=0.1)
 call("linalg.driven", tj.linalg.driven, A=COUPLED, b=np.ones(2), duration=1.0, times=2)
 call("linalg.energy_delay", tj.linalg.energy_delay, A=COUPLED, deficiency=0.1, b=np.ones(2))
@@ -495,8 +504,8 @@ diagnostics.Ergodicity diagnostics.Streaming diagnostics.StreamingSummary FreeEn
 Fit Frontier Pareto Progress BurnInReport
 Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
-fluctuation.DetailedTheorem fluctuation.IntegralTheorem
 linalg.BoxAnswer linalg.NaturalGradientState
+linalg.Answer linalg.Ramps linalg.Runtime
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractObjective AbstractPotential AbstractProtocol"

@@ -1,8 +1,10 @@
 """Linear algebra by a simulated device that comes to equilibrium, and what that takes."""
 
 from .answer import Answer as Answer
+from .answer import Ramps as Ramps
 from .box_qp import BoxAnswer as BoxAnswer
 from .box_qp import box_qp as box_qp
+from .determinant import logdet as logdet
 from .driven import Driven as Driven
 from .driven import driven as driven
 from .energy_delay import energy_delay as energy_delay

@@ -6,9 +6,10 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from ..estimate import Estimate, weighted_mean
+from ..protocol import AbstractProtocol
 from .device import Device, Plan
 from .spectrum import Spectrum
 
@@ -40,6 +41,25 @@ class DeviceEnergy(eqx.Module):
     idle: float
 
 
+class Ramps(eqx.Module):
+    """The ramps of a device from springs that are all alike, c, to A and back.
+
+    - `protocol`: the share s of A in the springs, (1 - s) c + s A, on the way there.
+    - `reference`: c, a stiffness.
+    - `forward`, `reverse`: the work of each trajectory on the way there and back.
+    """
+
+    protocol: AbstractProtocol
+    reference: float
+    forward: Float[Array, " trajectories"]
+    reverse: Float[Array, " trajectories"]
+
+    @property
+    def dissipated(self) -> Estimate:
+        """The mean work that is lost on the way there and back together."""
+        return weighted_mean(self.forward + self.reverse, jnp.ones_like(self.forward))
+
+
 class Answer(eqx.Module):
     """What a device says, and what that has cost.
 
@@ -51,6 +71,7 @@ class Answer(eqx.Module):
     - `digital`: products of A with a vector after which the bound of conjugate gradients on a
       computer, 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^n, is as small as the relative error; or,
       where `digital_method` is another, as many as take its work.
+    - `ramps`: of a determinant, what the device did.
     """
 
     value: Array
@@ -62,6 +83,7 @@ class Answer(eqx.Module):
     digital: int
     decomposed: bool = False
     digital_method: str = "conjugate gradients"
+    ramps: Ramps | None = None
 
     def __str__(self):
         t = self.time

@@ -30,7 +30,9 @@ class Modes(NamedTuple):
 
     @property
     def spectrum(self) -> Spectrum:
-        return Spectrum(float(self.values[0]), float(self.values[-1]), 0.0, 0)
+        values = np.asarray(self.values)
+        weights = np.full(len(values), 1 / len(values))
+        return Spectrum(float(values[0]), float(values[-1]), 0.0, 0, values, weights)
 
 
 def modes_of(matrix: Float[Array, "dim dim"]) -> Modes:

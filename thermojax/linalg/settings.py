@@ -77,7 +77,7 @@ class Settings(NamedTuple):
             raise ValueError(
                 f"{products:.2g} products of A with a vector, a time of {time:.3g} or "
                 f"{time / relaxation:.2g} relaxation times, are more than max_products = "
-                f"{self.max_products:.2g}: expected a shorter time, a larger rtol or a better "
+                f"{self.max_products:.2g}: expected a shorter time, a larger tolerance or a better "
                 "conditioned A, or a larger max_products"
             )
 

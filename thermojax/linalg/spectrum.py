@@ -23,12 +23,15 @@ class Spectrum(NamedTuple):
     """The smallest and the largest eigenvalue of A as far as `products` products tell them.
 
     Both are inside of the spectrum. `residual`: |A v - low v|, within which there is an eigenvalue.
+    `values`, `weights`: the density of eigenvalues as a few points of it, whose weights sum to one.
     """
 
     low: float
     high: float
     residual: float
     products: int
+    values: np.ndarray
+    weights: np.ndarray
 
     @property
     def condition(self) -> float:
@@ -51,7 +54,7 @@ def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spect
     eps = float(jnp.finfo(operator.in_structure().dtype).eps)
     count, size = 2, min(FIRST, dim)
     while True:
-        values, residual = map(np.asarray, lanczos(operator, key, size))
+        values, weights, residual = map(np.asarray, lanczos(operator, key, size))
         count += size
         low, high = float(values.min()), float(values.max())
         residual = float(residual)
@@ -70,7 +73,7 @@ def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spect
             f"A is singular to rounding (eigenvalues from {low:.2g} to {high:.2g}): its device "
             "never comes to rest; add a multiple of the identity, or remove what is dependent"
         )
-    return Spectrum(low, high, residual, count)
+    return Spectrum(low, high, residual, count, values, weights)
 
 
 def require_symmetric(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> None:
@@ -98,11 +101,15 @@ def skewness(operator, key):
 
 @eqx.filter_jit
 def lanczos(operator, key, size: int):
-    """The Ritz values of `size` products from a random vector, and the residual of the lowest."""
+    """The Ritz values of `size` products from a random vector, with what they tell.
+
+    **Returns:** values, ascending; their weights in the vector, which sum to 1; the residual of the
+    lowest.
+    """
     dtype, dim = operator.in_structure().dtype, operator.in_size()
     first = jax.random.normal(jax.random.fold_in(key, 1), (dim,), dtype)
-    values, _, residuals = ritz(operator, first, key, size)
-    return values, residuals[0]
+    values, vectors, residuals = ritz(operator, first, key, size)
+    return values, (first @ vectors) ** 2 / jnp.sum(first**2), residuals[0]
 
 
 def ritz(operator, first: Float[Array, " dim"], key, size: int):
