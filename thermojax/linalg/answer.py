@@ -42,7 +42,9 @@ class DeviceEnergy(eqx.Module):
 class Answer(eqx.Module):
     """What a device says, and what that has cost.
 
-    - `value`, `error`: of every entry, the error a standard error.
+    - `value`, `error`: of every entry, the error a standard error: what more time would lessen.
+    - `floor`: of every entry of an imperfect device, the root mean square error that its
+      imperfections leave, however long it averages, as predicted by one who knows A^-1.
     - `samples`: behind each entry, of all trajectories together.
     - `time`, `energy`: of the device.
     - `products`: of A with a vector, that its simulation has taken; `decomposed` says that there
@@ -59,16 +61,25 @@ class Answer(eqx.Module):
     products: int
     digital: int
     decomposed: bool = False
+    floor: Array | None = None
 
     def __str__(self):
         t = self.time
         work = "an eigendecomposition and " if self.decomposed else ""
         return (
-            f"{Estimate(self.value, self.error, self.samples)}\n"
+            f"{Estimate(self.value, self.error, self.samples)}{self.floor_text()}\n"
             f"in {t.total:.4g} relaxation times ({t.equilibration:.3g} to equilibrium), work "
             f"{self.energy.work}, heat {self.energy.heat}, idle {self.energy.idle:.3g};\n"
             f"simulated by {work}{self.products:,} products of A with a vector, where conjugate "
             f"gradients need {self.digital:,}"
+        )
+
+    def floor_text(self) -> str:
+        if self.floor is None:
+            return ""
+        return (
+            f"\nand off by {float(jnp.sqrt(jnp.mean(self.floor**2))):.2g} besides (root mean square "
+            f"of the entries; at most {float(jnp.max(self.floor)):.2g}), as its imperfections have it"
         )
 
 

@@ -19,6 +19,7 @@ from ..linear.matrix_equations import root
 from ..system import Bath
 from .device import Device, Dynamics, Plan, Reading, Scatter
 from .operator import NORMAL_EQUATIONS
+from .relaxation import memory_of
 from .spectrum import Spectrum
 
 
@@ -101,22 +102,8 @@ def average_variances(values: Float[Array, " dim"], device: Device, time) -> Arr
     (2 / T^2) int_0^T (T - s) C(s) ds, C'' m + C' gamma + k C = 0, C(0) = kT / k, C'(0) = 0:
     overdamped (2 gamma kT / k^2 T) (1 - (gamma / k T)(1 - e^(-k T / gamma))).
     """
-    kt, gamma, mass = (
-        jnp.asarray(x, values.dtype)
-        for x in (device.bath.temperature, device.bath.friction, device.bath.mass)
-    )
-    if device.dynamics == "overdamped":
-        x = values * time / gamma
-        return 2 * kt / values * (x + jnp.expm1(-x)) / x**2
-    # The memory e^(-g s)(cos w s + (g / w) sin w s), of frequencies that may be imaginary.
-    g = gamma / (2 * mass)
-    w = jnp.sqrt(jnp.asarray(values / mass - g**2, complex))
-    w = jnp.where(jnp.abs(w) < 1e-6 * g, 1e-6 * g, w)
-    rates = jnp.stack([g - 1j * w, g + 1j * w])
-    parts = jnp.stack([0.5 - 0.5j * g / w, 0.5 + 0.5j * g / w])
-    x = rates * time
-    memory = jnp.sum(parts * (x + jnp.expm1(-x)) / x**2, axis=0).real
-    return 2 * kt / values * memory
+    kt = jnp.asarray(device.bath.temperature, values.dtype)
+    return kt / values * memory_of(values, device).twice_averaged(time)
 
 
 def averaged_positions(

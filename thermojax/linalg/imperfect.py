@@ -1,0 +1,251 @@
+"""A device with imperfections: programmed with what its components make of A and b, and read so."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from ..potential import Harmonic
+from ..sampling import advance, start, switch
+from .answer import Answer
+from .device import Device, Plan, Reading, Scatter
+from .exact import Modes, at_rest, law_of, moved
+from .floor import checked_extrapolation, floor_of_inverse, floor_of_solution
+from .imperfections import Imperfections, Programs, programs_of
+from .operator import Springs, entries
+from .problem import Problem
+from .readout import Readout, readout_of
+from .relaxation import memory_of
+
+STRONG = 0.5  # relative to A: errors for which a first order says little
+OUT_OF_RANGE = 1e-3  # the share of read-outs at the ends of their range of which a user is warned
+
+
+class Copies(NamedTuple):
+    """Readings of copies of a device, a copy on the first axis, and how often meters overflowed."""
+
+    reading: Reading
+    out_of_range: Array
+
+
+def imperfect(
+    problem: Problem,
+    imperfections: Imperfections,
+    copies: int,
+    extrapolate: bool,
+    key: PRNGKeyArray,
+    of: Callable[[Array], Array],
+    scale: Array | float = 1.0,
+) -> Answer:
+    """The answer of imperfect devices: the mean over copies, extrapolated where that is asked for.
+
+    **Arguments:** `of`: positions `(batch, dim)` -> what is averaged; `scale`: of the answer.
+    """
+    checked_extrapolation(imperfections, extrapolate)
+    A, solves = entries(problem.operator, "a device with imperfections"), problem.modes is not None
+    keys = jax.random.split(key)
+    programs = programs_of(imperfections, A, problem.b, copies, extrapolate, keys[0])
+    require_equilibrium(imperfections, programs)
+    found = read_copies(problem, imperfections, programs, keys[1], of)
+    share = float(jnp.mean(found.out_of_range))
+    if share > OUT_OF_RANGE:
+        warnings.warn(
+            f"output_range = {imperfections.output_range:g}: {share:.1%} of all read-outs were at "
+            "its ends, which biases the answer; expected a range that holds mean and noise",
+            stacklevel=3,
+        )
+    weights = jnp.asarray([2.0, -0.5, -0.5] if extrapolate else [1.0], A.dtype)
+    weights = jnp.tile(weights, copies) / copies
+    value = jnp.tensordot(weights, found.reading.value, 1)
+    error = jnp.sqrt(jnp.tensordot(weights**2, found.reading.error**2, 1))
+    work, heat = found.reading.work.reshape(-1), found.reading.heat.reshape(-1)
+    answer = problem.answered(
+        Reading(value, error, work, heat),
+        scale,
+        vectors=len(work) * problem.plan.samples if solves else 0,
+    )
+    floor_of = floor_of_solution if value.ndim == 1 else floor_of_inverse
+    kt = jnp.asarray(problem.device.bath.temperature, A.dtype)
+    times = window(problem.device, problem.plan)
+    floor = floor_of(
+        imperfections, A, problem.b, kt, times, copies, problem.plan.trajectories, extrapolate
+    )
+    count = len(programs.A)
+    return eqx.tree_at(
+        lambda a: (a.floor, a.samples, a.products),
+        answer,
+        (floor, answer.samples * count, answer.products * (1 if solves else count)),
+        is_leaf=lambda x: x is None,
+    )
+
+
+def window(device: Device, plan: Plan) -> tuple[float, float]:
+    """The time from programming to the samples, and theirs."""
+    return plan.equilibration * device.dt, plan.spacing * plan.samples * device.dt
+
+
+def require_equilibrium(imperfections: Imperfections, programs: Programs) -> None:
+    """**Raises:** ValueError where a program has no equilibrium, with the error that would do.
+
+    Warns where errors are not small beside A, so that their floor is more than its first order.
+    """
+    lowest = np.asarray(jnp.linalg.eigvalsh(programs.A)[:, 0])
+    if np.all(lowest > 0):
+        shift = np.asarray(programs.A - programs.rounded)
+        relative = np.max(np.abs(relative_to(np.asarray(programs.rounded), shift)))
+        if relative > STRONG:
+            warnings.warn(
+                f"component_error = {imperfections.component_error:g}: errors of the components "
+                f"are {relative:.2g} of A along some direction, so that the floor, a second-order "
+                "prediction, is a rough one",
+                stacklevel=4,
+            )
+        return
+    worst = int(np.argmin(lowest))
+    rounded, errors = (np.asarray(x[worst], float) for x in (programs.rounded, programs.errors))
+    if np.linalg.eigvalsh(rounded)[0] <= 0:
+        raise ValueError(
+            f"input_bits = {imperfections.input_bits}: A is no longer positive definite when "
+            "rounded; expected more bits, or A plus a multiple of the identity"
+        )
+    most = -1 / np.min(relative_to(rounded[None], (rounded * errors)[None]))
+    raise ValueError(
+        f"component_error = {imperfections.component_error:g}: program {worst + 1} of "
+        f"{len(lowest)} has an eigenvalue of {lowest[worst]:.2g}, and no equilibrium; expected "
+        f"less than {most:.2g}, at which these errors make A singular, or A plus a multiple of "
+        "the identity"
+    )
+
+
+def relative_to(matrices: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    """The eigenvalues of A^(-1/2) dA A^(-1/2) of positive definite A."""
+    low = np.linalg.cholesky(matrices)
+    half = np.linalg.solve(low, changes)
+    return np.linalg.eigvalsh(np.linalg.solve(low, np.swapaxes(half, -1, -2)))
+
+
+def read_copies(
+    problem: Problem,
+    imperfections: Imperfections,
+    programs: Programs,
+    key: PRNGKeyArray,
+    of: Callable[[Array], Array],
+) -> Copies:
+    """The readings of a device for each of some programs, one after the other or side by side."""
+    device, plan, dtype = problem.device, problem.plan, problem.b.dtype
+    hotter = 1 + imperfections.excess_temperature
+    bath = eqx.tree_at(lambda x: x.temperature, device.bath, device.bath.temperature * hotter)
+    device = device._replace(bath=bath)
+    readout, keys = readout_of(imperfections, dtype), jax.random.split(key, len(programs.A))
+    if problem.modes is None:
+        dt, each = jnp.asarray(device.dt, dtype), plan.samples // plan.groups
+        return by_steps(device, programs.A, programs.b, dt, plan, each, readout, keys, of)
+    numbers = jnp.asarray([*window(device, plan), device.rest], dtype)
+    layout = plan._replace(equilibration=0, spacing=0, samples=0)
+    each, name = plan.samples // plan.groups, device.dynamics
+    found = by_modes(programs.A, programs.b, name, bath, numbers, layout, each, readout, keys, of)
+    if found.reading.value.ndim > 2:
+        return found
+    # The error of a mean position is known from the law of the modes.
+    errors = jax.vmap(lambda a: position_variances(a, device, plan, readout))(programs.A)
+    return found._replace(reading=found.reading._replace(error=jnp.sqrt(errors)))
+
+
+def position_variances(A: Array, device: Device, plan: Plan, readout: Readout) -> Array:
+    """The variances of mean positions of the samples, as they are read, of all trajectories."""
+    values, vectors = jnp.linalg.eigh(A)
+    memory, kt = memory_of(values, device), jnp.asarray(device.bath.temperature, A.dtype)
+    modes = kt / values * memory.sampled(plan.spacing * device.dt, plan.samples)
+    alone = (readout.white**2 + readout.apart**2 / 12) / plan.samples
+    return ((vectors**2) @ modes + alone) / plan.trajectories
+
+
+@eqx.filter_jit
+def by_modes(
+    A, b, dynamics, bath, numbers, plan: Plan, each, readout: Readout, keys, of
+) -> Copies:
+    """Each copy by the exact law of its modes; `numbers`: wait, time, stiffness at rest."""
+    wait, time, stiffness = numbers
+    device = Device(dynamics, bath, 0.0, 0.0, 0.0)
+    apart = time / (each * plan.groups)
+
+    def copy(A, b, key):
+        modes = Modes(*jnp.linalg.eigh(A))
+        keys, rest = jax.random.split(key, 3), at_rest(modes, b, bath, stiffness)
+        z = rest.start(plan.trajectories, 2 if dynamics == "overdamped" else 3, keys[0])
+        began, work = rest.energy(z), rest.coupling_work(z)
+        z = moved(law_of(modes.values, device, wait), z, keys[1])
+        step = law_of(modes.values, device, apart)
+        position = lambda z: (rest.center + z[..., 0]) @ modes.vectors.T
+        z, scatter, out = averaged_readouts(
+            z, lambda z, key: moved(step, z, key), position, plan, each, readout, wait, apart,
+            keys[2], of,
+        )  # fmt: skip
+        work = work - rest.coupling_work(z)
+        heat = work - (rest.energy(z) - began)
+        return Copies(Reading(scatter.mean, scatter.error, work, heat), out)
+
+    return jax.vmap(copy)(A, b, keys)
+
+
+@eqx.filter_jit
+def by_steps(device: Device, A, b, dt, plan: Plan, each, readout: Readout, keys, of) -> Copies:
+    """Each copy by time steps, one after the other."""
+    idle = device.system(Harmonic(device.rest, jnp.zeros_like(b[0])))
+
+    def copy(program):
+        A, b, key = program
+        coupled, keys = device.system(Springs(lx.MatrixLinearOperator(A), b)), jax.random.split(key)
+        chain = switch(start(idle, keys[0], batch=plan.trajectories), idle, coupled)
+        chain = advance(coupled, chain, dt=dt, steps=plan.equilibration)
+        chain, scatter, out = averaged_readouts(
+            chain, lambda chain, _: advance(coupled, chain, dt=dt, steps=plan.spacing),
+            lambda chain: chain.position, plan, each, readout, plan.equilibration * dt,
+            plan.spacing * dt, keys[1], of,
+        )  # fmt: skip
+        ledger = switch(chain, coupled, idle).ledger
+        return Copies(Reading(scatter.mean, scatter.error, ledger.work, ledger.heat), out)
+
+    return jax.lax.map(copy, (A, b, keys))
+
+
+def averaged_readouts(
+    state, move, position, plan: Plan, each, readout: Readout, wait, apart, key, of
+):
+    """What meters show of a moving device, averaged: the state at the end, averages, overflows.
+
+    **Arguments:** `move`: (state, key) -> state, over the time `apart` between two samples;
+    `position`: state -> `(trajectories, dim)`; `each`: the samples of a group, which may be traced.
+    """
+    side, keys = plan.groups_of_trajectories, jax.random.split(key)
+    size = plan.trajectories // side
+    like = jax.eval_shape(of, position(state)[:size])
+
+    def sample(i, carry):
+        state, offsets, total, out = carry
+        moving, meters, noise = jax.random.split(jax.random.fold_in(keys[1], i), 3)
+        state = move(state, moving)
+        offsets = readout.moved(offsets, apart, meters)
+        x, beyond = readout.read(position(state), offsets, wait + (i + 1) * apart, noise)
+        read = jax.vmap(of)(x[: side * size].reshape(side, size, -1))
+        return state, offsets, total + read, out + jnp.mean(beyond)
+
+    def group(g, carry):
+        state, offsets, scatter, out = carry
+        zero = jnp.zeros((side, *like.shape), like.dtype)
+        begin = state, offsets, zero, out
+        state, offsets, total, out = jax.lax.fori_loop(g * each, (g + 1) * each, sample, begin)
+        return state, offsets, scatter.joined(total / each), out
+
+    offsets = readout.offsets(position(state).shape, keys[0])
+    begin = state, offsets, Scatter.nothing(like), jnp.zeros((), like.dtype)
+    state, _, scatter, out = jax.lax.fori_loop(0, plan.groups, group, begin)
+    return state, scatter, out / (each * plan.groups)

@@ -1,0 +1,212 @@
+"""What a real device does wrong: its components, its converters, the noise and drift of its meters."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._arguments import choice, real, whole
+from .._component import is_numeric, positive, shown
+from .operator import require_known
+
+ROUNDING = ("nearest", "random")
+MOST_BITS = 52
+
+
+class Imperfections(eqx.Module):
+    r"""The imperfections of a device, each of them absent unless it is given.
+
+    Programmed is, in place of A (and of b alike, each in its own range),
+
+        A'_ij = A'_ji = (1 + e z_ij) round(A_ij / D) D,  D = max |A| / (2^(bits - 1) - 1),
+
+    and read, in place of a position x_i at a time t after programming,
+
+        x'_i = quantized(x_i + w z + o_i(t) + r t).
+
+    **Arguments:**
+
+    - `component_error`: e, the relative standard deviation of every coupling and field. Their
+      errors are independent, and stay as they are until the device is programmed anew.
+    - `input_bits`, `rounding`: of programmed numbers; "nearest", or "random", up or down with
+      the probabilities for which the mean is right, so that copies of a program average it out.
+    - `output_bits`, `output_range`: of the read-out, whose levels lie `output_range` /
+      (2^(bits - 1) - 1) apart; what is beyond +-`output_range`, a length, is read as that. Thermal
+      motion over more than half a level is a dither: the mean of many read-outs is then right to
+      a small part of a level.
+    - `white_noise`: w, a length, anew at every read-out.
+    - `flicker_noise`, `flicker_band`: the standard deviation, a length, of the offset o_i of every
+      meter, with a spectrum that is 1/f between two rates (low, high), 1/time. Every trajectory has
+      meters of its own.
+    - `drift`: r, length/time, by which the offset of all meters moves from programming on.
+    - `excess_temperature`: the noise of the device is that of kT (1 + `excess_temperature`).
+
+    **Raises:** ValueError, which names the argument, for numbers out of range.
+    """
+
+    component_error: float = eqx.field(static=True)
+    input_bits: int | None = eqx.field(static=True)
+    rounding: str = eqx.field(static=True)
+    output_bits: int | None = eqx.field(static=True)
+    output_range: float | None = eqx.field(static=True)
+    white_noise: float = eqx.field(static=True)
+    flicker_noise: float = eqx.field(static=True)
+    flicker_band: tuple[float, float] | None = eqx.field(static=True)
+    drift: float = eqx.field(static=True)
+    excess_temperature: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        *,
+        component_error: float = 0.0,
+        input_bits: int | None = None,
+        rounding: str = "nearest",
+        output_bits: int | None = None,
+        output_range: float | None = None,
+        white_noise: float = 0.0,
+        flicker_noise: float = 0.0,
+        flicker_band: tuple[float, float] | None = None,
+        drift: float = 0.0,
+        excess_temperature: float = 0.0,
+    ):
+        self.component_error = number(
+            "component_error", component_error, "a relative error, 0 or more, below 1", below=1.0
+        )
+        self.input_bits = bits("input_bits", input_bits)
+        self.rounding = choice("rounding", rounding, ROUNDING)
+        self.output_bits = bits("output_bits", output_bits)
+        if (output_bits is None) != (output_range is None):
+            raise ValueError(
+                f"output_bits = {shown(output_bits)}, output_range = {shown(output_range)}: "
+                "expected both or neither; levels need the range that they divide"
+            )
+        self.output_range = None
+        if output_range is not None:
+            real("output_range", output_range, "a positive length", positive)
+            require_known(output_range=output_range)
+            self.output_range = float(output_range)
+        self.white_noise = number("white_noise", white_noise, "a length, 0 or more")
+        self.flicker_noise = number("flicker_noise", flicker_noise, "a length, 0 or more")
+        if flicker_noise and flicker_band is None:
+            raise ValueError(
+                "flicker_band is None: expected (low, high), the rates in 1/time between which the "
+                "spectrum is 1/f"
+            )
+        self.flicker_band = band(flicker_band)
+        self.drift = number("drift", drift, "a length per time", least=-math.inf)
+        self.excess_temperature = number(
+            "excess_temperature", excess_temperature, "a part of kT, 0 or more"
+        )
+
+
+def number(name: str, value, expected: str, least: float = 0.0, below: float = math.inf) -> float:
+    real(name, value, expected, lambda x: (x >= least) & (x < below) & (abs(x) < math.inf))
+    require_known(**{name: value})
+    return float(value)
+
+
+def bits(name: str, value) -> int | None:
+    if value is None:
+        return None
+    count = whole(name, value, 2, "bits, the sign among them, or None for no rounding")
+    if count > MOST_BITS:
+        raise ValueError(f"{name} = {count}: expected at most {MOST_BITS}, or None for no rounding")
+    return count
+
+
+def band(value) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    expected = "expected two rates (low, high), 1/time, 0 < low < high"
+    require_known(flicker_band=value)
+    if not (isinstance(value, tuple | list) and len(value) == 2 and is_numeric([0.0, *value])):
+        raise ValueError(f"flicker_band = {shown(value)}: {expected}")
+    low, high = map(float, value)
+    if not 0 < low < high < math.inf:
+        raise ValueError(f"flicker_band = {shown(value)}: {expected}")
+    return low, high
+
+
+def level(bits: int, top: Array | float) -> Array | float:
+    """The distance of two levels, of which 2^(bits - 1) - 1 lie above zero and as many below."""
+    return top / (2 ** (bits - 1) - 1)
+
+
+class Programs(NamedTuple):
+    """Numbers that a device has been programmed with, a copy on the first axis of each.
+
+    - `A`, `b`: as they came out. `rounded`: A as it was meant, and the relative error of each of
+      its components for an error of 1, from which one can tell how much A would have borne.
+    """
+
+    A: Float[Array, "copies dim dim"]
+    b: Float[Array, "copies dim"]
+    rounded: Float[Array, "copies dim dim"]
+    errors: Float[Array, "copies dim dim"]
+
+
+def programs_of(
+    imperfections: Imperfections,
+    A: Float[Array, "dim dim"],
+    b: Float[Array, " dim"],
+    copies: int,
+    extrapolate: bool,
+    key: PRNGKeyArray,
+) -> Programs:
+    """The programs of some copies; to extrapolate, three of each (see `tj.linalg.solve`)."""
+    of_copy = lambda key: program(imperfections, A, b, extrapolate, key)
+    found = jax.vmap(of_copy)(jax.random.split(key, copies))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+
+def program(imperfections: Imperfections, A, b, extrapolate: bool, key) -> Programs:
+    """One program, on a first axis of 1, or the three of an extrapolation."""
+    keys = jax.random.split(key, 6)
+    e, signs = imperfections.component_error, jnp.asarray([0.0, 1.0, -1.0][: 1 + 2 * extrapolate])
+    rounded = rounded_by(imperfections, A, symmetric(jax.random.uniform, keys[0], A))
+    field = rounded_by(imperfections, b, jax.random.uniform(keys[1], b.shape, b.dtype))
+    own, known = (symmetric(jax.random.normal, k, A) for k in keys[2:4])
+    own_b, known_b = (jax.random.normal(k, b.shape, b.dtype) for k in keys[4:])
+
+    def each(sign):
+        errors = own + sign * known
+        fields = field * (1 + e * (own_b + sign * known_b))
+        return Programs(rounded * (1 + e * errors), fields, rounded, errors)
+
+    return jax.vmap(each)(signs.astype(A.dtype))
+
+
+def symmetric(draw, key, like):
+    """A symmetric matrix of independent numbers on and above its diagonal."""
+    upper = jnp.triu(draw(key, like.shape, like.dtype))
+    return upper + jnp.triu(upper, 1).T
+
+
+def rounded_by(imperfections: Imperfections, values: Array, uniform: Array | float) -> Array:
+    """Numbers as levels of their range; `uniform` in [0, 1), which random rounding compares with."""
+    if imperfections.input_bits is None:
+        return values
+    apart = spacing_of(imperfections, values)
+    shift = uniform if imperfections.rounding == "random" else 0.5
+    return jnp.floor(values / apart + shift) * apart
+
+
+def spacing_of(imperfections: Imperfections, values: Array) -> Array:
+    """The distance of the levels of what is programmed; 1 where all of it is zero."""
+    assert imperfections.input_bits is not None, "asked for where numbers are rounded alone"
+    top = jnp.max(jnp.abs(values))
+    return jnp.asarray(level(imperfections.input_bits, jnp.where(top > 0, top, 1.0)))
+
+
+def rounding_variance(imperfections: Imperfections, values: Array) -> Array:
+    """D^2 f (1 - f) of random rounding, f the part of a level by which a number is above one."""
+    if imperfections.input_bits is None or imperfections.rounding == "nearest":
+        return jnp.zeros_like(values)
+    apart = spacing_of(imperfections, values)
+    part = values / apart - jnp.floor(values / apart)
+    return apart**2 * part * (1 - part)
