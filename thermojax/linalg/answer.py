@@ -44,7 +44,8 @@ class Answer(eqx.Module):
 
     - `value`, `error`: of every entry, the error a standard error: what more time would lessen.
     - `floor`: of every entry of an imperfect device, the root mean square error that its
-      imperfections leave, however long it averages, as predicted by one who knows A^-1.
+      imperfections leave, however long it averages, as predicted by one who knows A^-1. `copies`,
+      `(copies, ...)`: what each copy of it says, whose scatter shows both without a prediction.
     - `samples`: behind each entry, of all trajectories together.
     - `time`, `energy`: of the device.
     - `products`: of A with a vector, that its simulation has taken; `decomposed` says that there
@@ -62,6 +63,7 @@ class Answer(eqx.Module):
     digital: int
     decomposed: bool = False
     floor: Array | None = None
+    copies: Array | None = None
 
     def __str__(self):
         t = self.time
@@ -77,9 +79,10 @@ class Answer(eqx.Module):
     def floor_text(self) -> str:
         if self.floor is None:
             return ""
+        mean, most = float(jnp.sqrt(jnp.mean(self.floor**2))), float(jnp.max(self.floor))
         return (
-            f"\nand off by {float(jnp.sqrt(jnp.mean(self.floor**2))):.2g} besides (root mean square "
-            f"of the entries; at most {float(jnp.max(self.floor)):.2g}), as its imperfections have it"
+            f"\nand off by {mean:.2g} besides (root mean square of the entries; at most "
+            f"{most:.2g}), as its imperfections have it"
         )
 
 

@@ -13,6 +13,7 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from .._arguments import flag, instance, whole
 from ..potential import Harmonic
 from ..sampling import advance, start, switch
 from .answer import Answer
@@ -20,13 +21,40 @@ from .device import Device, Plan, Reading, Scatter
 from .exact import Modes, at_rest, law_of, moved
 from .floor import checked_extrapolation, floor_of_inverse, floor_of_solution
 from .imperfections import Imperfections, Programs, programs_of
-from .operator import Springs, entries
+from .operator import Springs
 from .problem import Problem
 from .readout import Readout, readout_of
 from .relaxation import memory_of
 
 STRONG = 0.5  # relative to A: errors for which a first order says little
 OUT_OF_RANGE = 1e-3  # the share of read-outs at the ends of their range of which a user is warned
+
+
+class Repeated(NamedTuple):
+    """Imperfections, and what is done about them."""
+
+    imperfections: Imperfections
+    copies: int
+    extrapolate: bool
+
+
+def checked_copies(imperfections, copies: int, extrapolate: bool) -> Repeated | None:
+    """What a user asks of an imperfect device; None of a perfect one, of which nothing is asked.
+
+    **Raises:** ValueError for what does not fit, and for copies of a perfect device.
+    """
+    copies = whole("copies", copies, cure="programmed each on its own")
+    flag("extrapolate", extrapolate)
+    if imperfections is None:
+        if copies > 1 or extrapolate:
+            raise ValueError(
+                "imperfections is None, and copies or extrapolate are given: a perfect device "
+                "gains nothing by them; expected imperfections=, or trajectories="
+            )
+        return None
+    instance("imperfections", imperfections, Imperfections, "a tj.linalg.Imperfections(...)")
+    checked_extrapolation(imperfections, extrapolate)
+    return Repeated(imperfections, copies, extrapolate)
 
 
 class Copies(NamedTuple):
@@ -38,9 +66,7 @@ class Copies(NamedTuple):
 
 def imperfect(
     problem: Problem,
-    imperfections: Imperfections,
-    copies: int,
-    extrapolate: bool,
+    repeated: Repeated,
     key: PRNGKeyArray,
     of: Callable[[Array], Array],
     scale: Array | float = 1.0,
@@ -49,8 +75,13 @@ def imperfect(
 
     **Arguments:** `of`: positions `(batch, dim)` -> what is averaged; `scale`: of the answer.
     """
-    checked_extrapolation(imperfections, extrapolate)
-    A, solves = entries(problem.operator, "a device with imperfections"), problem.modes is not None
+    imperfections, copies, extrapolate = repeated
+    if not isinstance(problem.operator, lx.MatrixLinearOperator):
+        raise ValueError(
+            "A is known by its products alone, and imperfections are those of programmed entries: "
+            "expected a matrix, or imperfections=None"
+        )
+    A, exact = problem.operator.matrix, problem.modes is not None
     keys = jax.random.split(key)
     programs = programs_of(imperfections, A, problem.b, copies, extrapolate, keys[0])
     require_equilibrium(imperfections, programs)
@@ -65,12 +96,15 @@ def imperfect(
     weights = jnp.asarray([2.0, -0.5, -0.5] if extrapolate else [1.0], A.dtype)
     weights = jnp.tile(weights, copies) / copies
     value = jnp.tensordot(weights, found.reading.value, 1)
+    together = weights.reshape(copies, -1) * copies
+    each = found.reading.value.reshape(*together.shape, *value.shape)
+    each = scale * jnp.einsum("ij,ij...->i...", together, each)
     error = jnp.sqrt(jnp.tensordot(weights**2, found.reading.error**2, 1))
     work, heat = found.reading.work.reshape(-1), found.reading.heat.reshape(-1)
     answer = problem.answered(
         Reading(value, error, work, heat),
         scale,
-        vectors=len(work) * problem.plan.samples if solves else 0,
+        vectors=len(work) * problem.plan.samples if exact else 0,
     )
     floor_of = floor_of_solution if value.ndim == 1 else floor_of_inverse
     kt = jnp.asarray(problem.device.bath.temperature, A.dtype)
@@ -80,9 +114,9 @@ def imperfect(
     )
     count = len(programs.A)
     return eqx.tree_at(
-        lambda a: (a.floor, a.samples, a.products),
+        lambda a: (a.floor, a.copies, a.samples, a.products),
         answer,
-        (floor, answer.samples * count, answer.products * (1 if solves else count)),
+        (floor, each, answer.samples * count, answer.products * (1 if exact else count)),
         is_leaf=lambda x: x is None,
     )
 
@@ -169,9 +203,7 @@ def position_variances(A: Array, device: Device, plan: Plan, readout: Readout) -
 
 
 @eqx.filter_jit
-def by_modes(
-    A, b, dynamics, bath, numbers, plan: Plan, each, readout: Readout, keys, of
-) -> Copies:
+def by_modes(A, b, dynamics, bath, numbers, plan: Plan, each, readout: Readout, keys, of) -> Copies:
     """Each copy by the exact law of its modes; `numbers`: wait, time, stiffness at rest."""
     wait, time, stiffness = numbers
     device = Device(dynamics, bath, 0.0, 0.0, 0.0)
@@ -182,8 +214,9 @@ def by_modes(
         keys, rest = jax.random.split(key, 3), at_rest(modes, b, bath, stiffness)
         z = rest.start(plan.trajectories, 2 if dynamics == "overdamped" else 3, keys[0])
         began, work = rest.energy(z), rest.coupling_work(z)
-        z = moved(law_of(modes.values, device, wait), z, keys[1])
-        step = law_of(modes.values, device, apart)
+        laws = jax.vmap(lambda time: law_of(modes.values, device, time))(jnp.stack([wait, apart]))
+        first, step = (jax.tree.map(lambda x, i=i: x[i], laws) for i in (0, 1))
+        z = moved(first, z, keys[1])
         position = lambda z: (rest.center + z[..., 0]) @ modes.vectors.T
         z, scatter, out = averaged_readouts(
             z, lambda z, key: moved(step, z, key), position, plan, each, readout, wait, apart,

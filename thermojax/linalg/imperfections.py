@@ -1,4 +1,4 @@
-"""What a real device does wrong: its components, its converters, the noise and drift of its meters."""
+"""Imperfections of a device: components, converters, and the noise and drift of its meters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import choice, real, whole
-from .._component import is_numeric, positive, shown
-from .operator import require_known
+from .._component import known, shown
 
 ROUNDING = ("nearest", "random")
 MOST_BITS = 52
@@ -87,9 +86,7 @@ class Imperfections(eqx.Module):
             )
         self.output_range = None
         if output_range is not None:
-            real("output_range", output_range, "a positive length", positive)
-            require_known(output_range=output_range)
-            self.output_range = float(output_range)
+            self.output_range = number("output_range", output_range, "a positive length", above=0.0)
         self.white_noise = number("white_noise", white_noise, "a length, 0 or more")
         self.flicker_noise = number("flicker_noise", flicker_noise, "a length, 0 or more")
         if flicker_noise and flicker_band is None:
@@ -104,9 +101,14 @@ class Imperfections(eqx.Module):
         )
 
 
-def number(name: str, value, expected: str, least: float = 0.0, below: float = math.inf) -> float:
-    real(name, value, expected, lambda x: (x >= least) & (x < below) & (abs(x) < math.inf))
-    require_known(**{name: value})
+def number(name, value, expected: str, least=0.0, above=-math.inf, below=math.inf) -> float:
+    """A number that is known. **Raises:** ValueError for one out of range, or being traced."""
+    inside = lambda x: (x >= least) & (x > above) & (x < below) & (x > -math.inf)
+    if known(real(name, value, expected, inside)) is None:
+        raise ValueError(
+            f"{name} is being traced by jit, vmap or grad: a device is chosen by numbers; make "
+            "its imperfections outside"
+        )
     return float(value)
 
 
@@ -122,14 +124,13 @@ def bits(name: str, value) -> int | None:
 def band(value) -> tuple[float, float] | None:
     if value is None:
         return None
-    expected = "expected two rates (low, high), 1/time, 0 < low < high"
-    require_known(flicker_band=value)
-    if not (isinstance(value, tuple | list) and len(value) == 2 and is_numeric([0.0, *value])):
-        raise ValueError(f"flicker_band = {shown(value)}: {expected}")
-    low, high = map(float, value)
-    if not 0 < low < high < math.inf:
-        raise ValueError(f"flicker_band = {shown(value)}: {expected}")
-    return low, high
+    if isinstance(value, tuple | list) and len(value) == 2:
+        low, high = (number("flicker_band", x, "rates, 1/time", above=0.0) for x in value)
+        if low < high:
+            return low, high
+    raise ValueError(
+        f"flicker_band = {shown(value)}: expected two rates (low, high), 1/time, 0 < low < high"
+    )
 
 
 def level(bits: int, top: Array | float) -> Array | float:
@@ -188,7 +189,7 @@ def symmetric(draw, key, like):
 
 
 def rounded_by(imperfections: Imperfections, values: Array, uniform: Array | float) -> Array:
-    """Numbers as levels of their range; `uniform` in [0, 1), which random rounding compares with."""
+    """Numbers as levels of their range; `uniform`, in [0, 1), decides of random rounding."""
     if imperfections.input_bits is None:
         return values
     apart = spacing_of(imperfections, values)

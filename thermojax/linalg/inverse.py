@@ -12,6 +12,8 @@ from ..system import Bath
 from .answer import Answer
 from .device import read
 from .exact import sampled
+from .imperfect import checked_copies, imperfect
+from .imperfections import Imperfections
 from .problem import problem_of
 
 
@@ -26,6 +28,9 @@ def inv(
     bath: Bath | None = None,
     idle_power: float = 0.0,
     interval: float | None = None,
+    imperfections: Imperfections | None = None,
+    copies: int = 1,
+    extrapolate: bool = False,
 ) -> Answer:
     r"""A^-1 as the covariance of the positions of a device with the energy U = x . A x / 2.
 
@@ -42,11 +47,14 @@ def inv(
 
     **Returns:** a `tj.linalg.Answer`, its value `(dim, dim)`.
     """
+    given = checked_copies(imperfections, copies, extrapolate)
     problem = problem_of(
         "inv", A, None, key, time, dynamics, trajectories, method, bath, idle_power, interval
     )
     device, plan, b = problem.device, problem.plan, problem.b
     scale = 1 / jnp.asarray(device.bath.temperature, b.dtype)
+    if given is not None:
+        return imperfect(problem, given, key, second_moment, scale)
     if problem.modes is None:
         reading = read(device, problem.operator, b, plan, key, second_moment)
         return problem.answered(reading, scale)

@@ -13,6 +13,8 @@ from ..system import Bath
 from .answer import Answer
 from .device import read
 from .exact import averaged_positions
+from .imperfect import checked_copies, imperfect
+from .imperfections import Imperfections
 from .problem import problem_of
 
 
@@ -27,6 +29,9 @@ def solve(
     method: str | None = None,
     bath: Bath | None = None,
     idle_power: float = 0.0,
+    imperfections: Imperfections | None = None,
+    copies: int = 1,
+    extrapolate: bool = False,
 ) -> Answer:
     r"""x = A^-1 b as the mean position of a device with the energy U = x . A x / 2 - b . x.
 
@@ -46,6 +51,13 @@ def solve(
       matrices).
     - `bath`: constant; underdamped, friction 2 sqrt(m lambda_min) when left out, for which the
       slowest mode relaxes fastest. `idle_power`: that the device draws whatever it does.
+    - `imperfections`: of the device, whose answer then has a `floor`, and is read at times a
+      quarter of the relaxation time apart; A a matrix. Without, the device is perfect.
+    - `copies`: devices that are programmed each on its own, of `trajectories` each. The random part
+      of the floor falls as 1 / sqrt(copies).
+    - `extrapolate`: every copy runs three times, as it is and with a known random error of the size
+      of its own, once added and once taken away: 2 x_0 - (x_+ + x_-) / 2, in which what is of
+      second order cancels in the mean, and what is of first order stays that of x_0.
 
     **Returns:** a `tj.linalg.Answer`.
 
@@ -57,8 +69,11 @@ def solve(
     compiler cannot see into, such as `jax.pure_callback`, is called three times where one would do.
     "exact": one eigendecomposition.
     """
+    given = checked_copies(imperfections, copies, extrapolate)
     problem = problem_of("solve", A, b, key, time, dynamics, trajectories, method, bath, idle_power)
     device, plan = problem.device, problem.plan
+    if given is not None:
+        return imperfect(problem, given, key, mean_position)
     if problem.modes is None:
         return problem.answered(read(device, problem.operator, problem.b, plan, key, mean_position))
     reading = averaged_positions(problem.modes, problem.b, device, plan, key)
