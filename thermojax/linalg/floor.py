@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from .._arguments import flag, instance, real, whole
 from .._component import Numbers, finite, positive
 from .exact import modes_of
-from .imperfections import Imperfections, rounded_by, rounding_variance
+from .imperfections import Imperfections, rounded, rounding_variance, spacing_of
 from .operator import require_known, square
 from .readout import (
     Readout,
@@ -95,13 +95,13 @@ def meant(imperfections: Imperfections, A: Array) -> Array:
     """A as the mean of its programs. **Raises:** ValueError where that is not positive definite."""
     if imperfections.input_bits is None or imperfections.rounding == "random":
         return A
-    rounded = rounded_by(imperfections, A, 0.5)
-    if float(jnp.linalg.eigvalsh(rounded)[0]) <= 0:
+    nearest = rounded(A, spacing_of(imperfections, A), 0.5)
+    if float(jnp.linalg.eigvalsh(nearest)[0]) <= 0:
         raise ValueError(
             f"input_bits = {imperfections.input_bits}: A is no longer positive definite when "
             "rounded; expected more bits, or A plus a multiple of the identity"
         )
-    return rounded
+    return nearest
 
 
 def entry_variances(imperfections: Imperfections, mean: Array, given: Array) -> Array:
@@ -118,9 +118,9 @@ def second_order(S: Float[Array, "dim dim"], C: Float[Array, "dim dim"]) -> Arra
 def floor_of_solution(
     imperfections: Imperfections, A, b, kt, times, copies, trajectories, extrapolate
 ) -> Array:
-    mean, field = meant(imperfections, A), rounded_by(imperfections, b, 0.5)
-    if imperfections.rounding == "random":
-        field = b
+    mean, field = meant(imperfections, A), b
+    if imperfections.rounding == "nearest":
+        field = rounded(b, spacing_of(imperfections, b), 0.5)
     S, s = entry_variances(imperfections, mean, A), entry_variances(imperfections, field, b)
     C = jnp.linalg.inv(mean)
     x = C @ field

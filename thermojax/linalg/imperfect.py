@@ -18,7 +18,7 @@ from ..potential import Harmonic
 from ..sampling import advance, start, switch
 from .answer import Answer
 from .device import Device, Plan, Reading, Scatter
-from .exact import Modes, at_rest, law_of, moved
+from .exact import Law, Modes, at_rest, law_of, moved
 from .floor import checked_extrapolation, floor_of_inverse, floor_of_solution
 from .imperfections import Imperfections, Programs, programs_of
 from .operator import Springs
@@ -179,12 +179,13 @@ def read_copies(
     bath = eqx.tree_at(lambda x: x.temperature, device.bath, device.bath.temperature * hotter)
     device = device._replace(bath=bath)
     readout, keys = readout_of(imperfections, dtype), jax.random.split(key, len(programs.A))
+    each = jnp.asarray(plan.samples // plan.groups)  # traced, not a program for each
     if problem.modes is None:
-        dt, each = jnp.asarray(device.dt, dtype), plan.samples // plan.groups
+        dt = jnp.asarray(device.dt, dtype)
         return by_steps(device, programs.A, programs.b, dt, plan, each, readout, keys, of)
     numbers = jnp.asarray([*window(device, plan), device.rest], dtype)
     layout = plan._replace(equilibration=0, spacing=0, samples=0)
-    each, name = plan.samples // plan.groups, device.dynamics
+    name = device.dynamics
     found = by_modes(programs.A, programs.b, name, bath, numbers, layout, each, readout, keys, of)
     if found.reading.value.ndim > 2:
         return found
@@ -211,11 +212,11 @@ def by_modes(A, b, dynamics, bath, numbers, plan: Plan, each, readout: Readout, 
 
     def copy(A, b, key):
         modes = Modes(*jnp.linalg.eigh(A))
+        first, step = laws_of(modes.values, device, jnp.stack([wait, apart]))
         keys, rest = jax.random.split(key, 3), at_rest(modes, b, bath, stiffness)
         z = rest.start(plan.trajectories, 2 if dynamics == "overdamped" else 3, keys[0])
+        z = z[..., : first.decay.shape[-1]]
         began, work = rest.energy(z), rest.coupling_work(z)
-        laws = jax.vmap(lambda time: law_of(modes.values, device, time))(jnp.stack([wait, apart]))
-        first, step = (jax.tree.map(lambda x, i=i: x[i], laws) for i in (0, 1))
         z = moved(first, z, keys[1])
         position = lambda z: (rest.center + z[..., 0]) @ modes.vectors.T
         z, scatter, out = averaged_readouts(
@@ -227,6 +228,23 @@ def by_modes(A, b, dynamics, bath, numbers, plan: Plan, each, readout: Readout, 
         return Copies(Reading(scatter.mean, scatter.error, work, heat), out)
 
     return jax.vmap(copy)(A, b, keys)
+
+
+def laws_of(values: Array, device: Device, times: Array) -> list[Law]:
+    """The laws of all modes over some times; overdamped of the position alone, in closed form.
+
+    y -> e^(-k t / gamma) y + sqrt((kT / k)(1 - e^(-2 k t / gamma))) noise.
+    """
+    if device.dynamics == "underdamped":
+        laws = jax.vmap(lambda time: law_of(values, device, time))(times)
+    else:
+        kt, gamma = (
+            jnp.asarray(x, values.dtype) for x in (device.bath.temperature, device.bath.friction)
+        )
+        x = values * times[:, None] / gamma
+        spread = jnp.sqrt(kt / values * -jnp.expm1(-2 * x))
+        laws = Law(jnp.exp(-x)[..., None, None], spread[..., None, None])
+    return [jax.tree.map(lambda x, i=i: x[i], laws) for i in range(len(times))]
 
 
 @eqx.filter_jit

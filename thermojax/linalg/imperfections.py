@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -151,6 +152,15 @@ class Programs(NamedTuple):
     errors: Float[Array, "copies dim dim"]
 
 
+class Programming(NamedTuple):
+    """Numbers that decide what becomes of A and b; the distance of two levels is 0 of none."""
+
+    component_error: Array
+    apart: Array
+    apart_b: Array
+    at_random: Array
+
+
 def programs_of(
     imperfections: Imperfections,
     A: Float[Array, "dim dim"],
@@ -160,26 +170,38 @@ def programs_of(
     key: PRNGKeyArray,
 ) -> Programs:
     """The programs of some copies; to extrapolate, three of each (see `tj.linalg.solve`)."""
-    of_copy = lambda key: program(imperfections, A, b, extrapolate, key)
-    found = jax.vmap(of_copy)(jax.random.split(key, copies))
+    numbers = Programming(
+        jnp.asarray(imperfections.component_error, A.dtype),
+        spacing_of(imperfections, A),
+        spacing_of(imperfections, b),
+        jnp.asarray(imperfections.rounding == "random"),
+    )
+    return programmed(numbers, A, b, jax.random.split(key, copies), extrapolate)
+
+
+@partial(jax.jit, static_argnums=4)
+def programmed(numbers: Programming, A, b, keys, extrapolate: bool) -> Programs:
+    signs = jnp.asarray([0.0, 1.0, -1.0][: 1 + 2 * extrapolate], A.dtype)
+    found = jax.vmap(lambda key: program(numbers, A, b, signs, key))(keys)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
 
-def program(imperfections: Imperfections, A, b, extrapolate: bool, key) -> Programs:
-    """One program, on a first axis of 1, or the three of an extrapolation."""
-    keys = jax.random.split(key, 6)
-    e, signs = imperfections.component_error, jnp.asarray([0.0, 1.0, -1.0][: 1 + 2 * extrapolate])
-    rounded = rounded_by(imperfections, A, symmetric(jax.random.uniform, keys[0], A))
-    field = rounded_by(imperfections, b, jax.random.uniform(keys[1], b.shape, b.dtype))
+def program(numbers: Programming, A, b, signs, key) -> Programs:
+    """One program, on a first axis, or the three of an extrapolation."""
+    keys, e = jax.random.split(key, 6), numbers.component_error
+    chance = symmetric(jax.random.uniform, keys[0], A)
+    chance_b = jax.random.uniform(keys[1], b.shape, b.dtype)
+    shift, shift_b = (jnp.where(numbers.at_random, u, 0.5) for u in (chance, chance_b))
+    meant, meant_b = rounded(A, numbers.apart, shift), rounded(b, numbers.apart_b, shift_b)
     own, known = (symmetric(jax.random.normal, k, A) for k in keys[2:4])
     own_b, known_b = (jax.random.normal(k, b.shape, b.dtype) for k in keys[4:])
 
     def each(sign):
         errors = own + sign * known
-        fields = field * (1 + e * (own_b + sign * known_b))
-        return Programs(rounded * (1 + e * errors), fields, rounded, errors)
+        fields = meant_b * (1 + e * (own_b + sign * known_b))
+        return Programs(meant * (1 + e * errors), fields, meant, errors)
 
-    return jax.vmap(each)(signs.astype(A.dtype))
+    return jax.vmap(each)(signs)
 
 
 def symmetric(draw, key, like):
@@ -188,26 +210,22 @@ def symmetric(draw, key, like):
     return upper + jnp.triu(upper, 1).T
 
 
-def rounded_by(imperfections: Imperfections, values: Array, uniform: Array | float) -> Array:
-    """Numbers as levels of their range; `uniform`, in [0, 1), decides of random rounding."""
-    if imperfections.input_bits is None:
-        return values
-    apart = spacing_of(imperfections, values)
-    shift = uniform if imperfections.rounding == "random" else 0.5
-    return jnp.floor(values / apart + shift) * apart
+def rounded(values: Array, apart: Array, shift: Array | float) -> Array:
+    """Numbers as levels; a `shift` of 1/2 takes the nearest, one from [0, 1) decides at random."""
+    levels = jnp.floor(values / jnp.where(apart > 0, apart, 1) + shift) * apart
+    return jnp.where(apart > 0, levels, values)
 
 
 def spacing_of(imperfections: Imperfections, values: Array) -> Array:
-    """The distance of the levels of what is programmed; 1 where all of it is zero."""
-    assert imperfections.input_bits is not None, "asked for where numbers are rounded alone"
-    top = jnp.max(jnp.abs(values))
-    return jnp.asarray(level(imperfections.input_bits, jnp.where(top > 0, top, 1.0)))
+    """The distance of the levels of what is programmed; 0 where nothing is rounded."""
+    if imperfections.input_bits is None:
+        return jnp.zeros((), values.dtype)
+    return jnp.asarray(level(imperfections.input_bits, jnp.max(jnp.abs(values))), values.dtype)
 
 
 def rounding_variance(imperfections: Imperfections, values: Array) -> Array:
     """D^2 f (1 - f) of random rounding, f the part of a level by which a number is above one."""
-    if imperfections.input_bits is None or imperfections.rounding == "nearest":
-        return jnp.zeros_like(values)
     apart = spacing_of(imperfections, values)
-    part = values / apart - jnp.floor(values / apart)
-    return apart**2 * part * (1 - part)
+    levels = values / jnp.where(apart > 0, apart, 1)
+    part = levels - jnp.floor(levels)
+    return apart**2 * part * (1 - part) * (imperfections.rounding == "random")
