@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 import thermojax as tj
-from experiments.imperfect_device import coupled, relative, stacked
+from experiments.imperfect_device import coupled, relative
 from experiments.imperfect_device_figures import FAR, SURE, in_percent
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, GREEN, INK, ORANGE, legend, new
@@ -18,6 +18,7 @@ from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.linalg.device import device_for
 from thermojax.linalg.exact import modes_of, visited
+from thermojax.optimization.frontier import estimate_at, stacked
 
 COLORS, MARKERS = (BLUE, GREEN, ORANGE, INK), "osD^"
 SAFE = float(np.log(1e3))  # relaxation times, after which a thousandth of the start is left
@@ -77,7 +78,7 @@ def doubtful(results: Record) -> list[str]:
 
 
 class ErgodicOrEnsemble(AbstractStudy):
-    r"""The error of `tj.linalg.solve` for device times that are shared by more and more trajectories.
+    r"""The error of `tj.linalg.solve` for device times shared by more and more trajectories.
 
     The law is `tj.linalg.split`; beside it stand means over trajectories of the exact process, each
     started from the idle device. One relaxation time is one unit of time.
@@ -160,8 +161,7 @@ class ErgodicOrEnsemble(AbstractStudy):
         record.put("law", law.error / size, "of the answer", ("mix",))
         record.put("safe", safe, "of the answer", ("mix",))
         for name, i in (("one", 0), ("many", -1)):
-            one = tj.Estimate(*(np.asarray(getattr(errors, n))[i] for n in ("value", "error", "count")))  # fmt: skip
-            record.put(name, one, "of the answer")
+            record.put(name, estimate_at(errors, i), "of the answer")
             record.put(f"{name}_law", float(law.error[i] / size), "of the answer")
         record.put("least", float(law.error.min() / size), "of the answer")
         record.put("best", law.best, "trajectories")

@@ -15,6 +15,7 @@ from experiments.imperfect_device_figures import gain as said_gain
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
+from thermojax.optimization.frontier import stacked
 
 REMEDIES = ("one device", "copies", "extrapolated", "nearest", "random")
 
@@ -36,12 +37,6 @@ def relative(squares: np.ndarray, size: float) -> tj.Estimate:
     root = np.sqrt(squares.mean())
     error = squares.std(ddof=1) / np.sqrt(len(squares)) / (2 * root) if len(squares) > 1 else np.nan
     return tj.Estimate(root / size, error / size, len(squares))
-
-
-def stacked(found: list[tj.Estimate]) -> tj.Estimate:
-    """Estimates as one of arrays."""
-    fields = ("value", "error", "count")
-    return tj.Estimate(*(np.array([getattr(x, name) for x in found]) for name in fields))
 
 
 class ImperfectDevice(AbstractStudy):
@@ -156,6 +151,7 @@ class ImperfectDevice(AbstractStudy):
             own, extrapolate = jax.random.fold_in(key, i), name == "extrapolated"
             if name == "one device":
                 cost = np.array(self.copies) * self.time
+                cost = cost[cost <= self.times[-1]]  # it stays where it is
                 at = [
                     self.measured(A, b, x, imperfections, t, jax.random.fold_in(own, j))
                     for j, t in enumerate(cost)
@@ -208,7 +204,7 @@ def of_times(times: list[float], points) -> Record:
     record.put("products", points[-1][3], "products")
     record.put("last", points[-1][0], "of the answer")
     record.put("last_predicted", float(predicted[-1]), "of the answer")
-    least = int(np.argmin(errors.value))
+    least = int(np.argmin(np.asarray(errors.value)))
     record.put("least", points[least][0], "of the answer")
     record.put("least_time", times[least], "relaxation times")
     return record

@@ -19,7 +19,7 @@ from ..linear.matrix_equations import root
 from ..system import Bath
 from .device import Device, Dynamics, Plan, Reading, Scatter
 from .operator import NORMAL_EQUATIONS
-from .relaxation import memory_of
+from .relaxation import relaxation_of
 from .spectrum import Spectrum
 
 
@@ -103,7 +103,7 @@ def average_variances(values: Float[Array, " dim"], device: Device, time) -> Arr
     overdamped (2 gamma kT / k^2 T) (1 - (gamma / k T)(1 - e^(-k T / gamma))).
     """
     kt = jnp.asarray(device.bath.temperature, values.dtype)
-    return kt / values * memory_of(values, device).twice_averaged(time)
+    return kt / values * relaxation_of(values, device).twice_averaged(time)
 
 
 def averaged_positions(

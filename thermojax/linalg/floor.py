@@ -91,7 +91,7 @@ def checked_extrapolation(imperfections: Imperfections, extrapolate: bool) -> No
         raise ValueError(FINER)
 
 
-def meant(imperfections: Imperfections, A: Array) -> Array:
+def mean_program(imperfections: Imperfections, A: Array) -> Array:
     """A as the mean of its programs. **Raises:** ValueError where that is not positive definite."""
     if imperfections.input_bits is None or imperfections.rounding == "random":
         return A
@@ -118,7 +118,7 @@ def second_order(S: Float[Array, "dim dim"], C: Float[Array, "dim dim"]) -> Arra
 def floor_of_solution(
     imperfections: Imperfections, A, b, kt, times, copies, trajectories, extrapolate
 ) -> Array:
-    mean, field = meant(imperfections, A), b
+    mean, field = mean_program(imperfections, A), b
     if imperfections.rounding == "nearest":
         field = rounded(b, spacing_of(imperfections, b), 0.5)
     S, s = entry_variances(imperfections, mean, A), entry_variances(imperfections, field, b)
@@ -144,7 +144,7 @@ def floor_of_solution(
 def floor_of_inverse(
     imperfections: Imperfections, A, _, kt, times, copies, trajectories, extrapolate
 ) -> Array:
-    mean = meant(imperfections, A)
+    mean = mean_program(imperfections, A)
     S = entry_variances(imperfections, mean, A)
     C, hotter = jnp.linalg.inv(mean), 1 + imperfections.excess_temperature
     off = hotter * C - jnp.linalg.inv(A)

@@ -24,7 +24,7 @@ from .imperfections import Imperfections, Programs, programs_of
 from .operator import Springs
 from .problem import Problem
 from .readout import Readout, readout_of
-from .relaxation import memory_of
+from .relaxation import relaxation_of
 
 STRONG = 0.5  # relative to A: errors for which a first order says little
 OUT_OF_RANGE = 1e-3  # the share of read-outs at the ends of their range of which a user is warned
@@ -84,7 +84,7 @@ def imperfect(
     A, exact = problem.operator.matrix, problem.modes is not None
     keys = jax.random.split(key)
     programs = programs_of(imperfections, A, problem.b, copies, extrapolate, keys[0])
-    require_equilibrium(imperfections, programs)
+    require_stable_programs(imperfections, programs)
     found = read_copies(problem, imperfections, programs, keys[1], of)
     share = float(jnp.mean(found.out_of_range))
     if share > OUT_OF_RANGE:
@@ -126,7 +126,7 @@ def window(device: Device, plan: Plan) -> tuple[float, float]:
     return plan.equilibration * device.dt, plan.spacing * plan.samples * device.dt
 
 
-def require_equilibrium(imperfections: Imperfections, programs: Programs) -> None:
+def require_stable_programs(imperfections: Imperfections, programs: Programs) -> None:
     """**Raises:** ValueError where a program has no equilibrium, with the error that would do.
 
     Warns where errors are not small beside A, so that their floor is more than its first order.
@@ -197,7 +197,7 @@ def read_copies(
 def position_variances(A: Array, device: Device, plan: Plan, readout: Readout) -> Array:
     """The variances of mean positions of the samples, as they are read, of all trajectories."""
     values, vectors = jnp.linalg.eigh(A)
-    memory, kt = memory_of(values, device), jnp.asarray(device.bath.temperature, A.dtype)
+    memory, kt = relaxation_of(values, device), jnp.asarray(device.bath.temperature, A.dtype)
     modes = kt / values * memory.sampled(plan.spacing * device.dt, plan.samples)
     alone = (readout.white**2 + readout.apart**2 / 12) / plan.samples
     return ((vectors**2) @ modes + alone) / plan.trajectories

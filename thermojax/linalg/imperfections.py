@@ -182,11 +182,11 @@ def programs_of(
 @partial(jax.jit, static_argnums=4)
 def programmed(numbers: Programming, A, b, keys, extrapolate: bool) -> Programs:
     signs = jnp.asarray([0.0, 1.0, -1.0][: 1 + 2 * extrapolate], A.dtype)
-    found = jax.vmap(lambda key: program(numbers, A, b, signs, key))(keys)
+    found = jax.vmap(lambda key: one_program(numbers, A, b, signs, key))(keys)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
 
-def program(numbers: Programming, A, b, signs, key) -> Programs:
+def one_program(numbers: Programming, A, b, signs, key) -> Programs:
     """One program, on a first axis, or the three of an extrapolation."""
     keys, e = jax.random.split(key, 6), numbers.component_error
     chance = symmetric(jax.random.uniform, keys[0], A)

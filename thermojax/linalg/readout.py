@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .imperfections import Imperfections, level
-from .relaxation import averaged
+from .relaxation import mean_memory
 
 PER_DECADE = 2  # processes whose sum has a spectrum of 1/f, to 2 % from one to the next
 TERMS = 200  # of the Fourier series of a quantizer
@@ -77,7 +77,7 @@ def rates_of(imperfections: Imperfections) -> np.ndarray:
 
 def flicker_variance(readout: Readout, time) -> Array:
     """The variance of the average of one meter's flicker noise over a time."""
-    return readout.scale**2 * 2 * jnp.sum(averaged(readout.rates * time))
+    return readout.scale**2 * 2 * jnp.sum(mean_memory(readout.rates * time))
 
 
 def flicker_moments(readout: Readout, time) -> tuple[Array, Array]:
@@ -86,7 +86,7 @@ def flicker_moments(readout: Readout, time) -> tuple[Array, Array]:
     The variance is that of two meters; of one, it is twice as large (Isserlis).
     """
     pairs = readout.rates[:, None] + readout.rates[None, :]
-    return readout.flicker**2, readout.scale**4 * 2 * jnp.sum(averaged(pairs * time))
+    return readout.flicker**2, readout.scale**4 * 2 * jnp.sum(mean_memory(pairs * time))
 
 
 def quantizer_bias(readout: Readout, mean: Array, variance: Array) -> Array:

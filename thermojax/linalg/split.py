@@ -16,7 +16,7 @@ from ..linear.matrix_equations import integral
 from .device import DYNAMICS, Device, device_for
 from .exact import modes_of
 from .operator import entries, operator_of, require_known, square
-from .relaxation import averaged, memory_of
+from .relaxation import mean_memory, relaxation_of
 
 POWERS = tuple(2**i for i in range(11))
 GRID = 101  # equilibration times that are compared, twice: over all, then beside the best
@@ -144,7 +144,7 @@ def solution_law(
     values: Float[Array, " dim"], rest: Float[Array, " dim"], device: Device, wait, time
 ) -> tuple[Array, Array]:
     """|bias|^2 and the variance, over all modes, of the mean position of one trajectory."""
-    memory, kt = memory_of(values, device), jnp.asarray(device.bath.temperature, values.dtype)
+    memory, kt = relaxation_of(values, device), jnp.asarray(device.bath.temperature, values.dtype)
     left = memory.average(wait, time)
     start = kt / device.rest - kt / values
     variance = kt / values * memory.twice_averaged(time) + start * left**2
@@ -168,7 +168,7 @@ def inverse_law(values: Float[Array, " dim"], device: Device, wait, time) -> tup
     ends = jnp.exp(-least * time) * integral(jnp.abs(a[:, None] - a[None, :]), time)
     mixed = 2 / (time**2 * sums) * (integral(2 * a, time)[None, :] - ends)
     mixed = V[:, None] * (D * jnp.exp(-2 * a * wait))[None, :] * mixed
-    both = 2 * jnp.outer(V, V) * averaged(sums * time) + mixed + mixed.T
+    both = 2 * jnp.outer(V, V) * mean_memory(sums * time) + mixed + mixed.T
     both = both + jnp.outer(D, D) * average(sums) ** 2
     variance = jnp.sum(both) + jnp.trace(both)
     return jnp.sum((D * average(2 * a)) ** 2), variance
