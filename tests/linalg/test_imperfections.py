@@ -112,6 +112,16 @@ def test_drift_moves_all_meters():
     np.testing.assert_allclose(found.value - X, found.floor, rtol=2e-2)
 
 
+def test_errors_of_noisy_readouts():
+    """The standard error knows white noise, levels, and an excess of temperature."""
+    given = imperfect(white_noise=0.8, output_bits=5, output_range=6.0, excess_temperature=0.5)
+    found = tj.linalg.solve(A, B, KEY, time=20.0, imperfections=given, copies=COPIES)
+    perfect = tj.linalg.solve(A, B, KEY, time=20.0, imperfections=imperfect(), copies=COPIES)
+    for answer in (found, perfect):
+        assert_floor(answer, X, 0.0)
+    assert np.all(found.error > np.sqrt(1.5) * perfect.error)  # of the temperature alone
+
+
 FLICKER = {"flicker_noise": 0.3, "flicker_band": (1e-3, 10.0)}
 
 
@@ -206,6 +216,14 @@ def test_an_answer_says_its_floor():
 
 
 def test_single_precision():
+    """The same numbers to rounding, those of a run of the same noise included."""
+    given = imperfect(component_error=0.02, drift=1e-3)
+    narrow = tj.linalg.solve(
+        A.astype(jnp.float32), B.astype(jnp.float32), KEY, time=20.0, imperfections=given,
+        copies=COPIES, bath=tj.Bath(jnp.asarray(1e-6, jnp.float32)),
+    )  # fmt: skip
+    assert narrow.value.dtype == narrow.floor.dtype == narrow.error.dtype == jnp.float32
+    assert_floor(narrow, X, tj.linalg.floor(A, B, imperfections=given, time=20.0, wait=6.5))
     given = imperfect(component_error=0.02, input_bits=6, white_noise=0.1, **FLICKER)
     wide = tj.linalg.floor(A, B, imperfections=given, time=10.0)
     slim = tj.linalg.floor(A.astype(jnp.float32), B.astype(jnp.float32), imperfections=given,
