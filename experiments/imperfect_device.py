@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,18 @@ def relative(squares: np.ndarray, size: float) -> tj.Estimate:
     root = np.sqrt(squares.mean())
     error = squares.std(ddof=1) / np.sqrt(len(squares)) / (2 * root) if len(squares) > 1 else np.nan
     return tj.Estimate(root / size, error / size, len(squares))
+
+
+class Point(NamedTuple):
+    """The error of a device after one time, measured and predicted.
+
+    - `products`: of conjugate gradients for the thermal part of it. `wait`: the equilibration.
+    """
+
+    error: tj.Estimate
+    predicted: float
+    products: int
+    wait: float
 
 
 class ImperfectDevice(AbstractStudy):
@@ -126,17 +138,17 @@ class ImperfectDevice(AbstractStudy):
         results.attributes["dimension"], results.attributes["condition"] = self.problem[:2]
         return results
 
-    def measured(self, A, b, x, given, time: float, key, **more):
-        """Measured and predicted error of one device, and the products of conjugate gradients."""
-        found = tj.linalg.solve(
-            A, b, key, time=time, imperfections=given, copies=self.devices, **more
-        )
+    def measured(self, A, b, x, given, time: float, key) -> Point:
+        found = tj.linalg.solve(A, b, key, time=time, imperfections=given, copies=self.devices)
         squares = np.sum((np.asarray(found.copies) - x) ** 2, axis=1)
-        floor = floor_of(A, b, given, found, 1)
-        law = np.asarray(found.error) ** 2 * self.devices
+        law, floor = np.asarray(found.error) ** 2 * self.devices, floor_of(A, b, given, found, 1)
         size = float(np.linalg.norm(x))
-        predicted = np.sqrt(np.sum(floor**2 + law)) / size
-        return relative(squares, size), predicted, np.sqrt(np.sum(law)) / size, found.digital
+        return Point(
+            relative(squares, size),
+            float(np.sqrt(np.sum(floor**2 + law)) / size),
+            found.digital,
+            found.time.equilibration * found.time.relaxation,
+        )
 
     def mitigated(self, A, b, x, key, phase) -> Record:
         """Means over copies from one pool of them, against the device time that they take."""
@@ -150,20 +162,25 @@ class ImperfectDevice(AbstractStudy):
         for i, (name, imperfections) in enumerate(zip(REMEDIES, given, strict=True)):
             own, extrapolate = jax.random.fold_in(key, i), name == "extrapolated"
             if name == "one device":
-                cost = np.array(self.copies) * self.time
-                cost = cost[cost <= self.times[-1]]  # it stays where it is
+                times = np.array(self.copies) * self.time
+                times = times[times <= self.times[-1]]  # it stays where it is
                 at = [
                     self.measured(A, b, x, imperfections, t, jax.random.fold_in(own, j))
-                    for j, t in enumerate(cost)
+                    for j, t in enumerate(times)
                 ]
-                errors, predicted = stacked([p[0] for p in at]), np.array([p[1] for p in at])
+                cost = times + at[0].wait
+                errors, predicted = (
+                    stacked([p.error for p in at]),
+                    np.array([p.predicted for p in at]),
+                )
             else:
                 count = self.pool // 3 if extrapolate else self.pool
                 found = tj.linalg.solve(
                     A, b, own, time=self.time, imperfections=imperfections, copies=count,
                     extrapolate=extrapolate,
                 )  # fmt: skip
-                cost = np.array(self.copies) * self.time * (3 if extrapolate else 1)
+                cost = found.time.total * found.time.relaxation * np.array(self.copies)
+                cost = cost * (3 if extrapolate else 1)
                 off, law = np.asarray(found.copies) - x, np.asarray(found.error) ** 2 * count
                 errors, predicted = [], []
                 for copies in self.copies:
@@ -193,18 +210,18 @@ def floor_of(A, b, given, found, copies: int, extrapolate: bool = False) -> np.n
     return np.asarray(floor)
 
 
-def of_times(times: list[float], points) -> Record:
+def of_times(times: list[float], points: list[Point]) -> Record:
     """The record of one device: its errors through time, and the headline of the longest."""
     record = Record()
-    errors, predicted = stacked([p[0] for p in points]), np.array([p[1] for p in points])
+    errors = stacked([point.error for point in points])
+    predicted = np.array([point.predicted for point in points])
     record.put("time", np.array(times), "relaxation times", ("time",))
     record.put("error", errors, "of the answer", ("time",))
     record.put("predicted", predicted, "of the answer", ("time",))
-    record.put("law", np.array([p[2] for p in points]), "of the answer", ("time",))
-    record.put("products", points[-1][3], "products")
-    record.put("last", points[-1][0], "of the answer")
+    record.put("products", points[-1].products, "products")
+    record.put("last", points[-1].error, "of the answer")
     record.put("last_predicted", float(predicted[-1]), "of the answer")
     least = int(np.argmin(np.asarray(errors.value)))
-    record.put("least", points[least][0], "of the answer")
+    record.put("least", points[least].error, "of the answer")
     record.put("least_time", times[least], "relaxation times")
     return record

@@ -90,7 +90,7 @@ def mitigation(results: Record):
         in_percent(axes)
         axes.set_title(title.format(**record))
         entries += list(zip(*axes.get_legend_handles_labels(), strict=True))
-    panels[-1].set(xlabel="device time of all copies (relaxation times)")
+    panels[-1].set(xlabel="device time in all, equilibrations included (relaxation times)")
     legend(figure, entries)
     return figure, (
         "Lines, what is predicted; dots, measured. More time on one program does not help: its "
@@ -113,7 +113,7 @@ def gain(results: Record) -> str:
     return (
         f"With components that are {record['component_error']:.0%} wrong one device stays at an "
         f"error of {one:.1%}, however long it averages. {count} copies come to {copies:.2%} in a "
-        f"device time of {time:g} relaxation times, the mean of extrapolated ones in three times "
+        f"device time of {time:.0f} relaxation times, the mean of extrapolated ones in three times "
         f"that to {extrapolated:.2%} (in the same time {at_equal_time:.2%} is predicted)."
     )
 

@@ -2,6 +2,7 @@
 
 # A floor and copies are there wherever imperfections are given.
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false
 
 import jax
 import jax.numpy as jnp

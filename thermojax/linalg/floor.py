@@ -1,4 +1,4 @@
-"""What the imperfections of a device leave of an error, however long it averages."""
+"""The error that imperfections of a device leave, however long it averages."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Repeated(NamedTuple):
 
 
 def checked_copies(imperfections, copies: int, extrapolate: bool) -> Repeated | None:
-    """What a user asks of an imperfect device; None of a perfect one, of which nothing is asked.
+    """The wishes of a user for an imperfect device; None for a perfect one.
 
     **Raises:** ValueError for what does not fit, and for copies of a perfect device.
     """
@@ -271,7 +271,7 @@ def by_steps(device: Device, A, b, dt, plan: Plan, each, readout: Readout, keys,
 def averaged_readouts(
     state, move, position, plan: Plan, each, readout: Readout, wait, apart, key, of
 ):
-    """What meters show of a moving device, averaged: the state at the end, averages, overflows.
+    """Averages of what meters show of a moving device: the state at the end, averages, overflows.
 
     **Arguments:** `move`: (state, key) -> state, over the time `apart` between two samples;
     `position`: state -> `(trajectories, dim)`; `each`: the samples of a group, which may be traced.

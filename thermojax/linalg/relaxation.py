@@ -1,4 +1,4 @@
-"""How the modes of a device forget: memories, and what they leave in averages over a time."""
+"""Relaxation of the modes of a device: how they forget, and what averages over a time keep."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ def solve(
     - `imperfections`: of the device, whose answer then has a `floor`, and is read at times a
       quarter of the relaxation time apart; A a matrix. Without, the device is perfect.
     - `copies`: devices that are programmed each on its own, of `trajectories` each. The random part
-      of the floor falls as 1 / sqrt(copies).
+      of the floor falls as 1 / sqrt(copies). At one device time in all, V the variance of that
+      part and c / T that of an average, T = sqrt(c w / V) is best, w the equilibration.
     - `extrapolate`: every copy runs three times, as it is and with a known random error of the size
       of its own, once added and once taken away: 2 x_0 - (x_+ + x_-) / 2, in which what is of
       second order cancels in the mean, and what is of first order stays that of x_0.

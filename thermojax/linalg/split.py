@@ -1,4 +1,4 @@
-"""How to spend the time of a device: one long trajectory, many short ones, or anything between."""
+"""Ways to spend the time of a device: one long trajectory, many short ones, all between them."""
 
 from __future__ import annotations
 
