@@ -4,6 +4,8 @@
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalOperand=false
 # pyright: reportOptionalMemberAccess=false
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -58,6 +60,37 @@ def test_floors_of_solutions(name):
     of_all = tj.linalg.floor(A, B, imperfections=given, copies=COPIES)
     np.testing.assert_allclose(found.floor, of_all, rtol=0.05)
     np.testing.assert_allclose(jnp.mean(found.copies, axis=0), found.value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+def test_random_rounding_is_right_to_second_order(bits):
+    """Over all events of rounding up and down, by their weights: what no number of copies changes.
+
+    Nearest rounding is wrong in first order: its floor is its error, and larger.
+    """
+    matrix, field = np.array([[3.1, 1.37], [1.37, 4.3]]), np.array([1.03, 2.2])
+    numbers = np.array([matrix[0, 0], matrix[0, 1], matrix[1, 1], *field])
+    tops = np.array([4.3] * 3 + [2.2] * 2)
+    apart = tops / (2 ** (bits - 1) - 1)
+    below = np.floor(numbers / apart)
+    part = numbers / apart - below
+    solution, inverse = np.zeros(2), np.zeros((2, 2))
+    for event in itertools.product((0, 1), repeat=5):
+        up = np.array(event)
+        weight = np.prod(np.where(up, part, 1 - part))
+        a, c, d, *b = (below + up) * apart
+        made = np.linalg.inv([[a, c], [c, d]])
+        solution, inverse = solution + weight * made @ b, inverse + weight * made
+    many = {"imperfections": imperfect(input_bits=bits, rounding="random"), "copies": 10**12}
+    off = np.abs(solution - np.linalg.solve(matrix, field))
+    np.testing.assert_allclose(tj.linalg.floor(matrix, field, **many), off, rtol=0.05)
+    off = np.abs(inverse - np.linalg.inv(matrix))
+    np.testing.assert_allclose(tj.linalg.floor(matrix, **many), off, rtol=0.05)
+    nearest = tj.linalg.floor(matrix, imperfections=imperfect(input_bits=bits))
+    a, c, d, *_ = np.round(numbers / apart) * apart
+    off = np.abs(np.linalg.inv([[a, c], [c, d]]) - np.linalg.inv(matrix))
+    np.testing.assert_allclose(nearest, off, rtol=1e-9)
+    assert np.max(nearest) > 10 * np.max(tj.linalg.floor(matrix, **many))
 
 
 @pytest.mark.parametrize(
