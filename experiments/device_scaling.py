@@ -17,8 +17,8 @@ from thermojax.experiment.results.style import BLUE, GREEN, INK, ORANGE, VERMILI
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.linalg.device import DYNAMICS, Device, device_for
-from thermojax.linalg.exact import average_variances, memory_of
-from thermojax.linalg.spectrum import Spectrum
+from thermojax.linalg.exact import Modes, average_variances
+from thermojax.linalg.relaxation import relaxation_of
 
 LARGEST_DRAWN = 1024  # random matrices beyond take minutes to decompose
 LARGEST_RUN = 64  # dimension of the devices that are run
@@ -45,6 +45,12 @@ PROBLEMS = {
 }
 
 
+def device_of(values: np.ndarray, dynamics: str) -> Device:
+    """The device for a matrix of these eigenvalues, ascending."""
+    modes = Modes(jnp.asarray(values), jnp.eye(0))  # a spectrum asks for no vectors
+    return device_for(modes.spectrum, dynamics, None)
+
+
 def averaging_time(problem: str, values: np.ndarray, device: Device, rtol: float) -> float:
     """The time after which the root mean square of the relative error is rtol.
 
@@ -53,8 +59,12 @@ def averaging_time(problem: str, values: np.ndarray, device: Device, rtol: float
     dim, inverse_squares = len(values), np.sum(1 / values**2)
     if problem == "inv":
         return inverse_time(values, device, rtol**2 * inverse_squares)
-    along = {"solve": inverse_squares / dim, "solve_scaled": inverse_squares}
-    allowed = rtol**2 * along.get(problem, 1 / values[-1] ** 2)
+    along = {
+        "solve": inverse_squares / dim,
+        "solve_scaled": inverse_squares,
+        "solve_worst": 1 / values[-1] ** 2,
+    }
+    allowed = rtol**2 * along[problem]
     variance = lambda time: float(jnp.sum(average_variances(jnp.asarray(values), device, time)))
     return bisected(lambda time: variance(time) <= allowed, device.relaxation)
 
@@ -65,9 +75,9 @@ def inverse_time(values: np.ndarray, device: Device, allowed: float) -> float:
     After many relaxation times that is 2 S1 / T - 2 S2 / T^2 exactly, with S_n the sums of
     weights / rates^n: a quadratic equation, in place of dim^2 exponentials for each guess.
     """
-    memory = memory_of(jnp.asarray(values), device)
+    memory = relaxation_of(jnp.asarray(values), device)
     sums = np.zeros(2)
-    weights, rates = np.asarray(memory.weights), np.asarray(memory.rates)
+    weights, rates = np.asarray(memory.parts), np.asarray(memory.rates)
     for i, k in enumerate(values):  # row by row: dim^2 complex numbers are many
         alone = (1 + (np.arange(len(values)) == i)) / (k * values)
         for w, r in zip(weights[:, i], rates[:, i], strict=True):
@@ -317,7 +327,7 @@ class DeviceScaling(AbstractStudy):
     def of_spectrum(self, values: np.ndarray):
         """(problem, dynamics, relaxation, equilibration, averaging) for these eigenvalues."""
         for dynamics in DYNAMICS:
-            device = device_for(Spectrum(values[0], values[-1], 0.0, 0), dynamics, None)
+            device = device_of(values, dynamics)
             wait = device.relaxation * math.log(10 / self.rtol)
             for problem in PROBLEMS:
                 time = averaging_time(problem, values, device, self.rtol)
@@ -362,7 +372,7 @@ class DeviceScaling(AbstractStudy):
         None where the law asks for no more than a single reading.
         """
         values = np.geomspace(1 / condition, 1.0, len(a))
-        device = device_for(Spectrum(values[0], 1.0, 0.0, 0), dynamics, None)
+        device = device_of(values, dynamics)
         time = averaging_time("solve", values, device, self.rtol)
         if time < device.relaxation:
             return None

@@ -444,6 +444,44 @@ call(
     dynamics="underdamped",
     trajectories=1,
 )
+call(
+    "linalg.Imperfections",
+    tj.linalg.Imperfections,
+    component_error=0.01,
+    input_bits=6,
+    rounding="random",
+    output_bits=8,
+    output_range=3.0,
+    white_noise=0.1,
+    flicker_noise=0.1,
+    flicker_band=(1e-2, 1.0),
+    drift=1e-3,
+    excess_temperature=0.1,
+)
+IMPERFECT = tj.linalg.Imperfections(component_error=0.01)
+call(
+    "linalg.floor",
+    tj.linalg.floor,
+    A=COUPLED,
+    b=np.ones(2),
+    imperfections=IMPERFECT,
+    time=5.0,
+    wait=1.0,
+    copies=2,
+    trajectories=2,
+    extrapolate=True,
+    temperature=1.0,
+)
+call(
+    "linalg.split",
+    tj.linalg.split,
+    A=COUPLED,
+    b=np.ones(2),
+    time=5.0,
+    trajectories=(1, 2),
+    equilibration=0.1,
+)
+call("linalg.runtime", tj.linalg.runtime, A=COUPLED, b=np.ones(2), rtol=0.1, probability=0.9)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)
@@ -504,8 +542,8 @@ diagnostics.Ergodicity diagnostics.Streaming diagnostics.StreamingSummary FreeEn
 Fit Frontier Pareto Progress BurnInReport
 Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
-linalg.BoxAnswer linalg.NaturalGradientState
-linalg.Answer linalg.Ramps linalg.Runtime
+linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.Runtime
+linalg.Split
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractObjective AbstractPotential AbstractProtocol"

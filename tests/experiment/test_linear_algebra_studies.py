@@ -5,11 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.device_scaling import averaging_time, powers
+from experiments.device_scaling import averaging_time, device_of, powers
 from thermojax.cli import main
 from thermojax.experiment import load
-from thermojax.linalg.device import device_for
-from thermojax.linalg.spectrum import Spectrum
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -57,7 +55,7 @@ def test_scaling(tmp_path):
 def test_time_of_an_inverse():
     """The quadratic equation against the double sum, R3's matrix: E|C - A^-1|^2 by quadrature."""
     values = 2 + np.cos(np.arange(1, 9) * np.pi / 9)
-    device = device_for(Spectrum(values[0], values[-1], 0.0, 0), "overdamped", None)
+    device = device_of(np.sort(values), "overdamped")
     time = averaging_time("inv", np.sort(values), device, 0.1)
     i, j = np.meshgrid(values, values)
     s = np.linspace(0, 60, 60001)[:, None, None]  # the memory is e^-120 at the end

@@ -63,7 +63,10 @@ class Ramps(eqx.Module):
 class Answer(eqx.Module):
     """What a device says, and what that has cost.
 
-    - `value`, `error`: of every entry, the error a standard error.
+    - `value`, `error`: of every entry, the error a standard error: what more time would lessen.
+    - `floor`: of every entry of an imperfect device, the root mean square error that its
+      imperfections leave, however long it averages, as predicted by one who knows A^-1. `copies`,
+      `(copies, ...)`: what each copy of it says, whose scatter shows both without a prediction.
     - `samples`: behind each entry, of all trajectories together.
     - `time`, `energy`: of the device.
     - `products`: of A with a vector, that its simulation has taken; `decomposed` says that there
@@ -84,16 +87,27 @@ class Answer(eqx.Module):
     decomposed: bool = False
     digital_method: str = "conjugate gradients"
     ramps: Ramps | None = None
+    floor: Array | None = None
+    copies: Array | None = None
 
     def __str__(self):
         t = self.time
         work = "an eigendecomposition and " if self.decomposed else ""
         return (
-            f"{Estimate(self.value, self.error, self.samples)}\n"
+            f"{Estimate(self.value, self.error, self.samples)}{self.floor_text()}\n"
             f"in {t.total:.4g} relaxation times ({t.equilibration:.3g} to equilibrium), work "
             f"{self.energy.work}, heat {self.energy.heat}, idle {self.energy.idle:.3g};\n"
             f"simulated by {work}{self.products:,} products of A with a vector, where "
             f"{self.digital_method} need {self.digital:,}"
+        )
+
+    def floor_text(self) -> str:
+        if self.floor is None:
+            return ""
+        mean, most = float(jnp.sqrt(jnp.mean(self.floor**2))), float(jnp.max(self.floor))
+        return (
+            f"\nand off by {mean:.2g} besides (root mean square of the entries; at most "
+            f"{most:.2g}), as its imperfections have it"
         )
 
 

@@ -19,6 +19,7 @@ from ..linear.matrix_equations import root
 from ..system import Bath
 from .device import Device, Dynamics, Plan, Reading, Scatter
 from .operator import NORMAL_EQUATIONS
+from .relaxation import relaxation_of
 from .spectrum import Spectrum
 
 
@@ -97,56 +98,13 @@ def moved(law: Law, z: Float[Array, "batch dim s"], key: PRNGKeyArray):
     return jnp.einsum("dij,bdj->bdi", law.decay, z) + jnp.einsum("dij,bdj->bdi", law.factor, noise)
 
 
-class Memory(NamedTuple):
-    """<y(s) y(0)> / <y^2> of every mode, a sum of exponentials: sum_a weights_a e^(-rates_a s)."""
-
-    weights: Array  # (terms, dim)
-    rates: Array
-
-    def __matmul__(self, other: Memory) -> Memory:
-        """The product of each of these with each of those, `(terms, dim, dim)`."""
-        terms = len(self.rates) * len(other.rates)
-        weights = self.weights[:, None, :, None] * other.weights[None, :, None, :]
-        rates = self.rates[:, None, :, None] + other.rates[None, :, None, :]
-        return Memory(*(x.reshape(terms, *x.shape[2:]) for x in (weights, rates)))
-
-    def averaged(self, time, interval: float | None = None) -> Array:
-        """(2 / T^2) int_0^T (T - s) memory(s) ds: what an average over T leaves of a variance.
-
-        Of n = T / interval samples, (1/n) (1 + 2 sum_k (1 - k/n) memory(k interval)).
-        """
-        if interval is None:
-            x = self.rates * time
-            return 2 * jnp.sum(self.weights * (x + jnp.expm1(-x)) / x**2, axis=0).real
-        count, x = time / interval, self.rates * interval
-        left = -jnp.expm1(-x)  # 1 - q, q the memory from one sample to the next
-        ends = 2 * (1 - left) * -jnp.expm1(-count * x) / (count * left**2)
-        return jnp.sum(self.weights * ((2 - left) / left - ends), axis=0).real / count
-
-
-def memory_of(values: Float[Array, " dim"], device: Device) -> Memory:
-    r"""The memory of the position of modes of these stiffnesses, in equilibrium.
-
-    Overdamped e^(-k s / gamma); underdamped, with g = gamma / 2m and w^2 = k/m - g^2 of either
-    sign, e^(-g s) (cos w s + (g / w) sin w s).
-    """
-    gamma, mass = (jnp.asarray(x, values.dtype) for x in (device.bath.friction, device.bath.mass))
-    if device.dynamics == "overdamped":
-        return Memory(jnp.ones_like(values)[None], (values / gamma)[None])
-    g = gamma / (2 * mass)
-    w = jnp.sqrt(jnp.asarray(values / mass - g**2, complex))
-    w = jnp.where(jnp.abs(w) < 1e-6 * g, 1e-6 * g, w)
-    weights = jnp.stack([0.5 - 0.5j * g / w, 0.5 + 0.5j * g / w])
-    return Memory(weights, jnp.stack([g - 1j * w, g + 1j * w]))
-
-
 def average_variances(values: Float[Array, " dim"], device: Device, time) -> Array:
     r"""Var of the average of each mode over a time, from equilibrium.
 
     Overdamped (2 gamma kT / k^2 T) (1 - (gamma / k T)(1 - e^(-k T / gamma))).
     """
     kt = jnp.asarray(device.bath.temperature, values.dtype)
-    return kt / values * memory_of(values, device).averaged(time)
+    return kt / values * relaxation_of(values, device).twice_averaged(time)
 
 
 def second_moment_variances(
@@ -154,11 +112,15 @@ def second_moment_variances(
 ) -> Array:
     r"""Var of the average of y_i y_j / kT over a time, `(dim, dim)`, from equilibrium.
 
-    (1 + [i = j]) / (k_i k_j) times what the average leaves of the product of both memories.
+    (1 + [i = j]) / (k_i k_j) times what the average leaves of the product of both memories; of
+    samples at an `interval`, where there is one.
     """
-    memory = memory_of(values, device)
+    memory = relaxation_of(values, device)
+    memory = memory @ memory
     alone = (1 + jnp.eye(len(values))) / (values[:, None] * values)
-    return alone * (memory @ memory).averaged(time, interval)
+    if interval is None:
+        return alone * memory.twice_averaged(time)
+    return alone * memory.sampled(interval, time / interval)
 
 
 def averaged_positions(

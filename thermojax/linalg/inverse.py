@@ -14,6 +14,8 @@ from ..system import Bath
 from .answer import Answer
 from .device import read
 from .exact import sampled
+from .imperfect import checked_copies, imperfect
+from .imperfections import Imperfections
 from .operator import require_known
 from .problem import problem_of
 from .settings import Settings, until_accurate
@@ -33,6 +35,9 @@ def inv(
     idle_power: float = 0.0,
     max_products: float = 1e9,
     interval: float | None = None,
+    imperfections: Imperfections | None = None,
+    copies: int = 1,
+    extrapolate: bool = False,
 ) -> Answer:
     r"""A^-1 as the covariance of the positions of a device with the energy U = x . A x / 2.
 
@@ -55,12 +60,15 @@ def inv(
     if interval is not None:
         real("interval", interval, "a positive time between two samples", positive)
         require_known(interval=interval)
+    given = checked_copies(imperfections, copies, extrapolate, rtol)
     problem = problem_of("inv", A, None, key, settings, interval)
 
     def run(time, key):
         run = problem.planned(time, interval)
         modes, b, device, plan = problem.modes, problem.b, run.device, run.plan
         scale = 1 / jnp.asarray(device.bath.temperature, b.dtype)
+        if given is not None:
+            return imperfect(run, given, key, second_moment, scale)
         if modes is None:
             return run.answered(read(device, problem.operator, b, plan, key, second_moment), scale)
         reading = sampled(modes, b, device, plan, key, second_moment)

@@ -13,6 +13,8 @@ from ..system import Bath
 from .answer import Answer
 from .device import read
 from .exact import averaged_positions
+from .imperfect import checked_copies, imperfect
+from .imperfections import Imperfections
 from .problem import problem_of
 from .settings import Settings, until_accurate
 
@@ -31,6 +33,9 @@ def solve(
     bath: Bath | None = None,
     idle_power: float = 0.0,
     max_products: float = 1e9,
+    imperfections: Imperfections | None = None,
+    copies: int = 1,
+    extrapolate: bool = False,
 ) -> Answer:
     r"""x = A^-1 b as the mean position of a device with the energy U = x . A x / 2 - b . x.
 
@@ -54,6 +59,14 @@ def solve(
       matrices).
     - `bath`: constant; underdamped, friction 2 sqrt(m lambda_min) when left out, for which the
       slowest mode relaxes fastest. `idle_power`: that the device draws whatever it does.
+    - `imperfections`: of the device, whose answer then has a `floor`, and is read at times a
+      quarter of the relaxation time apart; A a matrix. Without, the device is perfect.
+    - `copies`: devices that are programmed each on its own, of `trajectories` each. The random part
+      of the floor falls as 1 / sqrt(copies). At one device time in all, V the variance of that
+      part and c / T that of an average, T = sqrt(c w / V) is best, w the equilibration.
+    - `extrapolate`: every copy runs three times, as it is and with a known random error of the size
+      of its own, once added and once taken away: 2 x_0 - (x_+ + x_-) / 2, in which what is of
+      second order cancels in the mean, and what is of first order stays that of x_0.
 
     **Returns:** a `tj.linalg.Answer`.
 
@@ -68,10 +81,13 @@ def solve(
     settings = Settings(
         time, rtol, probability, dynamics, trajectories, method, bath, idle_power, max_products
     )
+    given = checked_copies(imperfections, copies, extrapolate, rtol)
     problem = problem_of("solve", A, b, key, settings)
 
     def run(time, key):
-        run = problem.planned(time, sampled=False)
+        run = problem.planned(time, sampled=given is not None)
+        if given is not None:
+            return imperfect(run, given, key, mean_position)
         modes, b, device, plan = problem.modes, problem.b, run.device, run.plan
         if modes is None:
             return run.answered(read(device, problem.operator, b, plan, key, mean_position))
