@@ -118,6 +118,7 @@ def test_no_steering_is_below_a_bound(steering):
         assert found.dissipation * duration >= float(least) * (1 - 1e-7)
         balance = found.free_energy + found.dissipation + found.deficiency
         assert found.work == pytest.approx(balance, rel=1e-9)
+    assert f"dissipation {found.dissipation:.4g}, at least {found.bound:.4g}" in str(found)
     ramp = driven("ramp", duration)
     assert found.work >= float(tj.bounds.free_end(ramp.system).work)
 
