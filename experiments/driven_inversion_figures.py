@@ -231,8 +231,8 @@ def against_the_least(results: Record) -> list[list[str]]:
     curves = results.get("curves")
     if curves is None:
         return []
-    header = ["steering", "has to know", "delay", "deficiency", "kT Σ x delay", "least", "ratio",
-              "error of A^-1"]  # fmt: skip
+    header = ["steering", "has to know", "delay", "deficiency", "energy x delay", "least", "ratio",
+              "x deficiency", "error of A^-1"]  # fmt: skip
     rows = [header]
     for name in STEERINGS:
         for i, delay in enumerate(curves["delay"]):
@@ -247,6 +247,7 @@ def against_the_least(results: Record) -> list[list[str]]:
                     f"{energy:.4g}",
                     f"{least:.4g}",
                     f"{energy / least:.3f}",
+                    f"{energy * record[f'deficiency_{i}']:.2g}",
                     f"{100 * record[f'bias_{i}']:.2g} %",
                 ]
             )

@@ -97,6 +97,16 @@ def test_the_moment_equations_of_the_whole_device():
         assert float(one) == pytest.approx(float(other), abs=1e-8)
 
 
+def test_springs_couplings_and_b_have_a_share_each():
+    potential, x = driven("ramp").system.potential, jnp.linspace(-1.0, 2.0, DIM)
+    for own, coupled, push in ((1.0, 0.0, 0.0), (0.3, 0.5, 0.9), (0.0, 1.0, 1.0)):
+        energy = 0.5 * own * REST * x @ x + 0.5 * coupled * x @ A @ x - push * B @ x
+        found = potential.energy(x, jnp.array([own, coupled, push]))
+        assert float(found) == pytest.approx(float(energy), rel=1e-12)
+    with pytest.raises(ValueError, match=r"control of CoupledSprings has shape \(2,\)"):
+        potential.energy(x, jnp.ones(2))
+
+
 @pytest.mark.parametrize("duration", [0.3, 4.0])
 def test_transport_dissipates_the_least(duration):
     """Exactly gamma W_2^2 / tau, by a W_2 of full matrices, and nothing is lacking in the end."""
@@ -118,6 +128,7 @@ def test_no_steering_is_below_a_bound(steering):
         assert found.dissipation * duration >= float(least) * (1 - 1e-7)
         balance = found.free_energy + found.dissipation + found.deficiency
         assert found.work == pytest.approx(balance, rel=1e-9)
+    assert f"dissipation {found.dissipation:.4g}, at least {found.bound:.4g}" in str(found)
     ramp = driven("ramp", duration)
     assert found.work >= float(tj.bounds.free_end(ramp.system).work)
 

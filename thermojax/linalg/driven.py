@@ -24,6 +24,7 @@ from .device import device_for
 from .energy_delay import laws_of
 from .exact import Modes, modes_of
 from .operator import entries, operator_of, require_known
+from .spectrum import Spectrum
 from .steering import (
     ModeSprings,
     SharesOfMode,
@@ -44,6 +45,7 @@ class Driven(eqx.Module):
     - `system`: a `tj.Overdamped`, to be simulated as any other.
     - `law`: `tj.Moments` through time, its ledger with the jumps at both ends.
     - `target`: the law it should end with, a `tj.bounds.Normal`; `start`, that of the idle device.
+    - `b`, None where only the covariance is asked for; `spectrum` of A.
     """
 
     system: Overdamped
@@ -51,7 +53,7 @@ class Driven(eqx.Module):
     start: Normal
     target: Normal
     b: Float[Array, " dim"] | None
-    spectrum: Any = eqx.field(static=True)
+    spectrum: Spectrum
 
     @property
     def duration(self) -> float:
@@ -108,6 +110,15 @@ class Driven(eqx.Module):
         else:
             found, wanted = self.law.covariance[-1], self.target.covariance
         return float(jnp.linalg.norm(found - wanted) / jnp.linalg.norm(wanted))
+
+    def __str__(self):
+        relaxations = self.duration * self.spectrum.low / float(self.system.bath.friction)
+        return (
+            f"in {relaxations:.4g} relaxation times: work {self.work:.4g}, heat {self.heat:.4g}, "
+            f"free energy {self.free_energy:.4g};\ndissipation {self.dissipation:.4g}, at least "
+            f"{self.bound:.4g} between these laws; deficiency {self.deficiency:.3g}, error of the "
+            f"answer {100 * self.bias:.2g} %"
+        )
 
     def read(
         self,
