@@ -72,7 +72,8 @@ def test_the_mean_of_a_gaussian_cut_off(unit):
         second = truncnorm.mean(-np.inf, (wall - free[1]) / width, free[1], width)
         return np.array([free[0] + inverse[0, 1] / inverse[1, 1] * (second - free[1]), second])
 
-    force = b[1] - a[1] @ [(b[0] - a[0, 1] * wall) / a[0, 0], wall]
+    least = np.array([(b[0] - a[0, 1] * wall) / a[0, 0], wall])
+    force = b[1] - a[1] @ least
     step = 0.25 * kt / force  # what a layer's time as a step adds, at most
     allowed = 4.5 * np.asarray(found.error) + step
     np.testing.assert_array_less(np.abs(found.warm - mean(kt)), allowed)
@@ -80,14 +81,21 @@ def test_the_mean_of_a_gaussian_cut_off(unit):
     cold = np.abs(found.value - (2 * mean(kt / 2) - mean(kt)))
     np.testing.assert_array_less(cold, 4.5 * np.asarray(found.error) + step / 4)
     np.testing.assert_array_equal(found.active, [0, 1])
+    # The device falls from U(0) = 0 to the minimum, and gives that as heat, but for some kT.
+    fall = b @ least - least @ a @ least / 2
+    heat = float(found.energy.heat.value) / (3 * 64 * unit)
+    assert abs(heat - fall) < 3 * kt < fall
 
 
 def test_a_wall_that_is_touched_without_force():
-    """Half of a Gaussian: its mean is sqrt(2 kT / pi A), of which extrapolation cannot know."""
+    """Half of a Gaussian, in float32: its mean is sqrt(2 kT / pi A), which no line leads to."""
     kt, stiffness = 0.3, 2.0
+    by_product = lambda x: stiffness * x
     found = tj.linalg.box_qp(
-        [[stiffness]], [0.0], 0.0, np.inf, KEY, temperature=kt, time=50.0, trajectories=64
-    )
+        by_product, jnp.zeros(1, jnp.float32), 0.0, np.inf, KEY, temperature=kt, time=50.0,
+        trajectories=64,
+    )  # fmt: skip
+    assert found.value.dtype == jnp.float32
     mean = np.sqrt(2 * kt / (np.pi * stiffness))
     factor = 2 * np.sqrt(0.5) - 1
     assert abs(found.warm[0] - mean) < 4.5 * found.error[0]

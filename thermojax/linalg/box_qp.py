@@ -202,7 +202,7 @@ class Program(NamedTuple):
         """The mean position in the box, from equilibrium, `index` for the noise."""
         b = self.springs.b
         center, rest = self.box.nearest(jnp.zeros_like(b)), jnp.full_like(b, device.rest)
-        begin = device.system(Harmonic(device.rest, center))
+        begin = device.system(Harmonic(jnp.asarray(device.rest, b.dtype), center))
         chain = start(begin, part_key(key, Purpose.STAGE, index), batch=plan.trajectories)
         # At rest the walls are there, too: an image far away has no energy of its own.
         uncoupled = Springs(lx.DiagonalLinearOperator(rest), rest * center)

@@ -164,7 +164,7 @@ def read(
 
     **Arguments:** `of`: positions `(batch, dim)` -> what is averaged, over the batch.
     """
-    idle = device.system(Harmonic(device.rest, jnp.zeros_like(b)))
+    idle = device.system(Harmonic(jnp.asarray(device.rest, b.dtype), jnp.zeros_like(b)))
     coupled = device.system(Springs(operator, b))
     chain = start(idle, key, batch=plan.trajectories)
     return averaged(idle, coupled, chain, jnp.asarray(device.dt, b.dtype), plan, of)
