@@ -220,7 +220,7 @@ def test_what_is_out_of_range_is_said():
         tj.linalg.solve(A, B, KEY, time=5.0, imperfections=given, copies=COPIES)
 
 
-@pytest.mark.filterwarnings("ignore:component_error")
+@pytest.mark.filterwarnings("ignore:imperfections change A")
 def test_extrapolation_takes_away_what_copies_cannot():
     """A bias of second order stays, as predicted; extrapolated, none that is seen."""
     given = imperfect(component_error=0.09)

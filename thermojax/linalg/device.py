@@ -88,7 +88,15 @@ class Plan(NamedTuple):
 
     @property
     def groups_of_trajectories(self) -> int:
-        return min(self.trajectories, GROUPS)
+        """As many as there are trajectories, or 16 to 32 that leave out the fewest of them."""
+        if self.trajectories <= GROUPS:
+            return self.trajectories
+        return min(range(GROUPS, GROUPS // 2 - 1, -1), key=lambda n: self.trajectories % n)
+
+    @property
+    def averaged(self) -> int:
+        """Trajectories in groups of equal size: all but a few where their number has no divisor."""
+        return self.trajectories - self.trajectories % self.groups_of_trajectories
 
 
 def plan_for(

@@ -19,7 +19,7 @@ from ..sampling import advance, start, switch
 from .answer import Answer
 from .device import Device, Plan, Reading, Scatter
 from .exact import Law, Modes, at_rest, law_of, moved
-from .floor import checked_extrapolation, floor_of_inverse, floor_of_solution
+from .floor import checked_extrapolation, floor_of_inverse, floor_of_solution, mean_program
 from .imperfections import Imperfections, Programs, programs_of
 from .operator import Springs
 from .problem import Run
@@ -92,7 +92,7 @@ def imperfect(
     A, exact = problem.operator.matrix, problem.modes is not None
     keys = jax.random.split(key)
     programs = programs_of(imperfections, A, problem.b, copies, extrapolate, keys[0])
-    require_stable_programs(imperfections, programs)
+    require_stable_programs(imperfections, A, programs)
     found = read_copies(run, imperfections, programs, keys[1], of)
     share = float(jnp.mean(found.out_of_range))
     if share > OUT_OF_RANGE:
@@ -116,10 +116,8 @@ def imperfect(
     )
     floor_of = floor_of_solution if value.ndim == 1 else floor_of_inverse
     kt = jnp.asarray(run.device.bath.temperature, A.dtype)
-    times = window(run.device, run.plan)
-    floor = floor_of(
-        imperfections, A, problem.b, kt, times, copies, run.plan.trajectories, extrapolate
-    )
+    times, meters = window(run.device, problem.plan), run.plan.averaged
+    floor = floor_of(imperfections, A, problem.b, kt, times, copies, meters, extrapolate)
     count = len(programs.A)
     return eqx.tree_at(
         lambda a: (a.floor, a.copies, a.samples, a.products),
@@ -134,20 +132,19 @@ def window(device: Device, plan: Plan) -> tuple[float, float]:
     return plan.equilibration * device.dt, plan.spacing * plan.samples * device.dt
 
 
-def require_stable_programs(imperfections: Imperfections, programs: Programs) -> None:
+def require_stable_programs(imperfections: Imperfections, A: Array, programs: Programs) -> None:
     """**Raises:** ValueError where a program has no equilibrium, with the error that would do.
 
     Warns where errors are not small beside A, so that their floor is more than its first order.
     """
     lowest = np.asarray(jnp.linalg.eigvalsh(programs.A)[:, 0])
     if np.all(lowest > 0):
-        shift = np.asarray(programs.A - programs.rounded)
-        relative = np.max(np.abs(relative_to(np.asarray(programs.rounded), shift)))
+        mean = np.asarray(mean_program(imperfections, A))[None]
+        relative = np.max(np.abs(relative_to(mean, np.asarray(programs.A) - mean)))
         if relative > STRONG:
             warnings.warn(
-                f"component_error = {imperfections.component_error:g}: errors of the components "
-                f"are {relative:.2g} of A along some direction, so that the floor, a second-order "
-                "prediction, is a rough one",
+                f"imperfections change A by up to {relative:.2g} of itself along some direction, "
+                "so that their floor, a second-order prediction, is a rough one",
                 stacklevel=4,
             )
         return
@@ -209,7 +206,7 @@ def position_variances(A: Array, device: Device, plan: Plan, readout: Readout) -
     memory, kt = relaxation_of(values, device), jnp.asarray(device.bath.temperature, A.dtype)
     modes = kt / values * memory.sampled(plan.spacing * device.dt, plan.samples)
     alone = (readout.white**2 + readout.apart**2 / 12) / plan.samples
-    return ((vectors**2) @ modes + alone) / plan.trajectories
+    return ((vectors**2) @ modes + alone) / plan.averaged
 
 
 @eqx.filter_jit

@@ -72,7 +72,7 @@ class Run(NamedTuple):
         return Answer(
             value,
             error,
-            plan.trajectories * plan.samples,
+            plan.averaged * plan.samples,
             time,
             energy_of(reading.work, reading.heat, time, problem.settings.idle_power),
             products,

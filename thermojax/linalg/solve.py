@@ -66,7 +66,9 @@ def solve(
       part and c / T that of an average, T = sqrt(c w / V) is best, w the equilibration.
     - `extrapolate`: every copy runs three times, as it is and with a known random error of the size
       of its own, once added and once taken away: 2 x_0 - (x_+ + x_-) / 2, in which what is of
-      second order cancels in the mean, and what is of first order stays that of x_0.
+      second order cancels in the mean, and what is of first order stays that of x_0. Source: as
+      zero-noise extrapolation, K. Temme et al., Phys. Rev. Lett. 119, 180509 (2017); the pair of
+      signs, by which the variance of the program does not grow, is derived here.
 
     **Returns:** a `tj.linalg.Answer`.
 
