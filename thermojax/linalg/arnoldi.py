@@ -78,8 +78,14 @@ def require_slow(lowest: complex, norm: float, eps: float, dim: int, settled: bo
         )
     if lowest.real <= 0:
         shown = f"{lowest.real:.3g}" if lowest.imag == 0 else f"{lowest:.3g}"
-        verb = "has the eigenvalue" if settled else "may be unstable: an estimate of one is"
-        raise ValueError(f"A {verb} {shown}, expected real parts above zero: {UNSTABLE}")
+        if not settled:
+            raise ValueError(
+                f"A may be unstable (after {MOST} products it seems to have an eigenvalue near "
+                f"{shown}): {UNSTABLE}; method='exact', with its entries, tells for certain"
+            )
+        raise ValueError(
+            f"A has the eigenvalue {shown}, expected real parts above zero: {UNSTABLE}"
+        )
 
 
 @eqx.filter_jit

@@ -16,6 +16,8 @@ from .device import GROUPS, Plan, Scatter
 from .drift import Power, Trace
 from .motion import AbstractMotion
 
+TOGETHER = 256  # positions of a group whose products are taken at once
+
 
 class Covariance(eqx.Module):
     """x(t) x(t)^T, or x(t + s) x(t)^T of the motion over s, and the power at x(t), 0 for None."""
@@ -52,20 +54,32 @@ def watched(
         x = settle(x, begin)
     side, each = plan.groups_of_trajectories, plan.samples // plan.groups
     size = plan.trajectories // side
-    groups = lambda x: x[: side * size].reshape(side, size, -1)
+    together = min(each, max(1, TOGETHER // size))
     like = jax.eval_shape(of, x[:size], x[:size])
     is_scatter = lambda node: isinstance(node, Scatter)
 
-    def sample(carry, key):
-        x, total = carry
+    def grouped(x: Float[Array, "samples trajectories dim"]):
+        x = x[:, : side * size].reshape(len(x), side, size, -1)
+        return jnp.moveaxis(x, 0, 1).reshape(side, len(x) * size, -1)
+
+    def move(x, key):
         after = motion(x, key)
-        seen = jax.vmap(of)(groups(x), groups(after))
-        return (after, jax.tree.map(jnp.add, total, seen)), None
+        return after, (x, after)
+
+    def some(carry, keys):
+        x, total = carry
+        x, pairs = jax.lax.scan(move, x, keys)
+        # One group after another: a product of large matrices has all cores, many at once have not.
+        seen = jax.lax.map(lambda pair: of(*pair), tuple(map(grouped, pairs)))
+        return (x, jax.tree.map(lambda total, mean: total + len(keys) * mean, total, seen)), None
 
     def group(carry, key):
         x, scatters = carry
         zero = jax.tree.map(lambda leaf: jnp.zeros((side, *leaf.shape), leaf.dtype), like)
-        (x, total), _ = jax.lax.scan(sample, (x, zero), jax.random.split(key, each))
+        keys = jax.random.split(key, each)
+        whole = each - each % together
+        carry, _ = jax.lax.scan(some, (x, zero), keys[:whole].reshape(-1, together))
+        (x, total), _ = some(carry, keys[whole:]) if whole < each else (carry, None)
         joined = lambda scatter, sums: scatter.joined(sums / each)
         return (x, jax.tree.map(joined, scatters, total, is_leaf=is_scatter)), None
 
