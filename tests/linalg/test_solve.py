@@ -101,7 +101,9 @@ def test_r3():
 def test_how_often_a_runtime_is_enough(dynamics):
     """Over 1,000 runs: P within 3 standard errors by the law, more than P by Markov's bound."""
     rtol, probability = 0.2, 0.8
-    times = tj.linalg.runtime("solve", A, B, rtol=rtol, probability=probability, dynamics=dynamics)
+    times = tj.linalg.runtime(
+        "solve", A, B, rtol=rtol, probability=probability, dynamics=dynamics
+    )
     for time, least, most in (
         (times.averaging, -3, 3),
         (times.markov, 0, np.inf),
