@@ -32,7 +32,7 @@ class Cycle(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """How many blocks of time steps a ramp takes, and the wait at A; and how long a step is."""
+    """The numbers of blocks of time steps, of a ramp and of the wait at A, and their lengths."""
 
     ramp: int
     wait: int

@@ -35,7 +35,7 @@ STAIRS = 32  # in a relaxation time, of a ramp in modes
 FEWEST = 64  # stairs or steps of a ramp
 FINER = 4  # steps of a ramp: their shadow work scatters, however slow it is, as dt^2
 ENOUGH = 100  # effective samples, or half of all
-DOUBLINGS = 40
+DOUBLINGS = 60
 NO_WAY = 1e-6  # of the reference: modes that are as near have none to go
 
 
@@ -64,8 +64,8 @@ def logdet(
 
     Slow ramps lose a mean work of kT L^2 / time on either way, and the squared error of an answer
     is 2 of it, divided by kT and by the number of trajectories. Where a ramp is so fast that
-    exp(-W / kT) has an infinite variance, or that the works of both ways do not overlap, a ramp of
-    twice the time takes its place, which a warning says.
+    exp(-W / kT) has an infinite variance, as far as the spectrum is known, or that the works of
+    both ways hardly overlap, a ramp of twice the time takes its place, which a warning says.
 
     **Arguments:**
 
@@ -214,7 +214,7 @@ class Run(NamedTuple):
             time *= 2
         else:
             raise ValueError(
-                f"time = {asked:.3g}: even in {time:.3g}, {why}: expected a better conditioned A"
+                f"time = {asked:.3g}: even in {time:.3g}, {why}: expected a longer time"
             )
         if time > asked:
             warnings.warn(

@@ -146,7 +146,7 @@ def exponential(
 
     def run(time, key):
         plan = plan_of(time, settings.trajectories)
-        count = plan.trajectories * plan.samples
+        count = plan.averaged * plan.samples
         products = count * motion.products
         settings.require_affordable(products, time, device.relaxation)
         begin, rest = jax.random.split(key)

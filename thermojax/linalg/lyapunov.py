@@ -118,7 +118,7 @@ def lyapunov(
         return Answer(
             reading.value,
             reading.error,
-            plan.trajectories * plan.samples,
+            plan.averaged * plan.samples,
             took,
             energy_at(reading, trace, took, plan, settings.idle_power),
             products + rates.products + trace.products,

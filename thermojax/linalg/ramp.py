@@ -172,7 +172,7 @@ def equilibrium(ramp: Ramp, k: Float[Array, " modes"]) -> Float[Array, "n n mode
 
 
 def decay_of(ramp: Ramp, k: Float[Array, " modes"], time) -> Float[Array, "n n modes"]:
-    r"""What a time leaves of a deviation of (x,), underdamped of (x, p).
+    r"""The share that a time leaves of a deviation of (x,), underdamped of (x, p).
 
     e^(-k t / gamma); underdamped, with g = gamma / 2m and w^2 = k/m - g^2 of either sign,
 
