@@ -146,8 +146,7 @@ def exponential(
 
     def run(time, key):
         plan = plan_of(time, settings.trajectories)
-        count = plan.averaged * plan.samples
-        products = count * motion.products
+        products = plan.trajectories * plan.samples * motion.products
         settings.require_affordable(products, time, device.relaxation)
         begin, rest = jax.random.split(key)
         x = jax.random.normal(begin, (plan.trajectories, dim), matrix.dtype)
@@ -157,7 +156,7 @@ def exponential(
         return Answer(
             scale * reading.value,
             scale * reading.error,
-            count,
+            plan.averaged * plan.samples,
             took,
             energy_at(reading, trace_of(known, key), took, plan, settings.idle_power),
             products + rates.products,
