@@ -18,9 +18,9 @@ from experiments.matrices import AbstractMatrix
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
-from thermojax.linalg.device import device_for
-from thermojax.linalg.exact import modes_of
-from thermojax.linalg.ramp import Ramp, best_reference
+from thermojax.linalg.device.device import device_for
+from thermojax.linalg.device.exact import modes_of
+from thermojax.linalg.ramp.ramp import Ramp, best_reference
 
 RAMPS = ("linear", "geodesic", "trained")
 

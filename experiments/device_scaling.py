@@ -16,9 +16,9 @@ from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, GREEN, INK, ORANGE, VERMILION, legend, new
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
-from thermojax.linalg.device import DYNAMICS, Device, device_for
-from thermojax.linalg.exact import Modes, average_variances
-from thermojax.linalg.relaxation import relaxation_of
+from thermojax.linalg.device.device import DYNAMICS, Device, device_for
+from thermojax.linalg.device.exact import Modes, average_variances
+from thermojax.linalg.device.relaxation import relaxation_of
 
 LARGEST_DRAWN = 1024  # random matrices beyond take minutes to decompose
 LARGEST_RUN = 64  # dimension of the devices that are run

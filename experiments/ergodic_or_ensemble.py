@@ -16,9 +16,9 @@ from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, GREEN, INK, ORANGE, legend, new
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
-from thermojax.linalg.answer import digital_products
-from thermojax.linalg.device import device_for
-from thermojax.linalg.exact import modes_of, visited
+from thermojax.linalg.device.answer import digital_products
+from thermojax.linalg.device.device import device_for
+from thermojax.linalg.device.exact import modes_of, visited
 from thermojax.optimization.frontier import estimate_at, stacked
 
 COLORS, MARKERS = (BLUE, GREEN, ORANGE, INK), "osD^"

@@ -16,8 +16,8 @@ from experiments.matrices import AbstractMatrix
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
-from thermojax.linalg.device import device_for
-from thermojax.linalg.exact import average_variances, modes_of, second_moment_variances
+from thermojax.linalg.device.device import device_for
+from thermojax.linalg.device.exact import average_variances, modes_of, second_moment_variances
 
 PICTURES = 4
 

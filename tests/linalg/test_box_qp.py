@@ -8,7 +8,7 @@ from scipy.optimize import lsq_linear
 from scipy.stats import truncnorm
 
 import thermojax as tj
-from thermojax.linalg.box import Box
+from thermojax.linalg.users.box import Box
 
 KEY = jax.random.key(26)
 DIM, CONDITION = 6, 10.0

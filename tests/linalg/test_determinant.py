@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import thermojax as tj
-from thermojax.linalg.cycle import by_modes
-from thermojax.linalg.ramp import Ramp, best_reference, infinite_variance, log_moments, stairs
+from thermojax.linalg.ramp.cycle import by_modes
+from thermojax.linalg.ramp.ramp import Ramp, best_reference, infinite_variance, log_moments, stairs
 
 KEY = jax.random.key(26)
 A = jnp.array([[3.0, 2.0], [2.0, 4.0]])

@@ -14,7 +14,7 @@ import pytest
 from scipy import integrate, stats
 
 import thermojax as tj
-from thermojax.linalg.readout import readout_of
+from thermojax.linalg.imperfect.readout import readout_of
 
 KEY = jax.random.key(26)
 A = jnp.array([[3.0, 2.0, 0.0], [2.0, 4.0, 0.5], [0.0, 0.5, 2.0]])

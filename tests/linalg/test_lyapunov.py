@@ -9,8 +9,8 @@ from scipy.integrate import quad_vec
 from scipy.linalg import expm, solve_continuous_lyapunov, solve_discrete_lyapunov
 
 import thermojax as tj
-from thermojax.linalg.arnoldi import rates_of
-from thermojax.linalg.motion import GAPS, ORDERS, WEIGHTS, InSteps, longest_step
+from thermojax.linalg.drift.arnoldi import rates_of
+from thermojax.linalg.drift.motion import GAPS, ORDERS, WEIGHTS, InSteps, longest_step
 
 KEY = jax.random.key(26)
 A = jnp.array([[1.0, 2.0], [0.0, 1.5]])

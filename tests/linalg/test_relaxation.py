@@ -6,8 +6,8 @@ import pytest
 from scipy import integrate, linalg
 
 import thermojax as tj
-from thermojax.linalg.device import Device
-from thermojax.linalg.relaxation import mean_memory, relaxation_of
+from thermojax.linalg.device.device import Device
+from thermojax.linalg.device.relaxation import mean_memory, relaxation_of
 
 VALUES = jnp.array([0.3, 1.0, 7.0])
 BATH = tj.Bath(temperature=0.7, friction=2.0, mass=1.5)  # over- and underdamped modes

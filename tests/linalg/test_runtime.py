@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 import thermojax as tj
-from thermojax.linalg.chi_square import chi_square_sum_cdf
+from thermojax.linalg.device.chi_square import chi_square_sum_cdf
 
 KEY = jax.random.key(26)
 A = jnp.array([[3.0, 2.0], [2.0, 4.0]])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import thermojax as tj
-from thermojax.linalg.spectrum import spectrum_of
+from thermojax.linalg.device.spectrum import spectrum_of
 
 KEY = jax.random.key(9)
 DIM = 60

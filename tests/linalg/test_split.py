@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import thermojax as tj
-from thermojax.linalg.device import device_for
-from thermojax.linalg.exact import modes_of, visited
+from thermojax.linalg.device.device import device_for
+from thermojax.linalg.device.exact import modes_of, visited
 
 KEY = jax.random.key(26)
 A = jnp.array([[3.0, 2.0], [2.0, 4.0]])

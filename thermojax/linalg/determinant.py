@@ -20,14 +20,14 @@ from .._arguments import choice, instance, real, whole
 from .._component import known, positive, shown
 from ..protocol import AbstractProtocol
 from ..system import Bath
-from .answer import Answer, DeviceTime, Ramps, energy_of
-from .cycle import BLOCK, Cycle, Steps, by_modes, by_steps
-from .device import EQUILIBRATION
-from .operator import require_known
-from .problem import Problem, problem_of
-from .ramp import Ramp, best_reference, infinite_variance, stairs
-from .settings import LONGEST, MARGIN, Settings
-from .spectrum import Spectrum
+from .device.answer import Answer, DeviceTime, Ramps, energy_of
+from .device.device import EQUILIBRATION
+from .device.operator import require_known
+from .device.problem import Problem, problem_of
+from .device.settings import LONGEST, MARGIN, Settings
+from .device.spectrum import Spectrum
+from .ramp.cycle import BLOCK, Cycle, Steps, by_modes, by_steps
+from .ramp.ramp import Ramp, best_reference, infinite_variance, stairs
 
 RAMPS = ("linear", "geodesic", "trained")
 FIRST = 4.0  # relaxation times of a first ramp, which finds out how long the device takes

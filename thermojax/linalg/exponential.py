@@ -14,14 +14,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import real
 from ..linear.matrix_equations import dot, root
-from .answer import Answer, DeviceTime
-from .arnoldi import Rates
-from .drift import DriftingDevice, Noise, factored, trace_of
-from .motion import Exact
-from .operator import entries, operator_of, require_known
-from .problem import FIRST
-from .settings import Settings, until_accurate
-from .watch import Covariance, energy_at, plan_of, watched
+from .device.answer import Answer, DeviceTime
+from .device.operator import entries, operator_of, require_known
+from .device.problem import FIRST
+from .device.settings import Settings, until_accurate
+from .drift.arnoldi import Rates
+from .drift.drift import DriftingDevice, Noise, factored, trace_of
+from .drift.motion import Exact
+from .drift.watch import Covariance, energy_at, plan_of, watched
 
 SLOWEST = (math.sqrt(3) - 1) / 2  # the u that makes e^(2u) (1 + 1 / u) least: error^2 at equal time
 PADE = 8  # products of matrices, a solve among them, of the approximant of degree 13

@@ -11,14 +11,14 @@ from jaxtyping import PRNGKeyArray
 from .._arguments import real
 from .._component import positive
 from ..system import Bath
-from .answer import Answer
-from .device import read
-from .exact import sampled
-from .imperfect import checked_copies, imperfect
-from .imperfections import Imperfections
-from .operator import require_known
-from .problem import problem_of
-from .settings import Settings, until_accurate
+from .device.answer import Answer
+from .device.device import read
+from .device.exact import sampled
+from .device.operator import require_known
+from .device.problem import problem_of
+from .device.settings import Settings, until_accurate
+from .imperfect.copies import checked_copies, imperfect
+from .imperfect.imperfections import Imperfections
 
 
 def inv(

@@ -12,15 +12,15 @@ from jaxtyping import PRNGKeyArray
 
 from .._arguments import real
 from .._component import Numbers, finite, positive
-from .answer import Answer, DeviceTime
-from .arnoldi import rates_of, rates_of_matrix
-from .device import SPACING
-from .drift import DriftingDevice, Noise, Power, noise_of, trace_of
-from .motion import STEP
-from .operator import entries, operator_of, require_known, square
-from .problem import FIRST
-from .settings import Settings, until_accurate
-from .watch import Covariance, energy_at, plan_of, watched
+from .device.answer import Answer, DeviceTime
+from .device.device import SPACING
+from .device.operator import entries, operator_of, require_known, square
+from .device.problem import FIRST
+from .device.settings import Settings, until_accurate
+from .drift.arnoldi import rates_of, rates_of_matrix
+from .drift.drift import DriftingDevice, Noise, Power, noise_of, trace_of
+from .drift.motion import STEP
+from .drift.watch import Covariance, energy_at, plan_of, watched
 
 SCHUR = 15  # products of A with a vector, for each dimension, that take its work
 SQUARE = "it takes vectors to vectors of the same space"

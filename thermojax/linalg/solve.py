@@ -10,13 +10,13 @@ from jaxtyping import PRNGKeyArray
 
 from .._component import Numbers
 from ..system import Bath
-from .answer import Answer
-from .device import read
-from .exact import averaged_positions
-from .imperfect import checked_copies, imperfect
-from .imperfections import Imperfections
-from .problem import problem_of
-from .settings import Settings, until_accurate
+from .device.answer import Answer
+from .device.device import read
+from .device.exact import averaged_positions
+from .device.problem import problem_of
+from .device.settings import Settings, until_accurate
+from .imperfect.copies import checked_copies, imperfect
+from .imperfect.imperfections import Imperfections
 
 
 def solve(

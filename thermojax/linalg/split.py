@@ -13,10 +13,10 @@ from jaxtyping import Array, Float
 from .._arguments import choice, real, whole
 from .._component import Numbers, finite, positive, shown
 from ..linear.matrix_equations import integral
-from .device import DYNAMICS, Device, device_for
-from .exact import modes_of
-from .operator import entries, operator_of, require_known, square
-from .relaxation import mean_memory, relaxation_of
+from .device.device import DYNAMICS, Device, device_for
+from .device.exact import modes_of
+from .device.operator import entries, operator_of, require_known, square
+from .device.relaxation import mean_memory, relaxation_of
 
 POWERS = tuple(2**i for i in range(11))
 GRID = 101  # equilibration times that are compared, twice: over all, then beside the best

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._arguments import function
-from .._component import pytree_of_floats, shown
+from ..._arguments import function
+from ..._component import pytree_of_floats, shown
 
 
 def gauss_newton(

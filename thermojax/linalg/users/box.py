@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import floating
-from ..potential import AbstractPotential
-from .operator import Springs
+from ..._component import floating
+from ...potential import AbstractPotential
+from ..device.operator import Springs
 
 
 class Box(eqx.Module):

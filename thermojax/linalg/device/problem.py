@@ -1,4 +1,4 @@
-"""What solving and inverting have in common: a symmetric matrix, its device, and the bill."""
+"""A problem of a symmetric matrix: its device, how long it runs, and the bill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import Numbers, finite
+from ..._component import Numbers, finite
 from .answer import Answer, digital_products, energy_of, time_of
 from .device import SPACING, Device, Plan, Reading, device_for, plan_for
 from .exact import Modes, modes_of

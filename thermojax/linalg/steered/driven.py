@@ -10,21 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import choice, instance, real, whole
-from .._component import Numbers, finite, positive
-from .._keys import check_key
-from .._tree import cast
-from ..bounds import Normal, dissipation
-from ..distribution import Moments, moments
-from ..protocol import AbstractProtocol
-from ..sampling import simulate
-from ..system import Bath, Overdamped
-from .answer import Answer, DeviceTime, digital_products, energy_of
-from .device import device_for
+from ..._arguments import choice, instance, real, whole
+from ..._component import Numbers, finite, positive
+from ..._keys import check_key
+from ..._tree import cast
+from ...bounds import Normal, dissipation
+from ...distribution import Moments, moments
+from ...protocol import AbstractProtocol
+from ...sampling import simulate
+from ...system import Bath, Overdamped
+from ..device.answer import Answer, DeviceTime, digital_products, energy_of
+from ..device.device import device_for
+from ..device.exact import Modes, modes_of
+from ..device.operator import entries, operator_of, require_known
+from ..device.spectrum import Spectrum
 from .energy_delay import laws_of
-from .exact import Modes, modes_of
-from .operator import entries, operator_of, require_known
-from .spectrum import Spectrum
 from .steering import (
     ModeSprings,
     SharesOfMode,

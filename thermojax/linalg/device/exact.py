@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._component import known
-from ..linear import OrnsteinUhlenbeck
-from ..linear.matrix_equations import root
-from ..system import Bath
+from ..._component import known
+from ...linear import OrnsteinUhlenbeck
+from ...linear.matrix_equations import root
+from ...system import Bath
 from .device import Device, Dynamics, Plan, Reading, Scatter
 from .operator import NORMAL_EQUATIONS
 from .relaxation import relaxation_of
@@ -136,7 +136,7 @@ def averaged_positions(
 
 
 class Rest(NamedTuple):
-    """What the modes of a coupled device are compared with: the coordinates of an idle one."""
+    """The coordinates of an idle device, with which the modes of a coupled one are compared."""
 
     values: Float[Array, " dim"]
     center: Float[Array, " dim"]  # of every mode

@@ -8,8 +8,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..estimate import Estimate, weighted_mean
-from ..protocol import AbstractProtocol
+from ...estimate import Estimate, weighted_mean
+from ...protocol import AbstractProtocol
 from .device import Device, Plan
 from .spectrum import Spectrum
 
@@ -61,7 +61,7 @@ class Ramps(eqx.Module):
 
 
 class Answer(eqx.Module):
-    """What a device says, and what that has cost.
+    """The answer of a device, and what it has cost.
 
     - `value`, `error`: of every entry, the error a standard error: what more time would lessen.
     - `floor`: of every entry of an imperfect device, the root mean square error that its

@@ -11,7 +11,7 @@ import lineax as lx
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .spectrum import FIRST, MOST, SETTLED
+from ..device.spectrum import FIRST, MOST, SETTLED
 
 UNSTABLE = (
     "a device with the drift -A x has no stationary law; check the sign of A, or shift it by a "

@@ -1,4 +1,4 @@
-"""How long a device must run: with what probability an average is how near."""
+"""Times of a device after which an average is near enough, with a probability."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .._arguments import choice, real, whole
-from .._component import Numbers, finite
-from ..system import Bath
+from ..._arguments import choice, real, whole
+from ..._component import Numbers, finite
+from ...system import Bath
 from .chi_square import chi_square_sum_cdf
 from .device import DYNAMICS, Device, device_for
 from .exact import Modes, average_variances, modes_of, second_moment_variances
@@ -116,7 +116,7 @@ def runtime_of(
 
 
 def inverse_weights(values: Array, device: Device, time, interval: float | None) -> np.ndarray:
-    """Of the squared error of an inverse: every entry beside the diagonal counts twice."""
+    """The weights of the squared error of an inverse: an entry beside the diagonal counts twice."""
     variances = np.asarray(second_moment_variances(values, device, time, interval))
     above = variances[np.triu_indices(len(variances), 1)]
     return np.concatenate([np.diag(variances), 2 * above])

@@ -14,15 +14,15 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from .._arguments import choice, function, real, whole
-from .._component import positive, pytree_of_floats, shown
-from .._keys import Purpose, check_key, purpose_key
-from ..potential import Harmonic
-from ..protocol import Constant
-from ..sampling import Chain, advance, start
-from ..system import Bath, Overdamped, Underdamped
-from .device import DYNAMICS
-from .operator import Springs
+from ..._arguments import choice, function, real, whole
+from ..._component import positive, pytree_of_floats, shown
+from ..._keys import Purpose, check_key, purpose_key
+from ...potential import Harmonic
+from ...protocol import Constant
+from ...sampling import Chain, advance, start
+from ...system import Bath, Overdamped, Underdamped
+from ..device.device import DYNAMICS
+from ..device.operator import Springs
 
 STEP = 1.0  # in units of 1/rate or 1/frequency of the stiffest mode; unstable at 2
 FIRST = 16  # products for the stiffest mode before the first update; then one for each

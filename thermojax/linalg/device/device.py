@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import instance
-from ..potential import Harmonic
-from ..protocol import Constant
-from ..sampling import Chain, advance, start, switch
-from ..system import AbstractSystem, Bath, Overdamped, Underdamped
+from ..._arguments import instance
+from ...potential import Harmonic
+from ...protocol import Constant
+from ...sampling import Chain, advance, start, switch
+from ...system import AbstractSystem, Bath, Overdamped, Underdamped
 from .operator import Springs
 from .spectrum import Spectrum
 
@@ -145,7 +145,7 @@ class Scatter(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a device has shown: averages of what was asked for; work and heat of each trajectory.
+    """Averages of what was asked of a device; the work and the heat of each trajectory.
 
     `shadow_work`: what the time steps have added to the heat, None where there are none.
     """

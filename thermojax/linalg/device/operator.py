@@ -12,8 +12,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from .._component import floating, known, shown
-from ..potential import AbstractPotential
+from ..._component import floating, known, shown
+from ...potential import AbstractPotential
 
 NORMAL_EQUATIONS = "solve the normal equations, A^T A x = A^T b, in its place"
 REAL = "expected real numbers; a Hermitian system of n is a real one of 2n, [[Re, -Im], [Im, Re]]"

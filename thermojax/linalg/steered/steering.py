@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
-from .._component import known, shown
-from ..potential import AbstractPotential, Harmonic
-from ..protocol import AbstractProtocol, PiecewiseLinear
-from ..system import Bath, Overdamped
-from .operator import Springs
+from ..._component import known, shown
+from ...potential import AbstractPotential, Harmonic
+from ...protocol import AbstractProtocol, PiecewiseLinear
+from ...system import Bath, Overdamped
+from ..device.operator import Springs
 
 IDLE, COUPLED = (1.0, 0.0, 0.0), (0.0, 1.0, 1.0)  # the controls of CoupledSprings at both ends
 KNOTS = 8  # of every schedule of the shares, so that one program follows them all

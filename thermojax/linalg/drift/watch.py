@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..estimate import Estimate
-from .answer import DeviceEnergy, DeviceTime
-from .device import GROUPS, Plan, Scatter
+from ...estimate import Estimate
+from ..device.answer import DeviceEnergy, DeviceTime
+from ..device.device import GROUPS, Plan, Scatter
 from .drift import Power, Trace
 from .motion import AbstractMotion
 

@@ -15,11 +15,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from ..bounds import geodesic
-from ..potential import Harmonic
-from ..protocol import AbstractProtocol, Linear, Monotone, values_at
-from ..system import Bath, Overdamped
-from .device import Dynamics
+from ...bounds import geodesic
+from ...potential import Harmonic
+from ...protocol import AbstractProtocol, Linear, Monotone, values_at
+from ...system import Bath, Overdamped
+from ..device.device import Dynamics
 
 KNOTS = 65  # of a ramp that is no straight line
 CORNERS = 513  # of s, closer to each other at its ends

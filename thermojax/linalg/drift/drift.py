@@ -12,8 +12,8 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from ..device.device import EQUILIBRATION
 from .arnoldi import UNSTABLE, Rates
-from .device import EQUILIBRATION
 from .motion import (
     DOUBLINGS,
     LEFT,

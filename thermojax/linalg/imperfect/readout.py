@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..device.relaxation import mean_memory
 from .imperfections import Imperfections, level
-from .relaxation import mean_memory
 
 PER_DECADE = 2  # processes whose sum has a spectrum of 1/f, to 2 % from one to the next
 TERMS = 200  # of the Fourier series of a quantizer

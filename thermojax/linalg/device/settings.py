@@ -1,4 +1,4 @@
-"""How a device is run, which all problems are told alike, and for how long."""
+"""The keywords that all problems have in common, and runs until an answer is accurate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from .._arguments import choice, instance, real, whole
-from .._component import positive
-from .._keys import check_key
-from ..system import Bath
+from ..._arguments import choice, instance, real, whole
+from ..._component import positive
+from ..._keys import check_key
+from ...system import Bath
 from .answer import Answer
 from .device import DYNAMICS
 from .operator import require_known

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import choice, real, whole
-from .._component import known, shown
+from ..._arguments import choice, real, whole
+from ..._component import known, shown
 
 ROUNDING = ("nearest", "random")
 MOST_BITS = 52

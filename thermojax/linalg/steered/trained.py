@@ -10,14 +10,14 @@ import lineax as lx
 import numpy as np
 import optax
 
-from .._arguments import real, whole
-from .._component import positive
-from ..optimization import ExactMoments, MeanWork, TerminalError, optimize
-from ..protocol import PiecewiseLinear
-from ..system import Bath
-from .device import device_for
-from .exact import Modes
-from .operator import require_known
+from ..._arguments import real, whole
+from ..._component import positive
+from ...optimization import ExactMoments, MeanWork, TerminalError, optimize
+from ...protocol import PiecewiseLinear
+from ...system import Bath
+from ..device.device import device_for
+from ..device.exact import Modes
+from ..device.operator import require_known
 from .steering import COUPLED, IDLE, KNOTS, shares_system
 
 MODES = 6  # eigenvalues that stand for all between the ends, evenly spaced in their logarithm

@@ -17,8 +17,8 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..linear import OrnsteinUhlenbeck
-from ..linear.matrix_equations import dot, root
+from ...linear import OrnsteinUhlenbeck
+from ...linear.matrix_equations import dot, root
 
 STEP = 1.0  # of 1 / |A|
 STIFF = 300.0  # |A| / slowest rate, beyond which steps are shorter

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._arguments import instance
-from .._component import Numbers, finite, require
-from ..system import Bath
-from .device import device_for
-from .exact import Modes, modes_of
-from .operator import entries, operator_of, require_known
+from ..._arguments import instance
+from ..._component import Numbers, finite, require
+from ...system import Bath
+from ..device.device import device_for
+from ..device.exact import Modes, modes_of
+from ..device.operator import entries, operator_of, require_known
 
 HALVINGS = 200
 

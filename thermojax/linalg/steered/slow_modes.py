@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import whole
-from .._component import Numbers, finite
-from .._keys import check_key
-from ..potential import AbstractPotential
-from .operator import operator_of, require_known
-from .spectrum import require_symmetric, ritz
+from ..._arguments import whole
+from ..._component import Numbers, finite
+from ..._keys import check_key
+from ...potential import AbstractPotential
+from ..device.operator import operator_of, require_known
+from ..device.spectrum import require_symmetric, ritz
 
 
 class SlowModes(eqx.Module):

@@ -13,18 +13,18 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from .._arguments import flag, instance, whole
-from ..potential import Harmonic
-from ..sampling import advance, start, switch
-from .answer import Answer
-from .device import Device, Plan, Reading, Scatter
-from .exact import Law, Modes, at_rest, law_of, moved
+from ..._arguments import flag, instance, whole
+from ...potential import Harmonic
+from ...sampling import advance, start, switch
+from ..device.answer import Answer
+from ..device.device import Device, Plan, Reading, Scatter
+from ..device.exact import Law, Modes, at_rest, law_of, moved
+from ..device.operator import Springs
+from ..device.problem import Run
+from ..device.relaxation import relaxation_of
 from .floor import checked_extrapolation, floor_of_inverse, floor_of_solution, mean_program
 from .imperfections import Imperfections, Programs, programs_of
-from .operator import Springs
-from .problem import Run
 from .readout import Readout, readout_of
-from .relaxation import relaxation_of
 
 STRONG = 0.5  # relative to A: errors for which a first order says little
 OUT_OF_RANGE = 1e-3  # the share of read-outs at the ends of their range of which a user is warned
@@ -116,7 +116,7 @@ def imperfect(
     )
     floor_of = floor_of_solution if value.ndim == 1 else floor_of_inverse
     kt = jnp.asarray(run.device.bath.temperature, A.dtype)
-    times, meters = window(run.device, problem.plan), run.plan.averaged
+    times, meters = window(run.device, run.plan), run.plan.averaged
     floor = floor_of(imperfections, A, problem.b, kt, times, copies, meters, extrapolate)
     count = len(programs.A)
     return eqx.tree_at(

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._arguments import flag, instance, real, whole
-from .._component import Numbers, finite, positive
-from .exact import modes_of
+from ..._arguments import flag, instance, real, whole
+from ..._component import Numbers, finite, positive
+from ..device.exact import modes_of
+from ..device.operator import require_known, square
 from .imperfections import Imperfections, rounded, rounding_variance, spacing_of
-from .operator import require_known, square
 from .readout import (
     Readout,
     flicker_moments,

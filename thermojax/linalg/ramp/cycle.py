@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..linear import OrnsteinUhlenbeck
-from ..potential import Harmonic, Interpolation
-from ..protocol import AbstractProtocol
-from ..sampling import Chain, advance, start, switch
-from ..system import Overdamped, Underdamped, reverse
-from .device import Device
-from .operator import Springs
+from ...linear import OrnsteinUhlenbeck
+from ...potential import Harmonic, Interpolation
+from ...protocol import AbstractProtocol
+from ...sampling import Chain, advance, start, switch
+from ...system import Overdamped, Underdamped, reverse
+from ..device.device import Device
+from ..device.operator import Springs
 from .ramp import Ramp, decay_of, stairs
 
 BLOCK = 16  # steps that are taken together

@@ -11,18 +11,18 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._arguments import real, whole
-from .._component import Numbers, finite, positive
-from .._keys import Purpose, check_key, part_key
-from ..estimate import Estimate
-from ..potential import Harmonic
-from ..sampling import start
-from ..system import Bath
-from .answer import DeviceEnergy, DeviceTime, energy_of, time_of
+from ..._arguments import real, whole
+from ..._component import Numbers, finite, positive
+from ..._keys import Purpose, check_key, part_key
+from ...estimate import Estimate
+from ...potential import Harmonic
+from ...sampling import start
+from ...system import Bath
+from ..device.answer import DeviceEnergy, DeviceTime, energy_of, time_of
+from ..device.device import Device, Plan, Reading, averaged, device_for, plan_for
+from ..device.operator import Springs, operator_of, require_known
+from ..device.spectrum import Spectrum, spectrum_of
 from .box import Box, Walled, box_of
-from .device import Device, Plan, Reading, averaged, device_for, plan_for
-from .operator import Springs, operator_of, require_known
-from .spectrum import Spectrum, spectrum_of
 
 REHEARSAL = 4.0  # relaxation times, in which the forces on the walls show
 LAYER = 1.0  # of the time through the layer at a wall: the mean there is off by 1.2 kT / force

@@ -1,0 +1,1 @@
+"""A device for a symmetric matrix: couplings, bath, motion, answer and bill."""

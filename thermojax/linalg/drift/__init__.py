@@ -1,0 +1,1 @@
+"""A device whose drift is no gradient: its rates, its noise, its motion, what is watched of it."""

@@ -1,0 +1,1 @@
+"""Devices as they are built: components, converters, meters, and the error they leave."""

@@ -1,0 +1,1 @@
+"""A device that goes from one matrix to another and back."""

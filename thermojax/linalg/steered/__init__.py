@@ -1,0 +1,1 @@
+"""A device that is steered to its answer, or starts near it."""
