@@ -147,14 +147,14 @@ class Scatter(NamedTuple):
 class Reading(NamedTuple):
     """Averages of what was asked of a device; the work and the heat of each trajectory.
 
-    `shadow_work`: what the time steps have added to the heat, None where there are none.
+    The heat is that of the device, work less the change of its energy: the shadow work of time
+    steps, which the bath of the simulation takes too, is not in it.
     """
 
     value: Array
     error: Array
     work: Float[Array, " trajectories"]
     heat: Float[Array, " trajectories"]
-    shadow_work: Float[Array, " trajectories"] | None = None
 
 
 def read(
@@ -203,4 +203,4 @@ def averaged(idle, coupled, chain: Chain, dt, plan: Plan, of) -> Reading:
     begin = chain, Scatter.nothing(like)
     (chain, scatter), _ = jax.lax.scan(group, begin, length=plan.groups)
     ledger = switch(chain, coupled, idle).ledger
-    return Reading(scatter.mean, scatter.error, ledger.work, ledger.heat, ledger.shadow_work)
+    return Reading(scatter.mean, scatter.error, ledger.work, ledger.heat - ledger.shadow_work)

@@ -269,7 +269,8 @@ def by_steps(device: Device, A, b, dt, plan: Plan, each, readout: Readout, keys,
             plan.spacing * dt, keys[1], of,
         )  # fmt: skip
         ledger = switch(chain, coupled, idle).ledger
-        return Copies(Reading(scatter.mean, scatter.error, ledger.work, ledger.heat), out)
+        heat = ledger.heat - ledger.shadow_work
+        return Copies(Reading(scatter.mean, scatter.error, ledger.work, heat), out)
 
     return jax.lax.map(copy, (A, b, keys))
 

@@ -1,1 +1,1 @@
-"""What others use a solver for: training, and programs in a box."""
+"""Users of a solver: training, and programs in a box."""

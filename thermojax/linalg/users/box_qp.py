@@ -148,7 +148,7 @@ def box_qp(
         device.relaxation,
     )
     work = jnp.sum(jnp.stack([run.reading.work for run in runs]), axis=0)
-    heat = jnp.sum(jnp.stack([run.heat for run in runs]), axis=0)
+    heat = jnp.sum(jnp.stack([run.reading.heat for run in runs]), axis=0)
     target = value - (operator.mv(value) - b) / spectrum.high
     residual = float(jnp.linalg.norm(value - box.nearest(target)))
     distance = 2 * spectrum.condition * residual
@@ -168,13 +168,9 @@ def box_qp(
 
 
 class Run(NamedTuple):
-    """One average of a device; `heat`: of each trajectory, as the device itself would give it.
-
-    Steps that jump over a wall add energy, which the bath of the simulation takes.
-    """
+    """One average of a device."""
 
     reading: Reading
-    heat: Float[Array, " trajectories"]
     plan: Plan
     time: DeviceTime
 
@@ -209,8 +205,7 @@ class Program(NamedTuple):
         idle, coupled = (device.system(Walled(x, self.box)) for x in (uncoupled, self.springs))
         dt = jnp.asarray(device.dt, b.dtype)
         reading = averaged(idle, coupled, chain, dt, plan, MeanInside(self.box))
-        shadow_work = jnp.asarray(reading.shadow_work)
-        return Run(reading, reading.heat - shadow_work, plan, time_of(device, plan))
+        return Run(reading, plan, time_of(device, plan))
 
 
 class MeanInside(eqx.Module):
