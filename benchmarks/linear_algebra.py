@@ -190,6 +190,7 @@ def row(case: Case, rounds: int) -> dict:
     milli = lambda name: 1e3 * times[name] if name in times else float("nan")
     return {
         "case": case.name,
+        "samples": case.samples,
         "ours ms": milli("ours"),
         "thermox ms": milli("thermox"),
         "times as fast": times["thermox"] / times["ours"],
@@ -204,8 +205,8 @@ def row(case: Case, rounds: int) -> dict:
 
 NOTE = """\
 Float32, end to end after compilation, from the matrix to the answer: a device watched over
-10,240 units of time, in one trajectory (thermox, and our solve) or 1,024 side by side (our inv and
-expm, a sample each unit). "times as fast": thermox / ours; "than prepared": thermox with its
+`samples` units of time, in one trajectory (thermox, and our solve) or 1,024 side by side (our inv
+and expm, a sample each unit). "times as fast": thermox / ours; "than prepared": thermox with its
 eigendecomposition made beforehand and not timed, ours whole; "at equal error": ours watched for as
 long as it takes for thermox's own error, 1/64 to 64 times as long at most. Errors: relative, rms; -
 is NaN. thermox's solve calls a digital solver (prepared: its eigenvectors) for the answer itself
