@@ -62,10 +62,11 @@ def logdet(
 
         Delta F = (kT / 2) (ln det A - dim ln c).
 
-    Slow ramps lose a mean work of kT L^2 / time on either way, and the squared error of an answer
-    is 2 of it, divided by kT and by the number of trajectories. Where a ramp is so fast that
-    exp(-W / kT) has an infinite variance, as far as the spectrum is known, or that the works of
-    both ways hardly overlap, a ramp of twice the time takes its place, which a warning says.
+    Slow ramps lose a mean work of kT L^2 / time on either way, L the length of the way in the
+    metric of `tj.bounds.thermodynamic_length`, and the squared error of an answer is 4 L^2 / time
+    over the number of trajectories. Where a ramp is so fast that exp(-W / kT) has an infinite
+    variance, as far as the spectrum is known, or that the works of both ways hardly overlap, a
+    ramp of twice the time takes its place, which a warning says.
 
     **Arguments:**
 
