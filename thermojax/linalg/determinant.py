@@ -101,22 +101,23 @@ def logdet(
     Unconv. Comput. 1, 13 (2024), for the determinant of a device.
     """
     check_own(time, atol, reference)
+    shape = checked_ramp(ramp)
+    whole("trajectories", trajectories, 2, "an error needs two of them")
     settings = Settings(
         1.0 if time is None else time,
         *(None, probability, dynamics, trajectories, method, bath, idle_power, max_products),
     )
     problem = problem_of("logdet", A, None, key, settings)
-    whole("trajectories", trajectories, 2, "an error needs two of them")
-    run = Run(problem, ramp_of(problem, reference), checked_ramp(ramp))
+    run = Run(problem, ramp_of(problem, reference), shape)
     if atol is None:
         assert problem.settings.time is not None
         return run.answered(problem.settings.time, key)
     allowed = (float(atol) / NormalDist().inv_cdf(0.5 + 0.5 * problem.settings.probability)) ** 2
-    longer, products = FIRST * problem.device.relaxation, 0
+    longer, products = FIRST * problem.device.relaxation, problem.spectrum.products
     while True:
         key, own = jax.random.split(key)
         answer = run.answered(longer, own)
-        products += answer.products
+        products += answer.products - problem.spectrum.products
         square = float(answer.error) ** 2
         if square <= allowed:
             return dataclasses.replace(answer, products=products)
@@ -266,9 +267,9 @@ class Run(NamedTuple):
             energy_of(cycle.forward + cycle.reverse, cycle.heat, taken, settings.idle_power),
             problem.spectrum.products + products,
             digital,
-            problem.modes is not None,
-            method,
-            Ramps(protocol, reference, cycle.forward, cycle.reverse),
+            decomposed=problem.modes is not None,
+            digital_method=method,
+            ramps=Ramps(protocol, reference, cycle.forward, cycle.reverse),
         )
 
 
