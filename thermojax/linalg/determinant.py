@@ -62,10 +62,11 @@ def logdet(
 
         Delta F = (kT / 2) (ln det A - dim ln c).
 
-    Slow ramps lose a mean work of kT L^2 / time on either way, and the squared error of an answer
-    is 2 of it, divided by kT and by the number of trajectories. Where a ramp is so fast that
-    exp(-W / kT) has an infinite variance, as far as the spectrum is known, or that the works of
-    both ways hardly overlap, a ramp of twice the time takes its place, which a warning says.
+    Slow ramps lose a mean work of kT L^2 / time on either way, L the length of the way in the
+    metric of `tj.bounds.thermodynamic_length`, and the squared error of an answer is 4 L^2 / time
+    over the number of trajectories. Where a ramp is so fast that exp(-W / kT) has an infinite
+    variance, as far as the spectrum is known, or that the works of both ways hardly overlap, a
+    ramp of twice the time takes its place, which a warning says.
 
     **Arguments:**
 
@@ -100,22 +101,23 @@ def logdet(
     Unconv. Comput. 1, 13 (2024), for the determinant of a device.
     """
     check_own(time, atol, reference)
+    shape = checked_ramp(ramp)
+    whole("trajectories", trajectories, 2, "an error needs two of them")
     settings = Settings(
         1.0 if time is None else time,
         *(None, probability, dynamics, trajectories, method, bath, idle_power, max_products),
     )
     problem = problem_of("logdet", A, None, key, settings)
-    whole("trajectories", trajectories, 2, "an error needs two of them")
-    run = Run(problem, ramp_of(problem, reference), checked_ramp(ramp))
+    run = Run(problem, ramp_of(problem, reference), shape)
     if atol is None:
         assert problem.settings.time is not None
         return run.answered(problem.settings.time, key)
     allowed = (float(atol) / NormalDist().inv_cdf(0.5 + 0.5 * problem.settings.probability)) ** 2
-    longer, products = FIRST * problem.device.relaxation, 0
+    longer, products = FIRST * problem.device.relaxation, problem.spectrum.products
     while True:
         key, own = jax.random.split(key)
         answer = run.answered(longer, own)
-        products += answer.products
+        products += answer.products - problem.spectrum.products
         square = float(answer.error) ** 2
         if square <= allowed:
             return dataclasses.replace(answer, products=products)
@@ -265,9 +267,9 @@ class Run(NamedTuple):
             energy_of(cycle.forward + cycle.reverse, cycle.heat, taken, settings.idle_power),
             problem.spectrum.products + products,
             digital,
-            problem.modes is not None,
-            method,
-            Ramps(protocol, reference, cycle.forward, cycle.reverse),
+            decomposed=problem.modes is not None,
+            digital_method=method,
+            ramps=Ramps(protocol, reference, cycle.forward, cycle.reverse),
         )
 
 
