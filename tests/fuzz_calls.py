@@ -481,7 +481,6 @@ call(
     trajectories=(1, 2),
     equilibration=0.1,
 )
-call("linalg.runtime", tj.linalg.runtime, A=COUPLED, b=np.ones(2), rtol=0.1, probability=0.9)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)

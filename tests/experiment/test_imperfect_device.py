@@ -23,6 +23,7 @@ def deviations(record, law):
     return np.abs(value - record[law]) / error
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:imperfections change A")
 def test_imperfect_device(tmp_path):
     small = ["dimension=3", "times=[3,30]", "devices=96", "pool=192", "copies=[1,4]"]

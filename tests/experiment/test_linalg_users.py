@@ -16,6 +16,7 @@ def run(name, folder, *overrides):
     return load(folder)
 
 
+@pytest.mark.slow
 def test_a_program_in_a_box(tmp_path, capsys):
     settings = ["dim=3", "condition=3", "temperatures=[0.05]", "time=20", "pull=2.0"]
     results = run("box_qp.yaml", tmp_path, *settings)

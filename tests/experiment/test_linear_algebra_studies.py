@@ -40,6 +40,7 @@ def test_inverse(tmp_path):
     assert results["pictures"]["value"].shape == (2, 4, 4)
 
 
+@pytest.mark.slow
 def test_scaling(tmp_path):
     """Powers of random b without logarithms; runs of the device agree with the law."""
     reduced = "dims=[4,64,256]", "conditions=[2,10]", "wishart=[16]", "draws=2", "repetitions=100"

@@ -43,6 +43,7 @@ def test_walls_are_mirrors():
         np.testing.assert_array_equal(slope, sign)
 
 
+@pytest.mark.slow
 def test_against_an_active_set_method():
     exact = minimum()
     at_wall = np.where(exact <= LOWER + 1e-9, -1, 0) + np.where(exact >= UPPER - 1e-9, 1, 0)

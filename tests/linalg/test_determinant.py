@@ -49,7 +49,9 @@ def test_r4_by_moments():
     assert jnp.isfinite(from_a(INFINITE_BELOW + 1e-4, 2.0))
 
 
-@pytest.mark.parametrize("dynamics", DYNAMICS)
+@pytest.mark.parametrize(
+    "dynamics", ["overdamped", pytest.param("underdamped", marks=pytest.mark.slow)]
+)
 def test_moments_of_a_staircase_are_those_of_the_riccati_equation(dynamics):
     """Against `tj.log_work_moment` and `tj.moments`, which integrate the straight line itself."""
     bath = tj.Bath(0.7, 1.3, 0.6)
@@ -74,7 +76,9 @@ def test_r4_in_modes(time):
         np.testing.assert_allclose(jnp.var(found), VARIANCE[time], rtol=0.2)
 
 
-@pytest.mark.parametrize("dynamics", DYNAMICS)
+@pytest.mark.parametrize(
+    "dynamics", ["overdamped", pytest.param("underdamped", marks=pytest.mark.slow)]
+)
 def test_r4_by_steps_and_by_modes(dynamics):
     """Slow enough for both, the mean works of 1,024 devices are those of the moment equations."""
     straight: dict[str, Any] = dict(

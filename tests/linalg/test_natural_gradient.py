@@ -74,6 +74,7 @@ def test_mean_and_covariance_at_a_temperature(dynamics):
     assert state.products == (steps + 1) * count + 16
 
 
+@pytest.mark.slow
 def test_training_in_a_scan():
     """A pytree of params in float32; the first law holds over all updates."""
     x = jnp.linspace(-1, 1, 32, dtype=jnp.float32)[:, None]

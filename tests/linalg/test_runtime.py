@@ -113,6 +113,7 @@ def test_by_steps_a_tolerance_holds_at_least_as_often(problem):
     assert near / 30 > probability - 3 * np.sqrt(probability * (1 - probability) / 30)
 
 
+@pytest.mark.slow
 def test_by_steps_all_runs_are_billed():
     """The runs that were too short, too: a tolerance takes more products than its last run."""
     found = run("solve", KEY, lambda x: A @ x, rtol=0.1, trajectories=32)

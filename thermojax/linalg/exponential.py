@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._arguments import real
 from ..linear.matrix_equations import dot, root
 from .device.answer import Answer, DeviceTime
+from .device.noise import standard_normals
 from .device.operator import entries, operator_of, require_known
 from .device.problem import FIRST
 from .device.settings import Settings, until_accurate
@@ -149,7 +150,7 @@ def exponential(
         products = plan.trajectories * plan.samples * motion.products
         settings.require_affordable(products, time, device.relaxation)
         begin, rest = jax.random.split(key)
-        x = jax.random.normal(begin, (plan.trajectories, dim), matrix.dtype)
+        x = standard_normals(begin, (plan.trajectories, dim), matrix.dtype)
         reading = watched(None, motion, plan, x, rest, Covariance(None, lagged=True))
         reading = reading._replace(power=power, power_error=jnp.zeros(()))
         took = DeviceTime(0.0, plan.samples * rates.slow, device.relaxation)

@@ -6,6 +6,7 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ...estimate import Estimate, weighted_mean
@@ -122,8 +123,9 @@ def energy_of(work: Array, heat: Array, time: DeviceTime, idle_power: float) -> 
     count = len(work)
 
     def all_of(x):
-        mean = weighted_mean(x, jnp.ones_like(x))
-        return Estimate(count * mean.value, count * mean.error, mean.count)
+        x = np.asarray(x, float)
+        error = math.sqrt(count) * float(np.std(x, ddof=1)) if count > 1 else math.nan
+        return Estimate(float(np.sum(x)), error, count)
 
     idle = idle_power * count * time.total * time.relaxation
     return DeviceEnergy(all_of(work), all_of(heat), idle)

@@ -18,6 +18,7 @@ from ...linear import OrnsteinUhlenbeck
 from ...linear.matrix_equations import root
 from ...system import Bath
 from .device import Device, Dynamics, Plan, Reading, Scatter
+from .noise import standard_normals
 from .operator import NORMAL_EQUATIONS
 from .relaxation import relaxation_of
 from .spectrum import Spectrum
@@ -60,17 +61,17 @@ def modes_of(matrix: Float[Array, "dim dim"]) -> Modes:
 
 
 class Law(NamedTuple):
-    """The motion of every mode over one time: z -> F z + L noise, z = (y, [p,] integral of y)."""
+    """The motion of every mode over one time: z -> F z + L noise, z = (y, [p,] [integral of y])."""
 
     decay: Float[Array, "dim s s"]
     factor: Float[Array, "dim s s"]
 
 
-def law_of(values: Float[Array, " dim"], device: Device, time) -> Law:
+def law_of(values: Float[Array, " dim"], device: Device, time, integral: bool = True) -> Law:
     r"""The transition of every mode of stiffness k over a time.
 
     dy = p/m dt, dp = -k y dt - (gamma/m) p dt + sqrt(2 gamma kT) dW; overdamped
-    dy = -(k/gamma) y dt + sqrt(2 kT/gamma) dW; and dI = y dt beside either.
+    dy = -(k/gamma) y dt + sqrt(2 kT/gamma) dW; and dI = y dt beside either, for an `integral`.
     """
     kt, gamma, mass = (
         jnp.asarray(x, values.dtype)
@@ -86,7 +87,9 @@ def law_of(values: Float[Array, " dim"], device: Device, time) -> Law:
             rows = [zero, -1 / mass, zero], [k, gamma / mass, zero], [-one, zero, zero]
             drift = jnp.array(rows)
             power = jnp.array([zero, 2 * gamma * kt, zero])
-        return OrnsteinUhlenbeck(drift, 0.0, power).transition(jnp.asarray(time, values.dtype))
+        size = len(drift) if integral else len(drift) - 1
+        process = OrnsteinUhlenbeck(drift[:size, :size], 0.0, power[:size])
+        return process.transition(jnp.asarray(time, values.dtype))
 
     decay, covariance = jax.vmap(of_mode)(values)
     return Law(decay, jax.vmap(root)(covariance))
@@ -94,8 +97,14 @@ def law_of(values: Float[Array, " dim"], device: Device, time) -> Law:
 
 def moved(law: Law, z: Float[Array, "batch dim s"], key: PRNGKeyArray):
     """The state of every mode of every trajectory after the time of the law."""
-    noise = jax.random.normal(key, z.shape, z.dtype)
-    return jnp.einsum("dij,bdj->bdi", law.decay, z) + jnp.einsum("dij,bdj->bdi", law.factor, noise)
+    size = z.shape[-1]
+    noise = standard_normals(key, (size, *z.shape[:-1]), z.dtype)
+
+    def component(i):
+        drifted = sum(law.decay[:, i, j] * z[..., j] for j in range(size))
+        return drifted + sum(law.factor[:, i, j] * noise[j] for j in range(size))
+
+    return jnp.stack([component(i) for i in range(size)], axis=-1)
 
 
 def average_variances(values: Float[Array, " dim"], device: Device, time) -> Array:
@@ -142,15 +151,18 @@ class Rest(NamedTuple):
     center: Float[Array, " dim"]  # of every mode
     stiffness: Array
     kt: Array
-    mass: Array
+    mass: Array | None  # None where there are no momenta
 
-    def start(self, trajectories: int, size: int, key) -> Float[Array, "trajectories dim s"]:
-        """Idle coordinates in equilibrium, as seen from where the modes will rest."""
-        spread = [jnp.sqrt(self.kt / self.stiffness), jnp.sqrt(self.mass * self.kt)][: size - 1]
-        scale = jnp.stack([*spread, jnp.zeros_like(self.kt)])
-        shape = (trajectories, len(self.values), size)
-        z = scale * jax.random.normal(key, shape, self.values.dtype)
-        return z.at[..., 0].add(-self.center)
+    def start(self, trajectories: int, key) -> Float[Array, "trajectories dim s"]:
+        """Idle coordinates in equilibrium, (y, [p]), as seen from where the modes will rest."""
+        spread = [jnp.sqrt(self.kt / self.stiffness)]
+        if self.mass is not None:
+            spread.append(jnp.sqrt(self.mass * self.kt))
+        dim, size = len(self.values), len(spread)
+        widths = jnp.tile(jnp.diag(jnp.stack(spread)), (dim, 1, 1))
+        still = Law(jnp.zeros_like(widths), widths)
+        z = jnp.zeros((trajectories, dim, size), self.values.dtype)
+        return moved(still, z, key).at[..., 0].add(-self.center)
 
     def coupling_work(self, z) -> Float[Array, " trajectories"]:
         """The work of coupling the coordinates: U of the modes there less that of the rest."""
@@ -161,14 +173,16 @@ class Rest(NamedTuple):
     def energy(self, z) -> Float[Array, " trajectories"]:
         """H of the idle device."""
         x = z[..., 0] + self.center
-        moving = z[..., 1] ** 2 / (2 * self.mass) if z.shape[-1] == 3 else 0.0
+        moving = 0.0 if self.mass is None else z[..., 1] ** 2 / (2 * self.mass)
         return jnp.sum(0.5 * self.stiffness * x**2 + moving, axis=-1)
 
 
-def at_rest(modes: Modes, b, bath: Bath, stiffness) -> Rest:
-    dtype = modes.values.dtype
+def at_rest(modes: Modes, b, device: Device, stiffness) -> Rest:
+    bath, dtype = device.bath, modes.values.dtype
     kt, mass = (jnp.asarray(x, dtype) for x in (bath.temperature, bath.mass))
-    return Rest(modes.values, (modes.vectors.T @ b) / modes.values, stiffness, kt, mass)
+    center = (modes.vectors.T @ b) / modes.values
+    moving = device.dynamics == "underdamped"
+    return Rest(modes.values, center, stiffness, kt, mass if moving else None)
 
 
 @eqx.filter_jit
@@ -176,11 +190,13 @@ def visited(modes: Modes, b, dynamics: Dynamics, bath: Bath, numbers, trajectori
     """The compiled part of `averaged_positions`; `numbers`: its times, the stiffness at rest."""
     values, vectors = modes
     wait, time, stiffness = numbers
-    device, rest = Device(dynamics, bath, 0.0, 0.0, 0.0), at_rest(modes, b, bath, stiffness)
+    device = Device(dynamics, bath, 0.0, 0.0, 0.0)
+    rest = at_rest(modes, b, device, stiffness)
     keys = jax.random.split(key, 3)
-    z = rest.start(trajectories, 2 if dynamics == "overdamped" else 3, keys[0])
+    z = rest.start(trajectories, keys[0])
     began, work = rest.energy(z), rest.coupling_work(z)
-    z = moved(law_of(values, device, wait), z, keys[1]).at[..., -1].set(0)
+    z = moved(law_of(values, device, wait, integral=False), z, keys[1])
+    z = jnp.concatenate([z, jnp.zeros_like(z[..., :1])], axis=-1)
     z = moved(law_of(values, device, time), z, keys[2])
     work = work - rest.coupling_work(z)
     heat = work - (rest.energy(z) - began)
@@ -210,12 +226,13 @@ def walked(
     """The compiled part of `sampled`; `numbers`: wait, time between samples, stiffness at rest."""
     values, vectors = modes
     wait, apart, stiffness = numbers
-    device, rest = Device(dynamics, bath, 0.0, 0.0, 0.0), at_rest(modes, b, bath, stiffness)
+    device = Device(dynamics, bath, 0.0, 0.0, 0.0)
+    rest = at_rest(modes, b, device, stiffness)
     keys = jax.random.split(key, 3)
-    z = rest.start(plan.trajectories, 2 if dynamics == "overdamped" else 3, keys[0])
+    z = rest.start(plan.trajectories, keys[0])
     began, work = rest.energy(z), rest.coupling_work(z)
-    z = moved(law_of(values, device, wait), z, keys[1])
-    step = law_of(values, device, apart)
+    z = moved(law_of(values, device, wait, integral=False), z, keys[1])
+    step = law_of(values, device, apart, integral=False)
     side, each = plan.groups_of_trajectories, plan.samples // plan.groups
     size = plan.trajectories // side
     like = jax.eval_shape(of, jnp.zeros((1, len(values)), values.dtype))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import lineax as lx
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._component import Numbers, finite
@@ -66,7 +68,8 @@ class Run(NamedTuple):
         problem, plan = self.problem, self.plan
         time = time_of(self.device, plan)
         value, error = scale * reading.value, scale * reading.error
-        relative = float(jnp.linalg.norm(error) / jnp.linalg.norm(value))
+        size = float(np.linalg.norm(np.asarray(value)))
+        relative = float(np.linalg.norm(np.asarray(error))) / size if size else math.inf
         products = vectors if problem.modes else problem.spectrum.products + plan.products
         columns = 1 if value.ndim == 1 else value.shape[-1]
         return Answer(

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from ...linear import OrnsteinUhlenbeck
 from ...linear.matrix_equations import dot, root
+from ..device.noise import standard_normals
 
 STEP = 1.0  # of 1 / |A|
 STIFF = 300.0  # |A| / slowest rate, beyond which steps are shorter
@@ -63,7 +64,7 @@ class InSteps(AbstractMotion):
 
     def __call__(self, x, key):
         def step(i, x):
-            z = jax.random.normal(jax.random.fold_in(key, i), (len(WEIGHTS), *x.shape), x.dtype)
+            z = standard_normals(jax.random.fold_in(key, i), (len(WEIGHTS), *x.shape), x.dtype)
             for gap, order, weight, kick in zip(GAPS, ORDERS, WEIGHTS, z, strict=False):
                 x = self.flow(x, gap, order)
                 x = x + jnp.sqrt(weight * self.h) * times(self.noise, kick)
@@ -92,7 +93,7 @@ class Exact(AbstractMotion):
     noise: Float[Array, "dim dim"]
 
     def __call__(self, x, key):
-        z = jax.random.normal(key, x.shape, x.dtype)
+        z = standard_normals(key, x.shape, x.dtype)
         return times(self.decay, x) + times(self.noise, z)
 
     @property

@@ -18,7 +18,7 @@ from ...potential import Harmonic
 from ...sampling import advance, start, switch
 from ..device.answer import Answer
 from ..device.device import Device, Plan, Reading, Scatter
-from ..device.exact import Law, Modes, at_rest, law_of, moved
+from ..device.exact import Modes, at_rest, law_of, moved
 from ..device.operator import Springs
 from ..device.problem import Run
 from ..device.relaxation import relaxation_of
@@ -218,10 +218,9 @@ def by_modes(A, b, dynamics, bath, numbers, plan: Plan, each, readout: Readout, 
 
     def copy(A, b, key):
         modes = Modes(*jnp.linalg.eigh(A))
-        first, step = laws_of(modes.values, device, jnp.stack([wait, apart]))
-        keys, rest = jax.random.split(key, 3), at_rest(modes, b, bath, stiffness)
-        z = rest.start(plan.trajectories, 2 if dynamics == "overdamped" else 3, keys[0])
-        z = z[..., : first.decay.shape[-1]]
+        first, step = (law_of(modes.values, device, t, integral=False) for t in (wait, apart))
+        keys, rest = jax.random.split(key, 3), at_rest(modes, b, device, stiffness)
+        z = rest.start(plan.trajectories, keys[0])
         began, work = rest.energy(z), rest.coupling_work(z)
         z = moved(first, z, keys[1])
         position = lambda z: (rest.center + z[..., 0]) @ modes.vectors.T
@@ -234,23 +233,6 @@ def by_modes(A, b, dynamics, bath, numbers, plan: Plan, each, readout: Readout, 
         return Copies(Reading(scatter.mean, scatter.error, work, heat), out)
 
     return jax.vmap(copy)(A, b, keys)
-
-
-def laws_of(values: Array, device: Device, times: Array) -> list[Law]:
-    """The laws of all modes over some times; overdamped of the position alone, in closed form.
-
-    y -> e^(-k t / gamma) y + sqrt((kT / k)(1 - e^(-2 k t / gamma))) noise.
-    """
-    if device.dynamics == "underdamped":
-        laws = jax.vmap(lambda time: law_of(values, device, time))(times)
-    else:
-        kt, gamma = (
-            jnp.asarray(x, values.dtype) for x in (device.bath.temperature, device.bath.friction)
-        )
-        x = values * times[:, None] / gamma
-        spread = jnp.sqrt(kt / values * -jnp.expm1(-2 * x))
-        laws = Law(jnp.exp(-x)[..., None, None], spread[..., None, None])
-    return [jax.tree.map(lambda x, i=i: x[i], laws) for i in range(len(times))]
 
 
 @eqx.filter_jit

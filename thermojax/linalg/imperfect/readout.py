@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..device.noise import standard_normals
 from ..device.relaxation import mean_memory
 from .imperfections import Imperfections, level
 
@@ -29,7 +29,7 @@ class Readout(NamedTuple):
 
     def offsets(self, shape: tuple[int, ...], key: PRNGKeyArray) -> Float[Array, "processes ..."]:
         """The processes whose sum is the flicker noise of each meter, as they are at any time."""
-        return self.scale * jax.random.normal(key, (len(self.rates), *shape), self.rates.dtype)
+        return self.scale * standard_normals(key, (len(self.rates), *shape), self.rates.dtype)
 
     @property
     def scale(self) -> Array:
@@ -38,13 +38,13 @@ class Readout(NamedTuple):
     def moved(self, offsets: Array, time, key: PRNGKeyArray) -> Array:
         """The same after a time: do = -rate o dt + sqrt(2 rate) scale dW, exactly."""
         rate = self.rates.reshape(-1, *(1,) * (offsets.ndim - 1))
-        noise = jax.random.normal(key, offsets.shape, offsets.dtype)
+        noise = standard_normals(key, offsets.shape, offsets.dtype)
         kept = jnp.exp(-rate * time) * offsets
         return kept + self.scale * jnp.sqrt(-jnp.expm1(-2 * rate * time)) * noise
 
     def read(self, x: Array, offsets: Array, time, key: PRNGKeyArray) -> tuple[Array, Array]:
         """The read-outs of positions x at a time, and which of them are out of range."""
-        noise = self.white * jax.random.normal(key, x.shape, x.dtype)
+        noise = self.white * standard_normals(key, x.shape, x.dtype)
         seen = x + noise + jnp.sum(offsets, axis=0) + self.drift * time
         rounds = self.apart > 0
         levels = jnp.round(seen / jnp.where(rounds, self.apart, 1)) * self.apart

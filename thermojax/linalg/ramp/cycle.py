@@ -16,6 +16,7 @@ from ...protocol import AbstractProtocol
 from ...sampling import Chain, advance, start, switch
 from ...system import Overdamped, Underdamped, reverse
 from ..device.device import Device
+from ..device.noise import standard_normals
 from ..device.operator import Springs
 from .ramp import Ramp, decay_of, stairs
 
@@ -111,7 +112,7 @@ def climbed(ramp: Ramp, controls, numbers, trajectories: int, key):
     size = 1 if ramp.dynamics == "overdamped" else 2
 
     def moved_on(z, k, time, key):
-        noise = jax.random.normal(key, z.shape, z.dtype)
+        noise = standard_normals(key, z.shape, z.dtype)
         left, factor = decay_of(ramp, k, time), noise_of(ramp, k, time)
         return jnp.einsum("ijd,bjd->bid", left, z) + jnp.einsum("ijd,bjd->bid", factor, noise)
 
@@ -136,7 +137,7 @@ def climbed(ramp: Ramp, controls, numbers, trajectories: int, key):
 
     spread = jnp.stack([jnp.sqrt(kt / ramp.reference), jnp.sqrt(mass * kt)][:size])
     shape = trajectories, size, len(ramp.values)
-    z = spread[:, None] * jax.random.normal(keys[0], shape, ramp.values.dtype)
+    z = spread[:, None] * standard_normals(keys[0], shape, ramp.values.dtype)
     began = energy(z)
     z, there = way(z, controls, keys[1])
     z = moved_on(z, ramp.stiffness(1.0), wait, keys[2])

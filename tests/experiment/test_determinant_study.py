@@ -16,6 +16,7 @@ SMALL += ["trajectories=512", "devices=32", "repetitions=8", "steps_time=3"]
 @pytest.mark.parametrize(
     "dynamics", ["overdamped", pytest.param("underdamped", marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_logdet(tmp_path, capsys, dynamics):
     settings = [*SMALL, "steps_trajectories=64", f"dynamics={dynamics}"]
     assert main(["run", str(CONFIG), *settings, "--out", str(tmp_path / "out")]) == 0
