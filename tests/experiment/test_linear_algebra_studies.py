@@ -35,7 +35,9 @@ def test_solve(tmp_path):
 
 
 def test_inverse(tmp_path):
-    results = run("inverse.yaml", tmp_path / "out", "times=[10,100]", "matrix.dim=4")
+    # The squares of few entries are far from normal: a spread of 1.3 times their mean.
+    reduced = "times=[10,100]", "matrix.dim=4", "repetitions=300"
+    results = run("inverse.yaml", tmp_path / "out", *reduced)
     assert np.all(np.abs(off(results["convergence"])) < 4)
     assert results["pictures"]["value"].shape == (2, 4, 4)
 

@@ -94,6 +94,20 @@ def test_the_slowest_mode_relaxes_with_the_root_of_its_stiffness():
         assert 1 / found.time.relaxation == pytest.approx(rate, rel=1e-6)
 
 
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_single_precision_stays(dynamics):
+    """Answers in the precision of the matrix, where doubles are on: by both methods."""
+    a, b = A.astype(jnp.float32), B.astype(jnp.float32)
+    for method in ("steps", "exact"):
+        how = {"time": 20.0, "trajectories": 32, "dynamics": dynamics, "method": method}
+        for found, answer in (
+            (tj.linalg.solve(a, b, KEY, **how), X),
+            (tj.linalg.inv(a, KEY, **how), np.linalg.inv(A)),
+        ):
+            assert found.value.dtype == found.error.dtype == jnp.float32
+            np.testing.assert_array_less(np.abs(found.value - answer), 5 * np.asarray(found.error))
+
+
 def test_the_bill():
     """Idle power is paid for all trajectories over their time; conjugate gradients are counted."""
     found = tj.linalg.solve(A, B, KEY, time=5.0, trajectories=3, idle_power=2.0)

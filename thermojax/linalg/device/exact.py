@@ -88,7 +88,7 @@ def law_of(values: Float[Array, " dim"], device: Device, time, integral: bool = 
             drift = jnp.array(rows)
             power = jnp.array([zero, 2 * gamma * kt, zero])
         size = len(drift) if integral else len(drift) - 1
-        process = OrnsteinUhlenbeck(drift[:size, :size], 0.0, power[:size])
+        process = OrnsteinUhlenbeck(drift[:size, :size], zero, power[:size])
         return process.transition(jnp.asarray(time, values.dtype))
 
     decay, covariance = jax.vmap(of_mode)(values)

@@ -157,7 +157,7 @@ def noise_of(ramp: Ramp, k: Float[Array, " modes"], time) -> Float[Array, "n n m
     def covariance(k):
         drift = jnp.array([[0.0, -1 / mass], [k, gamma / mass]])
         power = jnp.array([0.0, 2 * gamma * kt])
-        return OrnsteinUhlenbeck(drift, 0.0, power).transition(time)[1]
+        return OrnsteinUhlenbeck(drift, jnp.zeros_like(k), power).transition(time)[1]
 
     (xx, xp), (_, pp) = jnp.moveaxis(jax.vmap(covariance)(k), 0, -1)
     first = jnp.sqrt(xx)
