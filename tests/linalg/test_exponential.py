@@ -1,5 +1,7 @@
 """Matrix exponentials by the memory of a device, REFERENCE section 5: c = 2.4681."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -15,7 +17,7 @@ METHODS = ["steps", "exact"]
 rng = np.random.default_rng(0)
 
 
-def squares_law(decay, samples=np.inf):
+def squares_law(decay, samples: Any = np.inf):
     """N E|C - E|_F^2 of N successive samples, which the docstring of `expm` states."""
     power = np.linalg.matrix_power
     c = lambda k: power(decay, k) if k >= 0 else power(decay, -k).T
@@ -91,7 +93,9 @@ def test_heat_that_never_ends():
         other = tj.linalg.lyapunov(b, b + b.T, KEY, time=200.0, trajectories=64)
         watched = 64 * other.time.total * other.time.relaxation
         work = other.energy.work
-        assert power == pytest.approx(work.value / watched, abs=4.5 * work.error / watched)
+        assert power == pytest.approx(
+            float(work.value) / watched, abs=4.5 * float(work.error) / watched
+        )
         assert 0.1 * power > work.error / watched
     found = tj.linalg.expnegm(b + b.T, KEY, time=200.0, trajectories=64, shift=0.0)
     assert abs(found.energy.work.value) < 1e-9 * spent
@@ -134,7 +138,7 @@ def test_more_refusals():
     with pytest.raises(ValueError, match="memory of an underdamped device"):
         tj.linalg.expm(A, KEY, time=1.0, dynamics="underdamped")
     with pytest.raises(ValueError, match="shift = 'x'"):
-        tj.linalg.expm(A, KEY, time=1.0, shift="x")
+        tj.linalg.expm(A, KEY, time=1.0, shift="x")  # pyright: ignore[reportArgumentType]
 
 
 def test_the_bill():

@@ -46,7 +46,7 @@ def test_heat_that_never_ends(method):
     """The steady power against its closed form; a gradient takes none."""
     found = tj.linalg.lyapunov(A, 2.0, KEY, time=200.0, trajectories=64, method=method)
     work, spent = found.energy.work, 64 * found.time.total * found.time.relaxation
-    assert work.value / spent == pytest.approx(POWER, abs=4.5 * work.error / spent)
+    assert work.value / spent == pytest.approx(POWER, abs=4.5 * float(work.error) / spent)
     assert work.error / spent < 0.1 * POWER
     assert found.energy.heat.value == work.value
     symmetric = A + A.T
@@ -88,7 +88,7 @@ def test_far_from_normal(method, diffusion):
 def test_what_steps_leave(decay):
     """4e-5 of the covariance, by the algebra of one step, also of turns that hardly decay."""
     a = 3.0 * np.array([[decay, 0.85], [-1.0, decay]])
-    h = longest_step(3.0 * decay, np.linalg.norm(a, 2))
+    h = longest_step(3.0 * decay, float(np.linalg.norm(a, 2)))
     motion = InSteps(
         lx.MatrixLinearOperator(jnp.asarray(a)), jnp.zeros(()), jnp.asarray(h), jnp.asarray(1)
     )

@@ -1,5 +1,7 @@
 """How long a device must run: the law of its error, Markov's bound, and tolerances."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +23,7 @@ def distance(found, problem):
     return float(np.linalg.norm(found.value - answer) / np.linalg.norm(answer))
 
 
-def run(problem, key, a=A, **how):
+def run(problem, key, a: Any = A, **how):
     if problem == "solve":
         return tj.linalg.solve(a, B, key, **how)
     return tj.linalg.inv(a, key, **how)
@@ -30,7 +32,7 @@ def run(problem, key, a=A, **how):
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 100, 1000, 30000])
 def test_equal_weights_are_chi_square(count):
     for share in (1e-6, 0.1, 0.5, 0.9, 0.999, 1 - 1e-9):
-        level = scipy.stats.chi2.ppf(share, count)
+        level = float(scipy.stats.chi2.ppf(share, count))
         assert chi_square_sum_cdf(np.ones(count), level) == pytest.approx(share, rel=1e-8)
 
 
@@ -78,10 +80,9 @@ def test_r2_is_the_mean_of_the_law_of_an_inverse():
 def test_how_often_a_runtime_is_enough(problem, dynamics):
     """Over 1,000 runs: P within 3 standard errors by the law, more than P by Markov's bound.
 
-    The law of an inverse is that of a long average: 5 % of the mean square stand for hundreds of
-    relaxation times.
+    The law of an inverse is that of a long average, here of hundreds of relaxation times.
     """
-    rtol, probability = (0.2, 0.8) if problem == "solve" else (0.05, 0.8)
+    rtol, probability = (0.2, 0.8) if problem == "solve" else (0.1, 0.8)
     times = tj.linalg.runtime(problem, A, B, rtol=rtol, probability=probability, dynamics=dynamics)
     apart = {} if problem == "solve" else {"interval": 0.1 * times.relaxation}
     for time, least, most, count in (

@@ -216,7 +216,8 @@ class Run(NamedTuple):
             time *= 2
         else:
             raise ValueError(
-                f"time = {asked:.3g}: even in {time:.3g}, {why}: expected a longer time"
+                f"time = {asked:.3g}, reference = {float(self.way.reference):.3g}: even in "
+                f"{time:.3g}, {why}: expected a longer time, or a reference nearer to A"
             )
         if time > asked:
             warnings.warn(

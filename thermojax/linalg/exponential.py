@@ -16,7 +16,7 @@ from .._arguments import real
 from ..linear.matrix_equations import dot, root
 from .device.answer import Answer, DeviceTime
 from .device.noise import standard_normals
-from .device.operator import entries, operator_of, require_known
+from .device.operator import entries, operator_of
 from .device.problem import FIRST
 from .device.settings import Settings, until_accurate
 from .drift.arnoldi import Rates
@@ -118,12 +118,11 @@ def exponential(
     name: str, A: Any, sign: float, key: PRNGKeyArray, settings: Settings, shift: float | None
 ) -> Answer:
     """e^(-sign A)."""
-    settings = settings.checked(key)
+    settings = settings.checked(key, A=A, shift=shift)
     if settings.dynamics == "underdamped":
         raise ValueError(OVERDAMPED)
     if shift is not None:
         real("shift", shift, "a number that is added to the drift, or None for the best")
-    require_known(A=A, shift=shift)
     operator = operator_of(A, cure=SQUARE)
     whole = isinstance(operator, lx.MatrixLinearOperator)
     exact = settings.method == "exact" or (settings.method is None and whole)
@@ -131,7 +130,7 @@ def exponential(
     value = sign * np.asarray(matrix)
     powers, vectors = np.linalg.eigh((value + value.T) / 2)
     c = shift_of(value, float(powers[0]), shift)
-    scale, dim = scale_of(c, value.dtype), len(value)
+    scale, dim = scale_of(c, value.dtype, shift), len(value)
 
     drift = value + np.asarray(c, value.dtype) * np.eye(dim, dtype=value.dtype)
     noise = factored(
@@ -173,7 +172,11 @@ def exponential(
 def to_next(drift: Float[Array, "dim dim"]) -> Exact:
     """The motion over one unit of time, of the stationary covariance 1."""
     decay = jax.scipy.linalg.expm(-drift)
-    return Exact(decay, root(jnp.eye(len(drift), dtype=drift.dtype) - dot(decay, decay.T)))
+    covariance = jnp.eye(len(drift), dtype=drift.dtype) - dot(decay, decay.T)
+    lower = jnp.linalg.cholesky(covariance)
+    # Of a drift that hardly moves, the noise of one step is singular to rounding.
+    regular = jnp.all(jnp.isfinite(lower))
+    return Exact(decay, jax.lax.cond(regular, lambda: lower, lambda: root(covariance)))
 
 
 def steady_power(drift: np.ndarray, noise: Noise) -> Array:
@@ -212,10 +215,16 @@ def shift_of(drift: np.ndarray, lowest: float, shift: float | None) -> float:
     return float(shift)
 
 
-def scale_of(c: float, dtype) -> float:
+def scale_of(c: float, dtype, shift: float | None) -> float:
     """e^c. **Raises:** ValueError where the answer leaves the range of numbers."""
     largest = math.log(float(jnp.finfo(dtype).max))
     if abs(c) > largest - 10:
+        if shift is not None:
+            raise ValueError(
+                f"shift = {shift:.3g}: its exponential is out of the range of "
+                f"{jnp.dtype(dtype).name}; expected a number near the eigenvalues of A, or None "
+                "for the best"
+            )
         raise ValueError(
             f"A is too large: its exponential is of the order e^{c:.3g}, out of the range of "
             f"{jnp.dtype(dtype).name}; scale A, and take the power of the result"

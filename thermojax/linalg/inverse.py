@@ -14,7 +14,6 @@ from ..system import Bath
 from .device.answer import Answer
 from .device.device import read
 from .device.exact import sampled
-from .device.operator import require_known
 from .device.problem import problem_of
 from .device.settings import Settings, until_accurate
 from .imperfect.copies import checked_copies, imperfect
@@ -59,7 +58,6 @@ def inv(
     )
     if interval is not None:
         real("interval", interval, "a positive time between two samples", positive)
-        require_known(interval=interval)
     given = checked_copies(imperfections, copies, extrapolate, rtol)
     problem = problem_of("inv", A, None, key, settings, interval)
 

@@ -14,7 +14,7 @@ from .._arguments import real
 from .._component import Numbers, finite, positive
 from .device.answer import Answer, DeviceTime
 from .device.device import SPACING
-from .device.operator import entries, operator_of, require_known, square
+from .device.operator import entries, operator_of, square
 from .device.problem import FIRST
 from .device.settings import Settings, until_accurate
 from .drift.arnoldi import rates_of, rates_of_matrix
@@ -85,12 +85,11 @@ def lyapunov(
     """
     settings = Settings(
         time, rtol, probability, dynamics, trajectories, method, None, idle_power, max_products
-    ).checked(key)
+    ).checked(key, A=A, R=R, interval=interval)
     if dynamics == "underdamped":
         raise ValueError(OVERDAMPED)
     if interval is not None:
         real("interval", interval, "a positive time between two samples", positive)
-    require_known(A=A, R=R, interval=interval)
     operator, noise = programmed(A, R)
     exact = settings.method == "exact" or (
         settings.method is None and isinstance(operator, lx.MatrixLinearOperator)

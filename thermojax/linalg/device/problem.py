@@ -14,7 +14,7 @@ from ..._component import Numbers, finite
 from .answer import Answer, digital_products, energy_of, time_of
 from .device import SPACING, Device, Plan, Reading, device_for, plan_for
 from .exact import Modes, modes_of
-from .operator import entries, operator_of, require_known
+from .operator import entries, operator_of
 from .runtime import require_answer, runtime_of
 from .settings import Settings
 from .spectrum import Spectrum, spectrum_of
@@ -47,7 +47,7 @@ class Problem(NamedTuple):
         apart = SPACING * device.relaxation if interval is None else interval
         each = apart if self.modes else min(device.dt, apart)
         products = settings.trajectories * time / each if sampled or not self.modes else 0.0
-        settings.require_affordable(products, time, device.relaxation)
+        settings.require_affordable(products, time, device.relaxation, interval)
         if time > LONGEST * device.relaxation:
             raise ValueError(
                 f"time = {time:.3g} is {time / device.relaxation:.2g} relaxation times: expected "
@@ -98,8 +98,7 @@ def problem_of(
 
     **Raises:** ValueError for any that does not fit.
     """
-    settings = settings.checked(key)
-    require_known(A=A, b=b)
+    settings = settings.checked(key, A=A, b=b, interval=interval)
     if b is None and name == "solve":
         raise ValueError("b is None: expected numbers, (dim,), one per row of A")
     given = None if b is None else jnp.atleast_1d(finite("b", b))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,8 +42,8 @@ class Settings(NamedTuple):
     idle_power: float
     max_products: float
 
-    def checked(self, key: PRNGKeyArray) -> Settings:
-        """**Raises:** ValueError for what does not fit, or is being traced."""
+    def checked(self, key: PRNGKeyArray, **others: Any) -> Settings:
+        """**Raises:** ValueError for what does not fit, or is being traced, `others` included."""
         check_key(key)
         choice("dynamics", self.dynamics, DYNAMICS)
         choice("method", self.method, METHODS, or_none=True)
@@ -61,7 +61,7 @@ class Settings(NamedTuple):
         if self.bath is not None:
             instance("bath", self.bath, Bath, "a tj.Bath(...), or None for the default")
         trajectories = whole("trajectories", self.trajectories, cure="devices side by side")
-        require_known(key=key, **self._asdict())
+        require_known(**others, key=key, **self._asdict())
         return self._replace(
             time=None if self.time is None else float(self.time),
             rtol=None if self.rtol is None else float(self.rtol),
@@ -71,11 +71,14 @@ class Settings(NamedTuple):
             max_products=float(self.max_products),
         )
 
-    def require_affordable(self, products: float, time: float, relaxation: float) -> None:
+    def require_affordable(
+        self, products: float, time: float, relaxation: float, interval: float | None = None
+    ) -> None:
         """**Raises:** ValueError before more products are spent than allowed."""
         if not products <= self.max_products:
+            samples = "" if interval is None else f"interval = {interval:.3g}: "
             raise ValueError(
-                f"{products:.2g} products of A with a vector, a time of {time:.3g} or "
+                f"{samples}{products:.2g} products of A with a vector, a time of {time:.3g} or "
                 f"{time / relaxation:.2g} relaxation times, are more than max_products = "
                 f"{self.max_products:.2g}: expected a shorter time, a larger tolerance or a better "
                 "conditioned A, or a larger max_products"
