@@ -225,3 +225,19 @@ def test_refusals():
         tj.log_work_moment(good.replace(bath=tj.Bath(temperature=tj.Linear(1.0, 2.0, 1.0))))
     with pytest.raises(ValueError, match="no drive and no kicks"):
         tj.log_work_moment(good.replace(drive=lambda x, c: x))
+
+
+def test_a_number_of_times_in_single_precision():
+    """The times have the precision of the system where doubles are on, as its moments do."""
+    single = lambda x: jnp.asarray(x, jnp.float32)
+    bath = tj.Bath(single(1.0), single(1.0), single(1.0))
+    ramp = tj.Linear(single(1.0), single(2.0), single(1.0))
+    trap = tj.Overdamped(tj.Harmonic(control="stiffness", center=single([0.0])), ramp, bath)
+    found = tj.moments(trap, 3)
+    assert found.covariance.dtype == found.ledger.times.dtype == jnp.float32
+    double = tj.Overdamped(
+        tj.Harmonic(control="stiffness", center=jnp.zeros(1)), tj.Linear(1.0, 2.0, 1.0), tj.Bath()
+    )
+    np.testing.assert_allclose(
+        found.covariance, tj.moments(double, 3).covariance, rtol=1e-5, atol=1e-6
+    )
