@@ -363,7 +363,7 @@ def checked_times(times, duration):
             raise ValueError(
                 f"times = {shown(times)}: expected at least 2 and below 2^31, or an array of times"
             )
-        return jnp.linspace(0, 1, int(times), dtype=jnp.result_type(float, duration)) * duration
+        return jnp.linspace(0, 1, int(times), dtype=duration.dtype) * duration
     times = jnp.atleast_1d(floating(times, "times"))
     if times.ndim > 1 or times.size == 0:
         raise ValueError(f"times has shape {times.shape}: expected (times,), at least one")
