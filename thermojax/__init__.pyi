@@ -1,5 +1,6 @@
 """Every public name and where it lives: read by type checkers, and by `__init__.py` itself."""
 
+from . import bayes as bayes
 from . import bounds as bounds
 from . import diagnostics as diagnostics
 from . import distances as distances
@@ -58,6 +59,7 @@ from .optimization import frontier as frontier
 from .optimization import optimize as optimize
 from .optimization import pareto as pareto
 from .optimization import scale_by_value as scale_by_value
+from .potential import AbstractLikelihood as AbstractLikelihood
 from .potential import AbstractPotential as AbstractPotential
 from .potential import DoubleWell as DoubleWell
 from .potential import Gaussian as Gaussian

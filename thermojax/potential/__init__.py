@@ -14,6 +14,7 @@ from .gaussian import LOG_2PI as LOG_2PI
 from .gaussian import Gaussian as Gaussian
 from .gaussian import Harmonic as Harmonic
 from .interpolation import Interpolation as Interpolation
+from .likelihood import AbstractLikelihood as AbstractLikelihood
 from .likelihood import LogisticRegression as LogisticRegression
 from .mixture import GaussianMixture as GaussianMixture
 from .tempering import Tempering as Tempering

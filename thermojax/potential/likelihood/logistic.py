@@ -1,15 +1,19 @@
-"""Likelihoods: -ln p(y | x) as an energy, normalizers kept."""
+"""Logistic regression: labels 0 and 1."""
 
 from __future__ import annotations
 
+from typing import Self
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._component import Numbers, floating, known
-from .._tree import product
-from .base import AbstractPotential, require_position
+from ..._component import Numbers, floating, known
+from ..._tree import product
+from ..base import require_position
+from .base import AbstractLikelihood
 
 
 # jax.nn.softplus and its derivative evaluate three exponentials of the same number. These two share
@@ -38,7 +42,7 @@ def _softplus_jvp(primals, tangents):
     return softplus(*primals), sigmoid(*primals) * tangents[0]
 
 
-class LogisticRegression(AbstractPotential):
+class LogisticRegression(AbstractLikelihood):
     r"""The Bernoulli likelihood of weights x, U = -sum_i ln sigma(s_i a_i . x), s_i = 2 y_i - 1.
 
     Add a prior: `tj.Gaussian(jnp.zeros(dim)) + tj.LogisticRegression(features, labels)`.
@@ -51,7 +55,8 @@ class LogisticRegression(AbstractPotential):
     for a batch, matrix-matrix.
     """
 
-    signed_features: Float[Array, "rows dim"]  # s_i a_i: the labels enter nowhere else
+    signed_features: Float[Array, "rows dim"]  # s_i a_i, all that the energy sees
+    signs: Float[Array, " rows"]  # s_i, to take the labels out again
 
     def __init__(self, features: Numbers, labels: Numbers):
         features = floating(features, "features")
@@ -72,7 +77,8 @@ class LogisticRegression(AbstractPotential):
         if (values := known(labels)) is not None and not np.all(np.isin(values, (0, 1))):
             wrong = values[~np.isin(values, (0, 1))][0]
             raise ValueError(f"labels hold {wrong}: expected only 0 and 1")
-        self.signed_features = (2 * labels.astype(features.dtype) - 1)[:, None] * features
+        self.signs = 2 * labels.astype(features.dtype) - 1
+        self.signed_features = self.signs[:, None] * features
 
     def energy(self, x, control):
         require_position(self, x, self.signed_features.shape[1:], "features")
@@ -80,3 +86,21 @@ class LogisticRegression(AbstractPotential):
 
     def template(self, control):
         return jnp.zeros_like(self.signed_features[0])
+
+    def log_likelihood(self, x):
+        require_position(self, x, self.signed_features.shape[1:], "features")
+        return -softplus(-product(self.signed_features, x))
+
+    def draw_data(self, key, x):
+        chance = sigmoid(self.signs * product(self.signed_features, x))
+        return jax.random.bernoulli(key, chance).astype(self.signs.dtype)
+
+    def with_data(self, data):
+        signs = 2 * data - 1
+        return self.with_leaves((signs * self.signs)[:, None] * self.signed_features, signs)
+
+    def with_rows(self, rows):
+        return self.with_leaves(self.signed_features[rows], self.signs[rows])
+
+    def with_leaves(self, *leaves) -> Self:
+        return eqx.tree_at(lambda x: (x.signed_features, x.signs), self, leaves)

@@ -1,0 +1,87 @@
+"""The result of an inference: weighted samples, the evidence, and the account."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from ..estimate import Estimate, weighted_mean
+from ..sampling import Result
+from .model import Model
+
+
+class Account(eqx.Module):
+    r"""What turning the prior into the posterior took, in nats (kT = 1), each a `tj.Estimate`.
+
+    The first law, and the second as that of a refrigerator, which is given work to carry entropy
+    out of the weights into the bath:
+
+        work = (mean energy after - before) + heat,    heat >= entropy_drop.
+
+    - `work`: of the reservoir that moves the couplings, shadow work included. `heat`: to the bath.
+    - `free_energy_change`: -ln p(y), the least work. `dissipated_work`: what went beyond.
+    - `entropy_drop`: S(prior) - S(posterior), the least heat. Its mean over the data that the model
+      itself expects is the mutual information of data and weights.
+    - `information`: the relative entropy of the posterior to the prior, D(posterior|prior).
+    """
+
+    work: Estimate
+    heat: Estimate
+    free_energy_change: Estimate
+    dissipated_work: Estimate
+    entropy_drop: Estimate
+    information: Estimate
+
+
+class Posterior(eqx.Module):
+    """Samples of a posterior with weights, its evidence, and what both cost.
+
+    - `position`, a pytree of `(n, ...)`; `log_weight`, `(n,)`: samples weigh exp(log_weight).
+    - `prior_position`, `(n, ...)`: where the same paths began, draws from the prior; None where
+      the prior is flat.
+    - `log_evidence`: ln p(y), a `tj.Estimate`; value and error nan where the prior is flat.
+    - `account`: a `tj.bayes.Account`; None where the prior is flat.
+    - `time`: the duration of one ramp of the device, in units of the model's dynamics.
+    - `gradients`: evaluations of the gradient of one path, all paths and pilots together.
+    - `warnings`: what is to be doubted, in sentences; empty where nothing is.
+    - `model`: what was inferred. `forward`: the `tj.Result` of the last ramp.
+    """
+
+    model: Model
+    position: PyTree[Array]
+    log_weight: Float[Array, " n"]
+    prior_position: PyTree[Array] | None
+    log_evidence: Estimate
+    account: Account | None
+    time: float = eqx.field(static=True)
+    gradients: int = eqx.field(static=True)
+    warnings: tuple[str, ...] = eqx.field(static=True)
+    forward: Result | None = None
+
+    @property
+    def weights(self) -> Float[Array, " n"]:
+        """exp(log_weight), normalized to a sum of 1; `(n,)`."""
+        return jax.nn.softmax(self.log_weight)
+
+    @property
+    def effective_samples(self) -> Float[Array, ""]:
+        """(sum w)^2 / sum w^2, a scalar."""
+        return 1 / jnp.sum(self.weights**2)
+
+    @property
+    def samples(self) -> dict[str, Array]:
+        """The positions by name, each `(n, ...)`: as `tj.bayes.Model.shown` says."""
+        return self.model.shown(self.position)
+
+    def mean(self, values) -> Estimate:
+        """The posterior mean of `(n, ...)` values, or of a function of one position."""
+        if callable(values):
+            values = jax.vmap(values)(self.position)
+        return weighted_mean(jnp.asarray(values), self.weights)
+
+    def draw(self, key: PRNGKeyArray, n: int) -> PyTree[Array]:
+        """`n` positions of equal weight, drawn with replacement by their weights: `(n, ...)`."""
+        place = jax.random.choice(key, self.log_weight.shape[0], (n,), p=self.weights)
+        return jax.tree.map(lambda x: x[place], self.position)
