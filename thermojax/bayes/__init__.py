@@ -1,5 +1,6 @@
 """Bayesian inference by a driven Langevin system: posterior, evidence, and what both cost."""
 
+from .account import Account as Account
+from .infer import infer as infer
 from .model import Model as Model
-from .posterior import Account as Account
 from .posterior import Posterior as Posterior
