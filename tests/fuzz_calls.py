@@ -512,6 +512,8 @@ call(
     trajectories=(1, 2),
     equilibration=0.1,
 )
+MODEL = tj.bayes.Model(tj.Gaussian(np.zeros(2)), tj.LinearRegression(TABLE, np.ones(3), 0.5))
+call("bayes.doubts", tj.bayes.doubts, model=MODEL)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)

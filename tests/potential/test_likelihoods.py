@@ -127,9 +127,9 @@ def log_factorial(y: int) -> Decimal:
     """ln y! to 40 digits: by its definition, or from 1000 on by Stirling's series."""
     if y < 1000:
         return Decimal(math.factorial(y)).ln()
-    y, pi = Decimal(y), Decimal("3.1415926535897932384626433832795028841971694")
-    series = 1 / (12 * y) - 1 / (360 * y**3) + 1 / (1260 * y**5)
-    return y * y.ln() - y + (2 * pi * y).ln() / 2 + series
+    n, pi = Decimal(y), Decimal("3.1415926535897932384626433832795028841971694")
+    series = 1 / (12 * n) - 1 / (360 * n**3) + 1 / (1260 * n**5)
+    return n * n.ln() - n + (2 * pi * n).ln() / 2 + series
 
 
 @pytest.mark.parametrize("count", [0, 16, 300, 10**6, 10**9])
