@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
@@ -13,38 +13,57 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import real, whole
-from .._keys import check_key
-from .._tree import dimension_of, product, total
-from ..estimators import FreeEnergy, free_energy
+from .._keys import Purpose, check_key, part_key
+from ..estimate import Estimate
+from ..estimators import FreeEnergy
 from ..potential import AbstractPotential, Interpolation
 from ..protocol import Constant
 from ..sampling import Equilibrium, start
 from ..system import Bath, Underdamped
 from .account import Account
 from .coordinates import DENSE, Coordinates
+from .doubts import doubts
+from .evidence import Goal, bennett, goal_doubts, jarzynski, way_back_doubts, way_doubts
+from .fitted import Fitted
 from .leg import Leg, Ramped
 from .model import Model
+from .modes import modes
 from .pilot import WALKERS, pilot
 from .posterior import Posterior
 
-GOOD = 0.35  # dissipation, in kT, at which half of the samples are effective
-DOUBTFUL = 4.0  # standard errors between two answers that should be one
+ACCOUNT = 1.0  # dissipation, in kT, of the ramps from the prior
+SHORTER = 0.7  # steps, of the turn of the stiffest mode that the pilot takes
+STARTS = 64  # of the search for modes
+LEAST = 64  # paths, below which neither a covariance nor an error can be told
 
 
 @overload
-def infer(prior: Model, likelihood: PRNGKeyArray, /, **settings: Any) -> Posterior: ...
+def infer(
+    model: Model,
+    key: PRNGKeyArray,
+    /,
+    *,
+    error: float = ...,
+    effective: float = ...,
+    samples: int = ...,
+    budget: float = ...,
+) -> Posterior: ...
 @overload
 def infer(
     prior: AbstractPotential | None,
     likelihood: AbstractPotential,
     key: PRNGKeyArray,
     /,
-    **settings: Any,
+    *,
+    error: float = ...,
+    effective: float = ...,
+    samples: int = ...,
+    budget: float = ...,
 ) -> Posterior: ...
 def infer(
     prior,
     likelihood,
-    key=None,
+    key: Any = None,
     /,
     *,
     error: float = 0.02,
@@ -52,167 +71,236 @@ def infer(
     samples: int = 1024,
     budget: float = 2e7,
 ):
-    """The posterior of `prior` and `likelihood`: weighted samples, evidence, and account."""
-    model, key = (prior, likelihood) if isinstance(prior, Model) else (None, key)
-    check_key(key)
-    if model is None:
+    r"""The posterior p(x|y) of a prior and a likelihood: samples, evidence, and their price.
+
+    Ramps drive the weights from the prior to the posterior in finite time, and their works tell
+    ln p(y) = ln <exp(-W)> whatever the time (Jarzynski). In order:
+
+    - a pilot of 128 walkers finds the way: rungs of the coupling lambda of the likelihood, and at
+      each of them coordinates in which the law is about standard normal (up to 256 dimensions with
+      its correlations), and the step that the stiffest mode allows;
+    - ramps from the prior, as slow as their dissipation of about 1 kT asks for, are the account;
+    - ramps from the Gaussian that these have found lose less by far where the posterior is near it.
+      Whichever ramps give more effective samples per gradient are repeated until the evidence has
+      the `error` that was asked for, and turned back: evidence by Bennett's estimator.
+
+    Each of these is slowed down until its weights are good or the budget ends. What is to be
+    doubted is warned of, and stands in `warnings` of the result: doubts about the data, evidence of
+    both ways or of both directions that disagrees, few effective samples, modes that were missed.
+
+    **Arguments:**
+
+    - `infer(prior, likelihood, key)` or `infer(model, key)`: potentials with kT = 1, or a
+      `tj.bayes.Model`. A prior of None is flat: then there is a posterior, and no evidence.
+    - `error`: the standard error of ln p(y) that is wanted. `effective`: the share of effective
+      samples. `samples`: paths of one batch; more are made as the error asks for it.
+    - `budget`: gradients of one path that may be spent in all.
+
+    **Returns:** a `tj.bayes.Posterior`. **Raises:** ValueError for a model that has no right answer
+    (`tj.bayes.doubts`), or whose pilot does not arrive.
+
+    **Cost:** 0.5 to 1 million gradients for 31 weights of a logistic regression, two thirds of them
+    for the account; memory for `samples` positions, and for a hundred covariances up to 256
+    dimensions.
+
+    **Source:** C. Jarzynski, Phys. Rev. E 56, 5018 (1997); R. M. Neal, Stat. Comput. 11, 125
+    (2001); C. H. Bennett, J. Comput. Phys. 22, 245 (1976); rungs by overlap: A. Jasra, D. A.
+    Stephens, A. Doucet, T. Tsagaris, Scand. J. Stat. 38, 1 (2011).
+    """
+    if isinstance(prior, Model):
+        if key is not None:
+            raise ValueError("infer(model, key) takes two arguments: the model holds both energies")
+        model, key = prior, likelihood
+    else:
         model = Model(prior, likelihood)
+    check_key(key)
     real("error", error, "a positive standard error of ln p(y)", lambda e: e > 0)
     real("effective", effective, "a share between 0 and 1", lambda e: (e > 0) & (e < 1))
-    samples = whole("samples", samples, 64)
+    samples = whole("samples", samples, LEAST)
     real("budget", budget, "a positive number of gradients", lambda b: b > 0)
-    goal = Goal(error, effective, samples, float(budget))
-    return Inference(model, goal, key).run()
+    goal = Goal(float(error), float(effective), samples, float(budget))
+    found = Inference(model, goal, key).run()
+    if found.warnings:
+        warnings.warn("tj.bayes.infer: " + "; ".join(found.warnings), stacklevel=2)
+    return found
 
 
-@dataclasses.dataclass(frozen=True)
-class Goal:
-    """What is wanted, and what may be spent on it."""
+class Ways(NamedTuple):
+    """Ramps along one way that have been made, each of so many stages."""
 
-    error: float
-    effective: float
-    samples: int
-    budget: float
+    leg: Leg
+    stages: int
+    done: Ramped
+
+    @property
+    def cost(self) -> int:
+        return self.leg.cost(self.stages, len(self.done.last))
+
+    def worth(self) -> float:
+        """Effective samples per gradient."""
+        return self.done.books.effective_samples / self.cost
 
 
 class Inference:
-    """The steps of one inference, and what they have spent and found."""
+    """The steps of one inference, what they have spent, and what they have found to doubt."""
 
     def __init__(self, model: Model, goal: Goal, key: PRNGKeyArray):
-        self.model, self.goal = model, goal
-        self.like = model.template
-        self.dim = dimension_of(jax.tree.map(lambda x: x[None], self.like))
+        self.model, self.goal, self.key = model, goal, key
+        self.dim = sum(leaf.size for leaf in jax.tree.leaves(model.template))
         self.dense = self.dim <= DENSE
-        self.key, self.count = key, 0
-        self.spent, self.found = 0, []
+        self.keys, self.spent = 0, 0
+        self.found = list(doubts(model))
 
     def next_key(self) -> PRNGKeyArray:
-        self.count += 1
-        return jax.random.fold_in(self.key, self.count)
+        self.keys += 1
+        return part_key(self.key, Purpose.STAGE, self.keys)
 
     def run(self) -> Posterior:
-        legs = [self.prior_leg()]
-        first, runs, stages = self.ramps(legs[0], until=1.0)
-        reference = self.reference_leg(first)
-        results = [(legs[0], first, stages)]
-        second, _, stages = self.ramps(reference, until=GOOD)
-        results.append((reference, second, stages))
-        leg, best, stages = max(results, key=lambda r: self.worth(*r))
-        best = self.more(leg, best, stages)
-        forward = free_energy_of(best)
-        back, accepted = leg.reverse(self.next_key(), stages, best)
-        self.spent += leg.cost(stages, len(best.last))
-        both = bennett_of(best, back)
-        return self.posterior(first, leg, best, forward, both)
+        ways = []
+        if self.model.prior is not None:
+            ways.append(self.ramps(self.prior_leg(), ACCOUNT))
+            at = Coordinates.of(ways[0].done.last, ways[0].done.books.weights, self.dense)
+        else:
+            at = self.around_the_mode()
+        ways.append(self.ramps(self.reference_leg(at), self.goal.dissipated))
+        best = self.enough(max(ways, key=Ways.worth))
+        back, accepted = best.leg.reverse(self.next_key(), best.stages, best.done)
+        self.spent += best.cost
+        evidence = bennett(best.done, back)
+        proper = self.model.prior is not None
+        self.found += way_back_doubts(best.done, back, accepted)
+        if proper and best is not ways[0]:
+            self.found += way_doubts(ways[0].done, evidence)
+        self.found += goal_doubts(
+            self.goal, [way.done for way in ways], best.done, evidence, proper
+        )
+        return self.posterior(ways, best, evidence)
+
+    # The ways.
 
     def prior_leg(self) -> Leg:
-        prior, like = self.model.prior, self.like
-        target = prior + self.model.likelihood
-        potential = Interpolation(prior, target)
+        """From the prior: its own draws, or those of chains where it cannot draw."""
+        prior, like = self.model.prior, self.model.template
+        assert prior is not None
         system = Underdamped(prior, Constant(), Bath())
 
         def draw(key, n):
-            position = start(system, key, batch=n, initial=Equilibrium(like)).position
-            return flat(position)
+            return flat(start(system, key, batch=n, initial=Equilibrium(like)).position)
 
-        return self.leg(potential, draw)
+        return self.leg(Interpolation(prior, self.target), draw)
 
-    def reference_leg(self, ramped: Ramped) -> Leg:
-        """From the Gaussian with the mean and the covariance that the ramps have found."""
-        weights = ramped.books.weights
-        at = Coordinates.of(ramped.last, weights, self.dense)
-        reference = Fitted(at)
-        potential = Interpolation(reference, self.model.prior + self.model.likelihood)
+    def reference_leg(self, at: Coordinates) -> Leg:
+        """From the Gaussian whose coordinates these are."""
         draw = lambda key, n: at.outward(jax.random.normal(key, (n, self.dim), at.center.dtype))
-        return self.leg(potential, draw)
+        return self.leg(Interpolation(Fitted(at), self.target), draw)
 
-    def leg(self, potential, draw) -> Leg:
+    def leg(self, potential: Interpolation, draw) -> Leg:
+        like = self.model.template
         x = draw(self.next_key(), WALKERS)
-        way, _, gradients = pilot(potential, self.like, self.next_key(), x, self.dense)
+        way, _, gradients = pilot(potential, like, self.next_key(), x, self.dense)
         self.spent += gradients
-        return Leg(potential, self.like, way, draw, self.dense, shorter=0.7)
+        return Leg(potential, like, way, draw, self.dense, shorter=SHORTER)
 
-    def ramps(self, leg: Leg, until: float) -> tuple[Ramped, list, int]:
+    @property
+    def target(self) -> AbstractPotential:
+        prior, likelihood = self.model.prior, self.model.likelihood
+        return likelihood if prior is None else prior + likelihood
+
+    def around_the_mode(self) -> Coordinates:
+        """Those of the Gaussian at the heaviest mode that descents from the template find."""
+        flat_template, unravel = ravel_pytree(self.model.template)
+        near = flat_template + jax.random.normal(
+            self.next_key(), (16, self.dim), flat_template.dtype
+        )
+        seen = modes(self.model, self.next_key(), starts=jax.vmap(unravel)(near))
+        if seen.count == 0:
+            raise ValueError(
+                "the posterior of this flat prior has no maximum near the template: it may not be "
+                "normalizable; pass a proper prior, or another template"
+            )
+        center = flat(seen.position)[0]
+        if seen.root is None:
+            return Coordinates(center, jnp.ones_like(center))
+        covariance = jnp.linalg.inv(seen.root[0] @ seen.root[0].T)
+        if self.dense:
+            return Coordinates(center, jnp.linalg.cholesky(covariance))
+        return Coordinates(center, jnp.sqrt(jnp.diagonal(covariance)))
+
+    # The ramps.
+
+    def ramps(self, leg: Leg, until: float) -> Ways:
         """Ramps that dissipate no more than `until`, or as little as the budget allows."""
-        stages, runs = leg.guess(until), []
+        stages = leg.guess(until)
         while True:
-            run = leg.forward(self.next_key(), stages, self.goal.samples)
+            if not self.affords(leg.cost(stages, self.goal.samples)):
+                stages = max(
+                    1, int((self.goal.budget - self.spent) / leg.cost(2, self.goal.samples))
+                )
+            done = leg.forward(self.next_key(), stages, self.goal.samples)
             self.spent += leg.cost(stages, self.goal.samples)
-            runs.append((stages, float(run.books.dissipated)))
-            more = math.ceil(stages * min(max(float(run.books.dissipated) / until, 1.5), 8))
-            if float(run.books.dissipated) <= 1.3 * until or not self.affords(leg, more):
-                return run, runs, stages
+            lost = float(done.books.dissipated)
+            shadow = float(done.books.mean(done.books.shadow_work))
+            if shadow > 0.3 * lost > 0.3 * until:
+                leg = leg.with_shorter_steps(0.7)
+            more = math.ceil(stages * min(max(1.1 * lost / until, 1.5), 8))
+            if lost <= 1.2 * until or not self.affords(leg.cost(more, self.goal.samples)):
+                return Ways(leg, stages, done)
             stages = more
 
-    def affords(self, leg: Leg, stages: int) -> bool:
-        return self.spent + leg.cost(stages, self.goal.samples) <= self.goal.budget / 2
+    def affords(self, cost: float) -> bool:
+        """Whether as much again is left for what follows."""
+        return self.spent + 2 * cost <= self.goal.budget
 
-    def worth(self, leg: Leg, ramped: Ramped, stages: int) -> float:
-        """Effective samples per gradient."""
-        w = ramped.books.weights
-        return float(1 / jnp.sum(w**2)) / leg.cost(stages, len(w))
+    def enough(self, way: Ways) -> Ways:
+        """As many ramps as the error asks for. The way back, as long as they are, halves what is
+        left of the variance, and is not counted on."""
+        have, n = jarzynski(way.done).log_ratio, self.goal.samples
+        wanted = (float(have.error) / self.goal.error) ** 2 - 1 if have.error > 0 else 0
+        wanted = math.ceil(wanted) if math.isfinite(wanted) else 0
+        afford = (self.goal.budget - self.spent) / way.leg.cost(way.stages, n) / 2 - 1
+        done = way.done
+        for _ in range(max(0, min(wanted, int(afford)))):
+            done = done.pooled(way.leg.forward(self.next_key(), way.stages, n))
+            self.spent += way.leg.cost(way.stages, n)
+        return Ways(way.leg, way.stages, done)
 
-    def more(self, leg: Leg, ramped: Ramped, stages: int) -> Ramped:
-        """As many ramps as the error asks for, of those that are worth their gradients."""
-        have = free_energy_of(ramped).log_ratio
-        count, n = float(have.count), self.goal.samples
-        wanted = math.ceil(count * (float(have.error) / self.goal.error) ** 2 - count)
-        afford = (self.goal.budget - self.spent) / leg.cost(stages, n) / 2
-        for _ in range(min(math.ceil(wanted / n), int(afford))):
-            ramped = ramped.pooled(leg.forward(self.next_key(), stages, n))
-            self.spent += leg.cost(stages, n)
-        return ramped
+    # The result.
 
-    def posterior(self, first, leg, best, forward: FreeEnergy, both: FreeEnergy) -> Posterior:
-        evidence = both.log_ratio
-        roll = jax.vmap(ravel_pytree(self.like)[1])
-        weights = best.books.weights
-        position = roll(best.last)
-        prior = jax.vmap(lambda x: self.model.prior.energy(x, None))
-        likelihood = jax.vmap(lambda x: self.model.likelihood.energy(x, None))
-        account = Account.of(
-            first.books.work,
-            first.books.heat,
-            first.books.alive,
-            prior(roll(first.first)),
-            (prior(position), likelihood(position)),
-            weights,
-            evidence,
-        )
-        return Posterior(
-            self.model,
-            position,
-            jnp.where(best.books.alive > 0, best.books.log_weight, -jnp.inf),
-            roll(first.first),
-            evidence,
-            account,
-            0.0,
-            self.spent,
-            tuple(self.found),
-        )
-
-
-class Fitted(AbstractPotential):
-    """The normalized Gaussian N(center, factor factor^T) of a flat position, as an energy."""
-
-    center: Float[Array, " dim"]
-    root: Float[Array, "..."]  # the inverse of the factor: a product is faster than to solve
-    log_scale: Float[Array, ""]
-
-    def __init__(self, coordinates: Coordinates):
-        self.center, factor = coordinates.center, coordinates.factor
-        scale = factor if factor.ndim == 1 else jnp.diagonal(factor)
-        self.log_scale = jnp.sum(jnp.log(scale)) + 0.5 * len(scale) * jnp.log(2 * jnp.pi)
-        if factor.ndim == 1:
-            self.root = 1 / factor
+    def posterior(self, ways: list[Ways], best: Ways, evidence: FreeEnergy) -> Posterior:
+        model, first = self.model, ways[0].done
+        roll = jax.vmap(ravel_pytree(model.template)[1])
+        position, books = roll(best.done.last), best.done.books
+        ratio, account, before = evidence.log_ratio, None, None
+        if model.prior is None:
+            nan = jnp.full_like(ratio.value, jnp.nan)
+            ratio = Estimate(nan, nan, ratio.count)
         else:
-            identity = jnp.eye(len(scale), dtype=factor.dtype)
-            self.root = jax.scipy.linalg.solve_triangular(factor, identity, lower=True)
-
-    def energy(self, x, control):
-        away = ravel_pytree(x)[0] - self.center
-        z = self.root * away if self.root.ndim == 1 else product(self.root, away)
-        return 0.5 * total(z**2) + self.log_scale
+            before = roll(first.first)
+            prior, likelihood = map(energies_of, (model.prior, model.likelihood))
+            account = Account.of(
+                first.books.work,
+                first.books.heat,
+                first.books.alive,
+                prior(before),
+                (prior(position), likelihood(position)),
+                books.weights,
+                ratio,
+            )
+        found = Posterior(
+            model=model,
+            position=position,
+            log_weight=jnp.where(books.alive > 0, books.log_weight, -jnp.inf),
+            prior_position=before,
+            log_evidence=ratio,
+            account=account,
+            time=float(ways[0].leg.stages(ways[0].stages).duration),
+            gradients=self.spent,
+            warnings=(),
+        )
+        seen = modes(model, self.next_key(), starts=found, n=STARTS)
+        self.spent += 2 * STARTS * 200
+        told = (*self.found, *seen.missed(found))
+        return dataclasses.replace(found, gradients=self.spent, warnings=told)
 
 
 def flat(position) -> Float[Array, "n dim"]:
@@ -220,14 +308,6 @@ def flat(position) -> Float[Array, "n dim"]:
     return jax.vmap(lambda x: ravel_pytree(x)[0])(position)
 
 
-def free_energy_of(ramped: Ramped) -> FreeEnergy:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return free_energy.jarzynski(ramped.books.log_weight, ramped.books.alive)
-
-
-def bennett_of(forward: Ramped, reverse: Ramped) -> FreeEnergy:
-    a, b = (x.books.log_weight[x.books.alive > 0] for x in (forward, reverse))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return free_energy.bar(a, b)
+def energies_of(potential: AbstractPotential):
+    """The function from positions `(n, ...)` to their energies `(n,)`."""
+    return jax.vmap(lambda x: potential.energy(x, None))

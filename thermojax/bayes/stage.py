@@ -61,11 +61,21 @@ class Books(NamedTuple):
         return jax.nn.softmax(jnp.where(self.alive > 0, self.log_weight, -jnp.inf))
 
     @property
+    def effective_samples(self) -> float:
+        """(sum w)^2 / sum w^2."""
+        return float(1 / jnp.sum(self.weights**2))
+
+    def mean(self, values: Float[Array, " n"]) -> Float[Array, ""]:
+        """The mean over the surviving paths."""
+        kept = self.alive > 0
+        return jnp.sum(jnp.where(kept, values, 0)) / jnp.sum(kept)
+
+    @property
     def dissipated(self) -> Float[Array, ""]:
         """ln<exp w> - <w> of the surviving paths."""
-        kept, count = self.alive > 0, jnp.sum(self.alive)
-        log_mean = jax.nn.logsumexp(jnp.where(kept, self.log_weight, -jnp.inf)) - jnp.log(count)
-        return log_mean - jnp.sum(jnp.where(kept, self.log_weight, 0)) / count
+        kept = jnp.where(self.alive > 0, self.log_weight, -jnp.inf)
+        log_mean = jax.nn.logsumexp(kept) - jnp.log(jnp.sum(self.alive))
+        return log_mean - self.mean(self.log_weight)
 
 
 class Seen(NamedTuple):

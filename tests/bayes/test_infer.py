@@ -1,0 +1,138 @@
+"""Posteriors, evidence and accounts by ramps, REFERENCE section 6: R5, R11."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thermojax as tj
+
+KEY = jax.random.key(27)
+SIGMA = 4.5
+# R5: two Gaussian weights, observed once.
+PRIOR = tj.Gaussian(jnp.zeros(2), jnp.array([[1.0, 0.5], [0.5, 1.0]]))
+LIKELIHOOD = tj.GaussianLikelihood(jnp.array([1.0, -1.0]), jnp.array([[0.5, -0.2], [-0.2, 0.8]]))
+EVIDENCE = -3.064678613858
+MEAN = np.array([0.4597701149, -0.2873563218])
+COVARIANCE = np.array([[0.2816091954, 0.0114942529], [0.0114942529, 0.3678160920]])
+# R11: the logistic regression of one weight.
+FEATURES = jnp.array([[-2.0], [-1.0], [0.5], [1.0], [2.0], [3.0]])
+LABELS = jnp.array([0, 0, 1, 0, 1, 1])
+
+
+def off(estimate, value):
+    """The distance from a known value, in standard errors."""
+    return np.max(np.abs(np.asarray(estimate.value) - value) / np.asarray(estimate.error))
+
+
+@pytest.fixture(scope="module")
+def gaussian():
+    return tj.bayes.infer(PRIOR, LIKELIHOOD, KEY)
+
+
+def test_evidence_and_moments_of_r5(gaussian):
+    assert off(gaussian.log_evidence, EVIDENCE) < SIGMA and gaussian.log_evidence.error < 0.02
+    assert off(gaussian.mean(gaussian.position), MEAN) < SIGMA
+    away = gaussian.position - MEAN
+    assert off(gaussian.mean(away[:, :, None] * away[:, None, :]), COVARIANCE) < SIGMA
+    assert gaussian.warnings == ()
+    assert gaussian.effective_samples > 0.5 * len(gaussian.log_weight)
+
+
+def test_the_account_of_r5(gaussian):
+    """Entropies of Gaussians; the refrigerator's balance; the second law."""
+    account = gaussian.account
+    before = np.linalg.slogdet(np.array([[1.0, 0.5], [0.5, 1.0]]))[1]
+    drop = 0.5 * (before - np.linalg.slogdet(COVARIANCE)[1])
+    assert off(account.entropy_drop, drop) < SIGMA
+    inverse = np.linalg.inv(np.array([[1.0, 0.5], [0.5, 1.0]]))
+    told = 0.5 * (np.trace(inverse @ COVARIANCE) + MEAN @ inverse @ MEAN - 2) + drop
+    assert off(account.information, told) < SIGMA
+    assert float(account.dissipated_work.value) > 5 * float(account.dissipated_work.error)
+    balance = account.heat.value - account.entropy_drop.value - account.dissipated_work.value
+    np.testing.assert_allclose(balance, 0, atol=1e-6)
+
+
+def test_the_evidence_scatters_as_its_error_says():
+    found = [
+        tj.bayes.infer(PRIOR, LIKELIHOOD, key, samples=256).log_evidence
+        for key in jax.random.split(KEY, 16)
+    ]
+    z = np.array([float((e.value - EVIDENCE) / e.error) for e in found])
+    assert abs(np.mean(z)) < SIGMA / 4
+    assert np.mean(z**2) < 1 + SIGMA * np.sqrt(2 / 16)
+
+
+def test_r11():
+    model = tj.bayes.Model(
+        tj.Gaussian(jnp.zeros(1), 4.0), tj.LogisticRegression(FEATURES, LABELS)
+    )
+    found = tj.bayes.infer(model, KEY)
+    assert off(found.log_evidence, -3.4725454303) < SIGMA
+    x = found.position
+    assert off(found.mean(x), 1.3790973691) < SIGMA
+    assert off(found.mean((x - 1.3790973691) ** 2), 0.7111709575) < SIGMA
+    third = 0.7400150772 * 0.7111709575**1.5
+    assert off(found.mean((x - 1.3790973691) ** 3), third) < SIGMA
+
+
+def test_a_flat_prior_has_a_posterior_and_no_evidence():
+    found = tj.bayes.infer(None, LIKELIHOOD, KEY)
+    assert np.isnan(found.log_evidence.value) and found.account is None
+    assert off(found.mean(found.position), np.array([1.0, -1.0])) < SIGMA
+
+
+class Spike(tj.AbstractPotential):
+    """A broad likelihood and a narrow one of as much evidence again, in 10 dimensions."""
+
+    def energy(self, x, control):
+        broad = -0.5 * jnp.sum(x**2) / 0.25 - 10 * jnp.log(0.5)
+        narrow = -0.5 * jnp.sum((x - 0.02) ** 2) / 0.01**2 - 10 * jnp.log(0.01)
+        return -jnp.logaddexp(broad, narrow + 2.0)
+
+
+def test_a_spike_that_ramps_do_not_find_is_told():
+    with pytest.warns(UserWarning, match="the core of the mode at"):
+        found = tj.bayes.infer(tj.Gaussian(jnp.zeros(10)), Spike(), KEY)
+    assert any("samples and evidence miss it" in told for told in found.warnings)
+
+
+def test_a_budget_that_ends_is_told():
+    with pytest.warns(UserWarning, match=r"the budget of 3e\+04 gradients is spent"):
+        tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, samples=256, budget=3e4, error=1e-4)
+
+
+def test_positions_of_any_shape_and_names():
+    """A pytree of weights in float32, by the names of its leaves."""
+    likelihood = tj.LogDensity(lambda x: -0.5 * jnp.sum((x["a"] - 1) ** 2) - 2 * x["b"] ** 2)
+    prior = tj.LogDensity(lambda x: -0.5 * jnp.sum(x["a"] ** 2) - 0.5 * x["b"] ** 2)
+    like = {"a": jnp.zeros(2, jnp.float32), "b": jnp.zeros((), jnp.float32)}
+    model = tj.bayes.Model(prior, likelihood, template=like)
+    found = tj.bayes.infer(model, KEY, samples=256)
+    assert set(found.samples) == {"a", "b"} and found.samples["a"].dtype == jnp.float32
+    assert off(found.mean(found.samples["a"]), 0.5) < SIGMA
+    exact = 2 * (np.log(0.5) / 2 - 0.25) + np.log(1 / 5) / 2
+    assert off(found.log_evidence, exact) < SIGMA
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"error": 0.0}, "error = 0.0: expected a positive"),
+        ({"effective": 1.0}, "effective = 1.0: expected a share"),
+        ({"samples": 10}, "samples = 10"),
+        ({"budget": -1.0}, "budget = -1.0"),
+    ],
+)
+def test_refusals(settings, words):
+    with pytest.raises(ValueError, match=words):
+        tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, **settings)
+
+
+def test_what_is_no_model():
+    with pytest.raises(ValueError, match="likelihood is a function: .*tj.LogDensity"):
+        tj.bayes.infer(PRIOR, lambda x: x, KEY)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="key must be a typed key"):
+        tj.bayes.infer(PRIOR, LIKELIHOOD, 0)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="takes two arguments"):
+        tj.bayes.infer(tj.bayes.Model(PRIOR, LIKELIHOOD), KEY, KEY)  # pyright: ignore[reportCallIssue]

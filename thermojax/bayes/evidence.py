@@ -1,0 +1,100 @@
+"""The evidence of ramps, and what its different estimates say about each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+
+from ..estimate import Estimate
+from ..estimators import FreeEnergy, free_energy
+from .leg import Ramped
+
+DOUBTFUL = 4.0  # standard errors between two answers that should be one
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What is wanted, and what may be spent on it."""
+
+    error: float
+    effective: float
+    samples: int
+    budget: float
+
+    @property
+    def dissipated(self) -> float:
+        """The dissipation, in kT, that leaves as many effective samples: works near Gaussian have
+        a variance of twice that, and exp(-variance) of the samples."""
+        return -0.5 * math.log(self.effective)
+
+
+def jarzynski(ramped: Ramped) -> FreeEnergy:
+    """The evidence of ramps in one direction; what there is to doubt is not said."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return free_energy.jarzynski(ramped.books.log_weight, ramped.books.alive)
+
+
+def bennett(forward: Ramped, reverse: Ramped) -> FreeEnergy:
+    """The evidence of ramps in both directions."""
+    a, b = (x.books.log_weight[x.books.alive > 0] for x in (forward, reverse))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return free_energy.bar(a, b)
+
+
+def way_back_doubts(done: Ramped, back: Ramped, accepted: float) -> Iterator[str]:
+    """Whether ramps there and back agree, and whether the latter began well."""
+    backward = jarzynski(back).log_ratio
+    turned = Estimate(-backward.value, backward.error, backward.count)
+    yield from apart("ramps there and back", jarzynski(done).log_ratio, turned)
+    if accepted < 0.3:
+        yield (
+            f"{accepted:.0%} of the proposals within the posterior were accepted: the ramps back "
+            "start from copies of few samples, and the error is too small"
+        )
+
+
+def way_doubts(first: Ramped, evidence: FreeEnergy) -> Iterator[str]:
+    """Whether the ramps from the prior tell the same evidence, where they tell any."""
+    found = jarzynski(first)
+    if found.doubt is None:
+        what = "ramps from the prior and from the fitted Gaussian"
+        yield from apart(what, found.log_ratio, evidence.log_ratio)
+
+
+def apart(what: str, one: Estimate, other: Estimate) -> Iterator[str]:
+    """A sentence about two estimates that should be one."""
+    between, error = (
+        float(one.value - other.value),
+        math.hypot(float(one.error), float(other.error)),
+    )
+    if not abs(between) <= DOUBTFUL * error:
+        yield (
+            f"{what} disagree on ln p(y), {one} and {other}: a part of the posterior is reached by "
+            "one of them alone, or few paths carry the average"
+        )
+
+
+def goal_doubts(
+    goal: Goal, all_ways: list[Ramped], best: Ramped, evidence: FreeEnergy, proper: bool
+) -> Iterator[str]:
+    """What was wanted and has not been reached."""
+    lost = sum(int(jnp.sum(done.books.alive == 0)) for done in all_ways)
+    total = sum(len(done.last) for done in all_ways)
+    if lost > 0.001 * total:
+        yield (
+            f"{lost} of {total} paths diverged and count as weight zero: the energy is steeper "
+            "than the pilot has seen"
+        )
+    spent = f"the budget of {goal.budget:.3g} gradients is spent: pass a larger budget="
+    share = best.books.effective_samples / len(best.last)
+    if share < 0.8 * goal.effective:
+        yield f"{share:.0%} of the samples are effective, not {goal.effective:.0%}; {spent}"
+    error = float(evidence.log_ratio.error)
+    if proper and not error <= 1.2 * goal.error:
+        yield f"the error of the log evidence is {error:.2g}, not {goal.error:g}; {spent}"
