@@ -64,9 +64,7 @@ def test_the_evidence_scatters_as_its_error_says():
 
 
 def test_r11():
-    model = tj.bayes.Model(
-        tj.Gaussian(jnp.zeros(1), 4.0), tj.LogisticRegression(FEATURES, LABELS)
-    )
+    model = tj.bayes.Model(tj.Gaussian(jnp.zeros(1), 4.0), tj.LogisticRegression(FEATURES, LABELS))
     found = tj.bayes.infer(model, KEY)
     assert off(found.log_evidence, -3.4725454303) < SIGMA
     x = found.position

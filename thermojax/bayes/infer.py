@@ -15,12 +15,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._arguments import real, whole
 from .._keys import Purpose, check_key, part_key
 from ..estimate import Estimate
-from ..estimators import FreeEnergy
 from ..potential import AbstractPotential, Interpolation
 from ..protocol import Constant
 from ..sampling import Equilibrium, start
 from ..system import Bath, Underdamped
-from .account import Account
+from .account import Account, combined
 from .coordinates import DENSE, Coordinates
 from .doubts import doubts
 from .evidence import Goal, bennett, goal_doubts, jarzynski, way_back_doubts, way_doubts
@@ -156,25 +155,43 @@ class Inference:
         return part_key(self.key, Purpose.STAGE, self.keys)
 
     def run(self) -> Posterior:
-        ways = []
-        if self.model.prior is not None:
+        prior, ways = self.model.prior, []
+        if prior is not None:
             ways.append(self.ramps(self.prior_leg(), ACCOUNT))
-            at = Coordinates.of(ways[0].done.last, ways[0].done.books.weights, self.dense)
+            at = self.fitted(ways[0].done.last, ways[0].done.books.weights)
         else:
             at = self.around_the_mode()
-        ways.append(self.ramps(self.reference_leg(at), self.goal.dissipated))
-        best = self.enough(max(ways, key=Ways.worth))
-        back, accepted = best.leg.reverse(self.next_key(), best.stages, best.done)
-        self.spent += best.cost
-        evidence = bennett(best.done, back)
-        proper = self.model.prior is not None
-        self.found += way_back_doubts(best.done, back, accepted)
-        if proper and best is not ways[0]:
+        ways.append(self.ramps(self.reference_leg(at, self.target), self.goal.dissipated))
+        best = max(ways, key=Ways.worth)
+        best, evidence = self.there_and_back(best)
+        if prior is None:
+            evidence = Estimate(jnp.nan, jnp.nan, evidence.count)
+        elif best.leg is not ways[0].leg:
+            evidence = combined((1, evidence), (-1, self.log_normalizer(prior, ways[0].done.first)))
             self.found += way_doubts(ways[0].done, evidence)
-        self.found += goal_doubts(
-            self.goal, [way.done for way in ways], best.done, evidence, proper
-        )
-        return self.posterior(ways, best, evidence)
+        self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
+        return self.posterior(ways[0], best, evidence)
+
+    def there_and_back(self, way: Ways) -> tuple[Ways, Estimate]:
+        """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0)."""
+        way = self.enough(way)
+        back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
+        self.spent += way.cost
+        self.found += way_back_doubts(way.done, back, accepted)
+        return way, bennett(way.done, back).log_ratio
+
+    def log_normalizer(self, prior: AbstractPotential, drawn: Float[Array, "n dim"]) -> Estimate:
+        """ln of the integral of exp(-U) of the prior: known, or by ramps from a Gaussian to it."""
+        known = prior.free_energy(None, 1.0, self.model.template)
+        if known is not None:
+            return Estimate(-known, jnp.zeros_like(known), len(drawn))
+        at = self.fitted(drawn, jnp.ones(len(drawn), drawn.dtype))
+        way = self.ramps(self.reference_leg(at, prior), self.goal.dissipated)
+        return self.there_and_back(way)[1]
+
+    def fitted(self, x: Float[Array, "n dim"], weights: Float[Array, " n"]) -> Coordinates:
+        """The coordinates of weighted samples."""
+        return Coordinates.of(x, weights, self.dense)
 
     # The ways.
 
@@ -189,10 +206,10 @@ class Inference:
 
         return self.leg(Interpolation(prior, self.target), draw)
 
-    def reference_leg(self, at: Coordinates) -> Leg:
-        """From the Gaussian whose coordinates these are."""
+    def reference_leg(self, at: Coordinates, target: AbstractPotential) -> Leg:
+        """From the normalized Gaussian whose coordinates these are."""
         draw = lambda key, n: at.outward(jax.random.normal(key, (n, self.dim), at.center.dtype))
-        return self.leg(Interpolation(Fitted(at), self.target), draw)
+        return self.leg(Interpolation(Fitted(at), target), draw)
 
     def leg(self, potential: Interpolation, draw) -> Leg:
         like = self.model.template
@@ -266,34 +283,30 @@ class Inference:
 
     # The result.
 
-    def posterior(self, ways: list[Ways], best: Ways, evidence: FreeEnergy) -> Posterior:
-        model, first = self.model, ways[0].done
+    def posterior(self, first: Ways, best: Ways, evidence: Estimate) -> Posterior:
+        model, account, before = self.model, None, None
         roll = jax.vmap(ravel_pytree(model.template)[1])
-        position, books = roll(best.done.last), best.done.books
-        ratio, account, before = evidence.log_ratio, None, None
-        if model.prior is None:
-            nan = jnp.full_like(ratio.value, jnp.nan)
-            ratio = Estimate(nan, nan, ratio.count)
-        else:
-            before = roll(first.first)
+        position, books, ramped = roll(best.done.last), best.done.books, first.done.books
+        if model.prior is not None:
+            before = roll(first.done.first)
             prior, likelihood = map(energies_of, (model.prior, model.likelihood))
             account = Account.of(
-                first.books.work,
-                first.books.heat,
-                first.books.alive,
+                ramped.work,
+                ramped.heat,
+                ramped.alive,
                 prior(before),
                 (prior(position), likelihood(position)),
                 books.weights,
-                ratio,
+                evidence,
             )
         found = Posterior(
             model=model,
             position=position,
             log_weight=jnp.where(books.alive > 0, books.log_weight, -jnp.inf),
             prior_position=before,
-            log_evidence=ratio,
+            log_evidence=evidence,
             account=account,
-            time=float(ways[0].leg.stages(ways[0].stages).duration),
+            time=float(first.leg.stages(first.stages).duration),
             gradients=self.spent,
             warnings=(),
         )
