@@ -33,7 +33,9 @@ WIDE_LINK = {  # standard deviations of a . x under the prior, beyond which a li
     RandomEffects: 100.0,
     PoissonRegression: 20.0,
 }
-INFORMATIVE_WORK = 2e9  # products of a Newton step, up to which a harmless separation is looked for
+# Up to which size a separation is looked for that is harmless, each for less than a second
+HARMLESS_STEP = 5e8  # products of a step of Newton's method
+HARMLESS_PROGRAM = 200_000  # numbers of a linear program
 
 
 def doubts(model: Model) -> tuple[str, ...]:
@@ -174,9 +176,9 @@ def term_doubts(term: AbstractLikelihood, model: Model) -> Iterator[str]:
 def separation_doubts(term: AbstractLikelihood) -> Iterator[str]:
     """Classes that a hyperplane separates, with a prior that is proper."""
     cone = cone_of(term)
-    if cone is None or cone.signs.size * cone.signs.shape[1] > INFORMATIVE_WORK:
+    if cone is None or cone.signs.size * cone.signs.shape[1] > HARMLESS_STEP:
         return
-    rising = open_directions(cone).rising
+    rising = open_directions(cone, HARMLESS_PROGRAM).rising
     if rising in ("all", "some"):
         how = "perfectly" if rising == "all" else "but for rows that lie on it"
         yield (
