@@ -30,7 +30,7 @@ from .columns import DEPENDENT
 from .terms import double
 
 NEWTON_STEPS = 30
-CERTAIN = 30.0  # margins that no maximum of a likelihood has: the search has gone off
+CERTAIN = 30.0  # margins at which a search for a maximum is taken to have left for infinity
 LARGEST_PROGRAM = 2_000_000  # numbers of a linear program, seconds to a minute
 TIME_LIMIT = 60.0  # s, of the linear program
 LARGEST_CONE = 20_000_000  # numbers of G
@@ -74,16 +74,19 @@ def cone_of(term: AbstractLikelihood) -> Cone | None:
 
 
 class OpenDirections(NamedTuple):
-    """What data leave open: `flat` directions, along which no probability changes, their number;
-    and whether along others probabilities only rise: of `all` data, of `some`, of `none`, or
-    `unknown` where that took too long."""
+    """Directions that data leave open.
+
+    - `flat`: how many there are along which no probability changes.
+    - `rising`: whether along others no probability falls: those of `all` rows that differ rise, of
+      `some`, of `none`, or `unknown` where it would take too long.
+    """
 
     flat: int
     rising: Literal["all", "some", "none", "unknown"]
 
 
 def open_directions(cone: Cone, most: int = LARGEST_PROGRAM) -> OpenDirections:
-    """What the directions of a cone are like; see the module.
+    """The directions of a cone, counted and told apart.
 
     **Arguments:** `most`: the numbers of a linear program that is still solved.
     """
