@@ -197,6 +197,8 @@ def test_flat_priors_of_counts_and_numbers():
         doubts(tj.LinearRegression(np.ones((5, 2)), np.ones(5), 1.0), None)
     with pytest.raises(ValueError, match="in 2 directions"):
         doubts(tj.GaussianLikelihood([1.0], 1.0, [[1.0, 2.0, 3.0]]), None)
+    identity = tj.GaussianLikelihood(np.ones(4096), 1.0)
+    assert doubts(identity, None) == ()
     both = tj.LinearRegression([[1.0, 0.0]], [1.0], 1.0) + tj.PoissonRegression([[0.0, 1.0]], [2])
     assert not any("flat" in x for x in doubts(both, None))
     seeds = tj.RandomEffects(A, COUNTS, COUNTS + 3)
@@ -326,6 +328,18 @@ def test_the_posterior_of_an_improper_prior_is_allowed():
     assert doubts(prior + FINE["logistic"], None) == ()
     with pytest.raises(ValueError, match=r"flat prior cannot be normalized: .* along coordinate 0"):
         tj.bayes.doubts(tj.bayes.Model(None, prior, template=jnp.zeros(DIM)))
+
+
+def test_a_likelihood_of_the_wrong_sign_is_refused_where_it_outgrows_the_prior():
+    energy = lambda x: 0.5 * jnp.sum((A @ x - TARGETS) ** 2)  # and not ln p
+    with pytest.raises(ValueError, match=r"posterior cannot be normalized: .* takes ln p\(y\|x\)"):
+        doubts(tj.LogDensity(energy))
+
+
+def test_prior_and_likelihood_have_one_shape():
+    softmax = tj.SoftmaxRegression(A, LABELS, classes=3)
+    with pytest.raises(ValueError, match=r"prior has positions of the shape \(4,\), .* \(4, 3\)"):
+        doubts(softmax)
 
 
 def test_what_is_no_model_or_has_no_numbers():

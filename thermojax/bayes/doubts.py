@@ -1,4 +1,4 @@
-"""What is questionable about a model, said before anything is run."""
+"""Doubts about a model, in sentences, before anything is run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 from jax.core import Tracer
 
 from .._arguments import instance
+from .._tree import leaf_shapes
 from ..potential import (
     AbstractLikelihood,
+    AbstractPotential,
+    GaussianLikelihood,
     LogisticRegression,
     NetworkClassification,
     NetworkRegression,
@@ -33,11 +36,13 @@ WIDE_LINK = {  # standard deviations of a . x under the prior, beyond which a li
     RandomEffects: 100.0,
     PoissonRegression: 20.0,
 }
-INFORMATIVE_WORK = 2e9  # products of a Newton step, up to which a harmless separation is looked for
+# Up to which size a separation is looked for that is harmless, each for less than a second
+HARMLESS_STEP = 5e8  # products of a step of Newton's method
+HARMLESS_PROGRAM = 200_000  # numbers of a linear program
 
 
 def doubts(model: Model) -> tuple[str, ...]:
-    """What is questionable about a prior and a likelihood, in sentences; empty where nothing is.
+    """Doubts about a prior and a likelihood, one sentence each; none where nothing is questionable.
 
     Looked at, exactly: columns of features that are constant, repeated, linearly dependent, not
     standardized, or decided by one row; fewer rows than columns; labels of one class; targets that
@@ -54,7 +59,7 @@ def doubts(model: Model) -> tuple[str, ...]:
     or very far out all of its curvature (data of which have none there, as those of classes). Not
     noticed is a posterior of many data of a Gaussian likelihood: it is one of a likelihood, too.
     That a density does not fall fast enough, along a quarter of some random rays or along a
-    coordinate: a mass that lies between them is not noticed.
+    coordinate, such as one of the wrong sign: a mass that lies between them is not noticed.
 
     **Arguments:** `model`, a `tj.bayes.Model`; its arrays `(rows, dim)` must be known, not traced.
 
@@ -78,6 +83,7 @@ def prior_doubts(model: Model) -> Iterator[str]:
     if prior is None:
         yield from flat_prior_doubts(model)
         return
+    require_one_shape(prior, likelihood)
     refuse_prior_among_terms(prior, likelihood)
     if sampler_path(prior, None, np.ones(())) is None:
         seen = tails(prior, model.template)
@@ -88,7 +94,24 @@ def prior_doubts(model: Model) -> Iterator[str]:
                 "as the likelihood"
             )
     if not is_known(likelihood):
+        seen = tails(prior + likelihood, model.template)
+        if seen.improper:
+            raise ValueError(
+                f"the posterior cannot be normalized: {where(seen)}; if the sign of the likelihood "
+                "is wrong, tj.LogDensity takes ln p(y|x), and an energy is minus that"
+            )
         yield from prior_in_curvature(prior, likelihood, model.template)
+
+
+def require_one_shape(prior: AbstractPotential, likelihood: AbstractPotential) -> None:
+    """Refuse a prior and a likelihood of positions of different shapes."""
+    own, other = prior.template(None), likelihood.template(None)
+    if own is not None and other is not None and leaf_shapes(own) != leaf_shapes(other):
+        raise ValueError(
+            f"prior has positions of the shape {leaf_shapes(own)}, and likelihood of the shape "
+            f"{leaf_shapes(other)}: make them one; tj.DiagonalGaussian(likelihood.template(None)) "
+            "is a prior of its shape"
+        )
 
 
 def flat_prior_doubts(model: Model) -> Iterator[str]:
@@ -111,6 +134,8 @@ def flat_prior_doubts(model: Model) -> Iterator[str]:
                 "stays above zero however far some parameters go: give a prior, such as a "
                 "tj.DiagonalGaussian"
             )
+    if any(isinstance(x, GaussianLikelihood) and x.white_operator is None for x in terms):
+        return  # every coordinate is measured
     cones = [cone_of(term) for term in terms]
     known = [cone for cone in cones if cone is not None]
     if len(known) < len(cones) or not known:
@@ -174,9 +199,9 @@ def term_doubts(term: AbstractLikelihood, model: Model) -> Iterator[str]:
 def separation_doubts(term: AbstractLikelihood) -> Iterator[str]:
     """Classes that a hyperplane separates, with a prior that is proper."""
     cone = cone_of(term)
-    if cone is None or cone.signs.size * cone.signs.shape[1] > INFORMATIVE_WORK:
+    if cone is None or cone.signs.size * cone.signs.shape[1] > HARMLESS_STEP:
         return
-    rising = open_directions(cone).rising
+    rising = open_directions(cone, HARMLESS_PROGRAM).rising
     if rising in ("all", "some"):
         how = "perfectly" if rising == "all" else "but for rows that lie on it"
         yield (

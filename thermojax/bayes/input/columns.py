@@ -35,22 +35,42 @@ def column_doubts(features: Float[np.ndarray, "rows dim"]) -> Iterator[str]:
         )
     varying = np.flatnonzero(~zero & ~constant)
     kept = np.concatenate([np.flatnonzero(constant)[:1], varying])
-    if kept.size:
-        yield from dependent_columns(features, kept)
+    if not kept.size:
+        return
+    unit = features[:, kept] / largest[kept]
+    unit /= np.linalg.norm(unit, axis=0)
+    cosine = unit.T @ unit
+    pairs = np.argwhere(np.triu(1 - np.abs(cosine) < DEPENDENT, 1))
+    own = np.setdiff1d(np.arange(kept.size), pairs[:, 1])
+    values, vectors = np.linalg.eigh(cosine[np.ix_(own, own)])
+    seen = values > DEPENDENT * values[-1]
+    if len(pairs):
+        said = [f"{kept[j]} (of {kept[i]})" for i, j in pairs]
+        yield (
+            f"features repeat a column, up to a factor, in column{'s' * (len(said) > 1)} "
+            f"{listed(said)}: the data know one sum of the weights of both, and the prior divides "
+            "it; keep one."
+        )
+    if not np.all(seen) and own.size <= rows:
+        yield dependence(kept[own], vectors[:, ~seen])
     if rows < dim:
         yield (
             f"features has {rows} rows for {dim} columns: in {dim - rows} directions or more the "
             "data say nothing, and the posterior is the prior there."
         )
-    alone = lonely_rows(features, kept) if kept.size and rows > 2 * kept.size else []
+    alone, leverage = np.zeros(0, int), np.zeros(rows)
+    if rows > 2 * own.size:  # leverage, the diagonal of A (A^T A)^+ A^T
+        white = unit[:, own] @ (vectors[:, seen] / np.sqrt(values[seen]))
+        leverage = np.sum(white**2, axis=1)
+        alone = np.flatnonzero(leverage > ALONE)
     if varying.size:
         yield from width_doubts(np.delete(features, alone, axis=0), varying)
-    if len(alone):
-        row = alone[0]
+    if alone.size:
+        row = alone[np.argmax(leverage[alone])]
         yield (
-            f"features have {'an outlier' if len(alone) == 1 else 'outliers'} in "
-            f"row{'s' * (len(alone) > 1)} {listed(alone)}, which alone decide"
-            f"{'s' * (len(alone) == 1)} on a direction of the weights (leverage above {ALONE}): "
+            f"features have {'an outlier' if alone.size == 1 else 'outliers'} in "
+            f"row{'s' * (alone.size > 1)} {listed(alone)}, which alone decide"
+            f"{'s' * (alone.size == 1)} on a direction of the weights (leverage above {ALONE}): "
             f"{farthest(features, row, kept)}; check this number."
         )
 
@@ -59,34 +79,15 @@ def columns(found) -> str:
     return f"column{'s' * (len(found) > 1)} {listed(found)}"
 
 
-def unit(features, which) -> np.ndarray:
-    """Columns of length 1."""
-    taken = features[:, which] / np.max(np.abs(features[:, which]), axis=0)
-    return taken / np.linalg.norm(taken, axis=0)
-
-
-def dependent_columns(features, which) -> Iterator[str]:
-    """Columns that are multiples of others, then those that are sums of the ones that remain."""
-    taken = unit(features, which)
-    cosine = taken.T @ taken
-    pairs = np.argwhere(np.triu(1 - np.abs(cosine) < DEPENDENT, 1))
-    if len(pairs):
-        said = [f"{which[j]} (of {which[i]})" for i, j in pairs]
-        yield (
-            f"features repeat a column, up to a factor, in column{'s' * (len(said) > 1)} "
-            f"{listed(said)}: the data know one sum of the weights of both, and the prior divides "
-            "it; keep one."
-        )
-    alone = np.setdiff1d(np.arange(which.size), pairs[:, 1])
-    values, vectors = np.linalg.eigh(cosine[np.ix_(alone, alone)])
-    lost = int(np.sum(values < DEPENDENT * values[-1]))
-    if lost > 0 and alone.size <= features.shape[0]:
-        part = np.max(np.abs(vectors[:, :lost]), axis=1) > 1e-6
-        yield (
-            f"features have linearly dependent columns ({columns(which[alone][part])}): in {lost} "
-            f"direction{'s' * (lost > 1)} of their weights the data say nothing, and the posterior "
-            "is the prior there; leave columns out."
-        )
+def dependence(which, directions) -> str:
+    """The columns that take part in directions that the data do not see, in a sentence."""
+    lost = directions.shape[1]
+    part = which[np.max(np.abs(directions), axis=1) > 1e-6]
+    return (
+        f"features have linearly dependent columns ({columns(part)}): in {lost} "
+        f"direction{'s' * (lost > 1)} of their weights the data say nothing, and the posterior "
+        "is the prior there; leave columns out."
+    )
 
 
 def width_doubts(features, which) -> Iterator[str]:
@@ -111,16 +112,6 @@ def width_doubts(features, which) -> Iterator[str]:
             f"standard deviation {width[worst]:.3g}, and can hardly be told from a bias; subtract "
             "the mean of each column."
         )
-
-
-def lonely_rows(features, which) -> np.ndarray:
-    """The rows whose leverage, the diagonal of A (A^T A)^+ A^T, is near 1, the highest first."""
-    taken = unit(features, which)
-    values, vectors = np.linalg.eigh(taken.T @ taken)
-    good = values > DEPENDENT * values[-1]
-    leverage = np.sum((taken @ (vectors[:, good] / np.sqrt(values[good]))) ** 2, axis=1)
-    found = np.flatnonzero(leverage > ALONE)
-    return found[np.argsort(-leverage[found], kind="stable")]
 
 
 def farthest(features, row: int, which) -> str:

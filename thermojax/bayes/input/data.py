@@ -61,17 +61,22 @@ def residual_doubts(term: LinearRegression, table: Float[np.ndarray, "rows dim"]
     """The best fit of a linear regression, against the noise that is stated."""
     noise = np.broadcast_to(double(term.noise), term.targets.shape)
     weighted, targets = table / noise[:, None], double(term.targets) / noise
-    residual, robust = best_fit(weighted, targets)
-    if robust is None:
+    if len(targets) - table.shape[1] < ENOUGH:
         return
-    worst = int(np.argmax(np.abs(residual)))
-    others = np.arange(len(targets)) != worst
-    rest = best_fit(weighted[others], targets[others])[1]
-    if rest is not None and abs(residual[worst]) > OUTLIER * max(rest, 1.0):
+    size = np.linalg.norm(weighted, axis=0)
+    unit = weighted / np.where(size > 0, size, 1)
+    normal = unit.T @ unit + 1e-10 * np.eye(len(size))
+    residual = targets - unit @ np.linalg.solve(normal, unit.T @ targets)
+    worst, robust = int(np.argmax(np.abs(residual))), robust_width(residual, len(size))
+    # How the fit of all others moves where the worst row is left out
+    leverage = unit @ np.linalg.solve(normal, unit[worst])
+    off = residual[worst] / max(1 - leverage[worst], 1e-12)
+    rest = robust_width(np.delete(residual + leverage * off, worst), len(size))
+    if abs(off) > OUTLIER * max(rest, 1.0):
         robust = rest
         yield (
-            f"targets[{worst}] = {float(term.targets[worst]):.4g} lies {abs(residual[worst]):.3g} "
-            "times the noise off the best fit: an outlier, which Gaussian noise lets pull the "
+            f"targets[{worst}] = {float(term.targets[worst]):.4g} lies {abs(off):.3g} times the "
+            "noise off the best fit of the others: an outlier, which Gaussian noise lets pull the "
             "weights; check this number."
         )
     if robust > OFF:
@@ -86,11 +91,7 @@ def residual_doubts(term: LinearRegression, table: Float[np.ndarray, "rows dim"]
         )
 
 
-def best_fit(table: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, float | None]:
-    """Residuals of least squares, and their robust standard deviation; None for it of too few."""
-    fit, _, rank, _ = np.linalg.lstsq(table, targets, rcond=None)
-    residual = targets - table @ fit
-    free = len(residual) - rank
-    if free < ENOUGH:
-        return residual, None
-    return residual, np.median(np.abs(residual)) / 0.6745 * np.sqrt(len(residual) / free)
+def robust_width(residual: np.ndarray, dim: int) -> float:
+    """The standard deviation of noise from the median of residuals that fitted `dim` weights."""
+    size = len(residual)
+    return float(np.median(np.abs(residual)) / 0.6745 * np.sqrt(size / (size - dim)))

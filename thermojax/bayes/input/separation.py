@@ -30,8 +30,8 @@ from .columns import DEPENDENT
 from .terms import double
 
 NEWTON_STEPS = 30
-CERTAIN = 30.0  # margins that no maximum of a likelihood has: the search has gone off
-LARGEST_PROGRAM = 2_000_000  # numbers of a linear program
+CERTAIN = 30.0  # margins at which a search for a maximum is taken to have left for infinity
+LARGEST_PROGRAM = 2_000_000  # numbers of a linear program, seconds to a minute
 TIME_LIMIT = 60.0  # s, of the linear program
 LARGEST_CONE = 20_000_000  # numbers of G
 
@@ -74,16 +74,22 @@ def cone_of(term: AbstractLikelihood) -> Cone | None:
 
 
 class OpenDirections(NamedTuple):
-    """What data leave open: `flat` directions, along which no probability changes, their number;
-    and whether along others probabilities only rise: of `all` data, of `some`, of `none`, or
-    `unknown` where that took too long."""
+    """Directions that data leave open.
+
+    - `flat`: how many there are along which no probability changes.
+    - `rising`: whether along others no probability falls: those of `all` rows that differ rise, of
+      `some`, of `none`, or `unknown` where it would take too long.
+    """
 
     flat: int
     rising: Literal["all", "some", "none", "unknown"]
 
 
-def open_directions(cone: Cone) -> OpenDirections:
-    """What the directions of a cone are like; see the module."""
+def open_directions(cone: Cone, most: int = LARGEST_PROGRAM) -> OpenDirections:
+    """The directions of a cone, counted and told apart.
+
+    **Arguments:** `most`: the numbers of a linear program that is still solved.
+    """
     signs, values = normalized(cone.signs), normalized(cone.values)
     dim = signs.shape[1]
     size = np.maximum(np.max(np.abs(np.concatenate([signs, values])), axis=0, initial=0), 1e-300)
@@ -93,32 +99,46 @@ def open_directions(cone: Cone) -> OpenDirections:
     flat = free.shape[1] - rank(signs)
     if signs.size == 0 or flat == dim:
         return OpenDirections(flat, "none")
-    return OpenDirections(flat, rising(signs))
+    return OpenDirections(flat, rising(signs, most))
 
 
-def rising(signs: Float[np.ndarray, "signs dim"]) -> Literal["all", "some", "none", "unknown"]:
+def rising(
+    signs: Float[np.ndarray, "signs dim"], most: int
+) -> Literal["all", "some", "none", "unknown"]:
     """Whether some v has G v >= 0 and not G v = 0, and if so, whether in all rows G v > 0.
 
-    Newton's method for the least sum of ln(1 + exp(-G v)) ends in a proof: where it converges, the
-    probabilities p > 0 with p G = 0 that it finds exclude any such v; where it comes to G v > 0,
-    that is one. A linear program decides the rest.
+    Newton's method for the least sum of ln(1 + exp(-G v)) ends in a proof where it converges: the
+    probabilities p > 0 with p G = 0 that it finds exclude any such v. Where it does not, that for
+    the least sum of max(0, 1 - G v)^2 comes to G v > 0 if there is one. A linear program decides
+    the rest.
     """
     v = np.zeros(signs.shape[1])
     for _ in range(NEWTON_STEPS):
         margin = signs @ v
-        if np.min(margin) > 1e-6 * np.max(np.abs(margin)) > 0:
-            return "all"
         if np.max(np.abs(margin)) > CERTAIN:
             break
         p = 1 / (1 + np.exp(margin))
-        slope = p @ signs
-        bend = (signs.T * (p * (1 - p))) @ signs
-        bend[np.diag_indices_from(bend)] += 1e-10 * np.trace(bend) / len(v)  # flat directions
-        step = np.linalg.solve(bend, slope)
+        slope, step = newton_step(signs, p, p * (1 - p))
         if slope @ step < 1e-14 * len(signs):
             return "none"
         v = v + step
-    return by_linear_program(signs)
+    for _ in range(NEWTON_STEPS):
+        margin = signs @ v
+        if np.min(margin) > 1e-9 * np.max(np.abs(margin)):
+            return "all"
+        short = margin < 1
+        v = v + newton_step(signs[short], 1 - margin[short], np.ones(np.sum(short)))[1]
+    return by_linear_program(signs) if signs.size <= most else "unknown"
+
+
+def newton_step(signs: np.ndarray, pull: np.ndarray, bend: np.ndarray):
+    """Minus the slope of a sum of functions of G v, and Newton's step, from minus their slopes and
+    their second derivatives."""
+    slope = pull @ signs
+    matrix = (signs.T * bend) @ signs
+    ridge = 1e-10 * np.trace(matrix) / len(slope)  # for directions that G does not see
+    matrix[np.diag_indices_from(matrix)] += max(ridge, 1e-300)
+    return slope, np.linalg.solve(matrix, slope)
 
 
 def by_linear_program(signs: np.ndarray) -> Literal["all", "some", "none", "unknown"]:
@@ -126,8 +146,6 @@ def by_linear_program(signs: np.ndarray) -> Literal["all", "some", "none", "unkn
     from scipy.optimize import linprog
 
     rows, dim = signs.shape
-    if signs.size > LARGEST_PROGRAM:
-        return "unknown"
     options = {"time_limit": TIME_LIMIT}
     box = [(-1.0, 1.0)] * dim
     total = linprog(-signs.sum(axis=0), -signs, np.zeros(rows), bounds=box, options=options)

@@ -21,7 +21,7 @@ SHARE = 0.25  # of the rays on which it does
 
 
 class Tails(NamedTuple):
-    """How often a density falls too slowly: the share of the rays in random directions, and the
+    """Rays along which a density falls too slowly: their share in random directions, and the
     numbers of the coordinates along which it does."""
 
     rays: float

@@ -17,7 +17,7 @@ from .terms import potentials_in, terms_in
 SEED = 0  # of the places that are looked at
 PLACES = 3
 OUT = 1e6  # how many times farther out the curvature of many a likelihood has vanished
-MOST_COORDINATES = 256  # of which a whole Hessian is taken
+MOST_COORDINATES = 128  # of which a whole Hessian is taken
 SAME = {np.dtype("float64"): 1e-7, np.dtype("float32"): 1e-3}  # of curvatures and of slopes
 
 

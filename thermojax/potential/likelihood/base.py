@@ -1,4 +1,4 @@
-"""What a likelihood can do beyond its energy: draw data, and take others."""
+"""Likelihoods: energies that can draw data as well, and take others."""
 
 from __future__ import annotations
 

@@ -20,9 +20,14 @@ def finite_features(features: Numbers) -> Float[Array, "rows dim"]:
         )
     if (values := known(array)) is not None and not np.all(np.isfinite(values)):
         row, column = np.argwhere(~np.isfinite(values))[0]
+        cure = "drop or fill the missing rows first"
+        if np.all(np.isnan(values[:, column])):
+            cure = (
+                "the whole column is, as one of equal numbers becomes by division by its standard "
+                "deviation: leave it out, or make it 1"
+            )
         raise ValueError(
-            f"features[{row}, {column}] = {values[row, column]}: expected finite numbers; "
-            "drop or fill the missing rows first"
+            f"features[{row}, {column}] = {values[row, column]}: expected finite numbers; {cure}"
         )
     return array
 
