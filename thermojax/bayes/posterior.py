@@ -8,31 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..estimate import Estimate, weighted_mean
-from ..sampling import Result
+from .account import Account
 from .model import Model
-
-
-class Account(eqx.Module):
-    r"""What turning the prior into the posterior took, in nats (kT = 1), each a `tj.Estimate`.
-
-    The first law, and the second as that of a refrigerator, which is given work to carry entropy
-    out of the weights into the bath:
-
-        work = (mean energy after - before) + heat,    heat >= entropy_drop.
-
-    - `work`: of the reservoir that moves the couplings, shadow work included. `heat`: to the bath.
-    - `free_energy_change`: -ln p(y), the least work. `dissipated_work`: what went beyond.
-    - `entropy_drop`: S(prior) - S(posterior), the least heat. Its mean over the data that the model
-      itself expects is the mutual information of data and weights.
-    - `information`: the relative entropy of the posterior to the prior, D(posterior|prior).
-    """
-
-    work: Estimate
-    heat: Estimate
-    free_energy_change: Estimate
-    dissipated_work: Estimate
-    entropy_drop: Estimate
-    information: Estimate
 
 
 class Posterior(eqx.Module):
@@ -46,7 +23,7 @@ class Posterior(eqx.Module):
     - `time`: the duration of one ramp of the device, in units of the model's dynamics.
     - `gradients`: evaluations of the gradient of one path, all paths and pilots together.
     - `warnings`: what is to be doubted, in sentences; empty where nothing is.
-    - `model`: what was inferred. `forward`: the `tj.Result` of the last ramp.
+    - `model`: what was inferred. `paths`: how many ramps there were, `stages` of each.
     """
 
     model: Model
@@ -58,7 +35,6 @@ class Posterior(eqx.Module):
     time: float = eqx.field(static=True)
     gradients: int = eqx.field(static=True)
     warnings: tuple[str, ...] = eqx.field(static=True)
-    forward: Result | None = None
 
     @property
     def weights(self) -> Float[Array, " n"]:

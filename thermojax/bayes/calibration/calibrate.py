@@ -214,10 +214,11 @@ def calibrate(
         prior, likelihood = drawable(model)
         run = simulated(model, simulation_key, sampler, simulations, prior, likelihood)
         places, effective = run.places, run.effective_samples
+        simulations = effective.shape[0]
         good, failed = without_failures(places, simulations)
         if good[DISTANCE].size:
             p_values, width = judged(good, dim)
-        remarks = remarks_on(run, simulations)
+        remarks = remarks_on(run)
     doubts = doubts_about(model, doubt_key, sampler, finer) if data else ()
     return Calibration(
         pit=places,
@@ -236,7 +237,7 @@ def calibrate(
 
 
 def default_sampler() -> Sampler:
-    from ..infer import infer  # pyright: ignore[reportMissingImports]
+    from ..infer import infer  # here, for it takes long to import what only it needs
 
     return infer
 
@@ -290,7 +291,7 @@ def judged(places: dict[str, np.ndarray], dim: int) -> tuple[dict[str, float], E
     return p_values, Estimate(ratio, ratio / math.sqrt(2 * scalars), scalars)
 
 
-def remarks_on(run: Simulated, simulations: int) -> list[str]:
+def remarks_on(run: Simulated) -> list[str]:
     """What the simulations leave to be said beside the tests."""
     found = []
     middle = float(np.median(run.effective_samples))
@@ -302,6 +303,11 @@ def remarks_on(run: Simulated, simulations: int) -> list[str]:
     if not run.compiled:
         found.append(
             "the sampler cannot be traced and ran on one data set after the other, which is slow"
+        )
+    if run.refused:
+        found.append(
+            f"the sampler refused {len(run.refused):,} more data sets, the first one with: "
+            f"{run.refused[0]}"
         )
     if run.warned:
         found.append(

@@ -30,12 +30,20 @@ DISTANCE, LOG_LIKELIHOOD = "distance", "log_likelihood"
 
 
 class Simulated(NamedTuple):
-    """The places of the truth by name, `(simulations, ...)`, the effective samples of every
-    posterior, `(simulations,)`, the warnings of the sampler, and whether it was compiled whole."""
+    """Simulated data sets, and what became of them.
+
+    - `places` of the truth by name, `(simulations, ...)`; `effective_samples` of each posterior,
+      `(simulations,)`.
+    - `warned`, `refused`: the words of the sampler, a data set that it refused being left out of
+      the others. Whether it refuses depends on the data, not on the truth, which therefore stays a
+      draw of the posterior.
+    - `compiled`: whether the sampler could be traced.
+    """
 
     places: dict[str, Array]
     effective_samples: Float[Array, " simulations"]
     warned: list[str]
+    refused: list[str]
     compiled: bool
 
 
@@ -76,14 +84,23 @@ def simulated(
     if traceable(one, the(0)):
         program = jax.jit(lambda runs: jax.lax.map(one, runs, batch_size=AT_ONCE))
         found, effective = program(runs)
-        return Simulated(found, effective, list(dict.fromkeys(warned)), True)
+        return Simulated(found, effective, list(dict.fromkeys(warned)), [], True)
     warned.clear()
-    rank, rows = eqx.filter_jit(places), []
+    rank, rows, refused = eqx.filter_jit(places), [], []
     for i in range(simulations):
         x, y, draw_key, rank_key = the(i)
-        rows.append(rank(*sampled(y, draw_key), x, rank_key))
+        try:
+            with warnings.catch_warnings(record=True):  # the posterior holds those that count
+                warnings.simplefilter("always")
+                drawn_from = sampled(y, draw_key)
+        except ValueError as error:
+            refused.append(str(error))
+            if len(refused) == simulations:
+                raise
+            continue
+        rows.append(rank(*drawn_from, x, rank_key))
     found, effective = jax.tree.map(lambda *a: jnp.stack(a), *rows)
-    return Simulated(found, effective, warned, False)
+    return Simulated(found, effective, warned, refused, False)
 
 
 @eqx.filter_jit
