@@ -164,25 +164,26 @@ def modes(
     check_key(key)
     n, steps = whole("n", n, 0), whole("steps", steps)
     prior_key, pick_key, core_key = jax.random.split(key, 3)
+    if isinstance(starts, Posterior):
+        starts = starts.draw(pick_key, max(n, 1))
+    given = None if starts is None else flattened("starts", starts, model)
     drawn = None
     if model.prior is not None and n > 0:
         system = Overdamped(model.prior, Constant(), Bath())
         start = Equilibrium(model.template)
-        drawn = equilibrium_positions(system, prior_key, max(n, PROBES), start)
-    if isinstance(starts, Posterior):
-        starts = starts.draw(pick_key, max(n, 1))
-    if drawn is None and starts is None:
+        draws = equilibrium_positions(system, prior_key, max(n, PROBES), start)
+        drawn = flattened("draws from the prior", draws, model)
+    if drawn is None and given is None:
         raise ValueError(
             "starts = None and there is no draw from the prior: pass starts=, positions (k, ...)"
         )
-    begin = {"the prior": drawn, "starts": starts}
-    rows = {name: flattened(name, x, model) for name, x in begin.items() if x is not None}
-    unit = jnp.std(next(iter(rows.values())), axis=0)
+    found = [x for x in (drawn, given) if x is not None]
+    unit = jnp.std(found[0], axis=0)
     energy = FlatEnergy(model, jnp.where(unit > 0, unit, 1))
-    rows = {name: x / energy.unit for name, x in rows.items()}
+    found = [x / energy.unit for x in found]
     if drawn is not None:
-        rows["the prior"] = promising(energy, rows["the prior"], n)
-    return told_apart(energy, core_key, descend(energy, jnp.concatenate([*rows.values()]), steps))
+        found[0] = promising(energy, found[0], n)
+    return told_apart(energy, core_key, descend(energy, jnp.concatenate(found), steps))
 
 
 def flattened(name: str, positions: PyTree[Array], model: Model) -> Float[Array, "n dim"]:

@@ -10,15 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..._arguments import flag, function, instance, real, whole
+from ..._arguments import flag, function, instance, whole
 from ..._keys import check_key
 from ...estimate import Estimate
 from ...potential import AbstractLikelihood, AbstractPotential
+from ..infer import infer
 from ..model import Model
 from .data import doubts_about
 from .ecdf import ecdf_p_value
 from .laws import (
     narrowest_seen,
+    probability,
     scalars_needed,
     shift_p_value,
     spread_p_value,
@@ -80,16 +82,18 @@ class Calibration(eqx.Module):
             found += [self.said_of_simulations(), self.said_of_power()]
         return " ".join([*found, *(f"{x[:1].upper()}{x[1:]}." for x in self.doubts + self.remarks)])
 
-    def coverage(self, probability: float = 0.9) -> dict[str, Estimate]:
-        """The share of simulations in whose central interval of `probability` the truth lies.
+    def coverage(self, content: float = 0.9) -> dict[str, Estimate]:
+        """The share of simulations in whose central interval the truth lies.
+
+        **Arguments:** `content` of the interval, a probability.
 
         **Returns:** by name, a `tj.Estimate` `(...)` with the binomial error of a right posterior,
-        sqrt(probability (1 - probability) / simulations).
+        sqrt(content (1 - content) / simulations).
         """
-        real("probability", probability, "a number in (0, 1)", lambda x: (x > 0) & (x < 1))
-        error = math.sqrt(probability * (1 - probability) / max(self.simulations, 1))
+        content = probability("content", content)
+        error = math.sqrt(content * (1 - content) / max(self.simulations, 1))
         inside = {
-            name: jnp.mean(jnp.abs(u - 0.5) <= probability / 2, axis=0)
+            name: jnp.mean(jnp.abs(u - 0.5) <= content / 2, axis=0)
             for name, u in self.pit.items()
             if name != DISTANCE
         }
@@ -195,7 +199,8 @@ def calibrate(
     """
     model = instance("model", model, Model, "a tj.bayes.Model(prior, likelihood)")
     check_key(key)
-    needed = scalars_needed(narrow, power, WIDTH * level_of(level))
+    level = probability("level", level)
+    needed = scalars_needed(narrow, power, WIDTH * level)
     dim = sum(x.size for x in jax.tree.leaves(model.template))
     if simulations is None:
         simulations = max(20, -(-needed // dim))
@@ -205,7 +210,7 @@ def calibrate(
             function(name, given, "a function (model, key) -> tj.bayes.Posterior")
     if not flag("data", data) and not simulations:
         raise ValueError("simulations = 0 and data = False: there is nothing to test on")
-    sampler = default_sampler() if sampler is None else sampler
+    sampler = infer if sampler is None else sampler
     simulation_key, doubt_key = jax.random.split(key)
     places, p_values, width, remarks = {}, {}, None, []
     effective = jnp.zeros(0)
@@ -234,17 +239,6 @@ def calibrate(
         power=float(power),
         level=float(level),
     )
-
-
-def default_sampler() -> Sampler:
-    from ..infer import infer  # here, for it takes long to import what only it needs
-
-    return infer
-
-
-def level_of(level: float) -> float:
-    real("level", level, "a probability in (0, 1)", lambda x: (x > 0) & (x < 1))
-    return float(level)
 
 
 def drawable(model: Model) -> tuple[AbstractPotential, AbstractLikelihood]:

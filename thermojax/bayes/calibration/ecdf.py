@@ -7,8 +7,9 @@ import math
 import numpy as np
 from jax.typing import ArrayLike
 
-from ..._arguments import real, whole
-from ..._component import shown
+from ..._arguments import whole
+from ..._component import floating, known, shown
+from .laws import probability
 
 MOST_POINTS = 100
 
@@ -28,7 +29,7 @@ def ecdf_band(n: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.n
     **Source:** T. Sailynoja, P.-C. Buerkner, A. Vehtari, Stat. Comput. 32, 32 (2022), section 2.2.
     """
     n = whole("n", n)
-    real("level", level, "a probability in (0, 1)", lambda x: (x > 0) & (x < 1))
+    level = probability("level", level)
     points, surprise = points_and_surprise(n)
     low, high = -80.0, 0.0  # ln of the threshold
     for _ in range(40):
@@ -62,13 +63,11 @@ def ecdf_p_value(values: ArrayLike) -> float:
 
 def unit_numbers(name: str, values: ArrayLike) -> np.ndarray:
     """Numbers in [0, 1], `(n,)`, in doubles. **Raises:** ValueError for anything else."""
-    try:
-        numbers = np.asarray(values, float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} = {shown(values)}: expected numbers in [0, 1]") from error
-    if numbers.ndim != 1 or not numbers.size or not np.all((numbers >= 0) & (numbers <= 1)):
+    numbers = known(floating(values, name))
+    line = numbers is not None and numbers.ndim == 1 and numbers.size > 0
+    if numbers is None or not line or not np.all((numbers >= 0) & (numbers <= 1)):
         raise ValueError(f"{name} = {shown(values)}: expected numbers in [0, 1], of shape (n,)")
-    return numbers
+    return numbers.astype(float)
 
 
 def points_and_surprise(n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from ..._arguments import real
+from ..._component import known, shown
 
 SMALLEST = 1e-12  # a score of a number that is rounded to 0 or 1 stays finite
+
+
+def known_number(name: str, value, expected: str, test) -> float:
+    """One number that is known. **Raises:** ValueError for any other, a traced one included."""
+    number = known(real(name, value, expected, test))
+    if number is None:
+        raise ValueError(f"{name} = {shown(value)}: expected {expected}, known and not traced")
+    return float(number)
+
+
+def probability(name: str, value) -> float:
+    """One number in (0, 1). **Raises:** ValueError for any other."""
+    return known_number(name, value, "a probability in (0, 1)", lambda x: (x > 0) & (x < 1))
 
 
 def inner(u: np.ndarray) -> np.ndarray:
@@ -73,16 +87,19 @@ def scalars_needed(narrow: float = 0.1, power: float = 0.95, level: float = 0.05
 
     **Raises:** ValueError for numbers out of range, and where more than 10^9 scalars are needed.
     """
-    real("narrow", narrow, "a number below 1, not 0", lambda x: np.isfinite(x) & (x < 1) & (x != 0))
-    real("level", level, "a probability in (0, 1)", lambda x: (x > 0) & (x < 1))
-    expected = f"a probability above level = {level} and below 1"
-    real("power", power, expected, lambda x: (x > level) & (x < 1))
-    narrow, power, level = float(narrow), float(power), float(level)
+    fine = lambda x: np.isfinite(x) & (x < 1) & (x != 0)
+    narrow = known_number("narrow", narrow, "a number below 1, and not 0", fine)
+    power, level = probability("power", power), probability("level", level)
+    if power <= level:
+        raise ValueError(f"power = {power} and level = {level}: expected a power above the level")
     high = 1
     while power_of_width(high, narrow, level) < power:
         high *= 2
         if high > 10**9:
-            raise ValueError(f"narrow = {narrow}: so small a fault needs more than 10^9 scalars")
+            raise ValueError(
+                f"narrow = {narrow}, power = {power} and level = {level} ask for more than 10^9 "
+                "scalars: make narrow larger"
+            )
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2

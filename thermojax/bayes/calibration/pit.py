@@ -50,7 +50,10 @@ def pit(
         log_weight = jnp.zeros(draws.shape[0], draws.dtype)
     log_weight = floating(log_weight, "log_weight")
     if log_weight.shape != draws.shape[:1]:
-        raise ValueError(f"log_weight has shape {log_weight.shape}: expected {draws.shape[:1]}")
+        raise ValueError(
+            f"log_weight has shape {log_weight.shape}: expected {draws.shape[:1]}, one of each of "
+            "the draws"
+        )
     numbers = known(log_weight)
     if numbers is not None and not np.isfinite(np.max(numbers)):
         raise ValueError("log_weight holds nan, infinity, or -inf alone: expected log weights")
