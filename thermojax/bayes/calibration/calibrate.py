@@ -217,21 +217,23 @@ def calibrate(
     failed = ()
     if simulations:
         prior, likelihood = drawable(model)
-        run = simulated(model, simulation_key, sampler, simulations, prior, likelihood)
+        run = simulated(
+            model, simulation_key, sampler, simulations, prior, likelihood, sampler is not infer
+        )
         places, effective = run.places, run.effective_samples
         simulations = effective.shape[0]
         good, failed = without_failures(places, simulations)
         if good[DISTANCE].size:
             p_values, width = judged(good, dim)
-        remarks = remarks_on(run)
-    doubts = doubts_about(model, doubt_key, sampler, finer) if data else ()
+        remarks = remarks_on(run, sampler)
+    doubts, own = doubts_about(model, doubt_key, sampler, finer) if data else ([], [])
     return Calibration(
         pit=places,
         p_values=p_values,
         width=width,
         effective_samples=effective,
         doubts=(*failed, *doubts),
-        remarks=tuple(remarks),
+        remarks=(*remarks, *own),
         simulations=simulations,
         scalars=simulations * dim,
         needed=needed,
@@ -285,7 +287,7 @@ def judged(places: dict[str, np.ndarray], dim: int) -> tuple[dict[str, float], E
     return p_values, Estimate(ratio, ratio / math.sqrt(2 * scalars), scalars)
 
 
-def remarks_on(run: Simulated) -> list[str]:
+def remarks_on(run: Simulated, sampler: Sampler) -> list[str]:
     """What the simulations leave to be said beside the tests."""
     found = []
     middle = float(np.median(run.effective_samples))
@@ -294,7 +296,7 @@ def remarks_on(run: Simulated) -> list[str]:
             f"the posteriors hold {middle:.0f} effective samples in the middle, too few for fine "
             "ranks: let the sampler return more"
         )
-    if not run.compiled:
+    if not run.compiled and sampler is not infer:
         found.append(
             "the sampler cannot be traced and ran on one data set after the other, which is slow"
         )

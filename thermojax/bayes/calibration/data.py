@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -26,18 +27,20 @@ UNLIKELY = 0.001  # p-value below which something is said
 
 def doubts_about(
     model: Model, key: PRNGKeyArray, sampler: Sampler, finer: Sampler | None
-) -> tuple[str, ...]:
-    """All that speaks against the posterior of a sampler for the data of the model itself."""
+) -> tuple[list[str], list[str]]:
+    """All that speaks against the posterior of a sampler for the data of the model itself, and what
+    the sampler has said itself."""
     sampler_key, mode_key, stein_key, finer_key = jax.random.split(key, 4)
-    posterior = sampler(model, sampler_key)
+    posterior = quietly(sampler, model, sampler_key)
     instance("sampler(model, key)", posterior, Posterior, "a tj.bayes.Posterior")
     weighed = np.asarray(posterior.log_weight)
     usable = np.isfinite(np.max(weighed)) and all(
         np.all(np.isfinite(np.asarray(x)[weighed > -np.inf]))
         for x in jax.tree.leaves(posterior.position)
     )
+    own = [f"of the data of the model the sampler says: {x}" for x in posterior.warnings]
     if not usable:
-        return ("the posterior of the data holds no numbers",)
+        return ["the posterior of the data holds no numbers"], own
     found = list(modes(model, mode_key, starts=posterior).missed(posterior))
     p = float(stein_p_value_of(posterior, stein_key))
     if not p > UNLIKELY:
@@ -46,8 +49,15 @@ def doubts_about(
             f"p = {p:.1g})"
         )
     if finer is not None:
-        found += moved(posterior, finer(model, finer_key))
-    return tuple(found)
+        found += moved(posterior, quietly(finer, model, finer_key))
+    return found, own
+
+
+def quietly(sampler: Sampler, model: Model, key: PRNGKeyArray):
+    """The posterior of a sampler, whose warnings are in it and are not given a second time."""
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        return sampler(model, key)
 
 
 def stein_p_value_of(posterior: Posterior, key: PRNGKeyArray):

@@ -54,6 +54,7 @@ def simulated(
     simulations: int,
     prior: AbstractPotential,
     likelihood: AbstractLikelihood,
+    may_trace: bool = True,
 ) -> Simulated:
     """Truths from the prior, data of each, a posterior of these data, and the truth's place there.
 
@@ -81,7 +82,7 @@ def simulated(
         return places(*sampled(y, draw_key), x, rank_key)
 
     the = lambda i: jax.tree.map(lambda a: a[i], runs)
-    if traceable(one, the(0)):
+    if may_trace and traceable(one, the(0)):
         program = jax.jit(lambda runs: jax.lax.map(one, runs, batch_size=AT_ONCE))
         found, effective = program(runs)
         return Simulated(found, effective, list(dict.fromkeys(warned)), [], True)
@@ -90,7 +91,7 @@ def simulated(
     for i in range(simulations):
         x, y, draw_key, rank_key = the(i)
         try:
-            with warnings.catch_warnings(record=True):  # the posterior holds those that count
+            with warnings.catch_warnings(record=True):  # they are in the posterior as well
                 warnings.simplefilter("always")
                 drawn_from = sampled(y, draw_key)
         except ValueError as error:
