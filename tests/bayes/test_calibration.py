@@ -188,8 +188,8 @@ def test_a_sampler_that_stays_in_one_of_two_modes_is_caught_by_both_kinds_of_dat
     assert right.passed, right.verdict
     stuck = calibrate(model, KEY, sampler=grid_sampler(0.0), simulations=100)
     assert not stuck.passed and stuck.p_value < 1e-6
-    (told,) = stuck.doubts
-    assert ("mode at [1.4" in told and "crowd together" in told) or "miss it" in told
+    (said,) = stuck.doubts
+    assert ("mode at [1.4" in said and "crowd together" in said) or "miss it" in said
     for name, interval in right.coverage(0.8).items():
         assert abs(interval.value - 0.8) < 4 * np.sqrt(0.16 / 100), name
     assert np.all(stuck.coverage(0.8)["x"].value < 0.65)

@@ -88,11 +88,11 @@ def test_a_spike_is_found_weighed_and_missed_by_samples_of_the_broad_mode(name):
     whole = posterior_of(model, exact_draws(1, *case, [0, 1]), total)
     assert found.missed(whole) == ()
     broad = posterior_of(model, exact_draws(2, *case, [0]), exact[0])
-    (told,) = found.missed(broad)
-    assert "samples and evidence miss it" in told
+    (said,) = found.missed(broad)
+    assert "samples and evidence miss it" in said
     # With a right evidence the samples alone tell it.
-    told = " ".join(found.missed(posterior_of(model, exact_draws(3, *case, [0]), total)))
-    assert "samples and evidence miss it" in told
+    said = " ".join(found.missed(posterior_of(model, exact_draws(3, *case, [0]), total)))
+    assert "samples and evidence miss it" in said
 
 
 def test_a_calibration_on_the_data_alone_is_not_content_with_the_broad_mode():

@@ -288,7 +288,7 @@ def judged(places: dict[str, np.ndarray], dim: int) -> tuple[dict[str, float], E
 
 
 def remarks_on(run: Simulated, sampler: Sampler) -> list[str]:
-    """What the simulations leave to be said beside the tests."""
+    """Sentences on the simulations, beside the tests."""
     found = []
     middle = float(np.median(run.effective_samples))
     if middle < FEW_SAMPLES:

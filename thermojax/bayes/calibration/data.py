@@ -73,7 +73,7 @@ def stein_p_value_of(posterior: Posterior, key: PRNGKeyArray):
 
 
 def moved(first: Posterior, second: Posterior) -> list[str]:
-    """What differs between two posteriors of one model by more than their errors, in sentences."""
+    """Sentences on what differs between two posteriors of a model by more than its errors."""
     instance("finer(model, key)", second, Posterior, "a tj.bayes.Posterior")
     pairs = {"ln p(y)": (first.log_evidence, second.log_evidence)}
     ours, theirs = first.samples, second.samples

@@ -80,7 +80,9 @@ def scalars_needed(narrow: float = 0.1, power: float = 0.95, level: float = 0.05
     The squared normal scores of M scalars sum to chi^2_M where the posterior is right, and to
     chi^2_M / (1 - narrow)^2 where its standard deviations are (1 - narrow) times the right ones.
     The least M is returned with which the two-sided test of that sum, at `level`, has `power`.
-    An inference of `dim` weights has `dim` scalars for each simulated data set.
+    An inference of `dim` weights has `dim` scalars for each simulated data set. That is the law of
+    exact places; among few draws they are coarse, and at 0.95 the power of posteriors of 200 draws
+    was measured as 0.92.
 
     **Arguments:** `narrow`, below 1; negative for a posterior that is too wide; `power` and
     `level`, in (0, 1), level < power. **Returns:** an int.
