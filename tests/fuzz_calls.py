@@ -340,6 +340,9 @@ call(
     epsilon=0.5,
     **PAIR,
 )
+STEIN = dict(x=CLOUD, score=-CLOUD, weights=np.ones(40))
+call("distances.stein_discrepancy", tj.distances.stein_discrepancy, **STEIN)
+call("distances.stein_p_value", tj.distances.stein_p_value, key=KEY, replicas=10, **STEIN)
 call("FokkerPlanck", tj.FokkerPlanck, lower=-4.0, upper=4.0, cells=64, boundary="natural")
 LAW = {"initial": "law"}
 call(
@@ -514,6 +517,41 @@ call(
 )
 MODEL = tj.bayes.Model(tj.Gaussian(np.zeros(2)), tj.LinearRegression(TABLE, np.ones(3), 0.5))
 call("bayes.doubts", tj.bayes.doubts, model=MODEL)
+call(
+    "bayes.modes",
+    tj.bayes.modes,
+    {"starts": "tree"},
+    model=MODEL,
+    key=KEY,
+    starts=np.zeros((2, 2)),
+    n=4,
+    steps=5,
+)
+call(
+    "bayes.calibrate",
+    tj.bayes.calibrate,
+    model=MODEL,
+    key=KEY,
+    sampler=lambda model, key: tj.bayes.infer(model, key),
+    simulations=20,
+    narrow=0.1,
+    power=0.95,
+    level=0.05,
+    finer=lambda model, key: tj.bayes.infer(model, key),
+    data=True,
+)
+call(
+    "bayes.pit",
+    tj.bayes.pit,
+    nan=("value", "draws"),
+    value=np.zeros(2),
+    draws=CLOUD,
+    key=KEY,
+    log_weight=np.zeros(40),
+)
+call("bayes.ecdf_band", tj.bayes.ecdf_band, n=20, level=0.95)
+call("bayes.ecdf_p_value", tj.bayes.ecdf_p_value, values=np.linspace(0.1, 0.9, 20))
+call("bayes.scalars_needed", tj.bayes.scalars_needed, narrow=0.1, power=0.95, level=0.05)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)
@@ -575,7 +613,7 @@ Fit Frontier Pareto Progress BurnInReport
 Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
 linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.Runtime
-linalg.Split
+linalg.Split bayes.Calibration bayes.Modes
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 import thermojax as tj
-from thermojax.bayes import Model, Posterior, modes
+from thermojax.bayes import Model, Posterior, calibrate, modes
 
 KEY = jax.random.key(0)
 
@@ -88,11 +88,22 @@ def test_a_spike_is_found_weighed_and_missed_by_samples_of_the_broad_mode(name):
     whole = posterior_of(model, exact_draws(1, *case, [0, 1]), total)
     assert found.missed(whole) == ()
     broad = posterior_of(model, exact_draws(2, *case, [0]), exact[0])
-    (told,) = found.missed(broad)
-    assert "samples and evidence miss it" in told
+    (said,) = found.missed(broad)
+    assert "samples and evidence miss it" in said
     # With a right evidence the samples alone tell it.
-    told = " ".join(found.missed(posterior_of(model, exact_draws(3, *case, [0]), total)))
-    assert "samples and evidence miss it" in told
+    said = " ".join(found.missed(posterior_of(model, exact_draws(3, *case, [0]), total)))
+    assert "samples and evidence miss it" in said
+
+
+def test_a_calibration_on_the_data_alone_is_not_content_with_the_broad_mode():
+    """Evidence and samples of the broad mode, to which the force points from everywhere else."""
+    case = SPIKES["10 dimensions"]
+    model, exact = mixture_model(*case), log_masses(*case)
+    broad = posterior_of(model, exact_draws(2, *case, [0]), exact[0])
+    found = calibrate(model, KEY, sampler=lambda model, key: broad, simulations=0)
+    assert not found.passed and "samples and evidence miss it" in found.verdict
+    whole = posterior_of(model, exact_draws(1, *case, [0, 1]), np.logaddexp(*exact))
+    assert calibrate(model, KEY, sampler=lambda model, key: whole, simulations=0).passed
 
 
 def test_two_clusters_in_wrong_proportion_are_told_with_and_without_an_evidence():

@@ -1,6 +1,12 @@
 """Bayesian inference by a driven Langevin system: posterior, evidence, and what both cost."""
 
 from .account import Account as Account
+from .calibration import Calibration as Calibration
+from .calibration import calibrate as calibrate
+from .calibration import ecdf_band as ecdf_band
+from .calibration import ecdf_p_value as ecdf_p_value
+from .calibration import pit as pit
+from .calibration import scalars_needed as scalars_needed
 from .doubts import doubts as doubts
 from .infer import infer as infer
 from .model import Model as Model

@@ -79,7 +79,7 @@ class Modes(eqx.Module):
         )
 
     def missed(self, posterior: Posterior, share: float = 0.02) -> tuple[str, ...]:
-        r"""What the samples of a posterior miss of these modes, in sentences; empty for nothing.
+        r"""Say in sentences what the samples of a posterior miss of these modes; none for nothing.
 
         The part of the posterior that lies in the core of a mode is exp(core_log_mass) / p(y), and
         as large must be the weight of the samples there. It is told where the two differ by more
@@ -109,7 +109,7 @@ class Modes(eqx.Module):
         if found[best] > 0:
             counted = math.hypot(float(error[best]), 1 / math.sqrt(effective * found[best]))
             scales.append((float(core[best] - np.log(found[best])), counted))
-        told = {}
+        sentences = {}
         for scale, doubt in scales:
             expected = np.exp(np.minimum(core - scale, 700.0))
             for i in range(self.count):
@@ -119,8 +119,8 @@ class Modes(eqx.Module):
                 if not math.isfinite(sigma):
                     continue  # nothing is known of this core, or of the evidence
                 if abs(expected[i] - found[i]) > max(share, SIGMAS * sigma):
-                    told.setdefault(i, self.sentence(i, float(expected[i]), float(found[i])))
-        return tuple(told.values())
+                    sentences.setdefault(i, self.sentence(i, float(expected[i]), float(found[i])))
+        return tuple(sentences.values())
 
     def sentence(self, i, expected: float, found: float) -> str:
         """The words for a core with `expected` of the posterior and `found` of the weight."""
@@ -164,25 +164,26 @@ def modes(
     check_key(key)
     n, steps = whole("n", n, 0), whole("steps", steps)
     prior_key, pick_key, core_key = jax.random.split(key, 3)
+    if isinstance(starts, Posterior):
+        starts = starts.draw(pick_key, max(n, 1))
+    given = None if starts is None else flattened("starts", starts, model)
     drawn = None
     if model.prior is not None and n > 0:
         system = Overdamped(model.prior, Constant(), Bath())
         start = Equilibrium(model.template)
-        drawn = equilibrium_positions(system, prior_key, max(n, PROBES), start)
-    if isinstance(starts, Posterior):
-        starts = starts.draw(pick_key, max(n, 1))
-    if drawn is None and starts is None:
+        draws = equilibrium_positions(system, prior_key, max(n, PROBES), start)
+        drawn = flattened("draws from the prior", draws, model)
+    if drawn is None and given is None:
         raise ValueError(
             "starts = None and there is no draw from the prior: pass starts=, positions (k, ...)"
         )
-    begin = {"the prior": drawn, "starts": starts}
-    rows = {name: flattened(name, x, model) for name, x in begin.items() if x is not None}
-    unit = jnp.std(next(iter(rows.values())), axis=0)
+    found = [x for x in (drawn, given) if x is not None]
+    unit = jnp.std(found[0], axis=0)
     energy = FlatEnergy(model, jnp.where(unit > 0, unit, 1))
-    rows = {name: x / energy.unit for name, x in rows.items()}
+    found = [x / energy.unit for x in found]
     if drawn is not None:
-        rows["the prior"] = promising(energy, rows["the prior"], n)
-    return told_apart(energy, core_key, descend(energy, jnp.concatenate([*rows.values()]), steps))
+        found[0] = promising(energy, found[0], n)
+    return distinct_modes(energy, core_key, descend(energy, jnp.concatenate(found), steps))
 
 
 def flattened(name: str, positions: PyTree[Array], model: Model) -> Float[Array, "n dim"]:
@@ -209,7 +210,7 @@ def promising(energy: FlatEnergy, z: Float[Array, "probes dim"], n: int) -> Floa
     return jnp.concatenate([z[: n // 2], z[n // 2 :][order[: n - n // 2]]])
 
 
-def told_apart(energy: FlatEnergy, key: PRNGKeyArray, ends: Float[Array, "n dim"]) -> Modes:
+def distinct_modes(energy: FlatEnergy, key: PRNGKeyArray, ends: Float[Array, "n dim"]) -> Modes:
     """The modes that the ends of descents belong to, the deepest end taken first."""
     dim = ends.shape[1]
     values = np.array(jax.vmap(energy)(ends), float)

@@ -14,3 +14,5 @@ from .line import transport_cost_density as transport_cost_density
 from .line import wasserstein as wasserstein
 from .line import wasserstein_density as wasserstein_density
 from .sinkhorn import sinkhorn_divergence as sinkhorn_divergence
+from .stein import stein_discrepancy as stein_discrepancy
+from .stein import stein_p_value as stein_p_value
