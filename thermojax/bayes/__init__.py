@@ -1,5 +1,24 @@
 """Bayesian inference by a driven Langevin system: posterior, evidence, and what both cost."""
 
+from typing import TYPE_CHECKING
+
+from .blackjax import as_blackjax as as_blackjax
 from .model import Model as Model
+from .numpyro_model import from_numpyro as from_numpyro
 from .posterior import Account as Account
 from .posterior import Posterior as Posterior
+
+if TYPE_CHECKING:
+    from .numpyro_kernel import NumPyroKernel as NumPyroKernel
+
+
+def __getattr__(name: str):
+    """A class of NumPyro's is made when it is asked for: NumPyro is an extra."""
+    if name != "NumPyroKernel":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ..interop.extras import needed
+
+    needed("numpyro", "numpyro")
+    from .numpyro_kernel import NumPyroKernel
+
+    return NumPyroKernel

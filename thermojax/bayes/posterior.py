@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from .._arguments import flag
 from ..estimate import Estimate, weighted_mean
+from ..interop.arviz import weighted_draws
+from ..potential import AbstractLikelihood
 from ..sampling import Result
 from .model import Model
 
@@ -85,3 +88,42 @@ class Posterior(eqx.Module):
         """`n` positions of equal weight, drawn with replacement by their weights: `(n, ...)`."""
         place = jax.random.choice(key, self.log_weight.shape[0], (n,), p=self.weights)
         return jax.tree.map(lambda x: x[place], self.position)
+
+    def to_arviz(self, *, resampled: bool = True, log_likelihood: bool = True):
+        """The posterior as ArviZ plots and summarizes it: `arviz.plot_trace(...to_arviz())`.
+
+        ArviZ knows no weights: one chain of draws is taken by weight, each sample about as often as
+        its weight says (systematic resampling, in which nothing is random), as many as there are
+        effective samples. Errors that ArviZ finds from the draws are then those of `mean`.
+
+        **Arguments:** `resampled=False`: all samples as they are, with their weights in
+        `sample_stats`. `log_likelihood=False` leaves ln p(y_i|x) out, `(draws, rows)` numbers.
+
+        **Returns:** an `InferenceData` before version 1 of ArviZ, a `DataTree` from there on:
+        `posterior` and `prior`, the names of `samples`, `(1, draw, ...)`; `sample_stats`, `(1,
+        draw)`: log_weight, path, and of the last ramp work (the total), heat and shadow_work;
+        `log_likelihood`, `(1, draw, ...)`, where the likelihood is a `tj.AbstractLikelihood`.
+
+        **Raises:** ImportError that names the extra, where ArviZ is missing.
+        """
+        flag("resampled", resampled)
+        flag("log_likelihood", log_likelihood)
+        likelihood, begun = self.model.likelihood, self.prior_position
+        stats = {}
+        if self.forward is not None and self.forward.log_weight.shape == self.log_weight.shape:
+            book = self.forward.ledger
+            stats = {"work": book.total_work, "heat": book.heat, "shadow_work": book.shadow_work}
+
+        def by_row(chosen):
+            position = jax.tree.map(lambda x: x[chosen], self.position)
+            return jax.vmap(likelihood.by_name)(position)
+
+        rows = log_likelihood and isinstance(likelihood, AbstractLikelihood)
+        return weighted_draws(
+            self.samples,
+            self.log_weight,
+            stats,
+            resampled=resampled,
+            prior=None if begun is None else self.model.shown(begun),
+            log_likelihood=by_row if rows else None,
+        )
