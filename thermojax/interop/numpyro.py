@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from numpyro import handlers
 from numpyro.distributions import ImproperUniform, MaskedDistribution, Unit, biject_to
 from numpyro.infer import init_to_feasible
+from numpyro.primitives import Messenger
 
 from .._component import known, shown
 from ..potential import AbstractLikelihood, AbstractPotential
@@ -86,7 +87,7 @@ class Sites(eqx.Module):
         if data is not None:
             model = handlers.substitute(model, data=data)
         if key is not None:
-            model = handlers.uncondition(model)
+            model = Redrawn(model)
         # Of latent sites nothing is drawn; models may ask for a key of their own.
         seeded = handlers.seed(model, jax.random.key(0) if key is None else key)
         return handlers.trace(seeded).get_trace()
@@ -112,6 +113,20 @@ class Sites(eqx.Module):
         return (*names, *map(jacobian, names))
 
 
+class Redrawn(Messenger):
+    """Observed sites are drawn, in the shape of what they have observed."""
+
+    def process_message(self, msg):
+        if msg["type"] != "sample" or not msg["is_observed"] or is_factor(msg):
+            return
+        fn, shape = msg["fn"], jnp.shape(msg["value"])
+        # One distribution may stand for all of its data: numpyro.sample("y", Normal(), obs=y).
+        msg["fn"] = fn.expand(shape[: len(shape) - fn.event_dim])
+        msg["value"], msg["is_observed"] = None, False
+        if msg["kwargs"]["rng_key"] is None:
+            msg["kwargs"]["rng_key"] = numpyro.prng_key()
+
+
 def jacobian(name: str) -> str:
     """The name of the factor that a constraining transform leaves behind."""
     return f"_{name}_log_det"
@@ -129,7 +144,10 @@ def constrained(site: dict, x: dict[str, Array]):
             free = free[place]
     value = transform(free)
     change = transform.log_abs_det_jacobian(free, value)
-    numpyro.factor(jacobian(site["name"]), jnp.sum(change))
+    # One number for each element of the batch: a plate would count their sum as often.
+    inner = jnp.ndim(change) - jnp.ndim(value) + len(site["fn"].event_shape)
+    change = jnp.sum(change, axis=tuple(range(jnp.ndim(change) - inner, jnp.ndim(change))))
+    numpyro.factor(jacobian(site["name"]), change)
     return value
 
 
@@ -345,25 +363,23 @@ def check_observed(name: str, site: dict) -> None:
         )
 
 
+def layers(fn):
+    """A distribution, and those that it is made of by expanding, masking and transforming."""
+    while fn is not None:
+        yield fn
+        fn = getattr(fn, "base_dist", None)
+
+
 def mask_of(fn):
     """The mask of a distribution, None where it has none."""
-    while fn is not None:
-        if isinstance(fn, MaskedDistribution):
-            return fn._mask
-        fn = getattr(fn, "base_dist", None)
-    return None
+    return next((x._mask for x in layers(fn) if isinstance(x, MaskedDistribution)), None)
 
 
 def is_improper(fn) -> bool:
     """Whether a latent distribution leaves some of its coordinates without a density."""
     mask = None if mask_of(fn) is None else known(mask_of(fn))
-    if mask is not None and not np.all(mask):
-        return True
-    while fn is not None:
-        if isinstance(fn, ImproperUniform):
-            return True
-        fn = getattr(fn, "base_dist", None)
-    return False
+    masked = mask is not None and not np.all(mask)
+    return masked or any(isinstance(x, ImproperUniform) for x in layers(fn))
 
 
 def whole(site: dict) -> bool:
@@ -374,4 +390,4 @@ def whole(site: dict) -> bool:
 
 def is_factor(site: dict) -> bool:
     """Whether a site is a `numpyro.factor`."""
-    return isinstance(site["fn"], Unit)
+    return any(isinstance(fn, Unit) for fn in layers(site["fn"]))
