@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -164,7 +165,11 @@ class NumPyroKernel(MCMCKernel):
             lambda x: jnp.tile(x, (walkers // chains,) + (1,) * (x.ndim - 1)), position
         )
         system = Underdamped(LogDensity(density), Constant(), Bath())
-        found = tune(system, key, initial=begin, adjusted=self.adjusted)
+        with warnings.catch_warnings():
+            # What its report may doubt is whether these walkers have mixed. Chains are exact with
+            # any step and masses, and NumPyro shows how well they mix themselves.
+            warnings.simplefilter("ignore")
+            found = tune(system, key, initial=begin, adjusted=self.adjusted)
         taken = jax.tree.map(lambda x: x[:chains], found.chain.position)
         return found.dt, found.system.bath.mass, taken
 

@@ -69,6 +69,7 @@ def weighted_draws(
     **Arguments:** `posterior`, `stats`, `prior`: arrays `(n, ...)` by name; `log_weight`, `(n,)`;
     `log_likelihood`: a function of the chosen places `(k,)` that returns arrays `(k, ...)` by name.
     """
+    needed("arviz", "arviz")  # before anything is computed or said
     log_weight = np.asarray(log_weight)
     paths = len(log_weight)
     chosen = by_weight(log_weight) if resampled else np.arange(paths)
