@@ -22,6 +22,33 @@ class Pendulum(tj.AbstractPotential):
         return jnp.sum(1 - jnp.cos(a)) + 0.5 * self.stiffness * jnp.sum((b - control) ** 2)
 
 
+ROWS = np.random.default_rng(4)
+INPUTS, TARGETS = ROWS.normal(size=(6, 2)), ROWS.normal(size=6)
+COUNTS, TRIALS = np.array([0, 2, 30, 1, 7, 4]), np.array([4, 9, 50, 1, 8, 4])
+NOISE = ROWS.normal(size=(6, 6))
+
+
+def perceptron(x, row):
+    return jnp.tanh(row @ x["hidden"]) @ x["output"]
+
+
+PARAMETERS = {"hidden": jnp.zeros((2, 3)), "output": jnp.zeros((3, 2))}
+LIKELIHOODS = {
+    "logistic": tj.LogisticRegression(FEATURES, LABELS),
+    "linear": tj.LinearRegression(INPUTS, TARGETS, noise=0.7),
+    "softmax": tj.SoftmaxRegression(INPUTS, [0, 2, 1, 1, 0, 2]),
+    "poisson": tj.PoissonRegression(INPUTS, COUNTS, exposure=np.arange(1.0, 7.0)),
+    "gaussian identity": tj.GaussianLikelihood(TARGETS, 0.3),
+    "gaussian correlated": tj.GaussianLikelihood(TARGETS, NOISE @ NOISE.T + np.eye(6), INPUTS),
+    "random effects": tj.RandomEffects(INPUTS, COUNTS, TRIALS, [0, 0, 1, 2, 1, 2]),
+    "network regression": tj.NetworkRegression(
+        perceptron, INPUTS, np.stack([TARGETS, TARGETS], 1), 0.5, parameters=PARAMETERS
+    ),
+    "network classification": tj.NetworkClassification(
+        perceptron, INPUTS, [0, 1, 1, 0, 1, 0], parameters=PARAMETERS
+    ),
+}
+
 # name: (potential, template of one position, control at the start, control at the end)
 POTENTIALS = {
     "harmonic center": (tj.Harmonic(2.0, control="center"), jnp.zeros(2), 0.0, 1.0),
@@ -91,6 +118,12 @@ POTENTIALS = {
         0.5,
     ),
     "pytree": (Pendulum(), {"angles": jnp.zeros(2), "rod": jnp.zeros((2, 1))}, 0.0, 1.0),
+    "diagonal gaussian": (
+        tj.DiagonalGaussian({"a": jnp.ones(2), "b": jnp.zeros(())}, {"a": 0.5, "b": 2.0}),
+        {"a": jnp.zeros(2), "b": jnp.zeros(())},
+        0.0,
+        1.0,
+    ),
 }
 
 PROTOCOLS = {

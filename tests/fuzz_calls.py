@@ -86,6 +86,37 @@ call(
     features=np.ones((3, 2)),
     labels=np.array([0.0, 1.0, 1.0]),
 )
+TABLE = np.array([[1.0, 0.5], [1.0, -0.3], [1.0, 2.0]])
+call("LinearRegression", tj.LinearRegression, features=TABLE, targets=np.ones(3), noise=0.5)
+call(
+    "SoftmaxRegression",
+    tj.SoftmaxRegression,
+    features=TABLE,
+    labels=np.array([0.0, 1.0, 2.0]),
+    classes=3,
+)
+call("PoissonRegression", tj.PoissonRegression, features=TABLE, counts=np.arange(3), exposure=1.0)
+call("GaussianLikelihood", tj.GaussianLikelihood, y=np.ones(3), covariance=0.5, operator=TABLE)
+call(
+    "RandomEffects",
+    tj.RandomEffects,
+    {"trials": "number"},
+    features=TABLE,
+    successes=np.arange(3),
+    trials=4,
+    groups=np.array([0, 1, 1]),
+)
+MLP = dict(network=lambda x, row: row @ x["w"], features=TABLE, parameters={"w": np.zeros((2, 1))})
+HEAD = {"parameters": "tree"}
+call("NetworkRegression", tj.NetworkRegression, HEAD, targets=np.ones((3, 1)), noise=0.5, **MLP)
+call("NetworkClassification", tj.NetworkClassification, HEAD, labels=np.array([0, 1, 1]), **MLP)
+call(
+    "DiagonalGaussian",
+    tj.DiagonalGaussian,
+    {"mean": "tree", "variance": "tree"},
+    mean=np.zeros((2, 3)),
+    variance=np.ones(3),
+)
 call(
     "Tempering",
     tj.Tempering,
@@ -481,6 +512,8 @@ call(
     trajectories=(1, 2),
     equilibration=0.1,
 )
+MODEL = tj.bayes.Model(tj.Gaussian(np.zeros(2)), tj.LinearRegression(TABLE, np.ones(3), 0.5))
+call("bayes.doubts", tj.bayes.doubts, model=MODEL)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)
@@ -545,7 +578,8 @@ linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.R
 linalg.Split
 """
 ABSTRACT = (
-    "AbstractCheckpoint AbstractGradient AbstractObjective AbstractPotential AbstractProtocol"
+    "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "
+    "AbstractProtocol"
 )
 NOT_CALLED = {
     "what a function returns": RETURNED.split(),

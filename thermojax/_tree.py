@@ -7,6 +7,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 
 from ._platform import platform
@@ -109,6 +110,19 @@ def like_position(value, position):
     if jax.tree.structure(value) == structure:
         return value
     return jax.tree.unflatten(structure, [value] * structure.num_leaves)
+
+
+def leaf_shapes(tree):
+    """The shape of an array, or the pytree of the shapes of its leaves."""
+    return jax.tree.map(lambda x: tuple(jnp.shape(x)), tree)
+
+
+def broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether an array of a shape broadcasts to another one, and leaves that as it is."""
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
 
 
 def batch_of(position, name: str = "positions") -> int:

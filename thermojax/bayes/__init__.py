@@ -2,10 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from .account import Account as Account
 from .blackjax import as_blackjax as as_blackjax
+from .doubts import doubts as doubts
+from .infer import infer as infer
 from .model import Model as Model
+from .modes import Modes as Modes
+from .modes import modes as modes
 from .numpyro_model import from_numpyro as from_numpyro
-from .posterior import Account as Account
 from .posterior import Posterior as Posterior
 
 if TYPE_CHECKING:

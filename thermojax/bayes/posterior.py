@@ -11,31 +11,8 @@ from .._arguments import flag
 from ..estimate import Estimate, weighted_mean
 from ..interop.arviz import weighted_draws
 from ..potential import AbstractLikelihood
-from ..sampling import Result
+from .account import Account
 from .model import Model
-
-
-class Account(eqx.Module):
-    r"""What turning the prior into the posterior took, in nats (kT = 1), each a `tj.Estimate`.
-
-    The first law, and the second as that of a refrigerator, which is given work to carry entropy
-    out of the weights into the bath:
-
-        work = (mean energy after - before) + heat,    heat >= entropy_drop.
-
-    - `work`: of the reservoir that moves the couplings, shadow work included. `heat`: to the bath.
-    - `free_energy_change`: -ln p(y), the least work. `dissipated_work`: what went beyond.
-    - `entropy_drop`: S(prior) - S(posterior), the least heat. Its mean over the data that the model
-      itself expects is the mutual information of data and weights.
-    - `information`: the relative entropy of the posterior to the prior, D(posterior|prior).
-    """
-
-    work: Estimate
-    heat: Estimate
-    free_energy_change: Estimate
-    dissipated_work: Estimate
-    entropy_drop: Estimate
-    information: Estimate
 
 
 class Posterior(eqx.Module):
@@ -49,7 +26,9 @@ class Posterior(eqx.Module):
     - `time`: the duration of one ramp of the device, in units of the model's dynamics.
     - `gradients`: evaluations of the gradient of one path, all paths and pilots together.
     - `warnings`: what is to be doubted, in sentences; empty where nothing is.
-    - `model`: what was inferred. `forward`: the `tj.Result` of the last ramp.
+    - `model`: what was inferred. `paths`: how many ramps there were, `stages` of each.
+    - `energies`: work, heat and shadow_work of the ramp of each sample, `(n,)` by name, for
+      `to_arviz`; None where nobody kept them.
     """
 
     model: Model
@@ -61,7 +40,7 @@ class Posterior(eqx.Module):
     time: float = eqx.field(static=True)
     gradients: int = eqx.field(static=True)
     warnings: tuple[str, ...] = eqx.field(static=True)
-    forward: Result | None = None
+    energies: dict[str, Array] | None = None
 
     @property
     def weights(self) -> Float[Array, " n"]:
@@ -101,18 +80,14 @@ class Posterior(eqx.Module):
 
         **Returns:** an `InferenceData` before version 1 of ArviZ, a `DataTree` from there on:
         `posterior` and `prior`, the names of `samples`, `(1, draw, ...)`; `sample_stats`, `(1,
-        draw)`: log_weight, path, and of the last ramp work (the total), heat and shadow_work;
-        `log_likelihood`, `(1, draw, ...)`, where the likelihood is a `tj.AbstractLikelihood`.
+        draw)`: log_weight, path, and `energies`; `log_likelihood`, `(1, draw, ...)`, where the
+        likelihood is a `tj.AbstractLikelihood`.
 
         **Raises:** ImportError that names the extra, where ArviZ is missing.
         """
         flag("resampled", resampled)
         flag("log_likelihood", log_likelihood)
         likelihood, begun = self.model.likelihood, self.prior_position
-        stats = {}
-        if self.forward is not None and self.forward.log_weight.shape == self.log_weight.shape:
-            book = self.forward.ledger
-            stats = {"work": book.total_work, "heat": book.heat, "shadow_work": book.shadow_work}
 
         def by_row(chosen):
             position = jax.tree.map(lambda x: x[chosen], self.position)
@@ -122,7 +97,7 @@ class Posterior(eqx.Module):
         return weighted_draws(
             self.samples,
             self.log_weight,
-            stats,
+            self.energies or {},
             resampled=resampled,
             prior=None if begun is None else self.model.shown(begun),
             log_likelihood=by_row if rows else None,

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._arguments import instance
 from .._component import AbstractComponent, Numbers, finite, shown
+from .._tree import leaf_shapes
 
 
 class AbstractPotential(AbstractComponent):
@@ -166,6 +167,19 @@ def require_position(
         raise ValueError(
             f"x has shape {jnp.shape(x)}: {name} expects one sample of shape {shape}, that of its "
             f"{by}; make the template, the positions or the {by} fit"
+        )
+
+
+def require_tree(potential: AbstractPotential, x, like: PyTree[Array], by: str) -> None:
+    """Refuse a sample that is not of the structure and the shapes of a pytree.
+
+    **Arguments:** `by`, the field that sets them. **Raises:** ValueError.
+    """
+    if leaf_shapes(x) != leaf_shapes(like):
+        raise ValueError(
+            f"x has the shape {leaf_shapes(x)}: {type(potential).__name__} expects one sample of "
+            f"the shape {leaf_shapes(like)}, that of its {by}; make the template, the positions or "
+            f"the {by} fit"
         )
 
 

@@ -140,7 +140,8 @@ class Gaussian(AbstractPotential):
         self.mean, self.covariance = finite("mean", mean), floating(covariance, "covariance")
         if self.mean.ndim != 1:
             raise ValueError(
-                f"mean has shape {self.mean.shape}: expected (dim,), for example jnp.zeros(2)"
+                f"mean has shape {self.mean.shape}: expected (dim,), for example jnp.zeros(2); "
+                "tj.DiagonalGaussian takes any shape"
             )
         require_definite("covariance", self.covariance)
         dim = self.mean.size

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from .._tree import broadcasts, leaf_shapes
 from ..protocol import AbstractProtocol
 from ..system import AbstractSystem, Overdamped
 
@@ -98,22 +98,9 @@ def check_drive(drive, sample, control) -> None:
             )
 
 
-def leaf_shapes(tree):
-    """The shape of an array, or the pytree of the shapes of its leaves."""
-    return jax.tree.map(lambda x: tuple(jnp.shape(x)), tree)
-
-
 def is_wider(dtype, than) -> bool:
     """Whether arithmetic of both is no longer of the second."""
     return jnp.promote_types(dtype, than) != than
-
-
-def broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    """Whether an array of a shape broadcasts to another one, and leaves that as it is."""
-    try:
-        return np.broadcast_shapes(shape, to) == to
-    except ValueError:
-        return False
 
 
 def leaf_names(tree) -> str:

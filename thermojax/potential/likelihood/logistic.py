@@ -7,13 +7,13 @@ from typing import Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from ..._component import Numbers, floating, known
+from ..._component import Numbers
 from ..._tree import product
 from ..base import require_position
 from .base import AbstractLikelihood
+from .rows import finite_features, one_each_row, require_labels
 
 
 # jax.nn.softplus and its derivative evaluate three exponentials of the same number. These two share
@@ -59,25 +59,10 @@ class LogisticRegression(AbstractLikelihood):
     signs: Float[Array, " rows"]  # s_i, to take the labels out again
 
     def __init__(self, features: Numbers, labels: Numbers):
-        features = floating(features, "features")
-        if isinstance(labels, np.ndarray | jax.Array) and jnp.issubdtype(labels.dtype, jnp.bool_):
-            labels = labels.astype(int)  # of comparisons: as good as 0 and 1
-        labels = floating(labels, "labels")
-        if features.ndim != 2 or features.size == 0 or labels.shape != features.shape[:1]:
-            raise ValueError(
-                f"features has shape {features.shape} and labels {labels.shape}: expected "
-                "(rows, dim) and (rows,)"
-            )
-        if (values := known(features)) is not None and not np.all(np.isfinite(values)):
-            row, column = np.argwhere(~np.isfinite(values))[0]
-            raise ValueError(
-                f"features[{row}, {column}] = {values[row, column]}: expected finite numbers; "
-                "drop or fill the missing rows first"
-            )
-        if (values := known(labels)) is not None and not np.all(np.isin(values, (0, 1))):
-            wrong = values[~np.isin(values, (0, 1))][0]
-            raise ValueError(f"labels hold {wrong}: expected only 0 and 1")
-        self.signs = 2 * labels.astype(features.dtype) - 1
+        features = finite_features(features)
+        labels = one_each_row("labels", labels, features)
+        require_labels(labels, 2)
+        self.signs = 2 * labels - 1
         self.signed_features = self.signs[:, None] * features
 
     def energy(self, x, control):

@@ -1,0 +1,1 @@
+"""Questions about a model that numbers answer before anything is run."""

@@ -1,0 +1,129 @@
+"""The pilot: few walkers that find the way from prior to posterior, and what it looks like."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from ..potential import AbstractPotential
+from .coordinates import Coordinates, InCoordinates
+from .stage import STEPS, Books, Stages, one_stage, seen, slopes_of
+
+WALKERS = 128
+OVERLAP = 0.6  # the effective share that a sudden switch to the next rung leaves
+MOST = 400  # rungs
+REACH = 1.0  # the angle that the stiffest mode turns in one step
+PROBES, ITERATIONS = 8, 12  # walkers whose stiffest mode is looked for, by so many products
+
+
+class Way(eqx.Module):
+    """The way from prior to posterior as rungs of a ladder: `(rungs,)`, `(rungs, ...)`.
+
+    - `control`: lambda at each, from 0 to 1. `length`: how far it is from the prior in standard
+      deviations of the log likelihood, int spread dlambda.
+    - `dt`: the step in the coordinates of the rung.
+    """
+
+    control: Float[Array, " rungs"]
+    length: Float[Array, " rungs"]
+    dt: Float[Array, " rungs"]
+    coordinates: Coordinates
+
+
+@eqx.filter_jit
+def stiffest(potential: AbstractPotential, like: PyTree[Array], x, coordinates, control):
+    """The largest frequency in these coordinates where the walkers are; mass 1."""
+    energy = InCoordinates(potential, coordinates, like)
+    force = jax.grad(lambda z: energy.energy(z, control))
+
+    def frequency_squared(z, v):
+        for _ in range(ITERATIONS):
+            bent = jax.jvp(force, (z,), (v / jnp.linalg.norm(v),))[1]
+            v = bent
+        return jnp.linalg.norm(v)
+
+    z = coordinates.inward(x[:PROBES])
+    start = jax.random.normal(jax.random.key(0), z.shape, z.dtype)
+    found = jax.vmap(frequency_squared)(z, start)
+    return jnp.sqrt(jnp.max(jnp.where(jnp.isfinite(found), found, 0)))
+
+
+def step_of(potential, like, x, coordinates, control):
+    """A step in which the stiffest mode turns by REACH, and which is at most that of a unit."""
+    return REACH / jnp.maximum(stiffest(potential, like, x, coordinates, control), 1.0)
+
+
+def next_control(control: float, slopes: np.ndarray, weights: np.ndarray) -> float:
+    """The control to which a sudden switch would leave OVERLAP of the walkers effective."""
+
+    def overlap(step):
+        w = -step * (slopes - slopes.min())
+        w = weights * np.exp(w - w.max())
+        return w.sum() ** 2 / (w**2 / weights.clip(1e-300)).sum()
+
+    low, high = 0.0, 1.0 - control
+    if overlap(high) >= OVERLAP:
+        return 1.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if overlap(middle) >= OVERLAP else (low, middle)
+    return control + low
+
+
+@jax.jit
+def drawn_anew(key, x, books: Books):
+    """Walkers drawn by their weights, systematically."""
+    n = len(x)
+    edges = (jnp.arange(n) + jax.random.uniform(key)) / n
+    place = jnp.searchsorted(jnp.cumsum(books.weights), edges)
+    return x[jnp.minimum(place, n - 1)]
+
+
+def pilot(
+    potential: AbstractPotential,
+    like: PyTree[Array],
+    key: PRNGKeyArray,
+    x: Float[Array, "n dim"],
+    dense: bool,
+) -> tuple[Way, Float[Array, "n dim"], int]:
+    """The way, walkers at its end, and the gradients that were spent."""
+    n, dtype = len(x), x.dtype
+    even = jnp.ones(n, dtype)
+    control, length = 0.0, 0.0
+    coordinates = Coordinates.of(x, even, dense)
+    dt = step_of(potential, like, x, coordinates, jnp.zeros((), dtype))
+    rungs = [(control, length, dt, coordinates)]
+    gradients = 0
+    while control < 1:
+        key, move_key, draw_key = jax.random.split(key, 3)
+        here = jnp.asarray(control, dtype)
+        slopes = np.asarray(slopes_of_compiled(potential, like, x, here), float)
+        slopes = np.where(np.isfinite(slopes), slopes, np.inf)
+        ahead = next_control(control, slopes, np.full(n, 1 / n))
+        part = Stages(here, jnp.asarray(ahead, dtype), dt, coordinates)
+        p_key, move_key = jax.random.split(move_key)
+        p = jax.random.normal(p_key, x.shape, dtype)
+        x, _, books = one_stage(potential, like, move_key, x, p, Books.opened(n, dtype), part)
+        found = seen_compiled(potential, like, x, books, part.end, dense)
+        coordinates = found.coordinates
+        x = drawn_anew(draw_key, x, books)
+        dt = step_of(potential, like, x, coordinates, part.end)
+        length += 0.5 * (ahead - control) * (float(np.std(slopes)) + float(found.spread))
+        control = ahead
+        rungs.append((control, length, dt, coordinates))
+        gradients += n * STEPS + 2 * PROBES * ITERATIONS
+        if len(rungs) > MOST:
+            raise ValueError(
+                f"the pilot has come to lambda = {control:.3g} in {MOST} rungs: the likelihood "
+                "changes too steeply where the prior is; standardize the data, or pass a prior "
+                "whose draws the likelihood does not rule out"
+            )
+    way = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x, dtype) for x in leaves]), *rungs)
+    return Way(*way), x, gradients
+
+
+slopes_of_compiled = eqx.filter_jit(slopes_of)
+seen_compiled = eqx.filter_jit(seen)
