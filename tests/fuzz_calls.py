@@ -514,6 +514,40 @@ call(
 )
 MODEL = tj.bayes.Model(tj.Gaussian(np.zeros(2)), tj.LinearRegression(TABLE, np.ones(3), 0.5))
 call("bayes.doubts", tj.bayes.doubts, model=MODEL)
+call(
+    "bayes.as_blackjax",
+    tj.bayes.as_blackjax,
+    {"mass": "tree", "friction": "tree", "adjusted": "part"},
+    logdensity_fn=lambda x: -x @ x,
+    dt=0.1,
+    mass=1.0,
+    friction=1.0,
+    steps=2,
+)
+call(
+    "bayes.NumPyroKernel",
+    tj.bayes.NumPyroKernel,
+    {"potential_fn": "any", "mass": "tree", "adjusted": "part"},
+    says={"potential_fn": "both"},
+    model=lambda: None,
+    step_size=0.1,
+    mass=1.0,
+    steps=2,
+)
+
+
+def from_numpyro(model):
+    return tj.from_numpyro(model)
+
+
+def numpyro_model():
+    import numpyro
+
+    law = numpyro.distributions.Normal()
+    numpyro.sample("y", law, obs=numpyro.sample("x", law))
+
+
+call("from_numpyro", from_numpyro, model=numpyro_model)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)

@@ -222,6 +222,7 @@ WORDS = [
     (simple, (jnp.array([0.0, jnp.nan]),), "site 'y' observes nan, which Normal cannot have made"),
     (simple, (jnp.array([0, -2]), dist.Poisson), "site 'y' observes -2, which Poisson cannot"),
     (simple, (jnp.array([0.5]), dist.Poisson), "site 'y' observes 0.5, which Poisson cannot"),
+    (eight_schools, (), "model cannot be called with these arguments: missing a required .*sigma"),
     (3, (), "model = 3: expected a function of NumPyro primitives"),
 ]
 

@@ -9,7 +9,6 @@ from .infer import infer as infer
 from .model import Model as Model
 from .modes import Modes as Modes
 from .modes import modes as modes
-from .numpyro_model import from_numpyro as from_numpyro
 from .posterior import Posterior as Posterior
 
 if TYPE_CHECKING:

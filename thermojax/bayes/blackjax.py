@@ -12,6 +12,7 @@ from .._arguments import function, instance, real, whole
 from .._component import positive
 from ..potential import LogDensity
 from ..sampling import LocalStep
+from ..system import Bath
 from .proposal import STEPS, log_density, propose_from
 
 
@@ -23,7 +24,7 @@ class LangevinState(NamedTuple):
 
 
 class LangevinInfo(NamedTuple):
-    """What became of one proposal, each a scalar.
+    """The fate of one proposal, each entry a scalar.
 
     - `is_accepted`, and as a number `acceptance_rate`; averaged, the share that was kept.
     - `is_divergent`: the position has no finite density, and the chain does not move.
@@ -84,6 +85,7 @@ def as_blackjax(
     steps = whole("steps", steps, cure="integration steps of a proposal")
     adjusted = LocalStep() if adjusted is None else adjusted
     instance("adjusted", adjusted, (bool, LocalStep), "True, False, a tj.LocalStep(), or None")
+    Bath(1.0, 1.0 if friction is None else friction, mass)  # its checks, now
     potential = LogDensity(logdensity_fn)
 
     def init(position: PyTree[Array], rng_key: PRNGKeyArray | None = None) -> LangevinState:

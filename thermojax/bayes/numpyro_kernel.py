@@ -90,7 +90,7 @@ class NumPyroKernel(MCMCKernel):
             raise ValueError("mass is given and step_size = None: expected both, or neither")
         function("init_strategy", init_strategy, "a strategy such as numpyro.infer.init_to_median")
         self.model, self.potential_fn = model, potential_fn
-        self.step_size, self.mass = step_size, 1.0 if mass is None else mass
+        self.step_size, self.mass = step_size, Bath(mass=1.0 if mass is None else mass).mass
         self.steps = whole("steps", steps, cure="integration steps of a proposal")
         self.adjusted = LocalStep() if adjusted is None else adjusted
         instance("adjusted", self.adjusted, LocalStep, "a tj.LocalStep()")
@@ -225,7 +225,7 @@ class NumPyroKernel(MCMCKernel):
         return self._constrain_of(*model_args, **(model_kwargs or {}))
 
     def get_diagnostics_str(self, state):
-        """What the progress bar shows."""
+        """The words beside the progress bar."""
         return f"step size {state.step_size:.2e}. acc. prob={state.mean_accept_prob:.2f}"
 
 

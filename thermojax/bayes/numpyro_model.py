@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -39,9 +40,13 @@ def from_numpyro(model: Callable, /, *args: Any, **kwargs: Any) -> Model:
 
     **Raises:** ImportError that names the extra, where NumPyro is missing; ValueError for discrete
     latent sites, plates that subsample, data outside of the support of their distribution (NaN
-    too), and models that observe nothing or infer nothing.
+    too), models that observe nothing or infer nothing, and arguments that are not the model's.
     """
     function("model", model, "a function of NumPyro primitives, such as numpyro.sample")
+    try:
+        inspect.signature(model).bind(*args, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"model cannot be called with these arguments: {error}") from error
     needed("numpyro", "numpyro")
     from ..interop.numpyro import taken_apart
 

@@ -20,7 +20,7 @@ def inference_data(
     coords: Mapping[str, Any] | None = None,
     dims: Mapping[str, list[str]] | None = None,
 ) -> Any:
-    """What ArviZ makes of groups of arrays `(chain, draw, ...)`; groups of nothing are left out.
+    """Groups of arrays `(chain, draw, ...)` as ArviZ holds them; groups of nothing are left out.
 
     **Returns:** an `InferenceData` before version 1, a `DataTree` from there on. **Raises:**
     ImportError that names the extra, where ArviZ is missing.

@@ -253,7 +253,7 @@ class Constrain(eqx.Module):
 
 
 class Parts(NamedTuple):
-    """What a model is taken apart into; `improper`: the latent sites that have no density."""
+    """The parts of a model; `improper`: the latent sites that have no density."""
 
     prior: NumPyroPrior
     likelihood: AbstractPotential

@@ -130,7 +130,7 @@ class Result(AbstractComponent):
         return jnp.sum(self.ledger.diverged)
 
     def to_arviz(self, *, resampled: bool = True, snapshots: bool = False):
-        """What ArviZ plots and summarizes; `arviz.summary(out.to_arviz())`.
+        """The run as ArviZ plots and summarizes it: `arviz.summary(out.to_arviz())`.
 
         Paths do not weigh the same, and ArviZ knows no weights: one chain of draws is taken among
         the final positions by weight, each about as often as its weight says (systematic
@@ -281,7 +281,7 @@ class Chain(AbstractComponent):
 
 
 def statistics(ledger: Ledger) -> dict[str, Array]:
-    """What ArviZ keeps of a ledger, under the names that it knows."""
+    """The entries of a ledger that ArviZ keeps, under the names that it knows."""
     return {
         "work": ledger.total_work,
         "heat": ledger.heat,
