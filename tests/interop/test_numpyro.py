@@ -1,5 +1,10 @@
 """NumPyro models as prior and likelihood: densities, draws, data, and what is refused."""
 
+# NumPyro declares its arguments more narrowly than it takes them.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportIndexIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportOptionalCall=false, reportOperatorIssue=false
+
 import functools
 
 import jax

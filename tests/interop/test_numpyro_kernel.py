@@ -1,5 +1,9 @@
 """Our chains inside of NumPyro's MCMC, against closed forms and against NUTS."""
 
+# NumPyro declares its arguments more narrowly than it takes them.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportIndexIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -89,16 +89,15 @@ class Posterior(eqx.Module):
         flag("log_likelihood", log_likelihood)
         likelihood, begun = self.model.likelihood, self.prior_position
 
-        def by_row(chosen):
-            position = jax.tree.map(lambda x: x[chosen], self.position)
-            return jax.vmap(likelihood.by_name)(position)
-
-        rows = log_likelihood and isinstance(likelihood, AbstractLikelihood)
+        by_row = None
+        if log_likelihood and isinstance(likelihood, AbstractLikelihood):
+            rows = jax.vmap(likelihood.by_name)
+            by_row = lambda chosen: rows(jax.tree.map(lambda x: x[chosen], self.position))
         return weighted_draws(
             self.samples,
             self.log_weight,
             self.energies or {},
             resampled=resampled,
             prior=None if begun is None else self.model.shown(begun),
-            log_likelihood=by_row if rows else None,
+            log_likelihood=by_row,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -158,7 +159,8 @@ def log_prob(site: dict) -> Array:
 
 
 def total(sites: dict[str, dict], names: tuple[str, ...]) -> Float[Array, ""]:
-    return sum(jnp.sum(log_prob(sites[name])) for name in names if name in sites)
+    found = (jnp.sum(log_prob(sites[name])) for name in names if name in sites)
+    return functools.reduce(jnp.add, found)
 
 
 class NumPyroPrior(AbstractPotential):

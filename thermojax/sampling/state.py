@@ -155,7 +155,7 @@ class Result(AbstractComponent):
             stats = statistics(self.ledger)
             return weighted_draws(by_name(self.position), log_weight, stats, resampled=resampled)
         kept = None if self.saved is None else self.saved.values
-        if not (isinstance(kept, tuple) and isinstance(kept[0], State)):
+        if self.saved is None or not (isinstance(kept, tuple) and isinstance(kept[0], State)):
             raise ValueError(
                 "snapshots = True: expected a run with save=, and without observe=, that kept its "
                 "states"
