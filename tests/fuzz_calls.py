@@ -552,6 +552,40 @@ call(
 call("bayes.ecdf_band", tj.bayes.ecdf_band, n=20, level=0.95)
 call("bayes.ecdf_p_value", tj.bayes.ecdf_p_value, values=np.linspace(0.1, 0.9, 20))
 call("bayes.scalars_needed", tj.bayes.scalars_needed, narrow=0.1, power=0.95, level=0.05)
+call(
+    "bayes.as_blackjax",
+    tj.bayes.as_blackjax,
+    {"mass": "tree", "friction": "tree", "adjusted": "part"},
+    logdensity_fn=lambda x: -x @ x,
+    dt=0.1,
+    mass=1.0,
+    friction=1.0,
+    steps=2,
+)
+call(
+    "bayes.NumPyroKernel",
+    tj.bayes.NumPyroKernel,
+    {"potential_fn": "any", "mass": "tree", "adjusted": "part"},
+    says={"potential_fn": "both"},
+    model=lambda: None,
+    step_size=0.1,
+    mass=1.0,
+    steps=2,
+)
+
+
+def from_numpyro(model):
+    return tj.from_numpyro(model)
+
+
+def numpyro_model():
+    import numpyro
+
+    law = numpyro.distributions.Normal()
+    numpyro.sample("y", law, obs=numpyro.sample("x", law))
+
+
+call("from_numpyro", from_numpyro, model=numpyro_model)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)

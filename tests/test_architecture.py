@@ -34,6 +34,7 @@ LEVELS = (
     ("checkpoint",),
     ("saving",),
     ("potential",),
+    ("interop",),
     ("distances",),
     ("protocol",),
     ("system",),
@@ -49,6 +50,7 @@ LEVELS = (
     ("bounds",),
     ("optimization",),
     ("linalg",),
+    ("bayes",),
     ("checking",),
     ("experiment",),
     ("cli",),
@@ -57,7 +59,10 @@ LEVELS = (
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 LONGEST_FILE = 500
-NOT_FOR_EVERYONE = ("pydantic", "h5py", "matplotlib", "tqdm", "yaml", "scipy", "sklearn")
+NOT_FOR_EVERYONE = (
+    *("pydantic", "h5py", "matplotlib", "tqdm", "yaml", "scipy", "sklearn"),
+    *("numpyro", "arviz", "xarray", "blackjax"),
+)
 NO_MEMBERS = {"AbstractComponent"}  # what all parts share: it asks nothing of a subclass
 
 
@@ -333,6 +338,7 @@ def test_no_type_is_erased(room):
 # What a base answers for most of its kind, and a subclass may answer otherwise.
 ANSWERS = {
     "AbstractGradient": {"objective", "picture"},
+    "AbstractLikelihood": {"by_name"},
     "AbstractObjective": {"counts", "of", "runs_reverse", "smoothed"},
     "AbstractPotential": {"free_energy", "opposite", "sample", "sampled_by", "template"},
     "AbstractProtocol": {

@@ -8,6 +8,7 @@ from . import linalg as linalg
 from .adaptation import Tuned as Tuned
 from .adaptation import TuningReport as TuningReport
 from .adaptation import tune as tune
+from .bayes.numpyro_model import from_numpyro as from_numpyro
 from .checking import Finding as Finding
 from .checking import Report as Report
 from .checking import check as check

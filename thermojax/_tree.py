@@ -66,6 +66,15 @@ def where_alive(alive, new, old):
     return jax.tree.map(lambda a, b: jnp.where(one_each(alive, a), a, b), new, old)
 
 
+def by_name(position) -> dict[str, jax.Array]:
+    """The leaves of a position by their path, `angles.0`; one array alone is `x`."""
+    leaves = jax.tree_util.tree_leaves_with_path(position)
+    if len(leaves) == 1 and not leaves[0][0]:
+        return {"x": leaves[0][1]}
+    name = lambda path: jax.tree_util.keystr(path, simple=True, separator=".")
+    return {name(path): leaf for path, leaf in leaves}
+
+
 def depends(function, argument) -> bool:
     """Whether what a function returns, as a program, uses the values in its argument."""
 

@@ -155,7 +155,8 @@ def test_draws_for_arviz(tiny_run, monkeypatch):
         def from_dict(*arguments, **named):
             seen.append((arguments, named))
 
-    monkeypatch.setattr("thermojax.experiment.results.convert.needed", lambda *names: Stub)
+    for room in ("experiment.results.convert", "interop.arviz"):
+        monkeypatch.setattr(f"thermojax.{room}.needed", lambda *names: Stub)
     results.to_arviz("linear")
     monkeypatch.setattr(Stub, "__version__", "1.0.0")
     results.to_arviz()

@@ -1,6 +1,9 @@
 """Bayesian inference by a driven Langevin system: posterior, evidence, and what both cost."""
 
+from typing import TYPE_CHECKING
+
 from .account import Account as Account
+from .blackjax import as_blackjax as as_blackjax
 from .calibration import Calibration as Calibration
 from .calibration import calibrate as calibrate
 from .calibration import ecdf_band as ecdf_band
@@ -13,3 +16,18 @@ from .model import Model as Model
 from .modes import Modes as Modes
 from .modes import modes as modes
 from .posterior import Posterior as Posterior
+
+if TYPE_CHECKING:
+    from .numpyro_kernel import NumPyroKernel as NumPyroKernel
+
+
+def __getattr__(name: str):
+    """A class of NumPyro's is made when it is asked for: NumPyro is an extra."""
+    if name != "NumPyroKernel":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ..interop.extras import needed
+
+    needed("numpyro", "numpyro")
+    from .numpyro_kernel import NumPyroKernel
+
+    return NumPyroKernel

@@ -10,7 +10,8 @@ from jaxtyping import Array, PyTree
 
 from .._arguments import function
 from .._component import AbstractComponent
-from ..potential import AbstractPotential, require_potential
+from .._tree import by_name
+from ..potential import AbstractPotential, LogDensity, require_potential
 from ..sampling import Equilibrium
 
 
@@ -24,7 +25,8 @@ class Model(AbstractComponent):
 
     - `prior`: a potential, or None for a flat one, which has a posterior and no evidence.
     - `likelihood`: a potential. One that also is a `tj.AbstractLikelihood` can draw data and take
-      others, and so be calibrated.
+      others, and so be calibrated. A function `fn(x) -> scalar` in place of either is a log density
+      of one position, as in BlackJAX: `tj.bayes.Model(logprior_fn, loglikelihood_fn, template=x)`.
     - `template`: ONE position, where neither potential knows its shape.
     - `constrain`: a function of one position that returns what people call it by, a dict of arrays
       (a NumPyro model's sites); None where the position itself is.
@@ -39,14 +41,14 @@ class Model(AbstractComponent):
 
     def __init__(
         self,
-        prior: AbstractPotential | None,
-        likelihood: AbstractPotential,
+        prior: AbstractPotential | Callable | None,
+        likelihood: AbstractPotential | Callable,
         *,
         template: PyTree[Array] | None = None,
         constrain: Callable[[Any], dict[str, Array]] | None = None,
     ):
-        self.prior = None if prior is None else require_potential("prior", prior)
-        self.likelihood = require_potential("likelihood", likelihood)
+        self.prior = None if prior is None else potential_of("prior", prior)
+        self.likelihood = potential_of("likelihood", likelihood)
         if constrain is not None:
             function("constrain", constrain, "a function of one position that returns a dict")
         self.constrain = constrain
@@ -65,9 +67,11 @@ class Model(AbstractComponent):
         of a pytree by their path, or `x`."""
         if self.constrain is not None:
             return jax.vmap(self.constrain)(position)
-        leaves = jax.tree_util.tree_leaves_with_path(position)
-        if len(leaves) == 1 and not leaves[0][0]:
-            return {"x": leaves[0][1]}
-        return {
-            jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves
-        }
+        return by_name(position)
+
+
+def potential_of(name: str, value) -> AbstractPotential:
+    """`value`, a potential or a log density. **Raises:** ValueError for anything else."""
+    if callable(value) and not isinstance(value, type | AbstractPotential):
+        return LogDensity(value)
+    return require_potential(name, value)

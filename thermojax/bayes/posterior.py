@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from .._arguments import flag
 from ..estimate import Estimate, weighted_mean
+from ..interop.arviz import weighted_draws
+from ..potential import AbstractLikelihood
 from .account import Account
 from .model import Model
 
@@ -24,6 +27,8 @@ class Posterior(eqx.Module):
     - `gradients`: evaluations of the gradient of one path, all paths and pilots together.
     - `warnings`: what is to be doubted, in sentences; empty where nothing is.
     - `model`: what was inferred. `paths`: how many ramps there were, `stages` of each.
+    - `energies`: work, heat and shadow_work of the ramp of each sample, `(n,)` by name, for
+      `to_arviz`; None where nobody kept them.
     """
 
     model: Model
@@ -35,6 +40,7 @@ class Posterior(eqx.Module):
     time: float = eqx.field(static=True)
     gradients: int = eqx.field(static=True)
     warnings: tuple[str, ...] = eqx.field(static=True)
+    energies: dict[str, Array] | None = None
 
     @property
     def weights(self) -> Float[Array, " n"]:
@@ -61,3 +67,37 @@ class Posterior(eqx.Module):
         """`n` positions of equal weight, drawn with replacement by their weights: `(n, ...)`."""
         place = jax.random.choice(key, self.log_weight.shape[0], (n,), p=self.weights)
         return jax.tree.map(lambda x: x[place], self.position)
+
+    def to_arviz(self, *, resampled: bool = True, log_likelihood: bool = True):
+        """The posterior as ArviZ plots and summarizes it: `arviz.plot_trace(...to_arviz())`.
+
+        ArviZ knows no weights: one chain of draws is taken by weight, each sample about as often as
+        its weight says (systematic resampling, in which nothing is random), as many as there are
+        effective samples. Errors that ArviZ finds from the draws are then those of `mean`.
+
+        **Arguments:** `resampled=False`: all samples as they are, with their weights in
+        `sample_stats`. `log_likelihood=False` leaves ln p(y_i|x) out, `(draws, rows)` numbers.
+
+        **Returns:** an `InferenceData` before version 1 of ArviZ, a `DataTree` from there on:
+        `posterior` and `prior`, the names of `samples`, `(1, draw, ...)`; `sample_stats`, `(1,
+        draw)`: log_weight, path, and `energies`; `log_likelihood`, `(1, draw, ...)`, where the
+        likelihood is a `tj.AbstractLikelihood`.
+
+        **Raises:** ImportError that names the extra, where ArviZ is missing.
+        """
+        flag("resampled", resampled)
+        flag("log_likelihood", log_likelihood)
+        likelihood, begun = self.model.likelihood, self.prior_position
+
+        by_row = None
+        if log_likelihood and isinstance(likelihood, AbstractLikelihood):
+            rows = jax.vmap(likelihood.by_name)
+            by_row = lambda chosen: rows(jax.tree.map(lambda x: x[chosen], self.position))
+        return weighted_draws(
+            self.samples,
+            self.log_weight,
+            self.energies or {},
+            resampled=resampled,
+            prior=None if begun is None else self.model.shown(begun),
+            log_likelihood=by_row,
+        )

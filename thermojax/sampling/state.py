@@ -12,10 +12,12 @@ from jax.scipy.special import logsumexp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._arguments import is_real
+from .._arguments import flag, is_real
 from .._component import AbstractComponent, known, shown
+from .._tree import by_name
 from ..dynamics import Clock
 from ..estimate import Estimate, weighted_mean
+from ..interop.arviz import inference_data, weighted_draws
 from ..ledger import Ledger
 from ..system import AbstractSystem, Overdamped
 from .burn_in import BurnInReport
@@ -127,6 +129,49 @@ class Result(AbstractComponent):
         """The number of paths that left the range of finite numbers."""
         return jnp.sum(self.ledger.diverged)
 
+    def to_arviz(self, *, resampled: bool = True, snapshots: bool = False):
+        """The run as ArviZ plots and summarizes it: `arviz.summary(out.to_arviz())`.
+
+        Paths do not weigh the same, and ArviZ knows no weights: one chain of draws is taken among
+        the final positions by weight, each about as often as its weight says (systematic
+        resampling, in which nothing is random), as many as there are effective samples. Errors that
+        ArviZ finds from the draws are then those of the weighted means.
+
+        **Arguments:** `resampled=False`: all paths as they are, weights in `sample_stats`.
+        `snapshots=True`: what `save=` kept of a run at one control, unweighted; a path is a chain
+        and a time a draw, as for trace plots, effective sample sizes and R-hat.
+
+        **Returns:** an `InferenceData` before version 1 of ArviZ, a `DataTree` from there on.
+        `posterior` holds the leaves of the position by their path (one array alone is `x`),
+        `(chain, draw, ...)`; `sample_stats` log_weight, work (the total), heat, shadow_work,
+        diverging and path, `(chain, draw)`.
+
+        **Raises:** ImportError that names the extra, where ArviZ is missing; ValueError where there
+        are no snapshots of states, or of more than one control.
+        """
+        flag("resampled", resampled)
+        if not flag("snapshots", snapshots):
+            log_weight = jnp.where(self.ledger.alive > 0, self.log_weight, -jnp.inf)
+            stats = statistics(self.ledger)
+            return weighted_draws(by_name(self.position), log_weight, stats, resampled=resampled)
+        kept = None if self.saved is None else self.saved.values
+        if self.saved is None or not (isinstance(kept, tuple) and isinstance(kept[0], State)):
+            raise ValueError(
+                "snapshots = True: expected a run with save=, and without observe=, that kept its "
+                "states"
+            )
+        control = np.asarray(self.saved.control)
+        if np.any(control != control[0]):
+            raise ValueError(
+                "snapshots = True: the control changes from snapshot to snapshot, and each is of "
+                "another law: expected the run of a tj.Constant protocol"
+            )
+        paths_first = lambda arrays: {k: np.swapaxes(x, 0, 1) for k, x in arrays.items()}
+        posterior, stats = by_name(kept[0].position), statistics(kept[1])
+        return inference_data(
+            {"posterior": paths_first(posterior), "sample_stats": paths_first(stats)}
+        )
+
 
 class Chain(AbstractComponent):
     """Persistent paths for a training loop: `tj.start` makes one, `tj.advance` moves it on.
@@ -203,6 +248,21 @@ class Chain(AbstractComponent):
         twice, squares = 2 * logsumexp(weight), logsumexp(2 * weight)
         return jnp.exp(twice - squares)
 
+    def to_arviz(self, *, resampled: bool = True):
+        """The paths where they are now, as ArviZ plots and summarizes them.
+
+        As `tj.Result.to_arviz`: one chain of draws taken by weight, as many as there are effective
+        samples; with `resampled=False` all paths as they are. Weights of a chain that moved freely
+        at one control hold the shadow work of its steps and nothing else.
+
+        **Returns:** an `InferenceData` before version 1 of ArviZ, a `DataTree` from there on:
+        `posterior`, `(1, draw, ...)`, and `sample_stats`, `(1, draw)`. **Raises:** ImportError that
+        names the extra, where ArviZ is missing.
+        """
+        flag("resampled", resampled)
+        stats = statistics(self.ledger)
+        return weighted_draws(by_name(self.position), self.log_weight, stats, resampled=resampled)
+
     def __repr__(self):
         numbers = [known(x) for x in (self.time, self.step, self.diverged, self.acceptance)]
         if any(x is None or x.ndim for x in numbers):  # inside of jit, or many chains by vmap
@@ -218,6 +278,16 @@ class Chain(AbstractComponent):
         return f"Chain({', '.join(words)})"
 
     __str__ = __repr__
+
+
+def statistics(ledger: Ledger) -> dict[str, Array]:
+    """The entries of a ledger that ArviZ keeps, under the names that it knows."""
+    return {
+        "work": ledger.total_work,
+        "heat": ledger.heat,
+        "shadow_work": ledger.shadow_work,
+        "diverging": ledger.diverged,
+    }
 
 
 def as_state(initial) -> State | None:

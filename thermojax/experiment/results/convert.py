@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-
-def needed(package: str, extra: str) -> Any:
-    """A package that an extra brings. **Raises:** ImportError that says how to get it."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f"{package} is missing ({error}): install it with pip install 'thermojax[{extra}]'"
-        ) from None
+from ...interop.arviz import by_weight, inference_data
+from ...interop.extras import needed
 
 
 def data_frame(numbers: Iterable[Mapping[str, Any]]) -> Any:
@@ -28,11 +20,7 @@ def data_frame(numbers: Iterable[Mapping[str, Any]]) -> Any:
 
 def draws(columns: Mapping[str, Mapping[str, Any]], column: str | None = None) -> Any:
     """The paths of one of the columns as draws of ArviZ; see `Record.to_arviz`."""
-    import jax.numpy as jnp
-
-    from ...sampling.burn_in import spaced
-
-    arviz = needed("arviz", "arviz")
+    needed("arviz", "arviz")
     kept = [name for name, entries in columns.items() if "position" in entries.get("paths", {})]
     if not kept or (column is not None and column not in kept):
         raise ValueError(
@@ -43,7 +31,7 @@ def draws(columns: Mapping[str, Mapping[str, Any]], column: str | None = None) -
     paths = columns[column]["paths"]
     # Each path about as often as its weight says: floor or ceil of n w times.
     log_weight = np.where(np.asarray(paths["alive"]) > 0, paths["log_weight"], -np.inf)
-    chosen = np.asarray(spaced(0.5, jnp.asarray(log_weight)))
+    chosen = by_weight(log_weight, len(log_weight))
     position = np.asarray(paths["position"])[chosen][None]
     names = paths.get("coordinate")  # where the study names its coordinates
     dims = {"position": ["coordinate"]} if position.ndim == 3 else {}
@@ -51,6 +39,4 @@ def draws(columns: Mapping[str, Mapping[str, Any]], column: str | None = None) -
     skipped = ("position", "alive", "log_weight", "coordinate")
     stats = {n: np.asarray(x)[chosen][None] for n, x in paths.items() if n not in skipped}
     groups = {"posterior": {"position": position}, "sample_stats": stats}
-    if int(arviz.__version__.partition(".")[0]) >= 1:
-        return arviz.from_dict(groups, coords=coords, dims=dims)
-    return arviz.from_dict(**groups, coords=coords, dims=dims)
+    return inference_data(groups, coords, dims)

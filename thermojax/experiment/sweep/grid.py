@@ -225,7 +225,7 @@ def in_processes(jobs: int) -> Work:
 
 def on_slurm(folder: Path, options: dict[str, str]) -> Work:
     """Run points as jobs of a SLURM cluster, by submitit; returns when all have ended."""
-    from ..results.convert import needed
+    from ...interop.extras import needed
 
     try:
         submitit = needed("submitit", "slurm")

@@ -32,3 +32,7 @@ class AbstractLikelihood(AbstractPotential):
     @abc.abstractmethod
     def with_rows(self, rows: Int[Array, " some"]) -> Self:
         """The likelihood of these rows alone, by their numbers. Traceable."""
+
+    def by_name(self, x: PyTree[Array]) -> dict[str, Array]:
+        """`log_likelihood` by the name of what is observed: here `y`, `(rows,)`."""
+        return {"y": self.log_likelihood(x)}
