@@ -1,4 +1,4 @@
-"""How the coupling of data to the weights grows from 0 to 1."""
+"""The schedule of a coupling: from 0, where data do not count, to 1, where they do."""
 
 from __future__ import annotations
 

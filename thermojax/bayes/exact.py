@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from .._arguments import instance, whole
 from .._component import Numbers, floating, known, positive_number, require, shown
+from .._tree import cast
 from ..bounds import Normal
 from ..distances import transport_cost_gaussian
 from ..distribution import EnsembleLedger, Moments, moments
@@ -193,14 +194,16 @@ def exact(
         model = Model(prior, require_potential("likelihood", likelihood))
     if model.prior is None:
         raise ValueError("prior is flat, None: the exact picture starts from a proper prior")
-    drag = positive_number("friction", friction)
-    protocol = coupling(schedule, duration)
     place, _ = ravel_pytree(model.template)
+    drag = positive_number("friction", friction).astype(place.dtype)
+    protocol = cast(coupling(schedule, duration), place.dtype)
+    instants = checked(times, protocol)
+    begin = None if start is None else starting(place, start)
     first = quadratic_of("prior", model.prior, model.template, place)
     place, first = about_center(place, first)
     data = quadratic_of("likelihood", model.likelihood, model.template, place, first.widths)
-    axes, blocks = blocks_of(place, first, data, start)
-    return followed(place, axes, blocks, protocol, drag, checked(times, protocol))
+    axes, blocks = blocks_of(place, first, data, begin)
+    return followed(place, axes, blocks, protocol, drag, instants)
 
 
 def about_center(place, energy: Quadratic) -> tuple[Array, Quadratic]:
@@ -224,7 +227,7 @@ def about_center(place, energy: Quadratic) -> tuple[Array, Quadratic]:
 def checked(times, protocol: AbstractProtocol) -> Float[Array, " times"]:
     """The times at which the law is wanted. **Raises:** ValueError for any outside of the run."""
     duration = protocol.duration
-    if np.ndim(times) == 0:
+    if isinstance(times, int | np.integer):
         return jnp.linspace(0, 1, whole("times", times, 2), dtype=duration.dtype) * duration
     times, last = floating(times, "times"), known(duration)
     if times.ndim > 1 or times.size == 0:
@@ -274,7 +277,7 @@ class Blocks(eqx.Module):
 
 def blocks_of(place, first: Quadratic, data: Quadratic, start) -> tuple[Axes, Blocks]:
     """The axes along which everything falls apart, and its parts; one block where none exist."""
-    begin, covariance = (place, None) if start is None else starting(place, start)
+    begin, covariance = (place, None) if start is None else start
     given = [first.curvature, data.curvature, *([] if covariance is None else [covariance])]
     basis, diagonals = common_basis(*given)
     if diagonals is not None:
@@ -370,7 +373,8 @@ def laws_of_blocks(blocks: Blocks, protocol, friction, times) -> Moments:
     """The law and the ledger of every block."""
 
     def one(block: Blocks):
-        system = Overdamped(block.ramp, protocol, Bath(1.0, friction))
+        bath = cast(Bath(1.0, friction), friction.dtype)
+        system = Overdamped(block.ramp, protocol, bath)
         return moments(system, times, (block.mean, block.covariance))
 
     return eqx.filter_vmap(one)(blocks)

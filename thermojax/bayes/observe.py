@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from .._arguments import instance, real, whole
-from .._component import Numbers, finite, known
+from .._component import Numbers, finite, known, positive_number
 from .._keys import check_key
 from ..potential import AbstractPotential
 from ..protocol import AbstractProtocol, values_at
@@ -36,7 +36,7 @@ def observe(
     duration: float = 1.0,
     schedule: str | AbstractProtocol = "linear",
     friction: float = 1.0,
-):
+) -> Any:
     r"""The state after one more observation: its coupling goes from 0 to `weight`, all others stay.
 
         ln p(y_1..k) = sum_k ln p(y_k | y_1..k-1)
@@ -72,6 +72,7 @@ def observe(
     """
     instance("datum", datum, AbstractPotential, "the energy of one observation, a potential")
     real("weight", weight, "how much the observation counts, a finite number; 1 in full")
+    how = checked_coupling(steps, duration, schedule, friction)
     if isinstance(state, Posterior):
         state = particles(state, needed(key))
     if not isinstance(state, Particles | ExactPosterior):
@@ -81,17 +82,14 @@ def observe(
                 "state is a potential, and a key was given: begin with tj.bayes.particles(prior, "
                 "key); without a key the Gaussian case is computed exactly"
             )
-        return exact(
-            state, scaled(datum, weight), duration=duration, schedule=schedule, friction=friction
-        ).holding((datum,), (weight,))
+        return exact(state, scaled(datum, weight), **how).holding((datum,), (weight,))
     if isinstance(state, ExactPosterior):
         refuse_key(key)
         held, weights = (*state.data, datum), (*state.attention, weight)
-        how = dict(duration=duration, schedule=schedule, friction=friction)
         return state.followed_by(scaled(datum, weight), **how).holding(held, weights)
+    key = needed(key)
     state = state.with_datum(datum)
-    wanted = state.couplings.at[state.count - 1].set(weight)
-    return moved(state, wanted, key, steps, schedule, duration)
+    return moved(state, state.couplings.at[state.count - 1].set(weight), key, steps, how)
 
 
 def attend(
@@ -117,6 +115,7 @@ def attend(
     as `tj.bayes.observe`.
     """
     instance("state", state, (ExactPosterior, Particles), "what tj.bayes.observe returned")
+    how = checked_coupling(steps, duration, schedule, friction)
     wanted = finite("attention", attention)
     held = jnp.asarray(state.attention)
     if wanted.shape != held.shape:
@@ -128,14 +127,13 @@ def attend(
         if state.data is None:
             raise ValueError("state holds no observation yet: tj.bayes.observe comes first")
         couplings = state.couplings.at[: wanted.size].set(wanted)
-        return moved(state, couplings, key, steps, schedule, duration)
+        return moved(state, couplings, needed(key), steps, how)
     refuse_key(key)
     changes = [(d, float(c)) for d, c in zip(state.data, wanted - held, strict=True) if c != 0]
     if not changes:
         return state
     (first, share), *rest = changes
     energy = sum((scaled(d, c) for d, c in rest), scaled(first, share))
-    how = dict(duration=duration, schedule=schedule, friction=friction)
     found = state.followed_by(energy, **how)
     return found.holding(state.data, tuple(np.asarray(wanted).tolist()))
 
@@ -161,11 +159,17 @@ def needed(key: PRNGKeyArray | None) -> PRNGKeyArray:
     return key
 
 
-def moved(state: Particles, couplings, key, steps, schedule, duration) -> Particles:
-    """Particles under other couplings."""
-    key = needed(key)
-    steps = whole("steps", steps, cure="jumps of the coupling")
+def checked_coupling(steps, duration, schedule, friction) -> dict[str, Any]:
+    """How the couplings change, as `tj.bayes.exact` takes it, all of it looked at."""
+    whole("steps", steps, cure="jumps of the coupling")
+    positive_number("friction", friction)
     protocol = coupling(schedule, duration)
-    fractions = jnp.arange(1, steps) / steps
+    return dict(duration=protocol.duration, schedule=protocol, friction=friction)
+
+
+def moved(state: Particles, couplings, key, steps, how) -> Particles:
+    """Particles under other couplings."""
+    protocol = how["schedule"]
+    fractions = jnp.arange(1, int(steps)) / int(steps)
     shares = jnp.append(values_at(protocol, fractions * protocol.duration), 1.0)
     return coupled(dataclasses.replace(state, last=None), couplings, key, shares)

@@ -44,7 +44,7 @@ class Observations(AbstractPotential):
 
 
 class Observed(NamedTuple):
-    """What one change of the couplings did and took, in nats.
+    """One change of the couplings: the evidence that it added, and its price, in nats.
 
     - `log_evidence`: ln p(y_k | y_1..k-1), a scalar; `work`, `heat`: `tj.Estimate`s of the means.
     - `effective_samples`: after it, before any resampling; `resampled`: whether that followed.
