@@ -128,6 +128,25 @@ def test_single_precision_agrees_within_its_rounding():
     assert float(found.heat) == pytest.approx(1.3989993424, rel=1e-4)
 
 
+def test_units_and_origin_do_not_matter():
+    """Lengths of 1e-9, a friction to match, and a prior a million widths from the origin."""
+    wanted = tj.bayes.exact(*pair(), duration=1.0)
+    unit, origin = 1e-9, 1e-3 * np.array([1.0, -2.0])
+    prior = tj.Gaussian(origin, unit**2 * PRIOR)
+    likelihood = tj.Gaussian(origin + unit * DATA, unit**2 * NOISE)
+    found = tj.bayes.exact(prior, likelihood, duration=10.0, friction=10 / unit**2)
+    shift = -2 * np.log(unit)
+    assert float(found.log_evidence - shift) == pytest.approx(float(wanted.log_evidence), abs=1e-8)
+    assert float(found.heat) == pytest.approx(float(wanted.heat), abs=1e-8)
+    assert float(found.least_dissipation) == pytest.approx(
+        float(wanted.least_dissipation), abs=1e-8
+    )
+    np.testing.assert_allclose((found.mean - origin) / unit, wanted.mean, atol=1e-8)
+    np.testing.assert_allclose(
+        found.ledger.energy, wanted.ledger.energy - np.array([shift, 2 * shift]), atol=1e-7
+    )
+
+
 def test_a_schedule_of_ones_own():
     ramp = tj.PiecewiseLinear([0.3, 0.6], 1.0, initial=0.0, final=1.0)
     line = tj.bayes.exact(*pair(), duration=1.0)

@@ -3,8 +3,10 @@
 # What is of the wrong type here is so on purpose.
 # pyright: reportArgumentType=false
 
+import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,6 +148,11 @@ def test_samples_of_an_inference_go_on():
     state = tj.bayes.observe(posterior, datum(-0.2), KEY)
     assert within(state.log_evidence, EVIDENCE[1])
     assert float(state.log_evidence.error) > 0.01
+    nowhere = eqx.tree_at(lambda d: d.mean, datum(0.1), jnp.array([jnp.nan]))
+    with pytest.raises(ValueError, match="no finite energy at any of the particles"):
+        tj.bayes.observe(posterior, nowhere, KEY)
+    with pytest.raises(ValueError, match="state is traced"):
+        jax.jit(lambda count: dataclasses.replace(state, count=count).with_datum(datum(0.1)))(0)
 
 
 def test_mistakes_are_answered_in_words():

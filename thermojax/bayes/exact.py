@@ -24,7 +24,7 @@ from ..protocol import AbstractProtocol
 from ..system import Bath, Overdamped
 from .coupling import coupling
 from .model import Model
-from .quadratic import Quadratic, common_basis, quadratic_of
+from .quadratic import Quadratic, along, common_basis, quadratic_of
 
 LARGEST_FULL = 256  # dimensions whose moment equations hold whole matrices
 
@@ -67,7 +67,7 @@ class Axes(eqx.Module):
 class ExactPosterior(eqx.Module):
     """A Gaussian inference without sampling error: the law of the weights through time.
 
-    - `mean`, `(times, dim)`; `covariance(index)` at one of the times.
+    - `mean`, `(times, dim)`, of the position, flattened; `covariance(index)` at one of the times.
     - `ledger`: a `tj.EnsembleLedger` of `(times,)`, work and heat in nats; its `divergence` is KL
       to the tempered posterior of the coupling at that time, at the end to the posterior itself.
     - `posterior_mean` `(dim,)` and `posterior_covariance`, `(dim,)` for a diagonal or
@@ -201,6 +201,9 @@ def exact(
     begin = None if start is None else starting(place, start)
     first = quadratic_of("prior", model.prior, model.template, place)
     place, first = about_center(place, first)
+    # Far from the template the first value was a small difference of large ones.
+    value, slope, _ = along(model.prior, model.template, place, place[None])
+    place, first = about_center(place, Quadratic(value, slope, first.curvature))
     data = quadratic_of("likelihood", model.likelihood, model.template, place, first.widths)
     axes, blocks = blocks_of(place, first, data, begin)
     return followed(place, axes, blocks, protocol, drag, instants)

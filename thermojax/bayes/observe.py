@@ -172,4 +172,12 @@ def moved(state: Particles, couplings, key, steps, how) -> Particles:
     protocol = how["schedule"]
     fractions = jnp.arange(1, int(steps)) / int(steps)
     shares = jnp.append(values_at(protocol, fractions * protocol.duration), 1.0)
-    return coupled(dataclasses.replace(state, last=None), couplings, key, shares)
+    found = coupled(dataclasses.replace(state, last=None), couplings, key, shares)
+    assert found.last is not None
+    number = known(found.last.log_evidence)
+    if number is not None and not np.isfinite(number):
+        raise ValueError(
+            "datum has no finite energy at any of the particles: look for NaN in its data, or for "
+            "a value that no particle can have given rise to"
+        )
+    return found

@@ -11,6 +11,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._arguments import instance, whole
+from .._component import known
 from .._keys import Purpose, check_key, part_key, purpose_key
 from .._tree import dtype_of, one_each
 from ..estimate import Estimate, weighted_mean
@@ -83,6 +84,14 @@ class Particles(eqx.Module):
     dt: Float[Array, ""]
     last: Observed | None
 
+    def __str__(self):
+        if known(self.count) is None:
+            return repr(self)
+        return (
+            f"{self.log_weight.size:,} particles ({float(self.effective_samples):,.0f} effective) "
+            f"of {int(self.count):,} observations: ln p(y) = {self.log_evidence}"
+        )
+
     @property
     def weights(self) -> Float[Array, " n"]:
         """exp(log_weight), normalized to a sum of 1; `(n,)`."""
@@ -103,7 +112,8 @@ class Particles(eqx.Module):
         """ln p of the observations as they are coupled, with its standard error.
 
         The error is that of the weights, sqrt(1/n_effective - 1/n), added up over resamplings: it
-        takes particles that were resampled for independent ones.
+        takes particles that were resampled for independent ones. Their masses are learned from the
+        particles themselves, a bias of the order of 1/n.
         """
         n = self.log_weight.size
         value = self.log_evidence_kept + logsumexp(self.log_weight) - jnp.log(float(n))
@@ -121,6 +131,11 @@ class Particles(eqx.Module):
 
         **Raises:** ValueError for one that differs from those before in more than its numbers.
         """
+        if known(self.count) is None:
+            raise ValueError(
+                "state is traced: take observations in a loop of Python, which compiles once for "
+                "all of one shape"
+            )
         data, couplings = self.data, self.couplings
         arrays, rest = eqx.partition(datum, eqx.is_array)
         if data is None:
@@ -135,13 +150,10 @@ class Particles(eqx.Module):
                 "the same class and shapes, its data in fields, such as tj.Gaussian(y, noise) or a "
                 "potential of your own (a new lambda in each tj.LogDensity is another function)"
             )
-        place = int(self.count)
-        if place == couplings.size:
+        if int(self.count) == couplings.size:
             twice = lambda x: jnp.concatenate([x, x])
-            held, couplings = (
-                jax.tree.map(twice, held),
-                jnp.concatenate([couplings, 0 * couplings]),
-            )
+            held = jax.tree.map(twice, held)
+            couplings = jnp.concatenate([couplings, jnp.zeros_like(couplings)])
         held = put(held, arrays, self.count)
         changed = (eqx.combine(held, same), couplings, self.count + 1)
         where = lambda s: (s.data, s.couplings, s.count)
