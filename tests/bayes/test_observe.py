@@ -104,6 +104,21 @@ def test_particles_of_the_gaussian_case():
     assert off.attention.tolist() == [1, 1, 0, 1]
 
 
+def test_resampling_keeps_the_evidence():
+    """Sharp data, coupled at once: few particles carry the weight, and give way to copies."""
+    state: Any = tj.bayes.particles(PRIOR, KEY, samples=2048, capacity=2)
+    wanted: Any = PRIOR
+    for k, y in enumerate((0.7, 0.4)):
+        sharp = tj.Gaussian(jnp.array([y]), 0.05)
+        state = tj.bayes.observe(state, sharp, jax.random.fold_in(KEY, k), schedule="sudden")
+        wanted = tj.bayes.observe(wanted, sharp)
+        assert within(state.log_evidence, float(wanted.log_evidence))
+        if k == 0:
+            assert bool(state.last.resampled) and float(state.last.effective_samples) < 1024
+            assert not np.any(np.asarray(state.log_weight)) and state.effective_samples == 2048
+    assert within(state.mean(state.position[:, 0]), float(wanted.posterior_mean[0]), 9)
+
+
 def exact_state():
     state: Any = PRIOR
     for y in DATA:
