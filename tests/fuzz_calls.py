@@ -486,6 +486,7 @@ LINE_DATUM = tj.Gaussian(np.ones(1))
 call(
     "bayes.exact",
     tj.bayes.exact,
+    {"times": "any"},
     prior=LINE_PRIOR,
     likelihood=LINE_DATUM,
     duration=1.0,

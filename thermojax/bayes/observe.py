@@ -160,7 +160,7 @@ def needed(key: PRNGKeyArray | None) -> PRNGKeyArray:
 
 
 def checked_coupling(steps, duration, schedule, friction) -> dict[str, Any]:
-    """How the couplings change, as `tj.bayes.exact` takes it, all of it looked at."""
+    """The arguments of a change of couplings, checked, by the names of `tj.bayes.exact`."""
     whole("steps", steps, cure="jumps of the coupling")
     positive_number("friction", friction)
     protocol = coupling(schedule, duration)
