@@ -255,20 +255,13 @@ class Blocks(eqx.Module):
     def joined_covariance(self, c):
         return jnp.moveaxis(c[..., 0, 0], 0, -1) if c.shape[-1] == 1 else c[0]
 
+    @eqx.filter_jit
     def conditioned(self):
-        """(means, covariances, ln p(y)) of the posteriors of all blocks.
-
-        **Raises:** ValueError where there is none.
-        """
+        """(means, covariances, ln p(y)) of the posteriors of all blocks, NaN where none exists."""
         ramp = self.ramp
         before, after = (
             jnp.linalg.cholesky(k) for k in (ramp.stiffness, ramp.stiffness + ramp.added)
         )
-        if not bool(jnp.all(jnp.isfinite(after))):
-            raise ValueError(
-                "likelihood bends the prior open: their curvatures add up to one that is not "
-                "positive definite, and there is no posterior"
-            )
         solve = jax.vmap(lambda root, v: jax.scipy.linalg.cho_solve((root, True), v))
         mean = -solve(after, ramp.slope)
         eye = jnp.broadcast_to(jnp.eye(mean.shape[-1], dtype=mean.dtype), after.shape)
@@ -310,6 +303,11 @@ def blocks_of(place, first: Quadratic, data: Quadratic, start) -> tuple[Axes, Bl
 def followed(place, axes: Axes, blocks: Blocks, protocol, friction, times) -> ExactPosterior:
     """The law of all blocks from prior to posterior, about the center of the prior at `place`."""
     mean, covariance, evidence = blocks.conditioned()
+    if not np.isfinite(np.asarray(evidence)):
+        raise ValueError(
+            "likelihood bends the prior open: their curvatures add up to one that is not positive "
+            "definite, and there is no posterior"
+        )
     law = laws(blocks, protocol, friction, times)
     if not np.all(np.isfinite(np.asarray(law.ledger.work))):
         stiffest = float(jnp.max(jnp.abs(blocks.ramp.stiffness + blocks.ramp.added)))
@@ -359,16 +357,21 @@ def laws(blocks: Blocks, protocol, friction, times) -> Moments:
 
     Blocks that are equal are solved once.
     """
-    table = [np.asarray(x).reshape(len(blocks.mean), -1) for x in jax.tree.leaves(blocks)]
-    _, first, inverse, counts = np.unique(
-        np.concatenate(table, axis=1), axis=0, return_index=True, return_inverse=True,
-        return_counts=True,
-    )  # fmt: skip
-    found = laws_of_blocks(jax.tree.map(lambda x: x[first], blocks), protocol, friction, times)
-    ledger = jax.tree.map(lambda x: jnp.asarray(counts, x.dtype) @ x, found.ledger)
-    ledger = eqx.tree_at(lambda x: x.times, ledger, found.ledger.times[0])
-    every = inverse.ravel()
-    return Moments(found.mean[every], found.covariance[every], ledger)
+    leaves = [np.asarray(x) for x in jax.tree.leaves(blocks)]
+    table = np.concatenate([x.reshape(len(x), -1) for x in leaves], axis=1)
+    unique = np.unique(table, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    _, first, inverse, counts = unique
+    some = jax.tree.unflatten(jax.tree.structure(blocks), [x[first] for x in leaves])
+    found = laws_of_blocks(some, protocol, friction, times)
+    return repeated(found, inverse.ravel(), counts)
+
+
+@jax.jit
+def repeated(laws: Moments, place, counts) -> Moments:
+    """The laws of all blocks from those that differ, and the sum of their ledgers."""
+    ledger = jax.tree.map(lambda x: counts.astype(x.dtype) @ x, laws.ledger)
+    ledger = eqx.tree_at(lambda x: x.times, ledger, laws.ledger.times[0])
+    return Moments(laws.mean[place], laws.covariance[place], ledger)
 
 
 @eqx.filter_jit
