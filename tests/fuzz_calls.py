@@ -518,6 +518,25 @@ call(
 MODEL = tj.bayes.Model(tj.Gaussian(np.zeros(2)), tj.LinearRegression(TABLE, np.ones(3), 0.5))
 call("bayes.doubts", tj.bayes.doubts, model=MODEL)
 call(
+    "bayes.Model",
+    tj.bayes.Model,
+    {"template": "tree", "constrain": "any"},
+    prior=tj.Gaussian(np.zeros(2)),
+    likelihood=tj.LinearRegression(TABLE, np.ones(3), 0.5),
+    template=np.zeros(2),
+)
+call(
+    "bayes.infer",
+    tj.bayes.infer,
+    prior=tj.Gaussian(np.zeros(2)),
+    likelihood=tj.LinearRegression(TABLE, np.ones(3), 0.5),
+    key=KEY,
+    error=0.1,
+    effective=0.5,
+    samples=64,
+    budget=1e5,
+)
+call(
     "bayes.modes",
     tj.bayes.modes,
     {"starts": "tree"},
@@ -586,6 +605,49 @@ def numpyro_model():
 
 
 call("from_numpyro", from_numpyro, model=numpyro_model)
+LINE_PRIOR = tj.Gaussian(np.zeros(1))
+LINE_DATUM = tj.Gaussian(np.ones(1))
+call(
+    "bayes.exact",
+    tj.bayes.exact,
+    {"times": "any"},
+    prior=LINE_PRIOR,
+    likelihood=LINE_DATUM,
+    duration=1.0,
+    schedule="linear",
+    friction=1.0,
+    times=2,
+    start=(np.zeros(1), np.ones(1)),
+)
+call(
+    "bayes.particles",
+    tj.bayes.particles,
+    {"template": "tree"},
+    prior=LINE_PRIOR,
+    key=KEY,
+    samples=8,
+    capacity=2,
+    template=np.zeros(1),
+)
+
+
+@functools.cache
+def held() -> dict[str, Any]:
+    return dict(state=tj.bayes.particles(LINE_PRIOR, KEY, samples=8, capacity=2))
+
+
+@functools.cache
+def observed() -> dict[str, Any]:
+    return dict(state=held()["state"].with_datum(LINE_DATUM))
+
+
+COUPLE = dict(key=KEY, steps=2, duration=1.0, schedule="linear", friction=1.0)
+CALLS["bayes.observe"] = lambda: Call(
+    tj.bayes.observe, dict(**held(), datum=LINE_DATUM, weight=1.0, **COUPLE)
+)
+CALLS["bayes.attend"] = lambda: Call(
+    tj.bayes.attend, dict(**observed(), attention=np.zeros(1), **COUPLE)
+)
 NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
 TEMPLATE = {"template": "part"}
 call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)
@@ -647,7 +709,8 @@ Fit Frontier Pareto Progress BurnInReport
 Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
 linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.Runtime
-linalg.Split bayes.Calibration bayes.Modes
+linalg.Split bayes.Calibration bayes.Modes bayes.ExactPosterior bayes.Observed bayes.Particles
+bayes.Posterior bayes.Account
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "

@@ -128,7 +128,7 @@ def test_refusals(settings, words):
 
 
 def test_what_is_no_model():
-    with pytest.raises(ValueError, match="likelihood is a function: .*tj.LogDensity"):
+    with pytest.raises(ValueError, match=r"likelihood is a function: .*tj\.LogDensity"):
         tj.bayes.infer(PRIOR, lambda x: x, KEY)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="key must be a typed key"):
         tj.bayes.infer(PRIOR, LIKELIHOOD, 0)  # pyright: ignore[reportArgumentType]

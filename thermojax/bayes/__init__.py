@@ -11,10 +11,17 @@ from .calibration import ecdf_p_value as ecdf_p_value
 from .calibration import pit as pit
 from .calibration import scalars_needed as scalars_needed
 from .doubts import doubts as doubts
+from .exact import ExactPosterior as ExactPosterior
+from .exact import exact as exact
 from .infer import infer as infer
 from .model import Model as Model
 from .modes import Modes as Modes
 from .modes import modes as modes
+from .observe import attend as attend
+from .observe import observe as observe
+from .particles import Observed as Observed
+from .particles import Particles as Particles
+from .particles import particles as particles
 from .posterior import Posterior as Posterior
 
 if TYPE_CHECKING:

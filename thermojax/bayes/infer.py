@@ -309,6 +309,11 @@ class Inference:
             time=float(first.leg.stages(first.stages).duration),
             gradients=self.spent,
             warnings=(),
+            energies={
+                "work": books.work,
+                "heat": books.heat,
+                "shadow_work": books.shadow_work,
+            },
         )
         seen = modes(model, self.next_key(), starts=found, n=STARTS)
         self.spent += 2 * STARTS * 200

@@ -1,6 +1,7 @@
 """Running systems: whole protocols, persistent chains, and where they start."""
 
 from .burn_in import BurnInReport as BurnInReport
+from .burn_in import systematic as systematic
 from .chain import advance as advance
 from .chain import start as start
 from .chain import switch as switch
