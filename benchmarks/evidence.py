@@ -25,7 +25,7 @@ import numpy as np
 
 import thermojax as tj
 
-from .cases import posterior_ramp
+from .cases import breast_cancer
 from .evidence_peers import Outcome, Problem, Run, hmc, mala, nested, nuts, persistent, tempered
 from .report import SET_UP_CPU, header, header_text, installed, table
 
@@ -34,13 +34,6 @@ REFERENCE_ERROR = 0.0012
 
 STEP, FRICTION = 0.3, 0.5  # where the fitted Gaussian is the unit one, mass 1
 KEPT_EVERY = 8  # steps of a chain
-
-
-def problem() -> Problem:
-    ramp = posterior_ramp(4, 10).potential
-    assert isinstance(ramp, tj.Interpolation)
-    likelihood = next(x for x in ramp.target.terms if isinstance(x, tj.LogisticRegression))
-    return Problem(ramp.prior, likelihood, 31)
 
 
 def log_weights(potential, steps: int, dt: float, friction: float, values):
@@ -269,7 +262,7 @@ def main() -> None:
         tj.set_up_cpu(keep_memory=True)
     facts = header() | {name: installed(name) for name in ("blackjax", "numpyro")}
     print(header_text(facts), flush=True)
-    this, rows = problem(), []
+    this, rows = Problem(*breast_cancer()), []
     for budget in options.budgets:
         for name in options.only:
             label, package, _ = METHODS[name]

@@ -1,7 +1,7 @@
 """Log evidence by other packages: tempered and persistent SMC, nested sampling, NUTS and a bridge.
 
 Each function takes a `Problem` and returns runs: a seed in, an `Outcome` out, the programs compiled
-at the first call. Each is tuned as its documentation says, or better; what was chosen is said there.
+at the first call. Each is tuned as its documentation says, or better; what was chosen stands there.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ import thermojax as tj
 
 @dataclass(frozen=True)
 class Problem:
-    """ln p(x) and ln p(y|x) of one position, and how many coordinates it has."""
+    """ln p(x) and ln p(y|x) of one position `(dim,)`."""
 
-    prior: tj.AbstractPotential
+    prior: tj.Gaussian
     likelihood: tj.AbstractPotential
-    dim: int
+
+    @property
+    def dim(self) -> int:
+        return self.prior.mean.size
 
     def log_prior(self, x):
         return -self.prior.energy(x, None)
@@ -133,7 +136,7 @@ def tempered(problem: Problem, particles: int, move: Move) -> Run:
             return state, adapted(size, info, move), total, count + 1, key
 
         start = (blackjax.smc.tempered.init(x), jnp.float32(move.first_step), 0.0, 0, key)
-        state, _, total, count, _ = jax.lax.while_loop(
+        *_, total, count, _ = jax.lax.while_loop(
             lambda carry: carry[0].tempering_param < 1, step, start
         )
         return total, count
@@ -237,7 +240,9 @@ def nuts(problem: Problem, draws: int, chains: int = 4, warmup: int = 500) -> Ru
         sampler.post_warmup_state = None
         sampler.warmup(of_chains, init_params=start, extra_fields=counted, collect_warmup=True)
         gradients = float(jnp.sum(sampler.get_extra_fields()["num_steps"]))
-        sampler.run(sampler.post_warmup_state.rng_key, extra_fields=counted)
+        warm = sampler.post_warmup_state
+        assert warm is not None
+        sampler.run(warm.rng_key, extra_fields=counted)
         gradients += float(jnp.sum(sampler.get_extra_fields()["num_steps"]))
         value, error, evaluations = bridge(
             lambda x: -np.asarray(energies(jnp.asarray(x, jnp.float32)), float),
