@@ -34,6 +34,7 @@ REFERENCE_ERROR = 0.0012
 
 STEP, FRICTION = 0.3, 0.5  # where the fitted Gaussian is the unit one, mass 1
 KEPT_EVERY = 8  # steps of a chain
+NEWTON_STEPS = 12
 
 
 def log_weights(potential, steps: int, dt: float, friction: float, values):
@@ -78,11 +79,11 @@ def from_prior(this: Problem, budget: float, steps: int = 512) -> Run:
 
 
 def laplace(log_density: Callable, dim: int):
-    """The mode by Newton's method, the root of the covariance there, and the gradients it took."""
+    """The mode by Newton's method and the root of the covariance there, a Hessian a step."""
     gradient, hessian = jax.grad(log_density), jax.hessian(log_density)
     step = lambda _, x: x - jnp.linalg.solve(hessian(x), gradient(x))
-    mode = jax.lax.fori_loop(0, 12, step, jnp.zeros(dim, jnp.float32))
-    return mode, jnp.linalg.cholesky(jnp.linalg.inv(-hessian(mode))), 13 * (dim + 1)
+    mode = jax.lax.fori_loop(0, NEWTON_STEPS, step, jnp.zeros(dim, jnp.float32))
+    return mode, jnp.linalg.cholesky(jnp.linalg.inv(-hessian(mode)))
 
 
 def whitened(log_density: Callable, mean, root) -> tj.LogDensity:
@@ -91,25 +92,29 @@ def whitened(log_density: Callable, mean, root) -> tj.LogDensity:
     return tj.LogDensity(lambda z: log_density(mean + root @ z) + volume)
 
 
-def from_gaussian(this: Problem, budget: float, steps: int, back: bool = False) -> Run:
+def from_gaussian(
+    this: Problem, budget: float, steps: int, back: bool = False, fit: bool = True
+) -> Run:
     """A ramp of `steps` steps from a fitted Gaussian; of none: a sudden switch.
 
     Newton's method finds the mode. Chains at the posterior, adjusted, start from Laplace's Gaussian
-    and give mean and covariance, in whose coordinates the ramp is run, lambda = s. `back`: ramps
-    back from positions of the chains as well, joined by Bennett.
+    and give mean and covariance, in whose coordinates the ramp is run, lambda = s; without `fit`
+    they are Laplace's. `back`: ramps back from positions of the chains as well, joined by Bennett.
     """
     density = lambda x: this.log_prior(x) + this.log_likelihood(x)
     unit = tj.Gaussian(jnp.zeros(this.dim, jnp.float32))
     chains = 128
     segments = max(12, round(min(0.4 * budget, 4e5) / chains / (KEPT_EVERY + 1)))
     burn = 8
-    spent = chains * segments * (KEPT_EVERY + 1)
+    spent = chains * segments * (KEPT_EVERY + 1) if fit else 0
     n = max(64, round((budget - spent) / (0.5 if steps == 0 else (steps + 1) * (1 + back))))
     values = jnp.linspace(0, 1, 65, dtype=jnp.float32)
 
     @jax.jit
     def fitted(key):
-        mode, root, _ = laplace(density, this.dim)
+        mode, root = laplace(density, this.dim)
+        if not fit:
+            return mode, root, None
         of_start, of_chain = jax.random.split(key)
         system = tj.Underdamped(whitened(density, mode, root), tj.Constant(), tj.Bath())
         start = jax.random.normal(of_start, (chains, this.dim), jnp.float32)
@@ -160,7 +165,8 @@ def from_gaussian(this: Problem, budget: float, steps: int, back: bool = False) 
         estimate = tj.free_energy.jarzynski
         found = estimate(forward) if reverse is None else tj.free_energy.bar(forward, reverse)
         each = 0.5 if steps == 0 else (steps + 1) * (1 + back)
-        gradients = 13 * (this.dim + 1) + spent + each * len(forward)
+        newton = (NEWTON_STEPS + 1) * (this.dim + 1)  # a Hessian is dim gradients
+        gradients = newton + spent + each * len(forward)
         return Outcome(float(found.log_ratio.value), float(found.log_ratio.error), gradients)
 
     return outcome
@@ -192,9 +198,14 @@ METHODS: dict[str, tuple[str, str | None, Callable[[Problem, float], Run]]] = {
     "nuts": (
         "NumPyro NUTS + bridge",
         "numpyro",
-        lambda p, b: nuts(p, 8 * max(50, round(b / 30 / 8 - 300)), 8, 300),
+        lambda p, b: nuts(p, max(400, round(b / 31) - 2000)),
     ),
     "prior": ("ours: from the prior and back", None, from_prior),
+    "laplace": (
+        "ours: Laplace's Gaussian, 32 steps",
+        None,
+        lambda p, b: from_gaussian(p, b, 32, fit=False),
+    ),
     "sudden": (
         "ours: fitted Gaussian, sudden switch",
         None,

@@ -220,36 +220,38 @@ def nested(problem: Problem, live: int) -> Run:
 
 
 def nuts(problem: Problem, draws: int, chains: int = 4, warmup: int = 500) -> Run:
-    """NumPyro's NUTS with a full mass matrix, and a bridge from its draws to a Gaussian."""
-    from numpyro.infer import MCMC, NUTS
+    """NumPyro's NUTS with a full mass matrix, and a bridge from its draws to a Gaussian.
+
+    The kernel in a scan of our own: `numpyro.infer.MCMC` compiles anew for each run.
+    """
+    from numpyro.infer import NUTS
 
     energy = lambda x: -problem.log_prior(x) - problem.log_likelihood(x)
-    sampler = MCMC(
-        NUTS(potential_fn=energy, dense_mass=True),
-        num_warmup=warmup,
-        num_samples=draws // chains,
-        num_chains=chains,
-        chain_method="vectorized",
-        progress_bar=False,
-    )
+    kernel = NUTS(potential_fn=energy, dense_mass=True)
     energies = jax.jit(jax.vmap(energy))
+    each = draws // chains
+
+    @jax.jit
+    @jax.vmap
+    def chain(key, x):
+        def step(state, _):
+            state = kernel.sample(state, (), {})
+            return state, (state.z, state.num_steps)
+
+        start = kernel.init(key, warmup, x, (), {})
+        _, (positions, leaps) = jax.lax.scan(step, start, None, length=warmup + each)
+        return positions[warmup:], jnp.sum(leaps)
 
     def outcome(seed: int) -> Outcome:
         of_start, of_chains, of_bridge = jax.random.split(jax.random.key(seed), 3)
-        start, counted = problem.draw(of_start, chains), ("num_steps",)
-        sampler.post_warmup_state = None
-        sampler.warmup(of_chains, init_params=start, extra_fields=counted, collect_warmup=True)
-        gradients = float(jnp.sum(sampler.get_extra_fields()["num_steps"]))
-        warm = sampler.post_warmup_state
-        assert warm is not None
-        sampler.run(warm.rng_key, extra_fields=counted)
-        gradients += float(jnp.sum(sampler.get_extra_fields()["num_steps"]))
+        keys = jax.random.split(of_chains, chains)
+        positions, leaps = chain(keys, problem.draw(of_start, chains))
         value, error, evaluations = bridge(
             lambda x: -np.asarray(energies(jnp.asarray(x, jnp.float32)), float),
-            np.asarray(sampler.get_samples(group_by_chain=True), float),
+            np.asarray(positions, float),
             np.random.default_rng(np.asarray(jax.random.key_data(of_bridge))),
         )
-        return Outcome(value, error, gradients + evaluations / 2)
+        return Outcome(value, error, float(jnp.sum(leaps)) + evaluations / 2)
 
     return outcome
 
