@@ -192,7 +192,7 @@ METHODS: dict[str, tuple[str, str | None, Callable[[Problem, float], Run]]] = {
     "nested": (
         "BlackJAX nested slice sampling",
         "blackjax",
-        lambda p, b: nested(p, max(10, round(b / 6500))),
+        lambda p, b: nested(p, max(10, round(b / 4000))),
     ),
     "nuts": (
         "NumPyro NUTS + bridge",
