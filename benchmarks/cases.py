@@ -73,15 +73,21 @@ def stiffness_ramp(batch: int, dim: int, steps: int) -> Case:
     return Case(f"stiffness ramp {batch} x {dim}", well, (0.25, 1.0), batch, dim, steps)
 
 
-def posterior_ramp(batch: int, steps: int) -> Case:
-    """Logistic regression of 569 rows, 30 features and a bias, from prior to posterior."""
+def breast_cancer() -> tuple[tj.Gaussian, tj.LogisticRegression]:
+    """Prior and likelihood of a logistic regression: 569 rows, a bias and 30 features."""
     table = np.loadtxt(DATA, delimiter=",", skiprows=1)
     features, labels = table[:, :-1], table[:, -1]
     features = (features - features.mean(0)) / features.std(0)
     features = np.concatenate([np.ones((len(features), 1)), features], 1).astype(np.float32)
     prior = tj.Gaussian(jnp.zeros(features.shape[1], jnp.float32))
-    ramp = tj.Interpolation(prior, prior + tj.LogisticRegression(features, labels))
-    return Case(f"posterior ramp {batch} x 31", ramp, (0.0, 1.0), batch, features.shape[1], steps)
+    return prior, tj.LogisticRegression(features, labels)
+
+
+def posterior_ramp(batch: int, steps: int) -> Case:
+    """That regression from prior to posterior."""
+    prior, likelihood = breast_cancer()
+    ramp = tj.Interpolation(prior, prior + likelihood)
+    return Case(f"posterior ramp {batch} x 31", ramp, (0.0, 1.0), batch, prior.mean.size, steps)
 
 
 def forward_cases(quick: bool) -> list[Case]:
