@@ -46,8 +46,8 @@ def test_the_account_of_r5(gaussian):
     drop = 0.5 * (before - np.linalg.slogdet(COVARIANCE)[1])
     assert off(account.entropy_drop, drop) < SIGMA
     inverse = np.linalg.inv(np.array([[1.0, 0.5], [0.5, 1.0]]))
-    told = 0.5 * (np.trace(inverse @ COVARIANCE) + MEAN @ inverse @ MEAN - 2) + drop
-    assert off(account.information, told) < SIGMA
+    gained = 0.5 * (np.trace(inverse @ COVARIANCE) + MEAN @ inverse @ MEAN - 2) + drop
+    assert off(account.information, gained) < SIGMA
     assert float(account.dissipated_work.value) > 5 * float(account.dissipated_work.error)
     balance = account.heat.value - account.entropy_drop.value - account.dissipated_work.value
     np.testing.assert_allclose(balance, 0, atol=1e-6)
@@ -92,7 +92,7 @@ class Spike(tj.AbstractPotential):
 def test_a_spike_that_ramps_do_not_find_is_told():
     with pytest.warns(UserWarning, match="the core of the mode at"):
         found = tj.bayes.infer(tj.Gaussian(jnp.zeros(10)), Spike(), KEY)
-    assert any("samples and evidence miss it" in told for told in found.warnings)
+    assert any("samples and evidence miss it" in doubt for doubt in found.warnings)
 
 
 def test_a_budget_that_ends_is_told():

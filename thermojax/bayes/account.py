@@ -11,7 +11,7 @@ from ..estimate import Estimate, weighted_mean
 
 
 class Account(eqx.Module):
-    r"""What it took to turn the prior into the posterior, in kT (nats), each a `tj.Estimate`.
+    r"""The cost of turning the prior into the posterior, in kT (nats), each a `tj.Estimate`.
 
     Work is done to carry entropy out of the weights into the bath, as in a refrigerator. With all
     the weights at rest again, as they are in the posterior,
@@ -55,7 +55,7 @@ class Account(eqx.Module):
         spent = weighted_mean(work, alive)
         start = weighted_mean(before, jnp.ones_like(before))
         end = weighted_mean(prior + likelihood, weights)
-        told = weighted_mean(-likelihood, weights)
+        gained = weighted_mean(-likelihood, weights)
         change = combined((1, end), (-1, start))
         free = combined((-1, log_evidence))
         return cls(
@@ -66,7 +66,7 @@ class Account(eqx.Module):
             free_energy_change=free,
             dissipated_work=combined((1, spent), (-1, free)),
             entropy_drop=combined((1, free), (-1, change)),
-            information=combined((1, told), (1, free)),
+            information=combined((1, gained), (1, free)),
         )
 
 

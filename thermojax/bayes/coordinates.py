@@ -25,7 +25,7 @@ class Coordinates(eqx.Module):
 
     @classmethod
     def of(cls, x: Float[Array, "n dim"], weights: Float[Array, " n"], dense: bool) -> Self:
-        """Those of weighted walkers; their correlations are shrunk where walkers are few."""
+        """The coordinates of weighted walkers; correlations are shrunk where walkers are few."""
         share = weights / jnp.sum(weights)
         center = share @ x
         away = x - center

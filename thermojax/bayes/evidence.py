@@ -18,7 +18,7 @@ DOUBTFUL = 4.0  # standard errors between two answers that should be one
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """What is wanted, and what may be spent on it."""
+    """The accuracy that is wanted, and the gradients that may be spent on it."""
 
     error: float
     effective: float
@@ -83,7 +83,7 @@ def apart(what: str, one: Estimate, other: Estimate) -> Iterator[str]:
 def goal_doubts(
     goal: Goal, all_ways: list[Ramped], best: Ramped, evidence: Estimate
 ) -> Iterator[str]:
-    """What was wanted and has not been reached."""
+    """Sentences about what was wanted and has not been reached."""
     lost = sum(int(jnp.sum(done.books.alive == 0)) for done in all_ways)
     total = sum(len(done.last) for done in all_ways)
     if lost > 0.001 * total:

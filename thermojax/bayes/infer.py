@@ -224,7 +224,7 @@ class Inference:
         return likelihood if prior is None else prior + likelihood
 
     def around_the_mode(self) -> Coordinates:
-        """Those of the Gaussian at the heaviest mode that descents from the template find."""
+        """The coordinates of the Gaussian at the heaviest mode that descents from the template find."""
         flat_template, unravel = ravel_pytree(self.model.template)
         near = flat_template + jax.random.normal(
             self.next_key(), (16, self.dim), flat_template.dtype
@@ -317,8 +317,8 @@ class Inference:
         )
         seen = modes(model, self.next_key(), starts=found, n=STARTS)
         self.spent += 2 * STARTS * 200
-        told = (*self.found, *seen.missed(found))
-        return dataclasses.replace(found, gradients=self.spent, warnings=told)
+        doubted = (*self.found, *seen.missed(found))
+        return dataclasses.replace(found, gradients=self.spent, warnings=doubted)
 
 
 def flat(position) -> Float[Array, "n dim"]:

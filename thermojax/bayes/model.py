@@ -1,4 +1,4 @@
-"""What is inferred: a prior and a likelihood apart, and how a position is shown."""
+"""The model that is inferred: a prior and a likelihood apart, and how a position is shown."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def step_of(potential, like, x, coordinates, control):
     return REACH / jnp.maximum(stiffest(potential, like, x, coordinates, control), 1.0)
 
 
-def next_control(control: float, slopes: np.ndarray, weights: np.ndarray) -> float:
+def control_after(control: float, slopes: np.ndarray, weights: np.ndarray) -> float:
     """The control to which a sudden switch would leave OVERLAP of the walkers effective."""
 
     def overlap(step):
@@ -102,7 +102,7 @@ def pilot(
         here = jnp.asarray(control, dtype)
         slopes = np.asarray(slopes_of_compiled(potential, like, x, here), float)
         slopes = np.where(np.isfinite(slopes), slopes, np.inf)
-        ahead = next_control(control, slopes, np.full(n, 1 / n))
+        ahead = control_after(control, slopes, np.full(n, 1 / n))
         part = Stages(here, jnp.asarray(ahead, dtype), dt, coordinates)
         p_key, move_key = jax.random.split(move_key)
         p = jax.random.normal(p_key, x.shape, dtype)

@@ -42,7 +42,7 @@ class Stages(eqx.Module):
 
 
 class Books(NamedTuple):
-    """What a ramp has done to every path, `(n,)`: energies in kT."""
+    """The weight, work and heat of every path of a ramp, `(n,)`: energies in kT."""
 
     log_weight: Float[Array, " n"]
     work: Float[Array, " n"]  # shadow work included
@@ -79,7 +79,7 @@ class Books(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What weighted walkers tell of the law where they are."""
+    """The law where weighted walkers are, as they see it."""
 
     coordinates: Coordinates
     spread: Float[Array, ""]  # the standard deviation of dU/dcontrol
@@ -109,7 +109,7 @@ def stage(potential: AbstractPotential, like: PyTree[Array], key, x, p, books: B
 
 
 def seen(potential, like, x, books: Books, control, dense: bool) -> Seen:
-    """What the weighted walkers tell where the control is `control`, a scalar."""
+    """The law that the weighted walkers see where the control is `control`, a scalar."""
     weights = books.weights
     slopes = slopes_of(potential, like, x, control)
     mean = weights @ slopes
