@@ -224,7 +224,7 @@ class Inference:
         return likelihood if prior is None else prior + likelihood
 
     def around_the_mode(self) -> Coordinates:
-        """The coordinates of the Gaussian at the heaviest mode that descents from the template find."""
+        """The coordinates at the heaviest mode that descents from the template find."""
         flat_template, unravel = ravel_pytree(self.model.template)
         near = flat_template + jax.random.normal(
             self.next_key(), (16, self.dim), flat_template.dtype
