@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._component import Numbers, finite
 from .answer import Answer, digital_products, energy_of, time_of
-from .device import SPACING, Device, Plan, Reading, device_for, plan_for
+from .device import EQUILIBRATION, SPACING, Device, Plan, Reading, device_for, plan_for
 from .exact import Modes, modes_of
 from .operator import entries, operator_of
+from .relaxation import equilibration, relaxation_of, remembered
 from .runtime import require_answer, runtime_of
 from .settings import Settings
 from .spectrum import Spectrum, spectrum_of
@@ -53,7 +54,22 @@ class Problem(NamedTuple):
                 f"time = {time:.3g} is {time / device.relaxation:.2g} relaxation times: expected "
                 f"{LONGEST:.0e} at most"
             )
-        return Run(self, *plan_for(device, time, settings.trajectories, interval))
+        wait = EQUILIBRATION
+        if np.any(np.asarray(self.b)):
+            wait = equilibration(*self.start(), device, time, settings.trajectories)
+        return Run(self, *plan_for(device, time, settings.trajectories, interval, wait))
+
+    def start(self) -> tuple[Array, Array]:
+        """The stiffness of modes, and how far from their rest they start.
+
+        Of a matrix that is known by its products the ends of the spectrum stand for all: a mode of
+        stiffness k is |b| / k away at most.
+        """
+        if self.modes is not None:
+            values, vectors = self.modes
+            return values, (vectors.T @ self.b) / values
+        values = jnp.asarray([self.spectrum.low, self.spectrum.high], self.b.dtype)
+        return values, jnp.linalg.norm(self.b) / values
 
 
 class Run(NamedTuple):
@@ -62,6 +78,18 @@ class Run(NamedTuple):
     problem: Problem
     device: Device
     plan: Plan
+
+    def grouped(self, reading: Reading, order: int) -> Reading:
+        """A reading with errors from groups in time, of the mean of positions to this order."""
+        time, spectrum = (
+            self.plan.spacing * self.plan.samples * self.device.dt,
+            self.problem.spectrum,
+        )
+        ends = jnp.asarray([spectrum.low, spectrum.high], reading.error.dtype)
+        memory = relaxation_of(ends, self.device)
+        memory = memory @ memory if order == 2 else memory
+        factor = remembered(memory, self.device.relaxation, self.plan, time)
+        return reading._replace(error=factor * reading.error)
 
     def answered(self, reading: Reading, scale: Any = 1.0, vectors: int = 0) -> Answer:
         """The answer, `scale` times what was read; `vectors`: products of the eigenvectors."""
