@@ -133,7 +133,12 @@ def test_steps_are_as_imperfect():
     error = np.hypot(steps.error, exact.error) * 2  # of one copy of four
     apart = np.abs(np.asarray(steps.copies) - np.asarray(exact.copies))
     np.testing.assert_array_less(apart / error, 6.0)
-    np.testing.assert_allclose(steps.floor, exact.floor, rtol=1e-2)  # other numbers of steps
+    # Who knows A by its products alone waits longer, and meters drift meanwhile; and steps are not
+    # of one length.
+    waits = [x.time.equilibration * x.time.relaxation for x in (steps, exact)]
+    later = given.drift * (waits[0] - waits[1])
+    assert later > 0 and np.all(steps.floor <= 1.01 * (exact.floor + later))
+    assert np.all(steps.floor >= 0.99 * exact.floor)
     assert np.all(np.std(steps.copies, axis=0) > 10 * error)
 
 

@@ -140,3 +140,24 @@ def test_refusals(a, words):
 def test_a_function_does_not_say_its_dimension():
     with pytest.raises(ValueError, match="pass a lineax operator"):
         tj.linalg.inv(by_steps, KEY, time=1.0)
+
+
+@pytest.mark.parametrize(("scale", "kt"), [(1e6, 1.0), (1.0, 4e-21)])
+def test_an_answer_far_from_where_the_device_starts(scale, kt):
+    """The wait is as long as its error asks for, in the units of a room, too."""
+    found = tj.linalg.solve(A, scale * B, KEY, time=100.0, bath=tj.Bath(temperature=kt))
+    np.testing.assert_array_less(np.abs(found.value - scale * X), 4 * np.asarray(found.error))
+    near = tj.linalg.solve(A, scale * B, KEY, rtol=1e-4, bath=tj.Bath(temperature=kt))
+    assert np.linalg.norm(near.value - scale * X) < 1e-4 * np.linalg.norm(scale * X)
+    assert np.all(np.isfinite(near.error)) and near.time.averaging < found.time.averaging
+
+
+def test_errors_of_groups_that_remember_each_other():
+    """The scatter of 60 answers over two relaxation times is as stated; by groups alone it is 3."""
+    z = []
+    for key in jax.random.split(KEY, 60):
+        found = tj.linalg.inv(A, key, time=6.0)
+        z.append((found.value - np.linalg.inv(A)) / found.error)
+    assert np.mean(np.square(z)) < 1 + 4.5 * np.sqrt(2 / 60)
+    with pytest.warns(UserWarning, match="independent samples: its error is a guess"):
+        tj.linalg.inv(A, KEY, time=0.5)
