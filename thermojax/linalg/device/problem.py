@@ -14,7 +14,7 @@ from ..._component import Numbers, finite
 from .answer import Answer, digital_products, energy_of, time_of
 from .device import EQUILIBRATION, SPACING, Device, Plan, Reading, device_for, plan_for
 from .exact import Modes, modes_of
-from .operator import entries, operator_of
+from .operator import NORMAL_EQUATIONS, OF_PROBLEM, entries, operator_of
 from .relaxation import equilibration, relaxation_of, remembered
 from .runtime import require_answer, runtime_of
 from .settings import Settings
@@ -50,9 +50,13 @@ class Problem(NamedTuple):
         products = settings.trajectories * time / each if sampled or not self.modes else 0.0
         settings.require_affordable(products, time, device.relaxation, interval)
         if time > LONGEST * device.relaxation:
+            given, cure = f"time = {time:.3g} is", "a shorter one"
+            if settings.rtol is not None:
+                given = f"rtol = {settings.rtol:.3g} takes a time of {time:.3g},"
+                cure = "a larger rtol or more trajectories"
             raise ValueError(
-                f"time = {time:.3g} is {time / device.relaxation:.2g} relaxation times: expected "
-                f"{LONGEST:.0e} at most"
+                f"{given} {time / device.relaxation:.2g} relaxation times: expected {cure}; "
+                f"{LONGEST:.0e} are counted at most"
             )
         wait = EQUILIBRATION
         if np.any(np.asarray(self.b)):
@@ -132,15 +136,16 @@ def problem_of(
     given = None if b is None else jnp.atleast_1d(finite("b", b))
     if settings.rtol is not None and given is not None:
         require_answer(given)
-    operator = operator_of(A, given)
+    cures = OF_PROBLEM.get(name, NORMAL_EQUATIONS)
+    operator = operator_of(A, given, cures.shape)
     if given is None:
         given = jnp.zeros(operator.in_size(), operator.in_structure().dtype)
     whole_matrix = isinstance(operator, lx.MatrixLinearOperator)
     if settings.method == "exact" or (settings.method is None and whole_matrix):
-        modes = modes_of(entries(operator, name))
+        modes = modes_of(entries(operator, name), cures)
         spectrum = modes.spectrum
     else:
-        modes, spectrum = None, spectrum_of(operator, key)
+        modes, spectrum = None, spectrum_of(operator, key, cures)
     device = device_for(spectrum, settings.dynamics, settings.bath)
     if modes is not None and settings.rtol is not None:
         rtol, probability, trajectories = settings.rtol, settings.probability, settings.trajectories
