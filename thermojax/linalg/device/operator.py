@@ -17,7 +17,7 @@ from ...potential import AbstractPotential
 
 
 class Cures(NamedTuple):
-    """What to do, in a problem, with a matrix that is not square, not symmetric, or indefinite."""
+    """The cures, by problem, of a matrix that is not square, not symmetric, or indefinite."""
 
     shape: str
     asymmetry: str
