@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Lt
 from scipy.optimize import lsq_linear, minimize
 
 import thermojax as tj
+from experiments.linear_algebra_figures import rounded
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, INK, ORANGE, SKY, VERMILION, legend, new
 from thermojax.experiment.run.progress import Progress
@@ -62,7 +63,8 @@ def box_figure(results: Record):
     legend(figure)
     return figure, (
         f"The answer of the device at {name}, extrapolated, beside the minimum by an active-set "
-        "method. Where the minimum without walls lies outside, a wall holds the coordinate."
+        "method. The coordinates are coupled: a wall can hold one whose minimum without walls lies "
+        "inside, and one whose minimum without walls lies outside can rest between the walls."
     )
 
 
@@ -92,7 +94,7 @@ class BoxProgram(AbstractStudy):
         "its standard error": "noise",
         "bound by the residual": "bound",
         "active walls found": "active",
-        "device time": "device_time",
+        "device time (relaxation times)": "device_time",
         "work": "work",
         "heat": "heat",
         "products, simulated": "products",
@@ -145,14 +147,14 @@ class BoxProgram(AbstractStudy):
                 off = float(np.linalg.norm(found.value - exact))
                 record.put("temperature", kt, "energy")
                 record.put("value", tj.Estimate(found.value, found.error, found.samples))
-                record.put("warm", float(np.linalg.norm(found.warm - exact)))
+                record.put("warm", rounded(np.linalg.norm(found.warm - exact)))
                 record.put("law", float(kt * first_order))
-                record.put("distance", off)
-                record.put("noise", float(jnp.linalg.norm(found.error)))
-                record.put("bound", found.distance)
+                record.put("distance", rounded(off))
+                record.put("noise", rounded(jnp.linalg.norm(found.error)))
+                record.put("bound", rounded(found.distance))
                 right = int(np.sum((found.active == held) & (held != 0)))
                 record.put("active", f"{right} of {np.count_nonzero(held)}")
-                record.put("device_time", found.time.total, "relaxation times")
+                record.put("device_time", rounded(found.time.total), "relaxation times")
                 record.put("work", found.energy.work, "energy")
                 record.put("heat", found.energy.heat, "energy")
                 record.put("products", found.products, "products")

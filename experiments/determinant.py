@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt
 
 import thermojax as tj
 from experiments.determinant_figures import convergence, dissipation, saved, works
-from experiments.linear_algebra_figures import bill
+from experiments.linear_algebra_figures import bill, rounded
 from experiments.matrices import AbstractMatrix
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
@@ -59,9 +59,9 @@ class Determinant(AbstractStudy):
     columns = ("linear", "geodesic", "trained", "device")
     headline: ClassVar[dict[str, str]] = {
         "ln det A": "log_determinant",
-        "off by": "off",
-        "lost work of a device": "dissipated",
-        "time of one ramp": "ramp_time",
+        "off by (standard errors)": "off",
+        "lost work of a device (kT)": "dissipated",
+        "time of one ramp (relaxation times)": "ramp_time",
         "how it is found": "how",
     }
     figures: ClassVar = {"works": works, "convergence": convergence, "dissipation": dissipation}
@@ -133,15 +133,14 @@ class Determinant(AbstractStudy):
         found = tj.Estimate(answer.value, answer.error, answer.samples)
         off = (float(answer.value) - exact) / float(answer.error)
         record.put("log_determinant", found, "1")
-        record.put("off", f"{off:+.1f} standard errors")
+        record.put("off", f"{off:+.1f}")
         record.put("dissipated", answer.ramps.dissipated, "kT")
-        record.put("ramp_time", time.averaging / 2, "relaxation times")
-        record.put("how", "by exact moves of the modes" if answer.decomposed
-                   else "in time steps, by products")  # fmt: skip
+        record.put("ramp_time", rounded(time.averaging / 2), "relaxation times")
+        record.put("how", "exact moves" if answer.decomposed else "time steps")  # fmt: skip
         record.put("time", time.total, "relaxation times")
         record.put("equilibration", time.equilibration, "relaxation times")
         record.put("averaging", time.averaging, "relaxation times")
-        record.put("relaxation", time.relaxation, "time")
+        record.put("relaxation", time.relaxation, "units of time")
         record.put("work", energy.work, "kT, of all devices")
         record.put("heat", energy.heat, "kT, of all devices")
         record.put("idle", energy.idle, "kT, of all devices")

@@ -12,7 +12,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Lt
 
 import thermojax as tj
-from experiments.linear_algebra_figures import bill, convergence, pictures
+from experiments.linear_algebra_figures import bill, convergence, pictures, rounded
 from experiments.matrices import AbstractMatrix
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
@@ -55,6 +55,19 @@ class Question(NamedTuple):
     digital: str
 
 
+def answer_in_words(results: Record) -> str:
+    """How near the device came in which time, and that a computer needs less."""
+    device, digital, facts = results["device"], results["digital"], results.attributes
+    return (
+        f"{facts['title']}: the device has the answer with a relative error of "
+        f"{device['relative_error']:.2g} (asked for: {facts['rtol']:g} with probability "
+        f"{facts['probability']:g}) after a time of {device['time']:.4g} on each of "
+        f"{device['trajectories']} devices, at a work of {device['work']} kT in all. It is a "
+        "simulated physical device; a digital computer has the answer to rounding by "
+        f"{digital['method']}, in the time of {digital['products']:,} products of A with a vector."
+    )
+
+
 class Lyapunov(AbstractStudy):
     """The stationary covariance S of a drift A in noise of the power R: A S + S A^T = R."""
 
@@ -62,12 +75,16 @@ class Lyapunov(AbstractStudy):
     columns = ("device", "digital")
     headline: ClassVar[dict[str, str]] = {
         "relative error": "relative_error",
-        "method": "method",
+        "devices side by side": "trajectories",
+        "time of each (units of time)": "time",
+        "work (kT)": "work",
+        "heat (kT)": "heat",
         "products of A with a vector": "products",
+        "by": "method",
     }
     figures: ClassVar = {"pictures": pictures, "convergence": convergence}
-    tables: ClassVar = {"What it takes": bill}
-    sentences: ClassVar = ()
+    tables: ClassVar = {"The time of a device": bill}
+    sentences: ClassVar = (answer_in_words,)
 
     def __init__(
         self,
@@ -95,7 +112,7 @@ class Lyapunov(AbstractStudy):
             s,
             law,
             "that of a Gaussian process, from e^(-A t) S",
-            "Schur forms (Bartels and Stewart)",
+            "Schur forms",
         )
         return answered(question, self.watching, self.answer, key, progress)
 
@@ -107,8 +124,8 @@ class Exponential(AbstractStudy):
     columns = ("device", "digital")
     headline: ClassVar[dict[str, str]] = Lyapunov.headline
     figures: ClassVar = {"pictures": pictures, "convergence": convergence}
-    tables: ClassVar = {"What it takes": bill}
-    sentences: ClassVar = ()
+    tables: ClassVar = {"The time of a device": bill}
+    sentences: ClassVar = (answer_in_words,)
 
     def __init__(self, matrix: AbstractMatrix, shift: float, watching: Watching, answer: Asking):
         self.matrix, self.shift = matrix, shift
@@ -131,7 +148,7 @@ class Exponential(AbstractStudy):
             target,
             law,
             "c / sqrt(N), c from e^A and N = T samples, with what few of them miss",
-            "Padé approximants (scaling and squaring)",
+            "Padé approximants",
         )
         return answered(question, self.watching, self.answer, key, progress)
 
@@ -167,11 +184,11 @@ def answered(
             if time in watching.pictures:
                 drawn.append(np.asarray(answers[0].value))
             off = np.stack([np.linalg.norm(x.value - question.target) for x in answers]) / size
-            found.append((np.sqrt(np.mean(off**2)), np.std(off**2), watching.devices))
+            found.append((np.sqrt(np.mean(off**2)), np.std(off**2, ddof=1), watching.devices))
             samples = answers[0].samples
             phase.advance(1)
     results["pictures"] = Record()
-    results["pictures"].put("time", np.asarray(watching.pictures), "time", ("time",))
+    results["pictures"].put("time", np.asarray(watching.pictures), "units of time", ("time",))
     results["pictures"].put("value", np.stack(drawn), "1", ("time", "row", "column"))
     results["pictures"].put("target", question.target, "1", ("row", "column"))
     results["pictures"].attributes["title"] = question.title
@@ -187,8 +204,12 @@ def answered(
     laws = [question.law(t, round(samples * t / last)) / size for t in at]
     results["convergence"] = convergence_record(watching.times, found, at, laws)
     results["convergence"].attributes["law"] = question.law_in_words
+    results["convergence"].attributes["second_moment"] = True
     reached = np.asarray([took, results["device"]["relative_error"]])
     results["convergence"].put("reached", reached)
+    results.attributes.update(
+        title=question.title, rtol=asking.rtol, probability=asking.probability
+    )
     return results
 
 
@@ -211,15 +232,18 @@ def bill_records(
     device, digital = Record(), Record()
     time = answer.time
     off = float(jnp.linalg.norm(answer.value - question.target))
-    device.put("relative_error", off / float(np.linalg.norm(question.target)))
+    device.put("relative_error", rounded(off / float(np.linalg.norm(question.target))))
+    device.put("trajectories", asking.trajectories, "devices")
+    device.put("time", rounded(time.total * time.relaxation), "units of time")
     device.put("equilibration", time.equilibration, "relaxation times")
     device.put("averaging", time.averaging, "relaxation times")
-    device.put("relaxation", time.relaxation, "time")
-    device.put("work", answer.energy.work, "kT")
-    device.put("heat", answer.energy.heat, "kT")
-    device.put("method", f"{asking.trajectories} devices side by side, in time steps")
+    device.put("relaxation", time.relaxation, "units of time")
+    for name in ("work", "heat"):
+        found = getattr(answer.energy, name)
+        # The stationary power of an exponential's device is known from its drift, without error.
+        device.put(name, found if found.error > 0 else f"{found.value:,.0f}", "kT")
+    device.put("method", "time steps")
     device.put("products", answer.products, "1")
-    digital.put("relative_error", float(np.finfo(question.target.dtype).eps))
     digital.put("method", question.digital)
     digital.put("products", answer.digital, "1")
     return device, digital

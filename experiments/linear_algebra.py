@@ -11,7 +11,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 import thermojax as tj
-from experiments.linear_algebra_figures import MOST, bill, convergence, pictures
+from experiments.linear_algebra_figures import MOST, bill, convergence, pictures, rounded
 from experiments.matrices import AbstractMatrix
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
@@ -27,9 +27,10 @@ def answer_in_words(results: Record) -> str:
     device, digital = results["device"], results["digital"]
     facts = results.attributes
     return (
-        f"{facts['matrix']}: the device is within {device['relative_error']:.3g} of the answer "
-        f"(asked for: {facts['rtol']:g} with probability {facts['probability']:g}) after a time of "
-        f"{device['time']:.4g} on each of {device['trajectories']} devices. It is a simulated "
+        f"{facts['matrix']}: the device has the answer with a relative error of "
+        f"{device['relative_error']:.2g} (asked for: {facts['rtol']:g} with probability "
+        f"{facts['probability']:g}) after a time of {device['time']:.4g} on each of "
+        f"{device['trajectories']} devices. It is a simulated "
         "physical device whose time and energy are counted; on a digital computer "
         f"{digital['products']:,} products of A with a vector reach the same by conjugate "
         "gradients."
@@ -48,15 +49,16 @@ class LinearAlgebra(AbstractStudy):
     columns = ("device", "digital")
     headline: ClassVar[dict[str, str]] = {
         "relative error": "relative_error",
-        "time in all": "time",
-        "work": "work",
-        "heat": "heat",
-        "idle energy": "idle",
+        "devices side by side": "trajectories",
+        "time of each (units of time)": "time",
+        "work (kT)": "work",
+        "heat (kT)": "heat",
+        "idle energy (kT)": "idle",
         "products of A with a vector": "products",
         "by": "method",
     }
     figures: ClassVar = {"pictures": pictures, "convergence": convergence}
-    tables: ClassVar = {"the bill": bill}
+    tables: ClassVar = {"the time of a device": bill}
     sentences: ClassVar = (answer_in_words,)
 
     def __init__(
@@ -116,18 +118,17 @@ class LinearAlgebra(AbstractStudy):
     def of_device(self, answer: tj.linalg.Answer, target) -> Record:
         record, time, energy = Record(), answer.time, answer.energy
         unit = "relaxation times"
-        record.put("relative_error", distance(answer.value, target))
-        record.put("time", time.total * time.relaxation, "time")
+        record.put("relative_error", rounded(distance(answer.value, target)))
+        record.put("time", rounded(time.total * time.relaxation), "units of time")
         record.put("equilibration", time.equilibration, unit)
         record.put("averaging", time.averaging, unit)
-        record.put("relaxation", time.relaxation, "time")
+        record.put("relaxation", time.relaxation, "units of time")
         record.put("work", energy.work, "kT")
         record.put("heat", energy.heat, "kT")
-        record.put("idle", energy.idle, "kT")
+        record.put("idle", rounded(energy.idle), "kT")
         record.put("trajectories", self.trajectories, "devices")
         record.put("products", answer.products)
-        record.put("method", "an eigendecomposition and the exact law" if answer.decomposed
-                   else "time steps, which know products alone")  # fmt: skip
+        record.put("method", "exact law of the modes" if answer.decomposed else "time steps")
         record.put("value", tj.Estimate(answer.value, answer.error, answer.samples))
         return record
 
@@ -160,6 +161,7 @@ class LinearAlgebra(AbstractStudy):
         record.put("error", tj.Estimate(value, error, self.repetitions), "1", ("time",))
         record.put("law", np.asarray(law), "1", ("time",))
         record.attributes["law"] = "the exact law"
+        record.attributes["second_moment"] = self.problem == "inv"
         record.attributes["axis"] = "averaging time (relaxation times)"
         return record
 

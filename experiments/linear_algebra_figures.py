@@ -34,7 +34,7 @@ def vectors(record: Record):
         axes.plot(place + 0.5 * (share - 0.6), value, "o", color=BLUE, alpha=share**1.5, ms=4,
                   label=f"T = {time:,g}")  # fmt: skip
     axes.set(xlabel="coordinate", ylabel="value", xticks=place[:: 1 + len(place) // 12])
-    legend(figure, columns=6)
+    legend(figure, columns=3)  # more are wider than the figure
     return figure
 
 
@@ -62,12 +62,13 @@ def convergence(results: Record):
     """The relative error against the time of the average, with its law.
 
     `convergence` holds `time`, `error`, perhaps a `law` (at `law_time`, where that is another), and
-    `reached`: the time of all devices together and the error of the answer.
+    `reached`: the time of all devices together and the error of the answer. Its attribute
+    `second_moment` says that squares of squares of coordinates are averaged.
     """
     record = results.get("convergence")
     if record is None:
         return None
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure, (axes,) = new(height=3.3)
     time, found = record["time"], record["error"]
@@ -79,24 +80,54 @@ def convergence(results: Record):
         axes.plot(*record["reached"], "D", color=ORANGE, ms=6, label="the answer")
     axes.set(xscale="log", yscale="log", xlabel=record.attributes.get("axis", "averaging time"),
              ylabel="relative error")  # fmt: skip
-    # Digits between the powers of ten only where there is hardly a power.
-    if np.max(found.value) > 10 * np.min(found.value):
-        axes.yaxis.set_minor_formatter(NullFormatter())
+    # Digits between the powers of ten only where there is hardly a power, and few of them.
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim()
+    if high < 100 * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     legend(figure, columns=3)
     return figure, (
         "The root mean square of |error| / |answer| over "
         f"{int(np.max(found.count))} devices, with its standard error, against the time of the "
         f"average; the line is {record.attributes['law']}. It falls as one over the root of the "
-        "time: four times as long for half the error."
+        "time: four times as long for half the error." + tails(record) + diamond(results)
     )
 
 
+def tails(record: Record) -> str:
+    """What a standard error from a few devices cannot see, as a sentence of a caption."""
+    if not record.attributes.get("second_moment"):
+        return ""
+    return (
+        " Rare large fluctuations carry much of the mean square of a short average; where no "
+        "device had one, the point lies below the line by more than its error, which is the "
+        "scatter of the squares that were seen."
+    )
+
+
+def diamond(results: Record) -> str:
+    """Where the answer stands, as a sentence of a caption."""
+    count = results.get("device", {}).get("trajectories")
+    if count is None or "reached" not in results["convergence"]:
+        return ""
+    return (
+        " The diamond is the answer that was asked for, at the averaging time of all its devices "
+        f"together: {count} times that of each."
+    )
+
+
+def rounded(value) -> float:
+    """A number of the headline to four digits: what a device takes is not known better."""
+    return float(f"{float(value):.4g}")
+
+
 def bill(results: Record) -> list[list[str]]:
-    """What the device takes, and what a digital computer does for the same accuracy."""
+    """What the device takes, and what a digital computer does, as far as no headline has it."""
     device = results.get("device")
     if device is None:
         return []
-    unit = device.units
+    unit, said = device.units, set(results.attributes.get("entries", ()))
     rows = [["", "device, simulated", "digital computer"]]
     labels = {
         "equilibration": "time to equilibrium",
@@ -107,13 +138,14 @@ def bill(results: Record) -> list[list[str]]:
         "idle": "idle energy",
     }
     for name, label in labels.items():
-        if name in device:
+        if name in device and name not in said:
             value = device[name]
             text = f"{value:.4g}" if isinstance(value, float) else str(value)
             rows.append([label, f"{text} {unit.get(name, '')}".strip(), "-"])
-    rows.append(["how it is found", str(device["method"]), str(results["digital"]["method"])])
-    for name, label in (("products", "products of A with a vector"), ("flops", "of the order of")):
-        pair = [results[x].get(name) for x in ("device", "digital")]
-        if any(x is not None for x in pair):
-            rows.append([label, *("-" if x is None else f"{x:,.3g}" for x in pair)])
+    for name, label in (("method", "how it is found"), ("products", "products of A with a vector")):
+        if name not in said:
+            pair = (results[x][name] for x in ("device", "digital"))
+            rows.append([label, *(x if isinstance(x, str) else f"{x:,}" for x in pair)])
+    if all(row[-1] == "-" for row in rows[1:]):
+        rows = [row[:-1] for row in rows]
     return rows

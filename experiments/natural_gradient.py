@@ -139,13 +139,17 @@ def bill(results: Record) -> list[list[str]]:
 
 def verdict(results: Record) -> str:
     """Who needed how much, in words."""
-    reached = {x: results[x]["to_goal"] for x in results.attributes["columns"]}
+    counts = {x: results[x]["to_goal"] for x in results.attributes["columns"]}
     goal = results.attributes["goal"]
-    said = ", ".join(
-        f"{name} {count:,.0f}" if np.isfinite(count) else f"{name} more than it had"
-        for name, count in reached.items()
+    reached = [name for name, count in counts.items() if not isinstance(count, str)]
+    said = "; ".join(
+        f"{name}: {counts[name]:,}" for name in sorted(reached, key=lambda x: counts[x])
     )
-    return f"Products until the mean loss is {goal:g}: {said}."
+    missed = " and ".join(name for name in counts if name not in reached)
+    if not reached:
+        return f"No mean loss comes to {goal:g}."
+    missed = f" {missed} did not reach it." if missed else ""
+    return f"Products until the mean loss is {goal:g}, fewest first: {said}.{missed}"
 
 
 class NaturalGradient(AbstractStudy):
@@ -163,7 +167,8 @@ class NaturalGradient(AbstractStudy):
     sentences: ClassVar = (verdict,)
     doubts: ClassVar = ()
     headline: ClassVar[dict[str, str]] = {
-        "loss at the end": "loss",
+        "loss at the end": "loss_at_end",
+        "its standard error": "loss_error",
         "products until the goal": "to_goal",
         "learning rate": "rate",
         "products of an update": "products_of_update",
@@ -177,13 +182,13 @@ class NaturalGradient(AbstractStudy):
         if not training.steps or min(training.steps) < 1:
             raise ValueError("training.steps: expected positive whole numbers")
         self.data, self.network, self.training = data, network, training
-        devices = [f"device, {steps} steps" for steps in training.steps]
+        devices = [f"device ({steps} steps)" for steps in training.steps]
         self.columns = (
             "Adam",
             "Cholesky",
-            f"conjugate gradients, {training.steps[-1]}",
+            f"conjugate gradients ({training.steps[-1]} steps)",
             *devices,
-            f"overdamped, {training.overdamped_steps} steps",
+            f"overdamped ({training.overdamped_steps} steps)",
         )
         if len(self.columns) > len(COLORS):
             raise ValueError("training.steps: expected two numbers of steps at most")
@@ -240,8 +245,13 @@ class NaturalGradient(AbstractStudy):
         products = optimizer.products * np.arange(len(curve))
         record = Record()
         record.put("loss", ends[best], "1")
+        # Apart: six columns of values with their errors are wider than the page.
+        record.put("loss_at_end", float(f"{float(ends[best].value):.4g}"), "1")
+        record.put("loss_error", float(f"{float(ends[best].error):.2g}"), "1")
         reached = np.flatnonzero(curve <= self.training.goal)
-        record.put("to_goal", float(products[reached[0]]) if len(reached) else np.inf, "products")
+        record.put(
+            "to_goal", int(products[reached[0]]) if len(reached) else "not reached", "products"
+        )
         record.put("rate", optimizer.rates[best], "1")
         record.put("products_of_update", optimizer.products, "products")
         record.put("updates", updates, "updates")

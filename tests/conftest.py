@@ -1,12 +1,12 @@
 """How the tests compile, here and in the processes that they start.
 
 Compiling is most of what the tests do, and XLA's optimizations, its newer way to emit fused loops
-and the lines of Python that it keeps are three fifths of that: the tests go without them. Two
-things need them, for they hold only where the compiler treats the last numbers of a loop like all
-others: that noise is the same bit for bit in blocks of any size, and what follows from it. These
-tests are marked `optimized`. THERMOJAX_TEST_OPTIMIZED=1 compiles as for users and runs them too;
-.ci/run does so for the long tests. What passes one way and not the other hangs on the rounding of
-its last digits: a fault to find, and not one of the compiler.
+and the lines of Python that it keeps are three fifths of that: the tests go without them. Some
+need them and are marked `optimized`. Two things hold only where the compiler treats the last
+numbers of a loop like all others: that noise is the same bit for bit in blocks of any size, and
+what follows from it. And where chaos makes another run of every change of the last digit, what has
+been measured of one program is not promised of another. THERMOJAX_TEST_OPTIMIZED=1 compiles as for
+users and runs them too; .ci/run does so for these alone.
 """
 
 import ctypes

@@ -129,6 +129,8 @@ def shown(value) -> str:
         return f"a traced array of shape {value.shape}"
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return "a key" if value.shape == () else f"keys of shape {value.shape}"
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         if jnp.issubdtype(value.dtype, jax.dtypes.extended):  # keys have no numbers to show
             return f"an array of shape {value.shape} and dtype {value.dtype}"

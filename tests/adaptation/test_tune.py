@@ -106,6 +106,7 @@ class Funnel(tj.AbstractPotential):
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_the_masses_of_a_funnel_are_those_of_a_typical_place():
     """<ln |dU/dw|> - <ln |w|> = -2 <v> = 0; free chains, thrown out of the neck, find far less.
 

@@ -104,12 +104,10 @@ def along_the_way(value, sharding, **options: Any):
 
 
 WAYS = {
-    "uneven snapshots": {},
-    "even snapshots": dict(save=4),
-    "direct": dict(adjoint=dfx.DirectAdjoint()),
-    "OBABO, little memory": dict(integrator=tj.OBABO(), save=4, memory=200_000),
+    "direct, even snapshots": dict(adjoint=dfx.DirectAdjoint(), save=4),
+    "OBABO, little memory": dict(integrator=tj.OBABO(), memory=200_000),
     "QUICSORT": dict(integrator=tj.QUICSORT()),
-    "ABOBA": dict(integrator=ABOBA(), save=4),
+    "ABOBA, even snapshots": dict(integrator=ABOBA(), save=4),
 }
 
 

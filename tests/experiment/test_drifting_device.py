@@ -7,9 +7,11 @@ import pytest
 from scipy.linalg import expm
 
 from experiments.drifting_device import Watching, mean_square
+from thermojax.experiment.results.report import answer
 from thermojax.experiment.results.store import load
 from thermojax.experiment.run.experiment import read_experiment
 from thermojax.experiment.run.runner import run
+from thermojax.experiment.study.base import study_of
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SMALL = [
@@ -42,7 +44,12 @@ def test_a_small_run(tmp_path, name):
     assert results["device"]["relative_error"] < 0.3
     assert results["device"]["products"] > 100 * results["digital"]["products"]
     page = (folder / "report.html").read_text()
-    assert 'id="pictures"' in page and 'id="convergence"' in page and "What it takes" in page
+    assert 'id="pictures"' in page and 'id="convergence"' in page and "The time of a device" in page
+    # What was asked for, in a sentence; an exact power without an error; no eps as a measurement.
+    said = " ".join(answer(results, study_of(results)[0]).split())
+    assert "asked for: 0.3 with probability 0.9" in said and "to rounding by" in said
+    assert "± 0 " not in said and "relative_error" not in results["digital"]
+    assert "The diamond is the answer" in page and "scatter of the squares" in page
 
 
 def test_pictures_are_of_times():

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from experiments.device_scaling import averaging_time, device_of, powers
+from experiments.linear_algebra_figures import vectors
 from thermojax.cli import main
 from thermojax.experiment import load
+from thermojax.experiment.results.store import Record
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -23,7 +25,7 @@ def off(convergence):
     return (found.value - convergence["law"]) / found.error
 
 
-def test_solve(tmp_path):
+def test_solve(tmp_path, capsys):
     results = run("solve.yaml", tmp_path / "out", "times=[10,100]")
     target = np.linalg.solve(2 * np.eye(8) + 0.5 * (np.eye(8, k=1) + np.eye(8, k=-1)), np.ones(8))
     np.testing.assert_allclose(results["pictures"]["target"], target, rtol=1e-9)
@@ -31,7 +33,20 @@ def test_solve(tmp_path):
     device = results["device"]
     # REFERENCE: 1,046 on one device, relaxation time 1 / 1.0603
     assert device["averaging"] * device["relaxation"] * 16 == pytest.approx(1046, rel=2e-2)
-    assert device["relative_error"] < 0.2 and results["digital"]["products"] <= 8
+    assert device["relative_error"] < 0.2 and results["digital"]["products"] == 3
+    said = capsys.readouterr().out
+    assert said.count("idle energy") == said.count("products of A with a vector  ") == 1
+    assert "with a relative error of" in said and "one relaxation time" in said
+
+
+def test_a_legend_is_not_cut():
+    record = Record()
+    record.put("time", [3, 30, 300, 3000])
+    record.put("value", np.zeros((4, 8)))
+    record.put("target", np.zeros(8))
+    figure = vectors(record)
+    figure.canvas.draw()
+    assert figure.legends[0].get_window_extent().x1 < figure.bbox.x1
 
 
 def test_inverse(tmp_path):

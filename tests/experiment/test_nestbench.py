@@ -88,6 +88,7 @@ def test_the_start_and_the_rest_of_the_erasure():
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_erasure(tmp_path):
     """Trained at full size, measured with fewer paths; then by the benchmark's own Euler steps."""
     fewer = ["evaluation.batch=40000", "evaluation.quarter_batch=20000"]

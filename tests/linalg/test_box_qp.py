@@ -113,8 +113,10 @@ def test_a_wall_that_is_touched_without_force():
         ({"temperature": 0.0}, "temperature = 0.0: expected a positive"),
         ({"time": -1.0}, "time = -1.0"),
         ({"friction": 0.0}, "friction = 0.0"),
-        ({"A": -np.eye(2)}, "indefinite"),
-        ({"temperature": 1e-12, "b": [5.0, 5.0]}, "temperature = 1e-12 asks for steps"),
+        ({"A": -np.eye(2)}, "indefinite.*not convex"),
+        ({"A": [[2.0, 1.0], [0.0, 2.0]]}, r"not symmetric.*take \(A \+ A\^T\) / 2"),
+        ({"max_products": 10.0}, "temperature = 0.1 asks for steps.*more than max_products = 10"),
+        ({"temperature": 1e-12, "b": [5.0, 5.0]}, "1e-12 asks for steps.*than max_products = 1e"),
     ],
 )
 def test_refusals(given, words):

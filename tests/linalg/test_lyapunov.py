@@ -187,6 +187,14 @@ def test_refusals(a, r, words):
             tj.linalg.lyapunov(a, r, KEY, time=1.0, method=method)
 
 
+def test_a_rotation_has_no_rate_but_rounding():
+    """In float32 products say 2e-9 + 1i, and time would go on for 5e10 steps."""
+    turn = np.array([[0.0, 1.0], [-1.0, 0.0]], np.float32)
+    for method in METHODS:
+        with pytest.raises(ValueError, match="expected real parts above zero, beyond rounding"):
+            tj.linalg.lyapunov(turn, np.float32(1.0), jax.random.key(0), time=1.0, method=method)
+
+
 def test_more_refusals():
     with pytest.raises(ValueError, match="positions of an underdamped device"):
         tj.linalg.lyapunov(A, 2.0, KEY, time=1.0, dynamics="underdamped")
@@ -196,7 +204,7 @@ def test_more_refusals():
         tj.linalg.lyapunov(lambda x: A @ x, 2.0, KEY, time=1.0)
     with pytest.raises(ValueError, match="known by its products alone"):
         tj.linalg.lyapunov(lambda x: A @ x, jnp.ones(2), KEY, time=1.0, method="exact")
-    with pytest.raises(ValueError, match="inside of jit"):
+    with pytest.raises(ValueError, match="A is being traced by jit"):
         jax.jit(lambda a: tj.linalg.lyapunov(a, 2.0, KEY, time=1.0).value)(A)
 
 

@@ -145,6 +145,16 @@ def test_what_would_take_too_long_is_said_before(how, words):
         tj.linalg.solve(A, B, KEY, **how)
 
 
+def test_what_a_tolerance_would_take_is_not_called_a_time_that_was_given():
+    with pytest.raises(ValueError, match=r"rtol = 1e-07 takes a time of .*expected a larger rtol"):
+        tj.linalg.solve(A, B, KEY, rtol=1e-7)
+
+
+def test_a_runtime_has_no_steps():
+    with pytest.raises(ValueError, match=r"runtime decomposes a matrix: pass its entries, \(dim"):
+        tj.linalg.runtime("solve", lambda x: A @ x, B, rtol=0.1)
+
+
 def test_zero_has_no_relative_error():
     for method in ("steps", "exact"):
         with pytest.raises(ValueError, match="b is zero"):

@@ -107,8 +107,12 @@ def test_a_prepared_device_waits_for_the_fast_modes_alone():
         (dict(first=np.zeros(DIM)), "first is zero"),
         (dict(first=np.ones(3)), r"expected \(60,\)"),
         (dict(A=A + np.eye(DIM, k=1)), "not symmetric"),
-        (dict(A=-A), "Ritz value .*positive definite"),
-        (dict(A=lambda x: x), "pass a lineax operator"),
+        (dict(A=-A), "indefinite"),
+        (
+            dict(A=np.diag(np.repeat([0.0, 1.0, 2.0], DIM // 3))),
+            "singular to rounding.*multiple of the identity",
+        ),
+        (dict(A=lambda x: x), "pass a lineax operator, or first="),
         (dict(A=1j * A), "complex"),
     ],
 )

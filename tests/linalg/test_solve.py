@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import thermojax as tj
+from thermojax.linalg.device.answer import energy_of
 
 KEY = jax.random.key(26)
 A = jnp.array([[3.0, 2.0], [2.0, 4.0]])
@@ -114,6 +115,8 @@ def test_the_bill():
     assert found.energy.idle == pytest.approx(2.0 * 3 * found.time.total * found.time.relaxation)
     assert found.digital == 2  # no more than dimensions
     assert "conjugate gradients need 2" in str(found)
+    alone = energy_of(jnp.ones(1), jnp.ones(1), found.time, 0.0)
+    assert str(alone) == "work 1 (of one trajectory), heat 1 (of one trajectory), idle 0"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +128,9 @@ def test_the_bill():
         (jnp.ones((2, 3)), r"shape \(2, 3\).*square"),
         (jnp.array([[1.0, jnp.nan], [jnp.nan, 1.0]]), "not finite"),
         (1j * jnp.eye(2), "complex.*2n"),
+        ([[1j, 0.0], [0.0, 1j]], "complex.*2n"),
+        (lambda x: x[:1], r"A\(b\) is an array of shape \(1,\).*an array of shape \(2,\)"),
+        (lambda x: np.dot(A, x), "jax.numpy.*jax.pure_callback"),
         (jnp.eye(3), r"b has shape \(2,\): expected \(3,\)"),
     ],
 )
@@ -132,7 +138,12 @@ def test_refusals(a, words):
     for method in ("exact", "steps"):
         with pytest.raises(ValueError, match=words):
             tj.linalg.solve(a, B, KEY, time=1.0, method=method)
-    if "shape" not in words and "finite" not in words and "complex" not in words:
+    if (
+        "shape" not in words
+        and "finite" not in words
+        and "complex" not in words
+        and "jax" not in words
+    ):
         with pytest.raises(ValueError, match=words):
             tj.linalg.solve(lx.MatrixLinearOperator(a), B, KEY, time=1.0, method="steps")
 
@@ -140,3 +151,35 @@ def test_refusals(a, words):
 def test_a_function_does_not_say_its_dimension():
     with pytest.raises(ValueError, match="pass a lineax operator"):
         tj.linalg.inv(by_steps, KEY, time=1.0)
+
+
+@pytest.mark.parametrize(("scale", "kt"), [(1e6, 1.0), (1.0, 4e-21)])
+def test_an_answer_far_from_where_the_device_starts(scale, kt):
+    """The wait is as long as its error asks for, in the units of a room, too."""
+    found = tj.linalg.solve(A, scale * B, KEY, time=100.0, bath=tj.Bath(temperature=kt))
+    np.testing.assert_array_less(np.abs(found.value - scale * X), 4 * np.asarray(found.error))
+    near = tj.linalg.solve(A, scale * B, KEY, rtol=1e-4, bath=tj.Bath(temperature=kt))
+    assert np.linalg.norm(near.value - scale * X) < 1e-4 * np.linalg.norm(scale * X)
+    assert np.all(np.isfinite(near.error)) and near.time.averaging < found.time.averaging
+
+
+def test_errors_of_groups_that_remember_each_other():
+    """The scatter of 60 answers over two relaxation times is as stated; by groups alone it is 3."""
+    z = []
+    for key in jax.random.split(KEY, 60):
+        found = tj.linalg.inv(A, key, time=6.0)
+        z.append((found.value - np.linalg.inv(A)) / found.error)
+    assert np.mean(np.square(z)) < 1 + 4.5 * np.sqrt(2 / 60)
+    with pytest.warns(UserWarning, match="independent samples: its error is a guess"):
+        tj.linalg.inv(A, KEY, time=0.5)
+
+
+@pytest.mark.parametrize("a", [np.ones((3, 2)), np.diag([1.0, -1.0]), [[1.0, 1.0], [0.0, 1.0]]])
+def test_an_inverse_has_a_cure_of_its_own(a):
+    with pytest.raises(ValueError, match=r"\(A\^T A\)\^-1 A\^T"):
+        tj.linalg.inv(a, KEY, time=1.0)
+
+
+def test_the_public_names_are_listed_without_modules():
+    assert {"solve", "split", "runtime", "Answer"} <= set(dir(tj.linalg))
+    assert not {"device", "determinant", "drift", "steered"} & set(dir(tj.linalg))

@@ -1,5 +1,7 @@
 """Linear algebra by a simulated device that comes to equilibrium, and what that takes."""
 
+import types as _types
+
 from .determinant import logdet as logdet
 from .device.answer import Answer as Answer
 from .device.answer import Ramps as Ramps
@@ -25,3 +27,8 @@ from .users.box_qp import box_qp as box_qp
 from .users.gauss_newton import gauss_newton as gauss_newton
 from .users.natural_gradient import NaturalGradientState as NaturalGradientState
 from .users.natural_gradient import natural_gradient as natural_gradient
+
+
+def __dir__():
+    """The public names, without the modules in which they stand."""
+    return sorted(name for name, x in globals().items() if not isinstance(x, _types.ModuleType))

@@ -18,6 +18,7 @@ from .device.answer import Answer, DeviceTime
 from .device.noise import standard_normals
 from .device.operator import entries, operator_of
 from .device.problem import FIRST
+from .device.relaxation import decaying, remembered
 from .device.settings import Settings, until_accurate
 from .drift.arnoldi import Rates
 from .drift.drift import DriftingDevice, Noise, factored, trace_of
@@ -152,10 +153,13 @@ def exponential(
         x = standard_normals(begin, (plan.trajectories, dim), matrix.dtype)
         reading = watched(None, motion, plan, x, rest, Covariance(None, lagged=True))
         reading = reading._replace(power=power, power_error=jnp.zeros(()))
+        factor = remembered(
+            decaying(device.relaxation, 2), device.relaxation, plan, float(plan.samples)
+        )
         took = DeviceTime(0.0, plan.samples * rates.slow, device.relaxation)
         return Answer(
             scale * reading.value,
-            scale * reading.error,
+            factor * scale * reading.error,
             plan.averaged * plan.samples,
             took,
             energy_at(reading, trace_of(known, key), took, plan, settings.idle_power),

@@ -68,8 +68,9 @@ def inv(
         if given is not None:
             return imperfect(run, given, key, second_moment, scale)
         if modes is None:
-            return run.answered(read(device, problem.operator, b, plan, key, second_moment), scale)
-        reading = sampled(modes, b, device, plan, key, second_moment)
+            reading = read(device, problem.operator, b, plan, key, second_moment)
+            return run.answered(run.grouped(reading, 2), scale)
+        reading = run.grouped(sampled(modes, b, device, plan, key, second_moment), 2)
         return run.answered(reading, scale, vectors=plan.trajectories * plan.samples)
 
     return until_accurate(run, problem.settings, problem.first, key)

@@ -16,6 +16,7 @@ from .device.answer import Answer, DeviceTime
 from .device.device import SPACING
 from .device.operator import entries, operator_of, square
 from .device.problem import FIRST
+from .device.relaxation import decaying, remembered
 from .device.settings import Settings, until_accurate
 from .drift.arnoldi import rates_of, rates_of_matrix
 from .drift.drift import DriftingDevice, Noise, Power, noise_of, trace_of
@@ -112,11 +113,12 @@ def lyapunov(
         settle, wait, looked = device.settling(first)
         x = jnp.zeros((plan.trajectories, operator.in_size()), noise.factor.dtype)
         reading = watched(settle, motion, plan, x, second, of)
+        factor = remembered(decaying(device.relaxation, 2), device.relaxation, plan, time)
         took = DeviceTime(wait * rates.slow, time * rates.slow, device.relaxation)
         products += plan.trajectories * (settle.products + plan.samples) + looked
         return Answer(
             reading.value,
-            reading.error,
+            factor * reading.error,
             plan.averaged * plan.samples,
             took,
             energy_at(reading, trace, took, plan, settings.idle_power),

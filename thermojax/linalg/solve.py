@@ -92,7 +92,8 @@ def solve(
             return imperfect(run, given, key, mean_position)
         modes, b, device, plan = problem.modes, problem.b, run.device, run.plan
         if modes is None:
-            return run.answered(read(device, problem.operator, b, plan, key, mean_position))
+            reading = read(device, problem.operator, b, plan, key, mean_position)
+            return run.answered(run.grouped(reading, 1))
         return run.answered(averaged_positions(modes, b, device, plan, key), vectors=4)
 
     return until_accurate(run, problem.settings, problem.first, key)

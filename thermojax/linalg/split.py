@@ -95,7 +95,7 @@ def split(
             "overdamped device here; expected b, or dynamics='overdamped'"
         )
     field = None if b is None else jnp.atleast_1d(finite("b", b))
-    matrix = square("A", A) if field is None else entries(operator_of(A, field), "split")
+    matrix = square("A", A) if field is None else entries(operator_of(A, field), "split", False)
     modes = modes_of(matrix)
     device = device_for(modes.spectrum, dynamics, bath)
     if field is None:

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 
 from .._component import Numbers, finite, floating, known, positive, require
 from .._keys import Purpose, purpose_key
+from .._tree import product
 from .base import AbstractPotential, require_position
-from .gaussian import require_definite
+from .gaussian import inverse_root, require_definite
 
 
 class GaussianMixture(AbstractPotential):
@@ -66,9 +67,7 @@ class GaussianMixture(AbstractPotential):
         require_position(self, x, (dim,), "means")
         if self.covariances.ndim == 3:
             root = self.roots()
-            white = jax.vmap(lambda r, y: jax.scipy.linalg.solve_triangular(r, y, lower=True))(
-                root, x - self.means
-            )
+            white = jax.vmap(product)(jax.vmap(inverse_root)(root), x - self.means)
             logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
             square = jnp.sum(white**2, axis=1)
         else:

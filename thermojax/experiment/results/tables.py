@@ -26,7 +26,9 @@ def cell(column: Record, entry: str) -> str:
         return str(value)
     if entry == "effective_samples":
         return f"{value:,.0f} of {column['paths_total']:,}"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def columns_of(results: Record) -> list[str]:

@@ -41,6 +41,17 @@ class DeviceEnergy(eqx.Module):
     heat: Estimate
     idle: float
 
+    def __str__(self):
+        work, heat = map(text_of, (self.work, self.heat))
+        return f"work {work}, heat {heat}, idle {self.idle:.3g}"
+
+
+def text_of(energy: Estimate) -> str:
+    """An energy with its error, which one trajectory does not tell."""
+    if np.size(energy.count) == 1 and float(energy.count) == 1:
+        return f"{float(energy.value):.4g} (of one trajectory)"
+    return str(energy)
+
 
 class Ramps(eqx.Module):
     """The ramps of a device from springs that are all alike, c, to A and back.
@@ -96,8 +107,8 @@ class Answer(eqx.Module):
         work = "an eigendecomposition and " if self.decomposed else ""
         return (
             f"{Estimate(self.value, self.error, self.samples)}{self.floor_text()}\n"
-            f"in {t.total:.4g} relaxation times ({t.equilibration:.3g} to equilibrium), work "
-            f"{self.energy.work}, heat {self.energy.heat}, idle {self.energy.idle:.3g};\n"
+            f"in {t.total:.4g} relaxation times ({t.equilibration:.3g} to equilibrium), "
+            f"{self.energy};\n"
             f"simulated by {work}{self.products:,} products of A with a vector, where "
             f"{self.digital_method} need {self.digital:,}"
         )
@@ -106,6 +117,8 @@ class Answer(eqx.Module):
         if self.floor is None:
             return ""
         mean, most = float(jnp.sqrt(jnp.mean(self.floor**2))), float(jnp.max(self.floor))
+        if most == 0:
+            return "\nand off by nothing besides: its imperfections average out"
         return (
             f"\nand off by {mean:.2g} besides (root mean square of the entries; at most "
             f"{most:.2g}), as its imperfections have it"

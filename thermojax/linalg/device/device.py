@@ -100,10 +100,15 @@ class Plan(NamedTuple):
 
 
 def plan_for(
-    device: Device, time: float, trajectories: int, interval: float | None = None
+    device: Device,
+    time: float,
+    trajectories: int,
+    interval: float | None = None,
+    equilibration: float = EQUILIBRATION,
 ) -> tuple[Device, Plan]:
     """The steps of an average over `time` on each of some trajectories.
 
+    `equilibration`: relaxation times before it.
     `interval`: the time between two samples at most, a quarter of the relaxation time for None. The
     step becomes as much shorter as it takes for the samples, in equal groups, to fit in.
     """
@@ -114,7 +119,7 @@ def plan_for(
     spacing = max(1, min(spacing, math.ceil(time / (groups * device.dt))))
     samples = groups * math.ceil(time / (groups * spacing * device.dt))
     device = device._replace(dt=time / (spacing * samples))
-    wait = math.ceil(EQUILIBRATION * device.relaxation / device.dt)
+    wait = math.ceil(equilibration * device.relaxation / device.dt)
     return device, Plan(wait, spacing, samples, trajectories, groups)
 
 

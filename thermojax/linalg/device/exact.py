@@ -19,9 +19,9 @@ from ...linear.matrix_equations import root
 from ...system import Bath
 from .device import Device, Dynamics, Plan, Reading, Scatter
 from .noise import standard_normals
-from .operator import NORMAL_EQUATIONS
+from .operator import NORMAL_EQUATIONS, Cures
 from .relaxation import relaxation_of
-from .spectrum import Spectrum
+from .spectrum import Spectrum, require_definite
 
 
 class Modes(NamedTuple):
@@ -37,26 +37,17 @@ class Modes(NamedTuple):
         return Spectrum(float(values[0]), float(values[-1]), 0.0, 0, values, weights)
 
 
-def modes_of(matrix: Float[Array, "dim dim"]) -> Modes:
+def modes_of(matrix: Float[Array, "dim dim"], cures: Cures = NORMAL_EQUATIONS) -> Modes:
     """The modes of a symmetric positive definite matrix. **Raises:** ValueError for any other."""
     value, eps = known(matrix), float(jnp.finfo(matrix.dtype).eps)
     if value is not None and np.max(np.abs(value - value.T)) > 10 * eps * np.max(np.abs(value)):
         raise ValueError(
             f"A is not symmetric (largest |A - A^T| = {np.max(np.abs(value - value.T)):.3g}): a "
-            f"passive device has symmetric couplings; {NORMAL_EQUATIONS}"
+            f"passive device has symmetric couplings; {cures.asymmetry}"
         )
     modes = Modes(*jnp.linalg.eigh(matrix))
     low, high = float(modes.values[0]), float(modes.values[-1])
-    if low < -10 * eps * high * len(matrix):
-        raise ValueError(
-            f"A is indefinite (its lowest eigenvalue is {low:.3g}): its device has no equilibrium; "
-            f"{NORMAL_EQUATIONS}"
-        )
-    if low <= 10 * eps * high * len(matrix):
-        raise ValueError(
-            f"A is singular to rounding (eigenvalues from {low:.2g} to {high:.2g}): its device "
-            "never comes to rest; add a multiple of the identity, or remove what is dependent"
-        )
+    require_definite(low, high, len(matrix), matrix.dtype, cures)
     return modes
 
 

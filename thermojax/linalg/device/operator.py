@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,12 +15,32 @@ from jaxtyping import Array, Float
 from ..._component import floating, known, shown
 from ...potential import AbstractPotential
 
-NORMAL_EQUATIONS = "solve the normal equations, A^T A x = A^T b, in its place"
+
+class Cures(NamedTuple):
+    """The cures, by problem, of a matrix that is not square, not symmetric, or indefinite."""
+
+    shape: str
+    asymmetry: str
+    sign: str
+
+
+NORMAL_EQUATIONS = Cures(*["solve the normal equations, A^T A x = A^T b, in its place"] * 3)
+OF_PROBLEM = {
+    "inv": Cures(*["take (A^T A)^-1 A^T, from the inverse of A^T A, in its place"] * 3),
+    "logdet": Cures(
+        "no other has a determinant", *["ln |det A| is half of the logdet of A^T A"] * 2
+    ),
+    "box_qp": Cures(
+        "the function is x . A x / 2 - b . x",
+        "take (A + A^T) / 2, of which x . A x is the same",
+        "the function is not convex; add a multiple of the identity",
+    ),
+}
 REAL = "expected real numbers; a Hermitian system of n is a real one of 2n, [[Re, -Im], [Im, Re]]"
 
 
 def operator_of(
-    A: Any, b: Array | None = None, cure: str = NORMAL_EQUATIONS
+    A: Any, b: Array | None = None, cure: str = NORMAL_EQUATIONS.shape
 ) -> lx.AbstractLinearOperator:
     """A matrix, a lineax operator or a function x -> A x as a lineax operator.
 
@@ -46,8 +66,15 @@ def operator_of(
         if b is None:
             raise ValueError("A is a function: pass a lineax operator, which knows its dimension")
         structure = jax.ShapeDtypeStruct(b.shape, b.dtype)
-        if (got := jax.eval_shape(A, structure)) != structure:
-            raise ValueError(f"A(b) is {shown(got)}: expected what b is, {structure}")
+        try:
+            got = jax.eval_shape(A, structure)
+        except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+            raise ValueError(
+                "A(x) asks for the numbers in x, as NumPy does: expected a function that is "
+                "written with jax.numpy, or calls another by jax.pure_callback"
+            ) from error
+        if got != structure:
+            raise ValueError(f"A(b) is {shown(got)}: expected what b is, {shown(structure)}")
         operator = lx.FunctionLinearOperator(A, structure)
     else:
         operator = lx.MatrixLinearOperator(square("A", A, cure))
@@ -76,21 +103,29 @@ def require_known(**values: Any) -> None:
         )
 
 
-def entries(operator: lx.AbstractLinearOperator, problem: str) -> Float[Array, "dim dim"]:
-    """The matrix itself. **Raises:** ValueError where its product is all that is known of it."""
+def entries(
+    operator: lx.AbstractLinearOperator, problem: str, has_steps: bool = True
+) -> Float[Array, "dim dim"]:
+    """The matrix itself; `has_steps`: whether the problem has a method that needs products alone.
+
+    **Raises:** ValueError where its product is all that is known of it.
+    """
     if isinstance(operator, lx.MatrixLinearOperator):
         return operator.matrix
+    if not has_steps:
+        raise ValueError(
+            f"A is known by its products alone, and {problem} decomposes a matrix: pass its "
+            "entries, (dim, dim)"
+        )
     raise ValueError(
         f"A is known by its products alone, and method='exact' of {problem} decomposes a matrix: "
         "pass its entries, or method='steps'"
     )
 
 
-def square(name: str, value: Any, cure: str = NORMAL_EQUATIONS) -> Float[Array, "dim dim"]:
+def square(name: str, value: Any, cure: str = NORMAL_EQUATIONS.shape) -> Float[Array, "dim dim"]:
     """A square matrix of finite real numbers. **Raises:** ValueError, which names it."""
-    if isinstance(value, np.ndarray | jax.Array) and jnp.issubdtype(
-        value.dtype, jnp.complexfloating
-    ):
+    if any(map(is_complex, jax.tree.leaves(value))):
         raise ValueError(f"{name} is complex: {REAL}")
     matrix = floating(value, name)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
@@ -102,6 +137,13 @@ def square(name: str, value: Any, cure: str = NORMAL_EQUATIONS) -> Float[Array, 
     if numbers is not None and not np.all(np.isfinite(numbers)):
         raise ValueError(f"{name} is not finite: expected numbers, found NaN or infinity")
     return matrix
+
+
+def is_complex(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        return isinstance(value, complex)
+    return jnp.issubdtype(dtype, jnp.complexfloating)
 
 
 class Springs(AbstractPotential):

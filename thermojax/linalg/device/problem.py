@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._component import Numbers, finite
 from .answer import Answer, digital_products, energy_of, time_of
-from .device import SPACING, Device, Plan, Reading, device_for, plan_for
+from .device import EQUILIBRATION, SPACING, Device, Plan, Reading, device_for, plan_for
 from .exact import Modes, modes_of
-from .operator import entries, operator_of
+from .operator import NORMAL_EQUATIONS, OF_PROBLEM, entries, operator_of
+from .relaxation import equilibration, relaxation_of, remembered
 from .runtime import require_answer, runtime_of
 from .settings import Settings
 from .spectrum import Spectrum, spectrum_of
@@ -49,11 +50,30 @@ class Problem(NamedTuple):
         products = settings.trajectories * time / each if sampled or not self.modes else 0.0
         settings.require_affordable(products, time, device.relaxation, interval)
         if time > LONGEST * device.relaxation:
+            given, cure = f"time = {time:.3g} is", "a shorter one"
+            if settings.rtol is not None:
+                given = f"rtol = {settings.rtol:.3g} takes a time of {time:.3g},"
+                cure = "a larger rtol or more trajectories"
             raise ValueError(
-                f"time = {time:.3g} is {time / device.relaxation:.2g} relaxation times: expected "
-                f"{LONGEST:.0e} at most"
+                f"{given} {time / device.relaxation:.2g} relaxation times: expected {cure}; "
+                f"{LONGEST:.0e} are counted at most"
             )
-        return Run(self, *plan_for(device, time, settings.trajectories, interval))
+        wait = EQUILIBRATION
+        if np.any(np.asarray(self.b)):
+            wait = equilibration(*self.start(), device, time, settings.trajectories)
+        return Run(self, *plan_for(device, time, settings.trajectories, interval, wait))
+
+    def start(self) -> tuple[Array, Array]:
+        """The stiffness of modes, and how far from their rest they start.
+
+        Of a matrix that is known by its products the ends of the spectrum stand for all: a mode of
+        stiffness k is |b| / k away at most.
+        """
+        if self.modes is not None:
+            values, vectors = self.modes
+            return values, (vectors.T @ self.b) / values
+        values = jnp.asarray([self.spectrum.low, self.spectrum.high], self.b.dtype)
+        return values, jnp.linalg.norm(self.b) / values
 
 
 class Run(NamedTuple):
@@ -62,6 +82,18 @@ class Run(NamedTuple):
     problem: Problem
     device: Device
     plan: Plan
+
+    def grouped(self, reading: Reading, order: int) -> Reading:
+        """A reading with errors from groups in time, of the mean of positions to this order."""
+        time, spectrum = (
+            self.plan.spacing * self.plan.samples * self.device.dt,
+            self.problem.spectrum,
+        )
+        ends = jnp.asarray([spectrum.low, spectrum.high], reading.error.dtype)
+        memory = relaxation_of(ends, self.device)
+        memory = memory @ memory if order == 2 else memory
+        factor = remembered(memory, self.device.relaxation, self.plan, time)
+        return reading._replace(error=factor * reading.error)
 
     def answered(self, reading: Reading, scale: Any = 1.0, vectors: int = 0) -> Answer:
         """The answer, `scale` times what was read; `vectors`: products of the eigenvectors."""
@@ -104,15 +136,16 @@ def problem_of(
     given = None if b is None else jnp.atleast_1d(finite("b", b))
     if settings.rtol is not None and given is not None:
         require_answer(given)
-    operator = operator_of(A, given)
+    cures = OF_PROBLEM.get(name, NORMAL_EQUATIONS)
+    operator = operator_of(A, given, cures.shape)
     if given is None:
         given = jnp.zeros(operator.in_size(), operator.in_structure().dtype)
     whole_matrix = isinstance(operator, lx.MatrixLinearOperator)
     if settings.method == "exact" or (settings.method is None and whole_matrix):
-        modes = modes_of(entries(operator, name))
+        modes = modes_of(entries(operator, name), cures)
         spectrum = modes.spectrum
     else:
-        modes, spectrum = None, spectrum_of(operator, key)
+        modes, spectrum = None, spectrum_of(operator, key, cures)
     device = device_for(spectrum, settings.dynamics, settings.bath)
     if modes is not None and settings.rtol is not None:
         rtol, probability, trajectories = settings.rtol, settings.probability, settings.trajectories

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .device import Device
+from .device import EQUILIBRATION, Device, Plan
+
+UNSEEN = 0.1  # of a standard error: what may be left of the start
+ROUNDS = 100
+FEW = 4.0  # independent samples, whose scatter is known to a factor of two
 
 
 class Relaxation(NamedTuple):
@@ -64,3 +70,58 @@ def relaxation_of(values: Float[Array, " dim"], device: Device) -> Relaxation:
     w = jnp.where(jnp.abs(w) < 1e-6 * g, 1e-6 * g, w)
     rates = jnp.stack([g - 1j * w, g + 1j * w])
     return Relaxation(rates, jnp.stack([0.5 - 0.5j * g / w, 0.5 + 0.5j * g / w]))
+
+
+def equilibration(
+    values: Float[Array, " dim"],
+    distances: Float[Array, " dim"],
+    device: Device,
+    time: float,
+    trajectories: int,
+) -> float:
+    """Relaxation times until an average over `time` sees little of where its modes have started.
+
+    What is left of each distance is then a tenth of the standard error of its mode, at most; and a
+    thousandth of it in any case.
+    """
+    memory, wait = relaxation_of(values, device), EQUILIBRATION
+    scale = jnp.sqrt(values * trajectories / float(device.bath.temperature)) * distances
+    scale = scale / jnp.sqrt(memory.twice_averaged(time))
+    for _ in range(ROUNDS):
+        left = float(jnp.max(jnp.abs(scale * memory.average(wait * device.relaxation, time))))
+        if not left > UNSEEN:
+            break
+        wait += max(math.log(left / UNSEEN), 0.1) if math.isfinite(left) else 50.0
+    return wait
+
+
+def remembered(memory: Relaxation, relaxation: float, plan: Plan, time: float) -> float:
+    """By how much groups that follow each other in time understate the error of their mean.
+
+    They remember each other: the scatter of groups is expected to be sigma_g^2 - Var(mean), with
+    sigma_g^2 the variance of one. Exact for the mode of this `memory` that remembers longest, and
+    too much for the others. Outside of jit it warns where the average is worth few independent
+    samples, of which no factor makes a good error.
+    """
+    share = lambda t: float(jnp.max(memory.twice_averaged(t)))
+    worth = plan.trajectories / share(time)
+    if worth < FEW:
+        warnings.warn(
+            f"an average over {time:.3g} or {time / relaxation:.2g} relaxation times, of "
+            f"{plan.trajectories} trajectories, is worth {worth:.2g} independent samples: its "
+            "error is a guess; take a longer time or more trajectories",
+            stacklevel=5,
+        )
+    if plan.groups == 1:
+        return 1.0
+    of_mean = share(time) / plan.groups_of_trajectories
+    groups = plan.groups * plan.groups_of_trajectories
+    scatter = (share(time / plan.groups) - of_mean) / (groups - 1)
+    # Rounding is all that is left of it where the whole time is short beside the memory.
+    least = 8 * float(jnp.finfo(jnp.real(memory.rates).dtype).eps) * of_mean
+    return max(1.0, math.sqrt(of_mean / max(scatter, least)))
+
+
+def decaying(relaxation: float, order: int) -> Relaxation:
+    """The memory e^(-order t / relaxation)."""
+    return Relaxation(jnp.full((1, 1), order / relaxation), jnp.ones((1, 1)))

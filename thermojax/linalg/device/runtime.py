@@ -71,7 +71,7 @@ def runtime(
     b = None if b is None or problem == "inv" else jnp.atleast_1d(finite("b", b))
     if b is not None:
         require_answer(b)
-    modes = modes_of(entries(operator_of(A, b), "runtime"))
+    modes = modes_of(entries(operator_of(A, b), "runtime", has_steps=False))
     device = device_for(modes.spectrum, dynamics, bath)
     return runtime_of(modes, b, device, float(rtol), float(probability), trajectories)
 

@@ -75,14 +75,25 @@ class Settings(NamedTuple):
         self, products: float, time: float, relaxation: float, interval: float | None = None
     ) -> None:
         """**Raises:** ValueError before more products are spent than allowed."""
-        if not products <= self.max_products:
-            samples = "" if interval is None else f"interval = {interval:.3g}: "
-            raise ValueError(
-                f"{samples}{products:.2g} products of A with a vector, a time of {time:.3g} or "
-                f"{time / relaxation:.2g} relaxation times, are more than max_products = "
-                f"{self.max_products:.2g}: expected a shorter time, a larger tolerance or a better "
-                "conditioned A, or a larger max_products"
-            )
+        samples = "" if interval is None else f"interval = {interval:.3g}: "
+        require_affordable(products, self.max_products, time, relaxation, samples)
+
+
+def require_affordable(
+    products: float,
+    most: float,
+    time: float,
+    relaxation: float,
+    because: str = "",
+    cure: str = "a larger tolerance",
+) -> None:
+    """**Raises:** ValueError where there are more products than `most`."""
+    if not products <= most:
+        raise ValueError(
+            f"{because}{products:.2g} products of A with a vector, a time of {time:.3g} or "
+            f"{time / relaxation:.2g} relaxation times, are more than max_products = {most:.2g}: "
+            f"expected a shorter time, {cure}, a better conditioned A, or a larger max_products"
+        )
 
 
 def until_accurate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,7 +12,7 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .operator import NORMAL_EQUATIONS
+from .operator import NORMAL_EQUATIONS, Cures
 
 FIRST = 32  # products before the first look
 MOST = 512
@@ -38,7 +38,9 @@ class Spectrum(NamedTuple):
         return self.high / self.low
 
 
-def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spectrum:
+def spectrum_of(
+    operator: lx.AbstractLinearOperator, key: PRNGKeyArray, cures: Cures = NORMAL_EQUATIONS
+) -> Spectrum:
     """The spectrum of a symmetric positive definite operator by the method of Lanczos.
 
     Products go on until the lowest Ritz value has settled, or there are as many as dimensions.
@@ -50,33 +52,48 @@ def spectrum_of(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> Spect
     Computations, section 10.1.
     """
     dim = operator.in_size()
-    require_symmetric(operator, key)
-    eps = float(jnp.finfo(operator.in_structure().dtype).eps)
+    require_symmetric(operator, key, cures)
+    dtype = operator.in_structure().dtype
     count, size = 2, min(FIRST, dim)
     while True:
         values, weights, residual = map(np.asarray, lanczos(operator, key, size))
         count += size
         low, high = float(values.min()), float(values.max())
         residual = float(residual)
-        rounding = 10 * eps * max(abs(low), abs(high)) * math.sqrt(dim)
-        if low < -rounding:
-            raise ValueError(
-                f"A is indefinite (it has an eigenvalue of at most {low:.3g}): its device has no "
-                f"equilibrium; {NORMAL_EQUATIONS}"
-            )
+        rounding = rounding_of(low, high, dim, dtype)
         settled = residual <= SETTLED * low
-        if size >= min(dim, MOST) or (settled and low > rounding):
+        if low < -rounding or size >= min(dim, MOST) or (settled and low > rounding):
             break
         size = min(2 * size, dim, MOST)
+    require_definite(low, high, dim, dtype, cures)
+    return Spectrum(low, high, residual, count, values, weights)
+
+
+def rounding_of(low: float, high: float, dim: int, dtype: Any) -> float:
+    """The size below which an eigenvalue cannot be told from zero."""
+    return 10 * float(jnp.finfo(dtype).eps) * max(abs(low), abs(high)) * math.sqrt(dim)
+
+
+def require_definite(
+    low: float, high: float, dim: int, dtype: Any, cures: Cures = NORMAL_EQUATIONS
+) -> None:
+    """**Raises:** ValueError where the lowest of values between eigenvalues is not above zero."""
+    rounding = rounding_of(low, high, dim, dtype)
+    if low < -rounding:
+        raise ValueError(
+            f"A is indefinite (it has an eigenvalue of at most {low:.3g}): its device has no "
+            f"equilibrium; {cures.sign}"
+        )
     if low <= rounding:
         raise ValueError(
             f"A is singular to rounding (eigenvalues from {low:.2g} to {high:.2g}): its device "
             "never comes to rest; add a multiple of the identity, or remove what is dependent"
         )
-    return Spectrum(low, high, residual, count, values, weights)
 
 
-def require_symmetric(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) -> None:
+def require_symmetric(
+    operator: lx.AbstractLinearOperator, key: PRNGKeyArray, cures: Cures = NORMAL_EQUATIONS
+) -> None:
     """**Raises:** ValueError where two products tell A from A^T, or are not finite."""
     dim, eps = operator.in_size(), float(jnp.finfo(operator.in_structure().dtype).eps)
     asymmetry = float(skewness(operator, key))
@@ -85,7 +102,7 @@ def require_symmetric(operator: lx.AbstractLinearOperator, key: PRNGKeyArray) ->
     if asymmetry > 100 * math.sqrt(dim) * eps:
         raise ValueError(
             f"A is not symmetric (u . A v and v . A u differ by {asymmetry:.2g} of |A|): a passive "
-            f"device has symmetric couplings; {NORMAL_EQUATIONS}"
+            f"device has symmetric couplings; {cures.asymmetry}"
         )
 
 

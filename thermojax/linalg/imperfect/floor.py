@@ -16,6 +16,8 @@ from ..device.operator import require_known, square
 from .imperfections import Imperfections, rounded, rounding_variance, spacing_of
 from .readout import (
     Readout,
+    clipping_bias,
+    clipping_second_moments,
     flicker_moments,
     flicker_variance,
     quantizer_bias,
@@ -52,7 +54,9 @@ def floor(
     the first term is random, of a variance that falls with the number of copies; the mean of the
     second, C M x and C M C with M = S * C + diag(S diag(C)) - diag(S * C), stays. The mean of
     deterministic rounding stays, too. Read-outs add the average of 1/f noise and drift over `time`,
-    what quantization leaves after its dither, and in inverses the variance of all noise.
+    what quantization leaves after its dither, what is lost beyond their range (between different
+    coordinates of an inverse to first order in their correlation), and in inverses the variance of
+    all noise.
 
     **Arguments:** as `tj.linalg.solve`, and `wait`, the time from programming to the first sample.
     Without `time` the noise and drift that depend on it are left out.
@@ -119,12 +123,14 @@ def floor_of_solution(
     imperfections: Imperfections, A, b, kt, times, copies, trajectories, extrapolate
 ) -> Array:
     mean, field = mean_program(imperfections, A), b
-    if imperfections.rounding == "nearest":
+    nearest = imperfections.input_bits if imperfections.rounding == "nearest" else None
+    if nearest is not None:
         field = rounded(b, spacing_of(imperfections, b), 0.5)
     S, s = entry_variances(imperfections, mean, A), entry_variances(imperfections, field, b)
     C = jnp.linalg.inv(mean)
     x = C @ field
-    off = x - jnp.linalg.solve(A, b)
+    # Without rounding it is the same solution, but for the rounding of this computation.
+    off = jnp.zeros_like(x) if nearest is None else x - jnp.linalg.solve(A, b)
     if not extrapolate:
         off = off + C @ second_order(S, C) @ x
     # db - dA x, where dA_ij = dA_ji makes the entries i and j depend on each other.
@@ -132,7 +138,7 @@ def floor_of_solution(
     variance = jnp.sum((C @ R) * C, axis=1) / copies
     readout = readout_of(imperfections, A.dtype)
     spread = kt * (1 + imperfections.excess_temperature) * jnp.diag(C) + readout.white**2
-    off = off + quantizer_bias(readout, x, spread)
+    off = off + quantizer_bias(readout, x, spread) + clipping_bias(readout, x, spread)
     if times is not None:
         wait, time = times
         off = off + readout.drift * (wait + time / 2)
@@ -154,7 +160,7 @@ def floor_of_inverse(
             off = off + hotter * C @ second_order(S, C) @ C
         variance = hotter**2 * inverse_variances(S, C) / copies
     readout = readout_of(imperfections, A.dtype)
-    moved, noisy = read_inverse(readout, hotter * kt * jnp.diag(C), times, len(A))
+    moved, noisy = read_inverse(readout, hotter * kt * C, times)
     meters = copies * trajectories / (EXTRAPOLATED if extrapolate else 1)
     return jnp.sqrt((off + moved / kt) ** 2 + variance + noisy / (kt**2 * meters))
 
@@ -171,11 +177,12 @@ def inverse_variances(S: Float[Array, "dim dim"], C: Float[Array, "dim dim"]) ->
     return C**2 @ S @ C**2 + jax.lax.map(row, C)
 
 
-def read_inverse(readout: Readout, spread: Array, times, dim: int) -> tuple[Array, Array]:
+def read_inverse(readout: Readout, covariance: Array, times) -> tuple[Array, Array]:
     """The mean that meters add to the second moments, and the variance of 1/f noise in it."""
-    eye = jnp.eye(dim, dtype=spread.dtype)
-    seen = spread + readout.white**2
+    eye = jnp.eye(len(covariance), dtype=covariance.dtype)
+    seen = jnp.diag(covariance) + readout.white**2
     off = eye * (readout.white**2 + quantizer_second_moment(readout, seen))
+    off = off + clipping_second_moments(readout, covariance, seen)
     if times is None:
         return off, jnp.zeros_like(eye)
     wait, time = times

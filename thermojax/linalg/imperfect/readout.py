@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import jax.scipy as jsp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -113,3 +114,32 @@ def quantizer_second_moment(readout: Readout, variance: Array) -> Array:
     left = (-1.0) ** k * jnp.exp(-2 * (jnp.pi * k / apart) ** 2 * variance)
     waves = (apart**2 / (jnp.pi * k) ** 2 + 4 * variance) * left
     return jnp.where(readout.apart > 0, apart**2 / 12 + jnp.sum(waves, axis=0), 0)
+
+
+def clipping_bias(readout: Readout, mean: Array, variance: Array) -> Array:
+    """E[clipped(x)] - E[x] of Gaussian x: with h(z) = phi(z) - z Q(z), the mean of what is above z,
+
+    sigma (h((top + mean) / sigma) - h((top - mean) / sigma)).
+    """
+    if not math.isfinite(float(readout.top)):
+        return jnp.zeros_like(mean)
+    sigma = jnp.sqrt(variance)
+    above = lambda z: jsp.stats.norm.pdf(z) - z * jsp.stats.norm.sf(z)
+    return sigma * (above((readout.top + mean) / sigma) - above((readout.top - mean) / sigma))
+
+
+def clipping_second_moments(readout: Readout, covariance: Array, seen: Array) -> Array:
+    """E[clipped(x) clipped(y)] - E[x y] of Gaussian x and y around 0, which are `seen` to spread.
+
+    -2 sigma^2 (z phi(z) + (1 - z^2) Q(z)), z = top / sigma, of x and x; to first order in the
+    correlation -(1 - p_x p_y) E[x y] of two of them, p the share that is not clipped. Source: J. J.
+    Bussgang, MIT Research Laboratory of Electronics, report 216 (1952).
+    """
+    if not math.isfinite(float(readout.top)):
+        return jnp.zeros_like(covariance)
+    z = readout.top / jnp.sqrt(seen)
+    beyond = jsp.stats.norm.sf(z)
+    alone = -2 * seen * (z * jsp.stats.norm.pdf(z) + (1 - z**2) * beyond)
+    inside = 1 - 2 * beyond
+    pairs = -(1 - jnp.outer(inside, inside)) * covariance
+    return jnp.where(jnp.eye(len(seen), dtype=bool), jnp.diag(alone), pairs)

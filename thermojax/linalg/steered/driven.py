@@ -231,7 +231,7 @@ def driven(
     require_known(A=A, b=b, duration=duration, deficiency=deficiency, bath=bath, steering=steering)
     given = None if b is None else jnp.atleast_1d(finite("b", b))
     operator = operator_of(A, given)
-    modes = modes_of(entries(operator, "driven"))
+    modes = modes_of(entries(operator, "driven", has_steps=False))
     device, dtype = device_for(modes.spectrum, "overdamped", bath), modes.values.dtype
     surroundings = cast(device.bath, dtype)
     force = jnp.zeros_like(modes.values) if given is None else given.astype(dtype)

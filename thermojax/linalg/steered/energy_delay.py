@@ -108,7 +108,7 @@ def energy_delay(
         instance("bath", bath, Bath, "a tj.Bath(...), or None for the default")
     given = None if b is None else jnp.atleast_1d(finite("b", b))
     operator = operator_of(A, given)
-    modes = modes_of(entries(operator, "energy_delay"))
+    modes = modes_of(entries(operator, "energy_delay", has_steps=False))
     device = device_for(modes.spectrum, "overdamped", bath)
     b = jnp.zeros_like(modes.values) if given is None else given
     laws = laws_of(modes, b, device.rest, device.bath)

@@ -15,7 +15,7 @@ from ..._component import Numbers, finite
 from ..._keys import check_key
 from ...potential import AbstractPotential
 from ..device.operator import operator_of, require_known
-from ..device.spectrum import require_symmetric, ritz
+from ..device.spectrum import require_definite, require_symmetric, ritz
 
 
 class SlowModes(eqx.Module):
@@ -122,6 +122,11 @@ def slow_modes(
     modes = products if modes is None else whole("modes", modes)
     require_known(A=A, key=key, first=first)
     given = None if first is None else jnp.atleast_1d(finite("first", first))
+    if callable(A) and given is None:
+        raise ValueError(
+            "A is a function: pass a lineax operator, or first=, a vector to start from, either of "
+            "which says the dimension"
+        )
     operator = operator_of(A, given if callable(A) else None)
     dim, dtype = operator.in_size(), operator.in_structure().dtype
     if given is None:
@@ -136,11 +141,7 @@ def slow_modes(
     products = min(products, dim)
     values, vectors, residuals = compiled_ritz(operator, given.astype(dtype), key, products)
     lowest, highest = float(values[0]), float(values[-1])
-    if not lowest > 0:
-        raise ValueError(
-            f"A has the Ritz value {lowest:.3g}: expected a positive definite matrix, whose device "
-            "has an equilibrium"
-        )
+    require_definite(lowest, highest, dim, dtype)
     return SlowModes(values[:modes], vectors[:, :modes], residuals[:modes], highest, products + 2)
 
 

@@ -20,14 +20,14 @@ from ...sampling import start
 from ...system import Bath
 from ..device.answer import DeviceEnergy, DeviceTime, energy_of, time_of
 from ..device.device import Device, Plan, Reading, averaged, device_for, plan_for
-from ..device.operator import Springs, operator_of, require_known
+from ..device.operator import OF_PROBLEM, Springs, operator_of, require_known
+from ..device.settings import require_affordable
 from ..device.spectrum import Spectrum, spectrum_of
 from .box import Box, Walled, box_of
 
 REHEARSAL = 4.0  # relaxation times, in which the forces on the walls show
 LAYER = 1.0  # of the time through the layer at a wall: the mean there is off by 1.2 kT / force
 BETWEEN = 8  # steps between two samples
-MOST = 10**9  # products: hours
 
 
 class BoxAnswer(eqx.Module):
@@ -61,8 +61,7 @@ class BoxAnswer(eqx.Module):
             f"{Estimate(self.value, self.error, self.samples)}\n"
             f"{np.count_nonzero(self.active)} of {self.active.size} bounds active, residual "
             f"{self.residual:.3g}, from the minimum at most {self.distance:.3g};\n"
-            f"in {self.time.total:.4g} relaxation times, work {self.energy.work}, heat "
-            f"{self.energy.heat}, idle {self.energy.idle:.3g};\n"
+            f"in {self.time.total:.4g} relaxation times, {self.energy};\n"
             f"simulated by {self.products:,} products of A with a vector, where an accelerated "
             f"projected gradient needs {self.digital:,}"
         )
@@ -80,6 +79,7 @@ def box_qp(
     friction: float = 1.0,
     trajectories: int = 1,
     idle_power: float = 0.0,
+    max_products: float = 1e9,
 ) -> BoxAnswer:
     r"""The minimum of x . A x / 2 - b . x with lower <= x <= upper, by a device between walls.
 
@@ -98,12 +98,12 @@ def box_qp(
       infinite where there is no wall.
     - `temperature`: kT, of the unit of the function. `time`: of the average at kT / 2, and at
       least at kT, in the unit of friction / stiffness.
-    - `friction`; `trajectories`, `idle_power`: as of `tj.linalg.solve`.
+    - `friction`; `trajectories`, `idle_power`, `max_products`: as of `tj.linalg.solve`.
 
     **Returns:** a `BoxAnswer`.
 
     **Raises:** ValueError, with the cure, as `tj.linalg.solve`, for bounds that are none, and for a
-    temperature so low that its steps are beyond 10^9 products.
+    temperature so low that its steps take more than `max_products`.
 
     **Cost:** three runs in steps of half of the stiffest mode's time, or of what a coordinate takes
     through its layer at a wall where that is shorter: friction kT / f^2, f the largest force on a
@@ -119,23 +119,36 @@ def box_qp(
     real("time", time, "a positive time of the device", positive)
     real("idle_power", idle_power, "a power, 0 or more", lambda p: p >= 0)
     real("friction", friction, "a positive number", positive)
+    real("max_products", max_products, "a positive number of products", positive)
     trajectories = whole("trajectories", trajectories, cure="devices side by side")
     require_known(
         A=A, b=b, lower=lower, upper=upper, key=key, temperature=temperature, time=time,
-        friction=friction, idle_power=idle_power,
+        friction=friction, idle_power=idle_power, max_products=max_products,
     )  # fmt: skip
     b = jnp.atleast_1d(finite("b", b))
-    operator = operator_of(A, b)
+    cures = OF_PROBLEM["box_qp"]
+    operator = operator_of(A, b, cures.shape)
     box = box_of(lower, upper, b)
-    spectrum = spectrum_of(operator, key)
+    spectrum = spectrum_of(operator, key, cures)
     device = device_for(spectrum, "overdamped", Bath(temperature, friction))
     program = Program(Springs(operator, b), box, trajectories)
 
-    rehearsed, plan = program.planned(device, REHEARSAL * device.relaxation)
-    rehearsal = program.run(rehearsed, plan, key, 0)
+    rehearsed, rehearsing = program.planned(device, REHEARSAL * device.relaxation)
+
+    def planned(device: Device) -> tuple[Device, Plan]:
+        """The run at half of kT. All three are paid for beforehand, with the steps of now."""
+        half, plan = program.planned(heated(device, 0.5), float(time))
+        because = f"temperature = {float(temperature):.3g} asks for steps of {half.dt:.3g}: "
+        cure = "a higher temperature, of which the extrapolation removes the first order"
+        products, most = rehearsing.products + 2 * plan.products, float(max_products)
+        require_affordable(products, most, float(time), device.relaxation, because, cure)
+        return half, plan
+
+    planned(device)  # a layer at a wall, which nobody knows yet, makes the steps shorter only
+    rehearsal = program.run(rehearsed, rehearsing, key, 0)
     force = float(jnp.max(jnp.abs(operator.mv(rehearsal.reading.value) - b)))
     device = device._replace(dt=within_layer(device, force))
-    half, plan = program.planned(heated(device, 0.5), float(time))
+    half, plan = planned(device)
     cold = program.run(half, plan, key, 1)
     warm = program.run(heated(half, 2.0), plan, key, 2)
 
@@ -183,16 +196,8 @@ class Program(NamedTuple):
     trajectories: int
 
     def planned(self, device: Device, time: float) -> tuple[Device, Plan]:
-        """The steps of an average over a time. **Raises:** ValueError for too many of them."""
-        device, plan = plan_for(device, time, self.trajectories, BETWEEN * device.dt)
-        if plan.products > MOST:
-            raise ValueError(
-                f"temperature = {2 * float(device.bath.temperature):.3g} asks for steps of "
-                f"{device.dt:.3g} and {plan.products:.2g} products: expected {MOST:.0e} at most; "
-                "take a higher one, of which the extrapolation removes the first order, or less "
-                "time"
-            )
-        return device, plan
+        """The steps of an average over a time."""
+        return plan_for(device, time, self.trajectories, BETWEEN * device.dt)
 
     def run(self, device: Device, plan: Plan, key: PRNGKeyArray, index: int) -> Run:
         """The mean position in the box, from equilibrium, `index` for the noise."""
