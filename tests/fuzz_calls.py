@@ -535,6 +535,8 @@ call(
     effective=0.5,
     samples=64,
     budget=1e5,
+    schedule="linear",
+    duration=3.0,
 )
 call(
     "bayes.modes",

@@ -113,6 +113,19 @@ def test_positions_of_any_shape_and_names():
     assert off(found.log_evidence, exact) < SIGMA
 
 
+def test_schedules_at_equal_time():
+    """The works of all obey one evidence; the linear schedule dissipates most."""
+    ramps = [tj.PiecewiseLinear([0.1, 0.4], 1.0, 0.0, 1.0), *tj.bayes.schedule.SCHEDULES]
+    lost = {}
+    for ramp in ramps:
+        found = tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, samples=512, schedule=ramp, duration=12.0)
+        assert found.time == pytest.approx(12.0, rel=1e-5)
+        assert off(found.log_evidence, EVIDENCE) < SIGMA
+        lost[str(ramp)] = found.account.dissipated_work
+    even, linear = (lost[name] for name in tj.bayes.schedule.SCHEDULES[:2])
+    assert even.value + 3 * even.error < linear.value - 3 * linear.error
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -120,6 +133,9 @@ def test_positions_of_any_shape_and_names():
         ({"effective": 1.0}, "effective = 1.0: expected a share"),
         ({"samples": 10}, "samples = 10"),
         ({"budget": -1.0}, "budget = -1.0"),
+        ({"schedule": "fast"}, "schedule = 'fast': expected 'constant dissipation'"),
+        ({"schedule": tj.Linear(0.0, 2.0, 1.0)}, r"final control 2\.0: expected 1"),
+        ({"duration": 0.0}, "duration = 0.0: expected a positive time"),
     ],
 )
 def test_refusals(settings, words):

@@ -16,7 +16,7 @@ from .._arguments import real, whole
 from .._keys import Purpose, check_key, part_key
 from ..estimate import Estimate
 from ..potential import AbstractPotential, Interpolation
-from ..protocol import Constant
+from ..protocol import AbstractProtocol, Constant
 from ..sampling import Equilibrium, start
 from ..system import Bath, Underdamped
 from .account import Account, combined
@@ -29,6 +29,7 @@ from .model import Model
 from .modes import modes
 from .pilot import WALKERS, pilot
 from .posterior import Posterior
+from .schedule import SCHEDULES, check_schedule
 
 ACCOUNT = 1.0  # dissipation, in kT, of the ramps from the prior
 SHORTER = 0.7  # steps, of the turn of the stiffest mode that the pilot takes
@@ -46,6 +47,8 @@ def infer(
     effective: float = ...,
     samples: int = ...,
     budget: float = ...,
+    schedule: str | AbstractProtocol = ...,
+    duration: float | None = ...,
 ) -> Posterior: ...
 @overload
 def infer(
@@ -58,6 +61,8 @@ def infer(
     effective: float = ...,
     samples: int = ...,
     budget: float = ...,
+    schedule: str | AbstractProtocol = ...,
+    duration: float | None = ...,
 ) -> Posterior: ...
 def infer(
     prior,
@@ -69,6 +74,8 @@ def infer(
     effective: float = 0.5,
     samples: int = 1024,
     budget: float = 2e7,
+    schedule: str | AbstractProtocol = SCHEDULES[0],
+    duration: float | None = None,
 ):
     r"""The posterior p(x|y) of a prior and a likelihood: samples, evidence, and their price.
 
@@ -94,6 +101,11 @@ def infer(
     - `error`: the standard error of ln p(y) that is wanted. `effective`: the share of effective
       samples. `samples`: paths of one batch; more are made as the error asks for it.
     - `budget`: gradients of one path that may be spent in all.
+    - `schedule` of the ramps from the prior: "constant dissipation", each part of the way as long
+      as the others by the Fisher metric; "linear" in time; "geometric", in equal ratios; or a
+      protocol from 0 to 1, stretched to their time.
+    - `duration` of the ramps from the prior, in units in which every mode of the law that is passed
+      has mass and stiffness 1; as long as a dissipation of 1 kT takes when left out.
 
     **Returns:** a `tj.bayes.Posterior`. **Raises:** ValueError for a model that has no right answer
     (`tj.bayes.doubts`), or whose pilot does not arrive.
@@ -117,8 +129,12 @@ def infer(
     real("effective", effective, "a share between 0 and 1", lambda e: (e > 0) & (e < 1))
     samples = whole("samples", samples, LEAST)
     real("budget", budget, "a positive number of gradients", lambda b: b > 0)
+    check_schedule(schedule)
+    if duration is not None:
+        real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)
+        duration = float(duration)
     goal = Goal(float(error), float(effective), samples, float(budget))
-    found = Inference(model, goal, key).run()
+    found = Inference(model, goal, schedule, duration, key).run()
     if found.warnings:
         warnings.warn("tj.bayes.infer: " + "; ".join(found.warnings), stacklevel=2)
     return found
@@ -143,8 +159,16 @@ class Ways(NamedTuple):
 class Inference:
     """The steps of one inference, what they have spent, and what they have found to doubt."""
 
-    def __init__(self, model: Model, goal: Goal, key: PRNGKeyArray):
+    def __init__(
+        self,
+        model: Model,
+        goal: Goal,
+        schedule: str | AbstractProtocol,
+        duration: float | None,
+        key: PRNGKeyArray,
+    ):
         self.model, self.goal, self.key = model, goal, key
+        self.schedule, self.duration = schedule, duration
         self.dim = sum(leaf.size for leaf in jax.tree.leaves(model.template))
         self.dense = self.dim <= DENSE
         self.keys, self.spent = 0, 0
@@ -157,7 +181,7 @@ class Inference:
     def run(self) -> Posterior:
         prior, ways = self.model.prior, []
         if prior is not None:
-            ways.append(self.ramps(self.prior_leg(), ACCOUNT))
+            ways.append(self.account())
             at = self.fitted(ways[0].done.last, ways[0].done.books.weights)
         else:
             at = self.around_the_mode()
@@ -171,6 +195,16 @@ class Inference:
             self.found += way_doubts(ways[0].done, evidence)
         self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
         return self.posterior(ways[0], best, evidence)
+
+    def account(self) -> Ways:
+        """Ramps from the prior."""
+        leg, n = self.prior_leg(), self.goal.samples
+        if self.duration is None:
+            return self.ramps(leg, ACCOUNT)
+        stages = leg.stages_of(self.duration)
+        leg = leg.with_shorter_steps(self.duration / float(leg.stages(stages).duration))
+        self.spent += leg.cost(stages, n)
+        return Ways(leg, stages, leg.forward(self.next_key(), stages, n))
 
     def there_and_back(self, way: Ways) -> tuple[Ways, Estimate]:
         """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0)."""
@@ -204,7 +238,8 @@ class Inference:
         def draw(key, n):
             return flat(start(system, key, batch=n, initial=Equilibrium(like)).position)
 
-        return self.leg(Interpolation(prior, self.target), draw)
+        leg = self.leg(Interpolation(prior, self.target), draw)
+        return dataclasses.replace(leg, schedule=self.schedule)
 
     def reference_leg(self, at: Coordinates, target: AbstractPotential) -> Leg:
         """From the normalized Gaussian whose coordinates these are."""

@@ -10,15 +10,15 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..potential import AbstractPotential
-from ..protocol import Constant
+from ..protocol import AbstractProtocol, Constant
 from ..sampling import advance, start
 from ..system import Bath, Underdamped
 from .coordinates import Coordinates, InCoordinates
 from .pilot import Way, drawn_anew
+from .schedule import SCHEDULES, edges
 from .stage import FRICTION, STEPS, Books, Stages, ramp
 
 SETTLING = 6  # proposals of Metropolis that part the copies from which reverse ramps start
@@ -46,26 +46,22 @@ class Leg:
     draw: Callable[[PRNGKeyArray, int], Float[Array, "n dim"]]
     dense: bool
     shorter: float = 1.0  # all steps, times this
+    schedule: str | AbstractProtocol = SCHEDULES[0]
 
     def stages(self, count: int) -> Stages:
-        """The way in `count` parts, each as long as the others by the Fisher metric.
-
-        With memories of one length in every part, this is the schedule that dissipates evenly.
-        """
-        length, control = (np.asarray(x, float) for x in (self.way.length, self.way.control))
-        places = np.interp(np.linspace(0, length[-1], count + 1), length, control)
-        places[0], places[-1] = 0.0, 1.0
-        rung = np.searchsorted(control, 0.5 * (places[1:] + places[:-1])).clip(0, len(control) - 1)
-        dtype = self.way.dt.dtype
-        edges = jnp.asarray(places, dtype)
+        """The way in `count` parts, by its schedule."""
+        places, rung = edges(self.schedule, self.way, count)
+        at = jnp.asarray(places, self.way.dt.dtype)
         coordinates = jax.tree.map(lambda x: x[rung], self.way.coordinates)
-        return Stages(edges[:-1], edges[1:], self.shorter * self.way.dt[rung], coordinates)
+        return Stages(at[:-1], at[1:], self.shorter * self.way.dt[rung], coordinates)
 
     def guess(self, dissipated: float) -> int:
         """Stages that dissipate about so much: length^2 / duration, of memories of unit time."""
-        mean_step = self.shorter * float(jnp.mean(self.way.dt))
-        length = float(self.way.length[-1])
-        return max(1, math.ceil(length**2 / dissipated / (STEPS * mean_step)))
+        return self.stages_of(float(self.way.length[-1]) ** 2 / dissipated)
+
+    def stages_of(self, duration: float) -> int:
+        """Stages of about so much time in all."""
+        return max(1, math.ceil(duration / (STEPS * self.shorter * float(jnp.mean(self.way.dt)))))
 
     def forward(self, key: PRNGKeyArray, stages: int, n: int) -> Ramped:
         draw_key, run_key = jax.random.split(key)
