@@ -137,6 +137,7 @@ def test_steps_are_as_imperfect():
     # of one length.
     waits = [x.time.equilibration * x.time.relaxation for x in (steps, exact)]
     later = 1e-3 * (waits[0] - waits[1])  # at the drift above
+    assert steps.floor is not None and exact.floor is not None
     assert later > 0 and np.all(steps.floor <= 1.01 * (exact.floor + later))
     assert np.all(steps.floor >= 0.99 * exact.floor)
     assert np.all(np.std(steps.copies, axis=0) > 10 * error)
