@@ -114,15 +114,19 @@ def test_positions_of_any_shape_and_names():
 
 
 def test_schedules_at_equal_time():
-    """The works of all obey one evidence; the linear schedule dissipates most."""
-    ramps = [tj.PiecewiseLinear([0.1, 0.4], 1.0, 0.0, 1.0), *tj.bayes.schedule.SCHEDULES]
-    lost = {}
+    """The works of all obey one evidence; of sharp data the linear schedule dissipates most."""
+    covariance, y = 0.01 * np.eye(2), np.array([1.0, -1.0])
+    sharp = tj.GaussianLikelihood(y, covariance)
+    total = covariance + np.array([[1.0, 0.5], [0.5, 1.0]])
+    exact = -0.5 * (y @ np.linalg.solve(total, y) + np.linalg.slogdet(2 * np.pi * total)[1])
+    ramps = [*tj.bayes.schedule.SCHEDULES, tj.PiecewiseLinear([0.1, 0.4], 1.0, 0.0, 1.0)]
+    lost = []
     for ramp in ramps:
-        found = tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, samples=512, schedule=ramp, duration=12.0)
-        assert found.time == pytest.approx(12.0, rel=1e-5)
-        assert off(found.log_evidence, EVIDENCE) < SIGMA
-        lost[str(ramp)] = found.account.dissipated_work
-    even, linear = (lost[name] for name in tj.bayes.schedule.SCHEDULES[:2])
+        found = tj.bayes.infer(PRIOR, sharp, KEY, samples=512, schedule=ramp, duration=30.0)
+        assert found.time == pytest.approx(30.0, rel=1e-5)
+        assert off(found.log_evidence, exact) < SIGMA
+        lost.append(found.account.dissipated_work)
+    even, linear = lost[:2]
     assert even.value + 3 * even.error < linear.value - 3 * linear.error
 
 
@@ -144,8 +148,8 @@ def test_refusals(settings, words):
 
 
 def test_what_is_no_model():
-    with pytest.raises(ValueError, match=r"likelihood is a function: .*tj\.LogDensity"):
-        tj.bayes.infer(PRIOR, lambda x: x, KEY)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="likelihood"):
+        tj.bayes.infer(PRIOR, "gaussian", KEY)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="key must be a typed key"):
         tj.bayes.infer(PRIOR, LIKELIHOOD, 0)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="takes two arguments"):
