@@ -163,6 +163,22 @@ def test_an_answer_far_from_where_the_device_starts(scale, kt):
     assert np.all(np.isfinite(near.error)) and near.time.averaging < found.time.averaging
 
 
+def test_no_error_is_below_rounding():
+    """An answer of 1e30 is known to its float32, whatever its law says."""
+    a, b = A.astype(jnp.float32) * 1e-30, B.astype(jnp.float32)
+    found = tj.linalg.solve(a, b, KEY, time=1.0)
+    least = np.finfo(np.float32).eps * np.max(np.abs(found.value))
+    assert np.all(found.error >= 0.4 * least)
+    np.testing.assert_allclose(found.value, 1e30 * X, atol=64 * float(least))
+
+
+def test_what_comes_before_an_average_is_paid_for():
+    """A short average has short steps, and the wait before it as many of them."""
+    words = "products of A with a vector.*more than max_products = 1e"
+    with pytest.raises(ValueError, match=words):
+        tj.linalg.solve(by_steps, B, KEY, time=1e-3, max_products=1e4)
+
+
 def test_errors_of_groups_that_remember_each_other():
     """The scatter of 60 answers over two relaxation times is as stated; by groups alone it is 3."""
     z = []

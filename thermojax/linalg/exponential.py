@@ -154,7 +154,7 @@ def exponential(
         reading = watched(None, motion, plan, x, rest, Covariance(None, lagged=True))
         reading = reading._replace(power=power, power_error=jnp.zeros(()))
         factor = remembered(
-            decaying(device.relaxation, 2), device.relaxation, plan, float(plan.samples)
+            decaying(device.relaxation), 2, device.relaxation, plan, float(plan.samples)
         )
         took = DeviceTime(0.0, plan.samples * rates.slow, device.relaxation)
         return Answer(

@@ -113,7 +113,9 @@ def lyapunov(
         settle, wait, looked = device.settling(first)
         x = jnp.zeros((plan.trajectories, operator.in_size()), noise.factor.dtype)
         reading = watched(settle, motion, plan, x, second, of)
-        factor = remembered(decaying(device.relaxation, 2), device.relaxation, plan, time)
+        factor = remembered(
+            decaying(device.relaxation), 2, device.relaxation, plan, time, stacklevel=5
+        )
         took = DeviceTime(wait * rates.slow, time * rates.slow, device.relaxation)
         products += plan.trajectories * (settle.products + plan.samples) + looked
         return Answer(

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ...estimate import Estimate, weighted_mean
 from ...protocol import AbstractProtocol
-from .device import Device, Plan
+from .device import Device, Plan, window
 from .spectrum import Spectrum
 
 
@@ -42,11 +42,11 @@ class DeviceEnergy(eqx.Module):
     idle: float
 
     def __str__(self):
-        work, heat = map(text_of, (self.work, self.heat))
+        work, heat = map(energy_text, (self.work, self.heat))
         return f"work {work}, heat {heat}, idle {self.idle:.3g}"
 
 
-def text_of(energy: Estimate) -> str:
+def energy_text(energy: Estimate) -> str:
     """An energy with its error, which one trajectory does not tell."""
     if np.size(energy.count) == 1 and float(energy.count) == 1:
         return f"{float(energy.value):.4g} (of one trajectory)"
@@ -126,9 +126,8 @@ class Answer(eqx.Module):
 
 
 def time_of(device: Device, plan: Plan) -> DeviceTime:
-    steps = plan.spacing * plan.samples
-    of = lambda steps: steps * device.dt / device.relaxation
-    return DeviceTime(of(plan.equilibration), of(steps), device.relaxation)
+    wait, time = window(device, plan)
+    return DeviceTime(wait / device.relaxation, time / device.relaxation, device.relaxation)
 
 
 def energy_of(work: Array, heat: Array, time: DeviceTime, idle_power: float) -> DeviceEnergy:

@@ -123,6 +123,11 @@ def plan_for(
     return device, Plan(wait, spacing, samples, trajectories, groups)
 
 
+def window(device: Device, plan: Plan) -> tuple[float, float]:
+    """The time from programming to the samples, and theirs."""
+    return plan.equilibration * device.dt, plan.spacing * plan.samples * device.dt
+
+
 class Scatter(NamedTuple):
     """Averages of independent groups as they come: how many, their mean, their squares about it."""
 

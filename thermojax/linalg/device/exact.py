@@ -17,11 +17,11 @@ from ..._component import known
 from ...linear import OrnsteinUhlenbeck
 from ...linear.matrix_equations import root
 from ...system import Bath
-from .device import Device, Dynamics, Plan, Reading, Scatter
+from .device import Device, Dynamics, Plan, Reading, Scatter, window
 from .noise import standard_normals
 from .operator import NORMAL_EQUATIONS, Cures
 from .relaxation import relaxation_of
-from .spectrum import Spectrum, require_definite
+from .spectrum import Spectrum, require_positive_spectrum
 
 
 class Modes(NamedTuple):
@@ -47,7 +47,7 @@ def modes_of(matrix: Float[Array, "dim dim"], cures: Cures = NORMAL_EQUATIONS) -
         )
     modes = Modes(*jnp.linalg.eigh(matrix))
     low, high = float(modes.values[0]), float(modes.values[-1])
-    require_definite(low, high, len(matrix), matrix.dtype, cures)
+    require_positive_spectrum(low, high, len(matrix), matrix.dtype, cures)
     return modes
 
 
@@ -130,7 +130,7 @@ def averaged_positions(
 
     The error is that of the law.
     """
-    wait, time = plan.equilibration * device.dt, plan.spacing * plan.samples * device.dt
+    wait, time = window(device, plan)
     numbers = jnp.asarray([wait, time, device.rest], b.dtype)  # traced, not a program for each
     return visited(modes, b, device.dynamics, device.bath, numbers, plan.trajectories, key)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._component import Numbers, finite
+from ..._scale import floored
 from .answer import Answer, digital_products, energy_of, time_of
-from .device import EQUILIBRATION, SPACING, Device, Plan, Reading, device_for, plan_for
+from .device import EQUILIBRATION, SPACING, Device, Plan, Reading, device_for, plan_for, window
 from .exact import Modes, modes_of
 from .operator import NORMAL_EQUATIONS, OF_PROBLEM, entries, operator_of
 from .relaxation import equilibration, relaxation_of, remembered
@@ -60,10 +62,13 @@ class Problem(NamedTuple):
             )
         wait = EQUILIBRATION
         if np.any(np.asarray(self.b)):
-            wait = equilibration(*self.start(), device, time, settings.trajectories)
-        return Run(self, *plan_for(device, time, settings.trajectories, interval, wait))
+            wait = equilibration(*self.distances(), device, time, settings.trajectories)
+        run = Run(self, *plan_for(device, time, settings.trajectories, interval, wait))
+        if not self.modes:  # with what comes before the average, and between its samples
+            settings.require_affordable(run.plan.products, time, device.relaxation, interval)
+        return run
 
-    def start(self) -> tuple[Array, Array]:
+    def distances(self) -> tuple[Array, Array]:
         """The stiffness of modes, and how far from their rest they start.
 
         Of a matrix that is known by its products the ends of the spectrum stand for all: a mode of
@@ -85,23 +90,19 @@ class Run(NamedTuple):
 
     def grouped(self, reading: Reading, order: int) -> Reading:
         """A reading with errors from groups in time, of the mean of positions to this order."""
-        time, spectrum = (
-            self.plan.spacing * self.plan.samples * self.device.dt,
-            self.problem.spectrum,
-        )
+        device, plan, spectrum = self.device, self.plan, self.problem.spectrum
         ends = jnp.asarray([spectrum.low, spectrum.high], reading.error.dtype)
-        memory = relaxation_of(ends, self.device)
-        memory = memory @ memory if order == 2 else memory
-        factor = remembered(memory, self.device.relaxation, self.plan, time)
+        memory, (_, time) = relaxation_of(ends, device), window(device, plan)
+        factor = remembered(memory, order, device.relaxation, plan, time)
         return reading._replace(error=factor * reading.error)
 
     def answered(self, reading: Reading, scale: Any = 1.0, vectors: int = 0) -> Answer:
         """The answer, `scale` times what was read; `vectors`: products of the eigenvectors."""
         problem, plan = self.problem, self.plan
         time = time_of(self.device, plan)
-        value, error = scale * reading.value, scale * reading.error
-        size = float(np.linalg.norm(np.asarray(value)))
-        relative = float(np.linalg.norm(np.asarray(error))) / size if size else math.inf
+        value, error = stated(scale, reading.value, reading.error)
+        size, off = (float(np.linalg.norm(np.asarray(x, float))) for x in (value, error))
+        relative = off / size if size else math.inf
         products = vectors if problem.modes else problem.spectrum.products + plan.products
         columns = 1 if value.ndim == 1 else value.shape[-1]
         return Answer(
@@ -114,6 +115,13 @@ class Run(NamedTuple):
             columns * digital_products(problem.spectrum, relative, len(problem.b)),
             problem.modes is not None,
         )
+
+
+@jax.jit
+def stated(scale, value: Array, error: Array) -> tuple[Array, Array]:
+    """An answer in its unit, with errors that are not below the rounding of its largest entry."""
+    value = scale * value
+    return value, floored(scale * error, jnp.max(jnp.abs(value)))
 
 
 def problem_of(

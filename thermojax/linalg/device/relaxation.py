@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .device import EQUILIBRATION, Device, Plan
+from ...system import Bath
+from .device import EQUILIBRATION, Device, Dynamics, Plan
 
 UNSEEN = 0.1  # of a standard error: what may be left of the start
 ROUNDS = 100
@@ -61,8 +64,14 @@ def mean_memory(x: Array) -> Array:
 
 def relaxation_of(values: Float[Array, " dim"], device: Device) -> Relaxation:
     """The memory of modes of these stiffnesses."""
-    gamma, mass = (jnp.asarray(x, values.dtype) for x in (device.bath.friction, device.bath.mass))
-    if device.dynamics == "overdamped":
+    return compiled_relaxation(device.dynamics, device.bath, values)
+
+
+@partial(jax.jit, static_argnums=0)
+def compiled_relaxation(dynamics: Dynamics, bath: Bath, values: Float[Array, " dim"]) -> Relaxation:
+    """The compiled part of `relaxation_of`."""
+    gamma, mass = (jnp.asarray(x, values.dtype) for x in (bath.friction, bath.mass))
+    if dynamics == "overdamped":
         return Relaxation((values / gamma)[None], jnp.ones_like(values)[None])
     # e^(-g t)(cos w t + (g / w) sin w t), of frequencies that may be imaginary.
     g = gamma / (2 * mass)
@@ -70,6 +79,11 @@ def relaxation_of(values: Float[Array, " dim"], device: Device) -> Relaxation:
     w = jnp.where(jnp.abs(w) < 1e-6 * g, 1e-6 * g, w)
     rates = jnp.stack([g - 1j * w, g + 1j * w])
     return Relaxation(rates, jnp.stack([0.5 - 0.5j * g / w, 0.5 + 0.5j * g / w]))
+
+
+def decaying(relaxation: float) -> Relaxation:
+    """The memory e^(-t / relaxation)."""
+    return Relaxation(jnp.full((1, 1), 1 / relaxation), jnp.ones((1, 1)))
 
 
 def equilibration(
@@ -85,43 +99,65 @@ def equilibration(
     thousandth of it in any case.
     """
     memory, wait = relaxation_of(values, device), EQUILIBRATION
-    scale = jnp.sqrt(values * trajectories / float(device.bath.temperature)) * distances
-    scale = scale / jnp.sqrt(memory.twice_averaged(time))
     for _ in range(ROUNDS):
-        left = float(jnp.max(jnp.abs(scale * memory.average(wait * device.relaxation, time))))
+        waited = wait * device.relaxation
+        numbers = jnp.asarray([waited, time, trajectories], values.dtype)
+        left = float(left_of_start(memory, values, distances, device.bath.temperature, numbers))
         if not left > UNSEEN:
             break
         wait += max(math.log(left / UNSEEN), 0.1) if math.isfinite(left) else 50.0
     return wait
 
 
-def remembered(memory: Relaxation, relaxation: float, plan: Plan, time: float) -> float:
+@jax.jit
+def left_of_start(memory: Relaxation, values, distances, kt, numbers) -> Array:
+    """The largest part of a distance that an average keeps, in standard errors of its mode.
+
+    `numbers`: the time before the average, its own, and the trajectories.
+    """
+    wait, time, trajectories = numbers
+    kept = distances * memory.average(wait, time)
+    # Roots apart: squares of small stiffnesses or large kT leave the range of float32.
+    width = jnp.sqrt(kt.astype(values.dtype)) / jnp.sqrt(values)
+    return jnp.max(jnp.abs(kept / width) * jnp.sqrt(trajectories / memory.twice_averaged(time)))
+
+
+def remembered(
+    memory: Relaxation, order: int, relaxation: float, plan: Plan, time: float, stacklevel: int = 6
+) -> float:
     """By how much groups that follow each other in time understate the error of their mean.
 
     They remember each other: the scatter of groups is expected to be sigma_g^2 - Var(mean), with
     sigma_g^2 the variance of one. Exact for the mode of this `memory` that remembers longest, and
-    too much for the others. Outside of jit it warns where the average is worth few independent
-    samples, of which no factor makes a good error.
+    too much for the others. It warns where the average is worth few independent samples, of which
+    no factor makes a good error.
+
+    **Arguments:** `order`, 1 for means of positions, 2 for those of their products.
     """
-    share = lambda t: float(jnp.max(memory.twice_averaged(t)))
-    worth = plan.trajectories / share(time)
+    times = jnp.asarray([time, time / plan.groups], jnp.real(memory.rates).dtype)
+    whole, part = map(float, shares(memory, order, times))
+    worth = plan.trajectories / whole
     if worth < FEW:
+        many = plan.trajectories > 1
+        devices = f"{plan.trajectories} trajectories" if many else "one trajectory"
         warnings.warn(
             f"an average over {time:.3g} or {time / relaxation:.2g} relaxation times, of "
-            f"{plan.trajectories} trajectories, is worth {worth:.2g} independent samples: its "
-            "error is a guess; take a longer time or more trajectories",
-            stacklevel=5,
+            f"{devices}, is worth {worth:.2g} independent samples: its error is a guess; take a "
+            "longer time or more trajectories",
+            stacklevel=stacklevel,
         )
     if plan.groups == 1:
         return 1.0
-    of_mean = share(time) / plan.groups_of_trajectories
+    of_mean = whole / plan.groups_of_trajectories
     groups = plan.groups * plan.groups_of_trajectories
-    scatter = (share(time / plan.groups) - of_mean) / (groups - 1)
+    scatter = (part - of_mean) / (groups - 1)
     # Rounding is all that is left of it where the whole time is short beside the memory.
-    least = 8 * float(jnp.finfo(jnp.real(memory.rates).dtype).eps) * of_mean
+    least = 8 * float(jnp.finfo(times.dtype).eps) * of_mean
     return max(1.0, math.sqrt(of_mean / max(scatter, least)))
 
 
-def decaying(relaxation: float, order: int) -> Relaxation:
-    """The memory e^(-order t / relaxation)."""
-    return Relaxation(jnp.full((1, 1), order / relaxation), jnp.ones((1, 1)))
+@partial(jax.jit, static_argnums=1)
+def shares(memory: Relaxation, order: int, times: Float[Array, " times"]) -> Float[Array, " times"]:
+    """The variance of averages over these times, in that of one sample: of the longest memory."""
+    memory = memory @ memory if order == 2 else memory
+    return jax.vmap(lambda time: jnp.max(memory.twice_averaged(time)))(times)

@@ -65,7 +65,7 @@ def spectrum_of(
         if low < -rounding or size >= min(dim, MOST) or (settled and low > rounding):
             break
         size = min(2 * size, dim, MOST)
-    require_definite(low, high, dim, dtype, cures)
+    require_positive_spectrum(low, high, dim, dtype, cures)
     return Spectrum(low, high, residual, count, values, weights)
 
 
@@ -74,7 +74,7 @@ def rounding_of(low: float, high: float, dim: int, dtype: Any) -> float:
     return 10 * float(jnp.finfo(dtype).eps) * max(abs(low), abs(high)) * math.sqrt(dim)
 
 
-def require_definite(
+def require_positive_spectrum(
     low: float, high: float, dim: int, dtype: Any, cures: Cures = NORMAL_EQUATIONS
 ) -> None:
     """**Raises:** ValueError where the lowest of values between eigenvalues is not above zero."""

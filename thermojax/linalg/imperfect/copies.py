@@ -17,7 +17,7 @@ from ..._arguments import flag, instance, whole
 from ...potential import Harmonic
 from ...sampling import advance, start, switch
 from ..device.answer import Answer
-from ..device.device import Device, Plan, Reading, Scatter
+from ..device.device import Device, Plan, Reading, Scatter, window
 from ..device.exact import Modes, at_rest, law_of, moved
 from ..device.operator import Springs
 from ..device.problem import Run
@@ -125,11 +125,6 @@ def imperfect(
         (floor, each, answer.samples * count, answer.products * (1 if exact else count)),
         is_leaf=lambda x: x is None,
     )
-
-
-def window(device: Device, plan: Plan) -> tuple[float, float]:
-    """The time from programming to the samples, and theirs."""
-    return plan.equilibration * device.dt, plan.spacing * plan.samples * device.dt
 
 
 def require_stable_programs(imperfections: Imperfections, A: Array, programs: Programs) -> None:

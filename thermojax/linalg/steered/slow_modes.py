@@ -15,7 +15,7 @@ from ..._component import Numbers, finite
 from ..._keys import check_key
 from ...potential import AbstractPotential
 from ..device.operator import operator_of, require_known
-from ..device.spectrum import require_definite, require_symmetric, ritz
+from ..device.spectrum import require_positive_spectrum, require_symmetric, ritz
 
 
 class SlowModes(eqx.Module):
@@ -141,7 +141,7 @@ def slow_modes(
     products = min(products, dim)
     values, vectors, residuals = compiled_ritz(operator, given.astype(dtype), key, products)
     lowest, highest = float(values[0]), float(values[-1])
-    require_definite(lowest, highest, dim, dtype)
+    require_positive_spectrum(lowest, highest, dim, dtype)
     return SlowModes(values[:modes], vectors[:, :modes], residuals[:modes], highest, products + 2)
 
 
