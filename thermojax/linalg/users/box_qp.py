@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
@@ -24,6 +25,7 @@ from ..device.operator import OF_PROBLEM, Springs, operator_of, require_known
 from ..device.settings import require_affordable
 from ..device.spectrum import Spectrum, spectrum_of
 from .box import Box, Walled, box_of
+from .extrapolated import left_of_temperature
 
 REHEARSAL = 4.0  # relaxation times, in which the forces on the walls show
 LAYER = 1.0  # of the time through the layer at a wall: the mean there is off by 1.2 kT / force
@@ -33,7 +35,9 @@ BETWEEN = 8  # steps between two samples
 class BoxAnswer(eqx.Module):
     """The minimum of a quadratic function in a box as a device says it, and what that has cost.
 
-    - `value`, `error`: `(dim,)`, the error a standard error of the extrapolation to kT = 0.
+    - `value`, `error`: `(dim,)`. The error has the scatter of the average, a standard error, and
+      `bias`, `(dim,)`, what the temperature leaves after the extrapolation to kT = 0, about: a
+      longer time lessens the one, a lower temperature the other.
     - `warm`: the mean at the temperature itself, off its active bounds by about kT / force.
     - `active`: -1 at the lower bound, 1 at the upper one, 0 between them.
     - `residual`: |x - P(x - (A x - b) / L)| of the value, P the nearest point of the box, L the
@@ -46,6 +50,7 @@ class BoxAnswer(eqx.Module):
 
     value: Float[Array, " dim"]
     error: Float[Array, " dim"]
+    bias: Float[Array, " dim"]
     warm: Float[Array, " dim"]
     active: Int[np.ndarray, " dim"]
     residual: float
@@ -59,6 +64,7 @@ class BoxAnswer(eqx.Module):
     def __str__(self):
         return (
             f"{Estimate(self.value, self.error, self.samples)}\n"
+            f"of which the temperature leaves {float(jnp.linalg.norm(self.bias)):.2g} in all;\n"
             f"{np.count_nonzero(self.active)} of {self.active.size} bounds active, residual "
             f"{self.residual:.3g}, from the minimum at most {self.distance:.3g};\n"
             f"in {self.time.total:.4g} relaxation times, {self.energy};\n"
@@ -87,7 +93,8 @@ def box_qp(
     and its mean goes to the minimum as kT goes to zero: a coordinate that the force f presses
     against a wall stands off by kT / f, and what is coupled to it is off in proportion. The device
     runs at kT and at kT / 2, and the value is 2 mean(kT / 2) - mean(kT), in which this is gone;
-    what is left is of the order kT^2, and of sqrt(kT) at a wall that is touched without force.
+    what is left is of the order kT^2, and of sqrt(kT) at a wall that is touched without force. How
+    much it is about, the law of each coordinate by itself says; it is in the error.
 
     The function is convex: there is no barrier that a slow cooling would help over.
 
@@ -153,7 +160,15 @@ def box_qp(
     warm = program.run(heated(half, 2.0), plan, key, 2)
 
     value = box.nearest(2 * cold.reading.value - warm.reading.value)
-    error = jnp.hypot(2 * cold.reading.error, warm.reading.error)
+    slope = operator.mv(value) - b
+    bias = left_of_temperature(
+        box,
+        *(np.asarray(x, float) for x in (value, warm.reading.value - cold.reading.value, -slope)),
+        np.asarray(stiffnesses(operator), float),
+        float(temperature),
+    )
+    bias = jnp.asarray(bias, value.dtype)
+    error = jnp.hypot(jnp.hypot(2 * cold.reading.error, warm.reading.error), bias)
     runs = rehearsal, warm, cold
     elapsed = DeviceTime(
         sum(run.time.equilibration for run in runs) + rehearsal.time.averaging,
@@ -162,12 +177,13 @@ def box_qp(
     )
     work = jnp.sum(jnp.stack([run.reading.work for run in runs]), axis=0)
     heat = jnp.sum(jnp.stack([run.reading.heat for run in runs]), axis=0)
-    target = value - (operator.mv(value) - b) / spectrum.high
+    target = value - slope / spectrum.high
     residual = float(jnp.linalg.norm(value - box.nearest(target)))
     distance = 2 * spectrum.condition * residual
     return BoxAnswer(
         value=value,
         error=error,
+        bias=bias,
         warm=warm.reading.value,
         active=np.asarray(target >= box.upper, int) - np.asarray(target <= box.lower, int),
         residual=residual,
@@ -175,7 +191,7 @@ def box_qp(
         samples=trajectories * (warm.plan.samples + cold.plan.samples),
         time=elapsed,
         energy=energy_of(work, heat, elapsed, idle_power),
-        products=spectrum.products + 2 + sum(run.plan.products for run in runs),
+        products=spectrum.products + 2 + len(b) + sum(run.plan.products for run in runs),
         digital=gradient_products(spectrum, float(jnp.linalg.norm(error) / jnp.linalg.norm(value))),
     )
 
@@ -220,6 +236,15 @@ class MeanInside(eqx.Module):
 
     def __call__(self, y: Float[Array, "batch dim"]) -> Float[Array, " dim"]:
         return jnp.mean(self.box(y), axis=0)
+
+
+def stiffnesses(operator: lx.AbstractLinearOperator) -> Float[Array, " dim"]:
+    """The diagonal of a matrix, by `dim` products where its entries are not there."""
+    if isinstance(operator, lx.MatrixLinearOperator):
+        return jnp.diagonal(operator.matrix)
+    dim, dtype = operator.in_size(), operator.in_structure().dtype
+    each = lambda i: operator.mv(jnp.zeros(dim, dtype).at[i].set(1))[i]
+    return jax.lax.map(each, jnp.arange(dim))
 
 
 def within_layer(device: Device, force: float) -> float:
