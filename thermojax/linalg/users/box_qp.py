@@ -6,7 +6,6 @@ import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
@@ -20,8 +19,9 @@ from ...potential import Harmonic
 from ...sampling import start
 from ...system import Bath
 from ..device.answer import DeviceEnergy, DeviceTime, energy_of, time_of
-from ..device.device import Device, Plan, Reading, averaged, device_for, plan_for
+from ..device.device import Device, Plan, Reading, averaged, device_for, plan_for, window
 from ..device.operator import OF_PROBLEM, Springs, operator_of, require_known
+from ..device.relaxation import decaying, remembered
 from ..device.settings import require_affordable
 from ..device.spectrum import Spectrum, spectrum_of
 from .box import Box, Walled, box_of
@@ -140,6 +140,8 @@ def box_qp(
     device = device_for(spectrum, "overdamped", Bath(temperature, friction))
     program = Program(Springs(operator, b), box, trajectories)
 
+    # For what the temperature leaves.
+    looking = 0 if isinstance(operator, lx.MatrixLinearOperator) else 2 * len(b)
     rehearsed, rehearsing = program.planned(device, REHEARSAL * device.relaxation)
 
     def planned(device: Device) -> tuple[Device, Plan]:
@@ -147,7 +149,7 @@ def box_qp(
         half, plan = program.planned(heated(device, 0.5), float(time))
         because = f"temperature = {float(temperature):.3g} asks for steps of {half.dt:.3g}: "
         cure = "a higher temperature, of which the extrapolation removes the first order"
-        products, most = rehearsing.products + 2 * plan.products, float(max_products)
+        products, most = rehearsing.products + 2 * plan.products + looking, float(max_products)
         require_affordable(products, most, float(time), device.relaxation, because, cure)
         return half, plan
 
@@ -160,15 +162,14 @@ def box_qp(
     warm = program.run(heated(half, 2.0), plan, key, 2)
 
     value = box.nearest(2 * cold.reading.value - warm.reading.value)
-    slope = operator.mv(value) - b
-    bias = left_of_temperature(
-        box,
-        *(np.asarray(x, float) for x in (value, warm.reading.value - cold.reading.value, -slope)),
-        np.asarray(stiffnesses(operator), float),
-        float(temperature),
-    )
+    apart = warm.reading.value - cold.reading.value
+    bias = left_of_temperature(operator, b, box, value, apart, float(temperature))
     bias = jnp.asarray(bias, value.dtype)
-    error = jnp.hypot(jnp.hypot(2 * cold.reading.error, warm.reading.error), bias)
+    # Walls around a convex energy make no motion slower than its softest mode without them.
+    memory, averaging = decaying(device.relaxation), window(half, plan)[1]
+    factor = remembered(memory, 1, device.relaxation, plan, averaging, stacklevel=3)
+    scatter = factor * jnp.hypot(2 * cold.reading.error, warm.reading.error)
+    error = jnp.hypot(scatter, bias)
     runs = rehearsal, warm, cold
     elapsed = DeviceTime(
         sum(run.time.equilibration for run in runs) + rehearsal.time.averaging,
@@ -177,7 +178,7 @@ def box_qp(
     )
     work = jnp.sum(jnp.stack([run.reading.work for run in runs]), axis=0)
     heat = jnp.sum(jnp.stack([run.reading.heat for run in runs]), axis=0)
-    target = value - slope / spectrum.high
+    target = value - (operator.mv(value) - b) / spectrum.high
     residual = float(jnp.linalg.norm(value - box.nearest(target)))
     distance = 2 * spectrum.condition * residual
     return BoxAnswer(
@@ -191,7 +192,7 @@ def box_qp(
         samples=trajectories * (warm.plan.samples + cold.plan.samples),
         time=elapsed,
         energy=energy_of(work, heat, elapsed, idle_power),
-        products=spectrum.products + 2 + len(b) + sum(run.plan.products for run in runs),
+        products=spectrum.products + 3 + looking + sum(run.plan.products for run in runs),
         digital=gradient_products(spectrum, float(jnp.linalg.norm(error) / jnp.linalg.norm(value))),
     )
 
@@ -236,15 +237,6 @@ class MeanInside(eqx.Module):
 
     def __call__(self, y: Float[Array, "batch dim"]) -> Float[Array, " dim"]:
         return jnp.mean(self.box(y), axis=0)
-
-
-def stiffnesses(operator: lx.AbstractLinearOperator) -> Float[Array, " dim"]:
-    """The diagonal of a matrix, by `dim` products where its entries are not there."""
-    if isinstance(operator, lx.MatrixLinearOperator):
-        return jnp.diagonal(operator.matrix)
-    dim, dtype = operator.in_size(), operator.in_structure().dtype
-    each = lambda i: operator.mv(jnp.zeros(dim, dtype).at[i].set(1))[i]
-    return jax.lax.map(each, jnp.arange(dim))
 
 
 def within_layer(device: Device, force: float) -> float:
