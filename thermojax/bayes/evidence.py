@@ -18,18 +18,24 @@ DOUBTFUL = 4.0  # standard errors between two answers that should be one
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """The accuracy that is wanted, and the gradients that may be spent on it."""
+    """The accuracy that is wanted, and the gradients that may be spent on it.
 
-    error: float
-    effective: float
-    samples: int
-    budget: float
+    Steps and times of the ramps are `step` and `time` times what else they would be, by which one
+    sees whether the answer depends on them.
+    """
+
+    error: float = 0.02
+    effective: float = 0.5
+    samples: int = 1024
+    budget: float = 2e7
+    step: float = 1.0
+    time: float = 1.0
 
     @property
     def dissipated(self) -> float:
         """The dissipation, in kT, that leaves as many effective samples: works near Gaussian have
-        a variance of twice that, and exp(-variance) of the samples."""
-        return -0.5 * math.log(self.effective)
+        a variance of twice that, and exp(-variance) of the samples. It falls as 1 / time."""
+        return -0.5 * math.log(self.effective) / self.time
 
 
 def jarzynski(ramped: Ramped) -> FreeEnergy:

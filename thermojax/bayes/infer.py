@@ -200,7 +200,7 @@ class Inference:
         """Ramps from the prior."""
         leg, n = self.prior_leg(), self.goal.samples
         if self.duration is None:
-            return self.ramps(leg, ACCOUNT)
+            return self.ramps(leg, ACCOUNT / self.goal.time)
         stages = leg.stages_of(self.duration)
         leg = leg.with_shorter_steps(self.duration / float(leg.stages(stages).duration))
         self.spent += leg.cost(stages, n)
@@ -251,7 +251,7 @@ class Inference:
         x = draw(self.next_key(), WALKERS)
         way, _, gradients = pilot(potential, like, self.next_key(), x, self.dense)
         self.spent += gradients
-        return Leg(potential, like, way, draw, self.dense, shorter=SHORTER)
+        return Leg(potential, like, way, draw, self.dense, shorter=SHORTER * self.goal.step)
 
     @property
     def target(self) -> AbstractPotential:
