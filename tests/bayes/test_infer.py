@@ -125,7 +125,14 @@ def test_schedules_at_equal_time():
         found = tj.bayes.infer(PRIOR, sharp, KEY, samples=512, schedule=ramp, duration=30.0)
         assert found.time == pytest.approx(30.0, rel=1e-5)
         assert off(found.log_evidence, exact) < SIGMA
+        assert float(found.schedule.duration) == pytest.approx(found.time, rel=1e-5)
+        assert found.schedule.initial == 0 and found.schedule.final == 1
         lost.append(found.account.dissipated_work)
+        if ramp == "learned":
+            run = dict(samples=512, duration=30.0, schedule=found.schedule)
+            again = tj.bayes.infer(PRIOR, sharp, KEY, **run)
+            assert np.max(np.abs(again.schedule.values - found.schedule.values)) < 2e-3
+            assert again.gradients < found.gradients  # without the ramps that taught the schedule
     even, linear = lost[:2]
     assert even.value + 3 * even.error < linear.value - 3 * linear.error
 
