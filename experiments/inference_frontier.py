@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -174,7 +174,7 @@ class InferenceFrontier(AbstractStudy):
         results.put("log_evidence", evidence, "nat")
         shape = (len(self.columns), len(self.durations))
         numbers = {name: np.zeros(shape) for name in ("value", "error", "shadow_work", "bound")}
-        state = {"done": 0, **numbers, "control": np.zeros((*shape, 257))}
+        state: dict[str, Any] = {"done": 0, **numbers, "control": np.zeros((*shape, 257))}
         with progress.phase("durations", len(self.durations), "measured") as phase:
             if phase.checkpoint is not None:
                 state = phase.checkpoint.load(like=state) or state
@@ -190,8 +190,8 @@ class InferenceFrontier(AbstractStudy):
                 )
                 state = {name: np.array(value) for name, value in state.items()}
                 for j, name in enumerate(self.columns):
-                    lost = found.dissipated[name]
-                    state["value"][j, i], state["error"][j, i] = lost.value[0], lost.error[0]
+                    lost = at(found.dissipated[name], 0)
+                    state["value"][j, i], state["error"][j, i] = lost.value, lost.error
                     for what in ("shadow_work", "bound", "control"):
                         state[what][j, i] = np.asarray(getattr(found, what)[name][0])
                 state["done"] = i + 1
@@ -206,9 +206,9 @@ class InferenceFrontier(AbstractStudy):
         """ln p(y), and what there is to doubt about it."""
         if self.known is not None:
             return tj.Estimate(self.known, 0.0, 1), []
-        state = {"value": 0.0, "error": 0.0, "count": 0, "warnings": ""}
+        state: dict[str, Any] = {"value": 0.0, "error": 0.0, "count": 0, "warnings": ""}
         with progress.phase("evidence", 1, "inferred") as phase:
-            kept = None if phase.checkpoint is None else phase.checkpoint.load(like=state)
+            kept: Any = None if phase.checkpoint is None else phase.checkpoint.load(like=state)
             if kept is None:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # they are doubts of the results
@@ -218,7 +218,7 @@ class InferenceFrontier(AbstractStudy):
                 kept = dict(value=value, error=error, count=count, warnings=said)
                 if phase.checkpoint is not None:
                     phase.checkpoint.save(kept, last=True)
-            evidence = tj.Estimate(kept["value"], kept["error"], kept["count"])
+            evidence = tj.Estimate(*(float(kept[x]) for x in ("value", "error", "count")))
             phase.reach(1, str(evidence))
         return evidence, [text for text in str(kept["warnings"]).split("\n") if text]
 

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import instance, real, whole
 from .._keys import Purpose, check_key, part_key
@@ -138,7 +138,7 @@ def compare_schedules(
     )
 
 
-def costs(leg: Leg, stages: int, done: Ramped) -> dict[str, Float[jax.Array, "..."]]:
+def costs(leg: Leg, stages: int, done: Ramped) -> dict[str, Float[Array, "..."]]:
     """Mean work, its error, shadow work, the bound and the controls of ramps that were made."""
     books, protocol = done.books, leg.protocol(stages)
     mean = books.mean(books.work)
@@ -152,7 +152,7 @@ def costs(leg: Leg, stages: int, done: Ramped) -> dict[str, Float[jax.Array, "..
     )
 
 
-def transport_bound(leg: Leg, stages: int, done: Ramped) -> Float[jax.Array, ""]:
+def transport_bound(leg: Leg, stages: int, done: Ramped) -> Float[Array, ""]:
     """gamma W_2^2 / tau between the laws where ramps began and ended, in the mean metric."""
     parts = leg.stages(stages)
     factor, share = parts.coordinates.factor, parts.dt / jnp.sum(parts.dt)

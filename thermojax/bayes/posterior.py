@@ -11,7 +11,7 @@ from .._arguments import flag
 from ..estimate import Estimate, weighted_mean
 from ..interop.arviz import weighted_draws
 from ..potential import AbstractLikelihood
-from ..protocol import AbstractProtocol
+from ..protocol import PiecewiseLinear
 from .account import Account
 from .model import Model
 
@@ -44,7 +44,7 @@ class Posterior(eqx.Module):
     gradients: int = eqx.field(static=True)
     warnings: tuple[str, ...] = eqx.field(static=True)
     energies: dict[str, Array] | None = None
-    schedule: AbstractProtocol | None = None
+    schedule: PiecewiseLinear | None = None
 
     @property
     def weights(self) -> Float[Array, " n"]:

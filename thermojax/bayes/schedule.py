@@ -52,7 +52,7 @@ def edges(
     elif schedule == "geometric":
         found = control[1] ** (1 - share)
     else:
-        of_time = (lambda s: s) if schedule == "linear" else table_of(schedule)
+        of_time = table_of(schedule) if isinstance(schedule, AbstractProtocol) else lambda s: s
         found, dt = of_time(share), np.asarray(way.dt, float)
         for _ in range(ROUNDS):
             time = np.concatenate([[0.0], np.cumsum(dt[rungs(found)])])
