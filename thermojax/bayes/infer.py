@@ -219,6 +219,10 @@ class Inference:
         stages = leg.guess(ACCOUNT) if self.duration is None else leg.stages_of(self.duration)
         stages = max(stages, FEWEST)
         if not self.affords(leg.cost(stages, PATHS)):
+            self.found.append(
+                f"the budget of {self.goal.budget:.3g} gradients leaves none to learn a schedule "
+                f"from: that of {leg.schedule} was taken; pass a larger budget="
+            )
             return leg
         self.spent += leg.cost(stages, PATHS)
         return dataclasses.replace(leg, schedule=learned(leg, self.next_key(), stages))
