@@ -44,6 +44,9 @@ def frontier(results: Record):
         control = np.asarray(record["control"])[-1]
         below.plot(np.linspace(0, 1, len(control)), control, color=color, lw=1.4)
     above.set(xscale="log", yscale="log", xlabel="duration τ", ylabel="dissipated work (kT)")
+    if len(time) <= 8:
+        above.set_xticks(time, [f"{x:g}" for x in time])
+        above.minorticks_off()
     below.set(
         yscale="log", ylim=(1e-3, 1.3), xlim=(0, 1), xlabel="t / τ", ylabel="coupling λ",
         title=f"schedules, τ = {time[-1]:g}",
@@ -53,9 +56,10 @@ def frontier(results: Record):
         "Above, what ramps from the prior to the posterior dissipate, with standard errors. "
         "Dashed, the least that any underdamped motion in that time dissipates between the laws of "
         "positions where the ramps of that schedule begin and end: friction times the squared "
-        "Wasserstein distance of the Gaussians of their moments, over time. A hasty ramp ends "
-        "short of the posterior, which lowers its bound. Below, the schedules: much of the way "
-        "lies at small couplings, where a little of the data tells the most."
+        "Wasserstein distance of the Gaussians of their moments, over time. The friction is that "
+        "of the coordinates in which a ramp passes its time, and so each has a bound of its own. "
+        "Below, the schedules: much of the way lies at small couplings, where a little of the data "
+        "tells the most."
     )
 
 
@@ -80,8 +84,9 @@ def in_words(results: Record) -> str:
     last = {name: at(record["dissipated_work"], -1) for name, record in found.items()}
     time = float(next(iter(found.values()))["duration"][-1])
     said = "; ".join(f"{name}, {lost} kT" for name, lost in last.items())
-    least = min(float(record["bound"][-1]) for record in found.values())
-    text = f"In a time of {time:g}: {said}; no ramp below {least:.3g} kT."
+    bounds = [float(record["bound"][-1]) for record in found.values()]
+    text = f"In a time of {time:g}: {said}. Transport alone takes {min(bounds):.2g}"
+    text += f" to {max(bounds):.2g} kT of it." if len(bounds) > 1 else " kT of it."
     if {"learned", "constant dissipation"} <= found.keys():
         text += f" {learning(found)}"
     return text

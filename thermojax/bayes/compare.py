@@ -45,7 +45,7 @@ class ScheduleCosts(eqx.Module):
     control: dict[str, Float[Array, "durations knots"]]
 
     def __str__(self):
-        rows = [["duration", *self.dissipated, "bound"]]
+        rows = [["duration", *self.dissipated, "least bound"]]
         least = np.min(np.stack([np.asarray(b) for b in self.bound.values()]), axis=0)
         for i, duration in enumerate(self.durations):
             pick = lambda e, i=i: Estimate(e.value[i], e.error[i], e.count)
