@@ -1,5 +1,7 @@
 """Schedules of ramps: learned from their works, and what they all cost beside the bound."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,9 +89,14 @@ def test_the_bound_of_laws_that_are_known(trap):
     leg, _ = trap
     leg = leg.in_time(400.0, 64, "constant dissipation")
     w2 = 36 + (1 - 1 / 3) ** 2
-    found = transport_bound(leg, 64, leg.forward(KEY, 64, 256))
+    done = leg.forward(KEY, 64, 256)
+    found = transport_bound(leg, 64, done)
     # The mean of 256 samples is off by 1 / 16 of a width at the start, and the distance twice that.
     assert float(found) == pytest.approx(FRICTION * w2 / 400, rel=SIGMA * 2 / 16 / 6)
+    still = Coordinates(leg.way.coordinates.center, leg.way.coordinates.factor[..., 0])
+    way = dataclasses.replace(leg.way, coordinates=still)
+    diagonal = transport_bound(dataclasses.replace(leg, way=way), 64, done)
+    np.testing.assert_allclose(diagonal, found, rtol=1e-3)  # n or n - 1 below a variance
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +129,8 @@ def test_no_schedule_is_below_its_bound(costs):
         (dict(durations=[-1.0]), "positive times"),
         (dict(log_evidence=np.nan), "finite ln p"),
         (dict(schedules=["fast"]), "schedule = 'fast'"),
-        (dict(schedules=[]), "schedules is empty"),
+        (dict(schedules=[]), "schedules = "),
+        (dict(schedules="linear"), "schedules = "),
         (dict(samples=2), "samples = 2"),
         (dict(model=tj.bayes.Model(None, SHARP)), "flat prior"),
     ],

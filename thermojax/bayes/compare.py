@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import instance, real, whole
+from .._component import floating, known, shown
 from .._keys import Purpose, check_key, part_key
 from .._repr import aligned_text
 from ..distances import transport_cost_gaussian
@@ -97,20 +98,18 @@ def compare_schedules(
         raise ValueError(
             "model has a flat prior: expected a proper one, from which ramps can start"
         )
-    times = np.asarray([real("durations", t, "positive times", lambda t: t > 0) for t in durations])
-    if not (times.size and np.all(np.isfinite(times)) and np.all(np.diff(times) > 0)):
+    times = known(floating(durations, "durations"))
+    grows = lambda t: t[0] > 0 and np.all(np.isfinite(t)) and np.all(np.diff(t) > 0)
+    if times is None or times.ndim != 1 or not len(times) or not grows(times):
         raise ValueError(
-            f"durations = {list(durations)}: expected finite times in increasing order"
+            f"durations = {shown(durations)}: expected positive times in increasing order, one or "
+            "more"
         )
     if not isinstance(log_evidence, Estimate):
         log_evidence = Estimate(real("log_evidence", log_evidence, "a finite ln p(y)"), 0.0, 1)
     if not np.isfinite(log_evidence.value):
         raise ValueError(f"log_evidence = {log_evidence}: expected a finite ln p(y)")
-    named = dict(schedules) if isinstance(schedules, Mapping) else {s: s for s in schedules}
-    if not named:
-        raise ValueError("schedules is empty: expected one schedule or more")
-    for schedule in named.values():
-        check_schedule(schedule)
+    named = by_name(schedules)
     goal = Goal(1.0, 0.5, whole("samples", samples, LEAST), np.inf)
     pilot_key, learn_key, run_key = (part_key(key, Purpose.STAGE, i) for i in range(3))
     way = Inference(model, goal, SCHEDULES[0], None, pilot_key).prior_leg()
@@ -136,6 +135,19 @@ def compare_schedules(
     return ScheduleCosts(
         jnp.asarray(times), dissipated, of("shadow_work"), of("bound"), of("control")
     )
+
+
+def by_name(schedules) -> dict[str, str | AbstractProtocol]:
+    """The schedules by their names. **Raises:** ValueError for what are no schedules."""
+    if not isinstance(schedules, list | tuple | Mapping) or not len(schedules):
+        raise ValueError(
+            f"schedules = {shown(schedules)}: expected a list of names such as 'linear', or "
+            "{name: schedule}, one or more"
+        )
+    named = dict(schedules) if isinstance(schedules, Mapping) else {str(s): s for s in schedules}
+    for schedule in named.values():
+        check_schedule(schedule)
+    return named
 
 
 def costs(leg: Leg, stages: int, done: Ramped) -> dict[str, Float[Array, "..."]]:
