@@ -539,6 +539,17 @@ call(
     duration=3.0,
 )
 call(
+    "bayes.compare_schedules",
+    tj.bayes.compare_schedules,
+    {"schedules": "any"},
+    model=MODEL,
+    key=KEY,
+    durations=[3.0],
+    log_evidence=-5.0,
+    schedules=["linear"],
+    samples=64,
+)
+call(
     "bayes.modes",
     tj.bayes.modes,
     {"starts": "tree"},
@@ -712,7 +723,7 @@ Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
 linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.Runtime
 linalg.Split bayes.Calibration bayes.Modes bayes.ExactPosterior bayes.Observed bayes.Particles
-bayes.Posterior bayes.Account
+bayes.Posterior bayes.Account bayes.ScheduleCosts
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "

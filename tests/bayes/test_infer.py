@@ -119,13 +119,20 @@ def test_schedules_at_equal_time():
     sharp = tj.GaussianLikelihood(y, covariance)
     total = covariance + np.array([[1.0, 0.5], [0.5, 1.0]])
     exact = -0.5 * (y @ np.linalg.solve(total, y) + np.linalg.slogdet(2 * np.pi * total)[1])
-    ramps = [*tj.bayes.schedule.SCHEDULES, tj.PiecewiseLinear([0.1, 0.4], 1.0, 0.0, 1.0)]
     lost = []
-    for ramp in ramps:
+    for ramp in ("constant dissipation", "linear", "learned"):
         found = tj.bayes.infer(PRIOR, sharp, KEY, samples=512, schedule=ramp, duration=30.0)
         assert found.time == pytest.approx(30.0, rel=1e-5)
         assert off(found.log_evidence, exact) < SIGMA
+        taken = found.schedule
+        assert taken is not None and taken.initial == 0 and taken.final == 1
+        assert float(taken.duration) == pytest.approx(found.time, rel=1e-5)
         lost.append(found.account.dissipated_work)
+        if ramp == "learned":
+            again = tj.bayes.infer(PRIOR, sharp, KEY, samples=512, schedule=taken, duration=30.0)
+            assert again.schedule is not None
+            assert np.max(np.abs(again.schedule.values - taken.values)) < 2e-3
+            assert again.gradients < found.gradients  # without the ramps that taught the schedule
     even, linear = lost[:2]
     assert even.value + 3 * even.error < linear.value - 3 * linear.error
 

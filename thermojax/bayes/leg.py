@@ -10,15 +10,16 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..potential import AbstractPotential
-from ..protocol import AbstractProtocol, Constant
+from ..protocol import AbstractProtocol, Constant, PiecewiseLinear
 from ..sampling import advance, start
 from ..system import Bath, Underdamped
 from .coordinates import Coordinates, InCoordinates
 from .pilot import Way, drawn_anew
-from .schedule import SCHEDULES, edges
+from .schedule import SCHEDULES, edges, protocol_of
 from .stage import FRICTION, STEPS, Books, Stages, ramp
 
 SETTLING = 6  # proposals of Metropolis that part the copies from which reverse ramps start
@@ -62,6 +63,17 @@ class Leg:
     def stages_of(self, duration: float) -> int:
         """Stages of about so much time in all."""
         return max(1, math.ceil(duration / (STEPS * self.shorter * float(jnp.mean(self.way.dt)))))
+
+    def in_time(self, duration: float, count: int, schedule: str | AbstractProtocol) -> Leg:
+        """With this schedule, its `count` stages as short as the duration asks for."""
+        leg = dataclasses.replace(self, schedule=schedule)
+        return leg.with_shorter_steps(duration / float(leg.stages(count).duration))
+
+    def protocol(self, count: int) -> PiecewiseLinear:
+        """The control against time, that of `count` stages."""
+        stages = self.stages(count)
+        places = np.append(np.asarray(stages.start, float), 1.0)
+        return protocol_of(places, np.append(0.0, STEPS * np.cumsum(np.asarray(stages.dt, float))))
 
     def forward(self, key: PRNGKeyArray, stages: int, n: int) -> Ramped:
         draw_key, run_key = jax.random.split(key)

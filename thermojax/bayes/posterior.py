@@ -11,6 +11,7 @@ from .._arguments import flag
 from ..estimate import Estimate, weighted_mean
 from ..interop.arviz import weighted_draws
 from ..potential import AbstractLikelihood
+from ..protocol import PiecewiseLinear
 from .account import Account
 from .model import Model
 
@@ -24,6 +25,8 @@ class Posterior(eqx.Module):
     - `log_evidence`: ln p(y), a `tj.Estimate`; value and error nan where the prior is flat.
     - `account`: a `tj.bayes.Account`; None where the prior is flat.
     - `time`: the duration of one ramp of the device, in units of the model's dynamics.
+    - `schedule`: the coupling of the likelihood through that time, from 0 to 1, which `infer` takes
+      again as `schedule=`; None where the prior is flat, or nobody kept it.
     - `gradients`: evaluations of the gradient of one path, all paths and pilots together.
     - `warnings`: what is to be doubted, in sentences; empty where nothing is.
     - `model`: what was inferred. `paths`: how many ramps there were, `stages` of each.
@@ -41,6 +44,7 @@ class Posterior(eqx.Module):
     gradients: int = eqx.field(static=True)
     warnings: tuple[str, ...] = eqx.field(static=True)
     energies: dict[str, Array] | None = None
+    schedule: PiecewiseLinear | None = None
 
     @property
     def weights(self) -> Float[Array, " n"]:

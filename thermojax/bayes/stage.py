@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import equinox as eqx
@@ -130,6 +131,23 @@ def one_stage(potential, like, key, x, p, books, part: Stages):
     return stage(potential, like, key, x, p, books, part)
 
 
+def along(
+    potential: AbstractPotential,
+    like: PyTree[Array],
+    key: PRNGKeyArray,
+    x: Float[Array, "n dim"],
+    stages: Stages,
+) -> Iterator[tuple[Float[Array, "n dim"], Books]]:
+    """Positions and books after each stage, one after the other: one program for any number."""
+    p_key, key = jax.random.split(key)
+    p, books = jax.random.normal(p_key, x.shape, x.dtype), Books.opened(len(x), x.dtype)
+    parts = jax.tree.map(np.asarray, stages)
+    for k, one_key in enumerate(jax.random.split(key, len(stages.dt))):
+        part = jax.tree.map(lambda leaf, k=k: leaf[k], parts)
+        x, p, books = one_stage(potential, like, one_key, x, p, books, part)
+        yield x, books
+
+
 def ramp(
     potential: AbstractPotential,
     like: PyTree[Array],
@@ -137,11 +155,6 @@ def ramp(
     x: Float[Array, "n dim"],
     stages: Stages,
 ) -> tuple[Float[Array, "n dim"], Books]:
-    """All stages, one after the other: one program for any number of them."""
-    p_key, key = jax.random.split(key)
-    p, books = jax.random.normal(p_key, x.shape, x.dtype), Books.opened(len(x), x.dtype)
-    parts = jax.tree.map(np.asarray, stages)
-    for k, one_key in enumerate(jax.random.split(key, len(stages.dt))):
-        part = jax.tree.map(lambda leaf, k=k: leaf[k], parts)
-        x, p, books = one_stage(potential, like, one_key, x, p, books, part)
-    return x, books
+    """Positions and books after all stages."""
+    *_, last = along(potential, like, key, x, stages)
+    return last
