@@ -1,4 +1,4 @@
-"""`tj.bayes.minibatch`: samples of a posterior of very many rows, few of them looked at per step."""
+"""`tj.bayes.minibatch`: samples of a posterior of very many rows, a few of them at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from .._arguments import flag, instance, real, whole
 from .._keys import Purpose, check_key, purpose_key
@@ -48,8 +48,8 @@ class MinibatchPosterior(eqx.Module):
       measured along the paths; `heat`: what the bath has taken up, which at rest is as much. Both
       of one path and per unit of time, in which every mode has mass, stiffness and friction of
       about 1. Full batches give off no heat at rest.
-    - `dt`, the step; `rows` of a minibatch; `row_gradients` that were spent, of one row and path
-      each, the search for the mode included.
+    - `dt`, the step; `rows` of a minibatch; `row_gradients` that the steps took, of one row and
+      path each.
     - `warnings`: what is to be doubted, in sentences.
     """
 
@@ -166,7 +166,7 @@ def minibatch(
     flag("center", center)
     flag("compensated", compensated)
     found = [*doubts(model)]
-    coordinates, passes = around_the_mode(model)
+    coordinates = around_the_mode(model)
     force = RowForce.of(model, coordinates, bool(center), rows)
     start_key, noise_key, run_key = jax.random.split(purpose_key(key, Purpose.CHAIN), 3)
     z = jax.random.normal(start_key, (PATHS, coordinates.center.size), coordinates.center.dtype)
@@ -190,14 +190,16 @@ def minibatch(
         paths=PATHS,
         rows=rows,
         dt=dt,
-        row_gradients=spent + passes * count,
+        row_gradients=spent,
         warnings=tuple(found),
     )
 
 
-def around_the_mode(model: Model) -> tuple[Coordinates, int]:
-    """Coordinates by the second derivatives at the mode near the template, and the passes of all
-    rows that this took. **Raises:** ValueError where there is no maximum."""
+def around_the_mode(model: Model) -> Coordinates:
+    """Coordinates by the second derivatives at the mode near the template.
+
+    **Raises:** ValueError where there is no maximum.
+    """
     start = ravel_pytree(model.template)[0]
     energy = FlatEnergy(model, jnp.ones_like(start))
     center = descend(energy, start[None], 500)[0]
@@ -215,7 +217,7 @@ def around_the_mode(model: Model) -> tuple[Coordinates, int]:
             "the posterior has no maximum near the template where its energy is curved upwards in "
             "every direction: there is no center for minibatches; use tj.bayes.infer"
         )
-    return Coordinates(center, factor), 2 * 100 + 2 * start.size
+    return Coordinates(center, factor)
 
 
 def step_of(force: RowForce, key, z: Float[Array, "n dim"], dt, compensated: bool) -> float:
@@ -244,8 +246,8 @@ def step_of(force: RowForce, key, z: Float[Array, "n dim"], dt, compensated: boo
     if compensated and share(dt) > 2 * SHARE:
         raise ValueError(
             f"dt = {dt:.3g}: at this step the noise of minibatches is {share(dt):.2g} times that "
-            f"of the bath, and nothing is left to compensate it with; pass dt={SHARE / share(1):.2g}"
-            " or less, or more rows"
+            "of the bath, and nothing is left to compensate it with; pass "
+            f"dt={SHARE / share(1):.2g} or less, or more rows"
         )
     if (SETTLING + BETWEEN) / dt > MOST:
         raise ValueError(
