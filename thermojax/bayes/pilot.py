@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ OVERLAP = 0.6  # the effective share that a sudden switch to the next rung leave
 MOST = 400  # rungs
 REACH = 1.0  # the angle that the stiffest mode turns in one step
 WIDE = 512  # dimensions, beyond which steps are shorter: their errors add up as dim * dt^4
+WINDOW = 0.125  # of the width of a coordinate's law, by which it may change over rungs in a mean
 PROBES, ITERATIONS = 8, 12  # walkers whose stiffest mode is looked for, by so many products
 
 
@@ -138,12 +141,12 @@ def smoothed(potential, like, way: Way, probes: list) -> Way:
     """The way in coordinates that are means over neighboring rungs.
 
     Widths from few walkers scatter, by an eighth of 128; what a step loses to widths that are off
-    adds up over dimensions and stages. Where there are many dimensions there are many rungs, from
-    one of which to the next the law hardly changes.
+    adds up over dimensions and stages. The law of one of many coordinates hardly changes from one
+    rung to the next: along a length of sqrt(dim) by about its width.
     """
-    place = jnp.arange(len(probes))
-    near = jnp.maximum(1 + len(probes) // 16 - jnp.abs(place[:, None] - place), 0)
-    near = (near / jnp.sum(near, axis=1, keepdims=True)).astype(way.dt.dtype)
+    between = jnp.abs(way.length[:, None] - way.length) / math.sqrt(probes[0].shape[1])
+    near = jnp.maximum(1 - between / WINDOW, 0)
+    near = near / jnp.sum(near, axis=1, keepdims=True)
     center, factor = way.coordinates.center, way.coordinates.factor
     coordinates = Coordinates(near @ center, jnp.exp(near @ jnp.log(factor)))
     each = (jax.tree.map(lambda leaf, k=k: leaf[k], coordinates) for k in range(len(probes)))
