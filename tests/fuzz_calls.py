@@ -550,6 +550,18 @@ call(
     samples=64,
 )
 call(
+    "bayes.minibatch",
+    tj.bayes.minibatch,
+    prior=tj.Gaussian(np.zeros(2)),
+    likelihood=tj.LinearRegression(np.tile(TABLE, (3, 1)), np.ones(9), 0.5),
+    key=KEY,
+    rows=8,
+    samples=64,
+    dt=0.05,
+    center=True,
+    compensated=True,
+)
+call(
     "bayes.modes",
     tj.bayes.modes,
     {"starts": "tree"},
@@ -723,7 +735,7 @@ Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
 linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.Runtime
 linalg.Split bayes.Calibration bayes.Modes bayes.ExactPosterior bayes.Observed bayes.Particles
-bayes.Posterior bayes.Account bayes.ScheduleCosts
+bayes.Posterior bayes.Account bayes.ScheduleCosts bayes.MinibatchPosterior
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "

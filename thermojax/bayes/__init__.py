@@ -16,6 +16,8 @@ from .doubts import doubts as doubts
 from .exact import ExactPosterior as ExactPosterior
 from .exact import exact as exact
 from .infer import infer as infer
+from .minibatch import MinibatchPosterior as MinibatchPosterior
+from .minibatch import minibatch as minibatch
 from .model import Model as Model
 from .modes import Modes as Modes
 from .modes import modes as modes

@@ -33,6 +33,7 @@ from .posterior import Posterior
 from .schedule import SCHEDULES, check_schedule
 
 ACCOUNT = 1.0  # dissipation, in kT, of the ramps from the prior
+PER_LENGTH = 0.05  # or so much of the length of their way, which is about sqrt(dim), if more
 SHORTER = 0.7  # steps, of the turn of the stiffest mode that the pilot takes
 STARTS = 64  # of the search for modes
 LEAST = 64  # paths, below which neither a covariance nor an error can be told
@@ -188,7 +189,7 @@ class Inference:
         prior, ways = self.model.prior, []
         if prior is not None:
             ways.append(self.account())
-            at = self.fitted(ways[0].done.last, ways[0].done.books.weights)
+            at = self.fitted_to_ramps(ways[0].done)
         else:
             at = self.around_the_mode()
         ways.append(self.ramps(self.reference_leg(at, self.target), self.goal.dissipated))
@@ -204,11 +205,13 @@ class Inference:
 
     def account(self) -> Ways:
         """Ramps from the prior."""
-        leg, n = self.prior_leg(), self.goal.samples
+        leg = self.prior_leg()
+        n = self.goal.samples if self.dense else min(WALKERS, self.goal.samples)
         if self.schedule == "learned":
             leg = self.taught(leg)
         if self.duration is None:
-            return self.ramps(leg, ACCOUNT / self.goal.time)
+            until = max(ACCOUNT, PER_LENGTH * float(leg.way.length[-1]))
+            return self.ramps(leg, until / self.goal.time, n)
         stages = leg.stages_of(self.duration)
         leg = leg.in_time(self.duration, stages, leg.schedule)
         self.spent += leg.cost(stages, n)
@@ -243,6 +246,15 @@ class Inference:
         at = self.fitted(drawn, jnp.ones(len(drawn), drawn.dtype))
         way = self.ramps(self.reference_leg(at, prior), self.goal.dissipated)
         return self.there_and_back(way)[1]
+
+    def fitted_to_ramps(self, done: Ramped) -> Coordinates:
+        """The coordinates of where ramps have arrived.
+
+        Their law lags behind by less than they dissipate, about 1 kT. Their weights mend that, and
+        leave few samples to find many widths from.
+        """
+        weights = done.books.weights if self.dense else done.books.alive
+        return self.fitted(done.last, weights)
 
     def fitted(self, x: Float[Array, "n dim"], weights: Float[Array, " n"]) -> Coordinates:
         """The coordinates of weighted samples."""
@@ -302,22 +314,20 @@ class Inference:
 
     # The ramps.
 
-    def ramps(self, leg: Leg, until: float) -> Ways:
+    def ramps(self, leg: Leg, until: float, n: int | None = None) -> Ways:
         """Ramps that dissipate no more than `until`, or as little as the budget allows."""
-        stages = leg.guess(until)
+        n, stages = n or self.goal.samples, leg.guess(until)
         while True:
-            if not self.affords(leg.cost(stages, self.goal.samples)):
-                stages = max(
-                    1, int((self.goal.budget - self.spent) / leg.cost(2, self.goal.samples))
-                )
-            done = leg.forward(self.next_key(), stages, self.goal.samples)
-            self.spent += leg.cost(stages, self.goal.samples)
+            if not self.affords(leg.cost(stages, n)):
+                stages = max(1, int((self.goal.budget - self.spent) / leg.cost(2, n)))
+            done = leg.forward(self.next_key(), stages, n)
+            self.spent += leg.cost(stages, n)
             lost = float(done.books.dissipated)
             shadow = float(done.books.mean(done.books.shadow_work))
             if shadow > 0.3 * lost > 0.3 * until:
                 leg = leg.with_shorter_steps(0.7)
             more = math.ceil(stages * min(max(1.1 * lost / until, 1.5), 8))
-            if lost <= 1.2 * until or not self.affords(leg.cost(more, self.goal.samples)):
+            if lost <= 1.2 * until or not self.affords(leg.cost(more, n)):
                 return Ways(leg, stages, done)
             stages = more
 
