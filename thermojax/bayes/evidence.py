@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from ..estimate import Estimate
 from ..estimators import FreeEnergy, free_energy
+from .groups import effective_samples
 from .leg import Ramped
 
 DOUBTFUL = 4.0  # standard errors between two answers that should be one
@@ -33,9 +34,16 @@ class Goal:
 
 
 def jarzynski(ramped: Ramped) -> FreeEnergy:
-    """The evidence of ramps in one direction; what there is to doubt is not said."""
+    """The evidence of ramps in one direction; what there is to doubt is not said.
+
+    Groups that have been resampled are paths of it, whose weights are those means.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if ramped.group_size > 1:
+            found = ramped.log_mean_weights
+            # Of a group that has diverged as a whole the weight is zero: as a number, next to it.
+            return free_energy.jarzynski(jnp.maximum(found, jnp.max(found) - 1e3))
         return free_energy.jarzynski(ramped.books.log_weight, ramped.books.alive)
 
 
@@ -56,6 +64,17 @@ def way_back_doubts(done: Ramped, back: Ramped, accepted: float) -> Iterator[str
         yield (
             f"{accepted:.0%} of the proposals within the posterior were accepted: the ramps back "
             "start from copies of few samples, and the error is too small"
+        )
+
+
+def group_doubts(done: Ramped) -> Iterator[str]:
+    """Whether the evidence of resampled ramps, which have no way back, is carried by many."""
+    found = jarzynski(done)
+    if found.doubt is not None:
+        yield (
+            f"the evidence is carried by {float(found.effective_samples):.0f} of "
+            f"{found.log_ratio.count} groups of {done.group_size} samples: its error means "
+            "little; pass more samples= or a longer duration="
         )
 
 
@@ -84,7 +103,7 @@ def goal_doubts(
     goal: Goal, all_ways: list[Ramped], best: Ramped, evidence: Estimate
 ) -> Iterator[str]:
     """Sentences about what was wanted and has not been reached."""
-    lost = sum(int(jnp.sum(done.books.alive == 0)) for done in all_ways)
+    lost = sum(int(jnp.sum(done.books.lost)) for done in all_ways)
     total = sum(len(done.last) for done in all_ways)
     if lost > 0.001 * total:
         yield (
@@ -92,7 +111,8 @@ def goal_doubts(
             "than the pilot has seen"
         )
     spent = f"the budget of {goal.budget:.3g} gradients is spent: pass a larger budget="
-    share = best.books.effective_samples / len(best.last)
+    effective = effective_samples(best.last, best.books.weights, best.group_size)
+    share = float(effective) / len(best.last)
     if share < 0.8 * goal.effective:
         yield f"{share:.0%} of the samples are effective, not {goal.effective:.0%}; {spent}"
     error = float(evidence.error)

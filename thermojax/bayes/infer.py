@@ -22,13 +22,23 @@ from ..system import Bath, Underdamped
 from .account import Account, combined
 from .coordinates import DENSE, Coordinates
 from .doubts import doubts
-from .evidence import Goal, bennett, goal_doubts, jarzynski, way_back_doubts, way_doubts
+from .evidence import (
+    Goal,
+    bennett,
+    goal_doubts,
+    group_doubts,
+    jarzynski,
+    way_back_doubts,
+    way_doubts,
+)
 from .fitted import Fitted
+from .groups import GROUPS, group_size_for
 from .leg import Leg, Ramped
 from .model import Model
 from .modes import modes
 from .pilot import WALKERS, pilot
 from .posterior import Posterior
+from .resampling import Resampling
 from .schedule import SCHEDULES, check_schedule
 
 ACCOUNT = 1.0  # dissipation, in kT, of the ramps from the prior
@@ -49,6 +59,7 @@ def infer(
     budget: float = ...,
     schedule: str | AbstractProtocol = ...,
     duration: float | None = ...,
+    resample: float | None = ...,
 ) -> Posterior: ...
 @overload
 def infer(
@@ -63,6 +74,7 @@ def infer(
     budget: float = ...,
     schedule: str | AbstractProtocol = ...,
     duration: float | None = ...,
+    resample: float | None = ...,
 ) -> Posterior: ...
 def infer(
     prior,
@@ -76,6 +88,7 @@ def infer(
     budget: float = 2e7,
     schedule: str | AbstractProtocol = SCHEDULES[0],
     duration: float | None = None,
+    resample: float | None = None,
 ):
     r"""The posterior p(x|y) of a prior and a likelihood: samples, evidence, and their price.
 
@@ -104,6 +117,10 @@ def infer(
     - `schedule` of the ramps from the prior: "constant dissipation", each part of the way as long
       as the others by the Fisher metric; "linear" in time; "geometric", in equal ratios; or a
       protocol from 0 to 1, stretched to their time.
+    - `resample`: walkers of the ramps from the prior are drawn anew by their weights, within each
+      of 16 groups, wherever fewer than this share of a group is effective (sequential Monte
+      Carlo); None, never. `samples` is rounded up to a multiple of 16. Where these ramps tell the
+      evidence best, it is that of the way there alone.
     - `duration` of the ramps from the prior, in units in which every mode of the law that is passed
       has mass and stiffness 1; as long as a dissipation of 1 kT takes when left out.
 
@@ -133,8 +150,10 @@ def infer(
     if duration is not None:
         real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)
         duration = float(duration)
+    between = resampling_for(model, resample, samples)
+    samples = samples if between is None else GROUPS * between.size
     goal = Goal(float(error), float(effective), samples, float(budget))
-    found = Inference(model, goal, schedule, duration, key).run()
+    found = Inference(model, goal, schedule, duration, key, between).run()
     if found.warnings:
         warnings.warn("tj.bayes.infer: " + "; ".join(found.warnings), stacklevel=2)
     return found
@@ -153,7 +172,7 @@ class Ways(NamedTuple):
 
     def worth(self) -> float:
         """Effective samples per gradient."""
-        return self.done.books.effective_samples / self.cost
+        return self.done.effective_samples / self.cost
 
 
 class Inference:
@@ -166,9 +185,10 @@ class Inference:
         schedule: str | AbstractProtocol,
         duration: float | None,
         key: PRNGKeyArray,
+        resampling: Resampling | None = None,
     ):
         self.model, self.goal, self.key = model, goal, key
-        self.schedule, self.duration = schedule, duration
+        self.schedule, self.duration, self.resampling = schedule, duration, resampling
         self.dim = sum(leaf.size for leaf in jax.tree.leaves(model.template))
         self.dense = self.dim <= DENSE
         self.keys, self.spent = 0, 0
@@ -207,8 +227,15 @@ class Inference:
         return Ways(leg, stages, leg.forward(self.next_key(), stages, n))
 
     def there_and_back(self, way: Ways) -> tuple[Ways, Estimate]:
-        """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0)."""
+        """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0).
+
+        Walkers that were resampled have no path that could be run backward: their evidence is the
+        mean weight of the groups.
+        """
         way = self.enough(way)
+        if way.leg.resampling is not None:
+            self.found += group_doubts(way.done)
+            return way, jarzynski(way.done).log_ratio
         back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
         self.spent += way.cost
         self.found += way_back_doubts(way.done, back, accepted)
@@ -239,7 +266,7 @@ class Inference:
             return flat(start(system, key, batch=n, initial=Equilibrium(like)).position)
 
         leg = self.leg(Interpolation(prior, self.target), draw)
-        return dataclasses.replace(leg, schedule=self.schedule)
+        return dataclasses.replace(leg, schedule=self.schedule, resampling=self.resampling)
 
     def reference_leg(self, at: Coordinates, target: AbstractPotential) -> Leg:
         """From the normalized Gaussian whose coordinates these are."""
@@ -309,7 +336,9 @@ class Inference:
         have, n = jarzynski(way.done).log_ratio, self.goal.samples
         wanted = (float(have.error) / self.goal.error) ** 2 - 1 if have.error > 0 else 0
         wanted = math.ceil(wanted) if math.isfinite(wanted) else 0
-        afford = (self.goal.budget - self.spent) / way.leg.cost(way.stages, n) / 2 - 1
+        afford = (self.goal.budget - self.spent) / way.leg.cost(way.stages, n)
+        if way.leg.resampling is None:
+            afford = afford / 2 - 1
         done = way.done
         for _ in range(max(0, min(wanted, int(afford)))):
             done = done.pooled(way.leg.forward(self.next_key(), way.stages, n))
@@ -321,19 +350,12 @@ class Inference:
     def posterior(self, first: Ways, best: Ways, evidence: Estimate) -> Posterior:
         model, account, before = self.model, None, None
         roll = jax.vmap(ravel_pytree(model.template)[1])
-        position, books, ramped = roll(best.done.last), best.done.books, first.done.books
+        position, books = roll(best.done.last), best.done.books
         if model.prior is not None:
             before = roll(first.done.first)
             prior, likelihood = map(energies_of, (model.prior, model.likelihood))
-            account = Account.of(
-                ramped.work,
-                ramped.heat,
-                ramped.alive,
-                prior(before),
-                (prior(position), likelihood(position)),
-                books.weights,
-                evidence,
-            )
+            after = prior(position), likelihood(position)
+            account = Account.of(first.done, prior(before), best.done, after, evidence)
         found = Posterior(
             model=model,
             position=position,
@@ -349,11 +371,26 @@ class Inference:
                 "heat": books.heat,
                 "shadow_work": books.shadow_work,
             },
+            group_size=best.done.group_size,
         )
         seen = modes(model, self.next_key(), starts=found, n=STARTS)
         self.spent += 2 * STARTS * 200
         doubted = (*self.found, *seen.missed(found))
         return dataclasses.replace(found, gradients=self.spent, warnings=doubted)
+
+
+def resampling_for(model: Model, resample: float | None, samples: int) -> Resampling | None:
+    """What `resample` asks for. **Raises:** ValueError for no share, and for a flat prior."""
+    if resample is None:
+        return None
+    expected = "a share of the samples in (0, 1], or None"
+    real("resample", resample, expected, lambda share: (share > 0) & (share <= 1))
+    if model.prior is None:
+        raise ValueError(
+            f"resample = {resample:g}: only ramps from the prior are resampled, and a flat one has "
+            "none; leave it out, or pass a proper prior"
+        )
+    return Resampling(float(resample), group_size_for(samples))
 
 
 def flat(position) -> Float[Array, "n dim"]:
