@@ -15,6 +15,7 @@ from .groups import effective_samples
 from .leg import Ramped
 
 DOUBTFUL = 4.0  # standard errors between two answers that should be one
+MANY = 100  # groups that carry an evidence whose error can be trusted, or half of all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +68,22 @@ def way_back_doubts(done: Ramped, back: Ramped, accepted: float) -> Iterator[str
         )
 
 
-def group_doubts(done: Ramped) -> Iterator[str]:
-    """Whether the evidence of resampled ramps, which have no way back, is carried by many."""
-    found = jarzynski(done)
-    if found.doubt is not None:
+def one_way_doubts(done: Ramped, other: Ramped, free_energy) -> Iterator[str]:
+    """Whether many groups carry the evidence of ramps that have no way back, and whether `other`
+    ramps, from the fitted Gaussian, tell the same where they tell any; `free_energy` is that of the
+    prior, None where it is not known."""
+    found, check = jarzynski(done), jarzynski(other)
+    carry, count = float(found.effective_samples), int(found.log_ratio.count)
+    if not carry >= min(MANY, count / 2):
         yield (
-            f"the evidence is carried by {float(found.effective_samples):.0f} of "
-            f"{found.log_ratio.count} groups of {done.group_size} samples: its error means "
-            "little; pass more samples= or a longer duration="
+            f"{carry:.0f} of {count} groups of {done.group_size} samples carry the evidence, and "
+            "its error means little: pass more samples= or a longer duration="
         )
+    if check.doubt is None and free_energy is not None:
+        has = check.log_ratio
+        normalized = Estimate(has.value + free_energy, has.error, has.count)
+        what = "ramps from the prior and from the fitted Gaussian"
+        yield from apart(what, found.log_ratio, normalized)
 
 
 def way_doubts(first: Ramped, evidence: Estimate) -> Iterator[str]:

@@ -46,7 +46,7 @@ def grouped_mean(
 def effective_samples(
     x: Float[Array, "n dim"], weights: Float[Array, " n"], size: int
 ) -> Float[Array, ""]:
-    """How many independent draws have means as certain as these weighted samples have.
+    """The number of independent draws whose means are as certain as those of these samples.
 
     (sum w)^2 / sum w^2 where each is a path of its own. Within groups copies have parted by their
     own noise, more or less: there it is the ratio of variance and squared error, on average over

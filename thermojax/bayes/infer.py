@@ -26,8 +26,8 @@ from .evidence import (
     Goal,
     bennett,
     goal_doubts,
-    group_doubts,
     jarzynski,
+    one_way_doubts,
     way_back_doubts,
     way_doubts,
 )
@@ -213,6 +213,9 @@ class Inference:
         elif best.leg is not ways[0].leg:
             evidence = combined((1, evidence), (-1, self.log_normalizer(prior, ways[0].done.first)))
             self.found += way_doubts(ways[0].done, evidence)
+        elif best.leg.resampling is not None:
+            free_energy = prior.free_energy(None, 1.0, self.model.template)
+            self.found += one_way_doubts(best.done, ways[1].done, free_energy)
         self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
         return self.posterior(ways[0], best, evidence)
 
@@ -234,7 +237,6 @@ class Inference:
         """
         way = self.enough(way)
         if way.leg.resampling is not None:
-            self.found += group_doubts(way.done)
             return way, jarzynski(way.done).log_ratio
         back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
         self.spent += way.cost
@@ -380,7 +382,7 @@ class Inference:
 
 
 def resampling_for(model: Model, resample: float | None, samples: int) -> Resampling | None:
-    """What `resample` asks for. **Raises:** ValueError for no share, and for a flat prior."""
+    """The resampling that `resample` asks for. **Raises:** ValueError for no share, and for a flat prior."""
     if resample is None:
         return None
     expected = "a share of the samples in (0, 1], or None"

@@ -50,7 +50,7 @@ class Ramped(eqx.Module):
 
     @property
     def effective_samples(self) -> float:
-        """How many independent paths tell the evidence as well as these do: without groups,
+        """The number of independent paths that tell the evidence as well: without groups,
         (sum w)^2 / sum w^2."""
         share = jax.nn.softmax(self.log_mean_weights)
         return float(1 / (jnp.sum(share**2) - 1 / len(share) + 1 / len(self.last)))

@@ -106,7 +106,7 @@ class Posterior(eqx.Module):
             self.log_weight,
             self.energies or {},
             resampled=resampled,
-            count=max(1, int(self.effective_samples + 1e-6)),
+            count=None if self.group_size == 1 else max(1, int(self.effective_samples)),
             prior=None if begun is None else self.model.shown(begun),
             log_likelihood=by_row,
         )
