@@ -12,6 +12,7 @@ from thermojax.bayes.groups import effective_samples, grouped_mean
 from thermojax.bayes.leg import Ramped
 from thermojax.bayes.resampling import Resampling
 from thermojax.bayes.stage import Books, Stages, one_stage, ramp
+from thermojax.estimate import weighted_mean
 
 KEY = jax.random.key(27)
 SIGMA = 4.5
@@ -147,32 +148,30 @@ def test_groups_of_copies_count_once():
     assert found.count == 3200
 
 
-@pytest.fixture(scope="module")
-def inferred():
+@pytest.mark.slow
+def test_the_inference_of_resampled_ramps():
     """Two modes that the prior knows: ramps from it do better than those from one Gaussian."""
     prior = tj.GaussianMixture(jnp.array([[3.0, 0.0], [-3.0, 0.0]]), 0.09)
     likelihood = tj.GaussianLikelihood(jnp.array([0.3, 0.5]), 0.5 * jnp.eye(2))
     model = tj.bayes.Model(prior, likelihood)
-    return tj.bayes.infer(model, KEY, samples=500, resample=0.9, duration=4.0, error=0.1)
-
-
-def test_the_inference_of_resampled_ramps(inferred):
-    """Evidence and modes of Gaussians by closed form; the balance of the account."""
+    found = tj.bayes.infer(model, KEY, samples=500, resample=0.9, duration=4.0, error=0.1)
     apart = np.array([[3.0 - 0.3, -0.5], [-3.0 - 0.3, -0.5]])
     logs = -0.5 * np.sum(apart**2, axis=1) / 0.59 - np.log(2 * np.pi * 0.59) - np.log(2)
     evidence = np.logaddexp(*logs)
-    assert inferred.group_size == 32 and len(inferred.log_weight) % 512 == 0
-    assert abs(off(inferred.log_evidence, evidence)) < SIGMA
-    right = inferred.mean(lambda x: (x[0] > 0).astype(float))
+    assert found.group_size == 32 and len(found.log_weight) % 512 == 0
+    assert abs(off(found.log_evidence, evidence)) < SIGMA
+    right = found.mean(lambda x: (x[0] > 0).astype(float))
     assert abs(off(right, np.exp(logs[0] - evidence))) < SIGMA
-    account = inferred.account
+    account = found.account
     heat = account.entropy_drop.value + account.dissipated_work.value + account.copied_energy.value
     np.testing.assert_allclose(account.heat.value, heat, atol=1e-6)
     assert account.dissipated_work.value > -SIGMA * account.dissipated_work.error
-    assert inferred.effective_samples <= 1 / jnp.sum(inferred.weights**2) + 1e-6
+    assert found.effective_samples <= 1 / jnp.sum(found.weights**2) + 1e-6
 
 
-def test_draws_for_arviz_are_as_many_as_are_effective(inferred, monkeypatch):
+def test_a_posterior_of_groups(resampled, monkeypatch):
+    """Copies that have not parted yet count once, in errors and in draws for ArviZ."""
+
     class Recorder:
         __version__ = "0.23.4"
 
@@ -180,8 +179,28 @@ def test_draws_for_arviz_are_as_many_as_are_effective(inferred, monkeypatch):
             return groups
 
     monkeypatch.setattr("thermojax.interop.arviz.needed", lambda *names: Recorder())
-    draws = inferred.to_arviz(log_likelihood=False)["posterior"]["x"]
-    assert draws.shape == (1, int(inferred.effective_samples), 2)
+    before, state = resampled.mean(resampled.last), (resampled.last, resampled.last)
+    copies = Resampling(1.0, SIZE)(PATH, jnp.zeros(2), KEY, (*state, resampled.books), 1.0)
+    found = tj.bayes.Posterior(
+        tj.bayes.Model(PRIOR, LIKELIHOOD),
+        copies[0],
+        copies[2].log_weight,
+        None,
+        jarzynski(resampled).log_ratio,
+        None,
+        1.0,
+        1,
+        (),
+        group_size=SIZE,
+    )
+    equal = 1 / float(jnp.sum(found.weights**2))
+    assert N // SIZE < found.effective_samples < 0.8 * equal
+    mean, alone = found.mean(found.position), weighted_mean(found.position, found.weights)
+    np.testing.assert_allclose(mean.value, alone.value)
+    np.testing.assert_allclose(mean.error, before.error, rtol=0.2)
+    assert np.all(mean.error > 1.2 * alone.error)
+    draws = found.to_arviz(log_likelihood=False)["posterior"]["x"]
+    assert draws.shape == (1, int(found.effective_samples), 2)
 
 
 def test_what_is_doubted_of_a_way_without_a_way_back(resampled):

@@ -382,7 +382,7 @@ class Inference:
 
 
 def resampling_for(model: Model, resample: float | None, samples: int) -> Resampling | None:
-    """The resampling that `resample` asks for. **Raises:** ValueError for no share, and for a flat prior."""
+    """The resampling that is asked for. **Raises:** ValueError for no share, or a flat prior."""
     if resample is None:
         return None
     expected = "a share of the samples in (0, 1], or None"
