@@ -150,7 +150,7 @@ def test_resampled_ramps_are_an_account(gaussian):
     one, other = found.account, gaussian.account
     heat = one.entropy_drop.value + one.dissipated_work.value + one.copied_energy.value
     np.testing.assert_allclose(one.heat.value, heat, atol=1e-6)
-    assert one.copied_energy.value < -SIGMA * one.copied_energy.error < 0
+    assert one.copied_energy.value < -3 * one.copied_energy.error < 0
     assert other.copied_energy.value == 0
     assert one.dissipated_work.value > 5 * one.dissipated_work.error
 
