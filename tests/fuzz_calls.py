@@ -537,6 +537,7 @@ call(
     budget=1e5,
     schedule="linear",
     duration=3.0,
+    resample=0.5,
 )
 call(
     "bayes.compare_schedules",

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 
 from ..estimate import Estimate
 from ..estimators import FreeEnergy, free_energy
+from .groups import effective_samples
 from .leg import Ramped
 
 DOUBTFUL = 4.0  # standard errors between two answers that should be one
+MANY = 100  # groups that carry an evidence whose error can be trusted, or half of all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +41,16 @@ class Goal:
 
 
 def jarzynski(ramped: Ramped) -> FreeEnergy:
-    """The evidence of ramps in one direction; what there is to doubt is not said."""
+    """The evidence of ramps in one direction; what there is to doubt is not said.
+
+    Groups that have been resampled are paths of it, whose weights are those means.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if ramped.group_size > 1:
+            found = ramped.log_mean_weights
+            # Of a group that has diverged as a whole the weight is zero: as a number, next to it.
+            return free_energy.jarzynski(jnp.maximum(found, jnp.max(found) - 1e3))
         return free_energy.jarzynski(ramped.books.log_weight, ramped.books.alive)
 
 
@@ -63,6 +72,24 @@ def way_back_doubts(done: Ramped, back: Ramped, accepted: float) -> Iterator[str
             f"{accepted:.0%} of the proposals within the posterior were accepted: the ramps back "
             "start from copies of few samples, and the error is too small"
         )
+
+
+def one_way_doubts(done: Ramped, other: Ramped, free_energy) -> Iterator[str]:
+    """Whether many groups carry the evidence of ramps that have no way back, and whether `other`
+    ramps, from the fitted Gaussian, tell the same where they tell any; `free_energy` is that of the
+    prior, None where it is not known."""
+    found, check = jarzynski(done), jarzynski(other)
+    carry, count = float(found.effective_samples), int(found.log_ratio.count)
+    if not carry >= min(MANY, count / 2):
+        yield (
+            f"{carry:.0f} of {count} groups of {done.group_size} samples carry the evidence, and "
+            "its error means little: pass more samples= or a longer duration="
+        )
+    if check.doubt is None and free_energy is not None:
+        has = check.log_ratio
+        normalized = Estimate(has.value + free_energy, has.error, has.count)
+        what = "ramps from the prior and from the fitted Gaussian"
+        yield from apart(what, found.log_ratio, normalized)
 
 
 def way_doubts(first: Ramped, evidence: Estimate) -> Iterator[str]:
@@ -90,7 +117,7 @@ def goal_doubts(
     goal: Goal, all_ways: list[Ramped], best: Ramped, evidence: Estimate
 ) -> Iterator[str]:
     """Sentences about what was wanted and has not been reached."""
-    lost = sum(int(jnp.sum(done.books.alive == 0)) for done in all_ways)
+    lost = sum(int(jnp.sum(done.books.lost)) for done in all_ways)
     total = sum(len(done.last) for done in all_ways)
     if lost > 0.001 * total:
         yield (
@@ -98,7 +125,8 @@ def goal_doubts(
             "than the pilot has seen"
         )
     spent = f"the budget of {goal.budget:.3g} gradients is spent: pass a larger budget="
-    share = best.books.effective_samples / len(best.last)
+    effective = effective_samples(best.last, best.books.weights, best.group_size)
+    share = float(effective) / len(best.last)
     if share < 0.8 * goal.effective:
         yield f"{share:.0%} of the samples are effective, not {goal.effective:.0%}; {spent}"
     error = float(evidence.error)

@@ -22,14 +22,24 @@ from ..system import Bath, Underdamped
 from .account import Account, combined
 from .coordinates import DENSE, Coordinates
 from .doubts import doubts
-from .evidence import Goal, bennett, goal_doubts, jarzynski, way_back_doubts, way_doubts
+from .evidence import (
+    Goal,
+    bennett,
+    goal_doubts,
+    jarzynski,
+    one_way_doubts,
+    way_back_doubts,
+    way_doubts,
+)
 from .fitted import Fitted
+from .groups import GROUPS, group_size_for
 from .learned import FEWEST, PATHS, learned
 from .leg import Leg, Ramped
 from .model import Model
 from .modes import modes
 from .pilot import WALKERS, pilot
 from .posterior import Posterior
+from .resampling import Resampling
 from .schedule import SCHEDULES, check_schedule
 
 ACCOUNT = 1.0  # dissipation, in kT, of the ramps from the prior
@@ -51,6 +61,7 @@ def infer(
     budget: float = ...,
     schedule: str | AbstractProtocol = ...,
     duration: float | None = ...,
+    resample: float | None = ...,
 ) -> Posterior: ...
 @overload
 def infer(
@@ -65,6 +76,7 @@ def infer(
     budget: float = ...,
     schedule: str | AbstractProtocol = ...,
     duration: float | None = ...,
+    resample: float | None = ...,
 ) -> Posterior: ...
 def infer(
     prior,
@@ -78,6 +90,7 @@ def infer(
     budget: float = 2e7,
     schedule: str | AbstractProtocol = SCHEDULES[0],
     duration: float | None = None,
+    resample: float | None = None,
 ):
     r"""The posterior p(x|y) of a prior and a likelihood: samples, evidence, and their price.
 
@@ -107,6 +120,10 @@ def infer(
       as the others by the Fisher metric; "linear" in time; "geometric", in equal ratios; "learned"
       from what 256 ramps dissipate in each part of the way; or a protocol from 0 to 1, such as the
       `schedule` of an earlier result, stretched to their time.
+    - `resample`: walkers of the ramps from the prior are drawn anew by their weights, within each
+      of 16 groups, wherever fewer than this share of a group is effective (sequential Monte
+      Carlo); None, never. `samples` is rounded up to a multiple of 16. Where these ramps tell the
+      evidence best, it is that of the way there alone.
     - `duration` of the ramps from the prior, in units in which every mode of the law that is passed
       has mass and stiffness 1; as long as a dissipation of 1 kT takes when left out.
 
@@ -140,8 +157,10 @@ def infer(
     if duration is not None:
         real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)
         duration = float(duration)
+    between = resampling_for(model, resample, samples)
+    samples = samples if between is None else GROUPS * between.size
     goal = Goal(float(error), float(effective), samples, float(budget))
-    found = Inference(model, goal, schedule, duration, key).run()
+    found = Inference(model, goal, schedule, duration, key, between).run()
     if found.warnings:
         warnings.warn("tj.bayes.infer: " + "; ".join(found.warnings), stacklevel=2)
     return found
@@ -160,7 +179,7 @@ class Ways(NamedTuple):
 
     def worth(self) -> float:
         """Effective samples per gradient."""
-        return self.done.books.effective_samples / self.cost
+        return self.done.effective_samples / self.cost
 
 
 class Inference:
@@ -173,9 +192,10 @@ class Inference:
         schedule: str | AbstractProtocol,
         duration: float | None,
         key: PRNGKeyArray,
+        resampling: Resampling | None = None,
     ):
         self.model, self.goal, self.key = model, goal, key
-        self.schedule, self.duration = schedule, duration
+        self.schedule, self.duration, self.resampling = schedule, duration, resampling
         self.dim = sum(leaf.size for leaf in jax.tree.leaves(model.template))
         self.dense = self.dim <= DENSE
         self.keys, self.spent = 0, 0
@@ -200,13 +220,17 @@ class Inference:
         elif best.leg is not ways[0].leg:
             evidence = combined((1, evidence), (-1, self.log_normalizer(prior, ways[0].done.first)))
             self.found += way_doubts(ways[0].done, evidence)
+        elif best.leg.resampling is not None:
+            free_energy = prior.free_energy(None, 1.0, self.model.template)
+            self.found += one_way_doubts(best.done, ways[1].done, free_energy)
         self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
         return self.posterior(ways[0], best, evidence)
 
     def account(self) -> Ways:
         """Ramps from the prior."""
         leg = self.prior_leg()
-        n = self.goal.samples if self.dense else min(WALKERS, self.goal.samples)
+        few = not self.dense and self.resampling is None  # the evidence is not theirs to tell
+        n = min(WALKERS, self.goal.samples) if few else self.goal.samples
         if self.schedule == "learned":
             leg = self.taught(leg)
         if self.duration is None:
@@ -231,8 +255,14 @@ class Inference:
         return dataclasses.replace(leg, schedule=learned(leg, self.next_key(), stages))
 
     def there_and_back(self, way: Ways) -> tuple[Ways, Estimate]:
-        """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0)."""
+        """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0).
+
+        Walkers that were resampled have no path that could be run backward: their evidence is the
+        mean weight of the groups.
+        """
         way = self.enough(way)
+        if way.leg.resampling is not None:
+            return way, jarzynski(way.done).log_ratio
         back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
         self.spent += way.cost
         self.found += way_back_doubts(way.done, back, accepted)
@@ -273,7 +303,7 @@ class Inference:
 
         leg = self.leg(Interpolation(prior, self.target), draw)
         before = SCHEDULES[0] if self.schedule == "learned" else self.schedule
-        return dataclasses.replace(leg, schedule=before)
+        return dataclasses.replace(leg, schedule=before, resampling=self.resampling)
 
     def reference_leg(self, at: Coordinates, target: AbstractPotential) -> Leg:
         """From the normalized Gaussian whose coordinates these are."""
@@ -341,7 +371,9 @@ class Inference:
         have, n = jarzynski(way.done).log_ratio, self.goal.samples
         wanted = (float(have.error) / self.goal.error) ** 2 - 1 if have.error > 0 else 0
         wanted = math.ceil(wanted) if math.isfinite(wanted) else 0
-        afford = (self.goal.budget - self.spent) / way.leg.cost(way.stages, n) / 2 - 1
+        afford = (self.goal.budget - self.spent) / way.leg.cost(way.stages, n)
+        if way.leg.resampling is None:
+            afford = afford / 2 - 1
         done = way.done
         for _ in range(max(0, min(wanted, int(afford)))):
             done = done.pooled(way.leg.forward(self.next_key(), way.stages, n))
@@ -353,19 +385,12 @@ class Inference:
     def posterior(self, first: Ways, best: Ways, evidence: Estimate) -> Posterior:
         model, account, before = self.model, None, None
         roll = jax.vmap(ravel_pytree(model.template)[1])
-        position, books, ramped = roll(best.done.last), best.done.books, first.done.books
+        position, books = roll(best.done.last), best.done.books
         if model.prior is not None:
             before = roll(first.done.first)
             prior, likelihood = map(energies_of, (model.prior, model.likelihood))
-            account = Account.of(
-                ramped.work,
-                ramped.heat,
-                ramped.alive,
-                prior(before),
-                (prior(position), likelihood(position)),
-                books.weights,
-                evidence,
-            )
+            after = prior(position), likelihood(position)
+            account = Account.of(first.done, prior(before), best.done, after, evidence)
         found = Posterior(
             model=model,
             position=position,
@@ -382,11 +407,26 @@ class Inference:
                 "heat": books.heat,
                 "shadow_work": books.shadow_work,
             },
+            group_size=best.done.group_size,
         )
         seen = modes(model, self.next_key(), starts=found, n=STARTS)
         self.spent += 2 * STARTS * 200
         doubted = (*self.found, *seen.missed(found))
         return dataclasses.replace(found, gradients=self.spent, warnings=doubted)
+
+
+def resampling_for(model: Model, resample: float | None, samples: int) -> Resampling | None:
+    """The resampling that is asked for. **Raises:** ValueError for no share, or a flat prior."""
+    if resample is None:
+        return None
+    expected = "a share of the samples in (0, 1], or None"
+    real("resample", resample, expected, lambda share: (share > 0) & (share <= 1))
+    if model.prior is None:
+        raise ValueError(
+            f"resample = {resample:g}: only ramps from the prior are resampled, and a flat one has "
+            "none; leave it out, or pass a proper prior"
+        )
+    return Resampling(float(resample), group_size_for(samples))
 
 
 def flat(position) -> Float[Array, "n dim"]:

@@ -13,12 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from ..estimate import Estimate
 from ..potential import AbstractPotential
 from ..protocol import AbstractProtocol, Constant, PiecewiseLinear
 from ..sampling import advance, start
 from ..system import Bath, Underdamped
 from .coordinates import Coordinates, InCoordinates
+from .groups import grouped_mean, log_mean_weights
 from .pilot import Way, drawn_anew
+from .resampling import Resampling
 from .schedule import SCHEDULES, edges, protocol_of
 from .stage import FRICTION, STEPS, Books, Stages, ramp
 
@@ -26,15 +29,40 @@ SETTLING = 6  # proposals of Metropolis that part the copies from which reverse 
 
 
 class Ramped(eqx.Module):
-    """Ramps of one way, pooled: where they began and ended `(n, dim)`, and their books."""
+    """Ramps of one way, pooled: where they began and ended `(n, dim)`, and their books.
+
+    Those of one group, `group_size` one after the other, have been resampled among themselves.
+    """
 
     first: Float[Array, "n dim"]
     last: Float[Array, "n dim"]
     books: Books
+    group_size: int = eqx.field(static=True, default=1)
 
     def pooled(self, other: Ramped) -> Ramped:
         """With more of the same."""
         return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), self, other)
+
+    @property
+    def log_mean_weights(self) -> Float[Array, " groups"]:
+        """ln of the mean weight of every group; the paths that diverged have weight zero."""
+        weight = jnp.where(self.books.alive > 0, self.books.log_weight, -jnp.inf)
+        return log_mean_weights(weight, self.group_size)
+
+    @property
+    def effective_samples(self) -> float:
+        """The number of independent paths that tell the evidence as well: without groups,
+        (sum w)^2 / sum w^2."""
+        share = jax.nn.softmax(self.log_mean_weights)
+        return float(1 / (jnp.sum(share**2) - 1 / len(share) + 1 / len(self.last)))
+
+    def device_mean(self, values: Float[Array, " n"]) -> Estimate:
+        """The mean over all devices, which is what each has spent or taken in."""
+        return grouped_mean(values, self.books.alive, self.group_size)
+
+    def mean(self, values: Float[Array, " n"]) -> Estimate:
+        """The mean at the end of the way, by weights."""
+        return grouped_mean(values, self.books.weights, self.group_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +76,7 @@ class Leg:
     dense: bool
     shorter: float = 1.0  # all steps, times this
     schedule: str | AbstractProtocol = SCHEDULES[0]
+    resampling: Resampling | None = None
 
     def stages(self, count: int) -> Stages:
         """The way in `count` parts, by its schedule."""
@@ -78,12 +107,13 @@ class Leg:
     def forward(self, key: PRNGKeyArray, stages: int, n: int) -> Ramped:
         draw_key, run_key = jax.random.split(key)
         x = self.draw(draw_key, n)
-        last, books = ramp(self.potential, self.like, run_key, x, self.stages(stages))
-        return Ramped(x, last, books)
+        way, between = self.stages(stages), self.resampling
+        last, books = ramp(self.potential, self.like, run_key, x, way, between)
+        return Ramped(x, last, books, 1 if between is None else between.size)
 
     def reverse(self, key: PRNGKeyArray, stages: int, done: Ramped) -> tuple[Ramped, float]:
         """As many ramps back from where those that are done have arrived, and the share of the
-        proposals that was accepted before."""
+        proposals that was accepted before. Ramps that are resampled have no way back."""
         draw_key, move_key, run_key = jax.random.split(key, 3)
         x = drawn_anew(draw_key, done.last, done.books)
         x, accepted = self.settled(move_key, x)

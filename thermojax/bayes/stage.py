@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import equinox as eqx
@@ -49,12 +49,14 @@ class Books(NamedTuple):
     work: Float[Array, " n"]  # shadow work included
     shadow_work: Float[Array, " n"]
     heat: Float[Array, " n"]
+    copied_energy: Float[Array, " n"]  # the change where a path became a copy of another
     alive: Float[Array, " n"]
+    lost: Float[Array, " n"]  # how often it diverged: once, if nothing was copied in its place
 
     @classmethod
     def opened(cls, n: int, dtype) -> Books:
         zero = jnp.zeros(n, dtype)
-        return cls(zero, zero, zero, zero, zero + 1)
+        return cls(zero, zero, zero, zero, zero, zero + 1, zero)
 
     @property
     def weights(self) -> Float[Array, " n"]:
@@ -73,10 +75,10 @@ class Books(NamedTuple):
 
     @property
     def dissipated(self) -> Float[Array, ""]:
-        """ln<exp w> - <w> of the surviving paths."""
+        """<work> + ln<exp w> of the surviving paths."""
         kept = jnp.where(self.alive > 0, self.log_weight, -jnp.inf)
         log_mean = jax.nn.logsumexp(kept) - jnp.log(jnp.sum(self.alive))
-        return log_mean - self.mean(self.log_weight)
+        return self.mean(self.work) + log_mean
 
 
 class Seen(NamedTuple):
@@ -103,7 +105,9 @@ def stage(potential: AbstractPotential, like: PyTree[Array], key, x, p, books: B
         add(books.work, ledger.total_work),
         add(books.shadow_work, ledger.shadow_work),
         add(books.heat, ledger.heat),
+        books.copied_energy,
         alive,
+        books.lost + books.alive - alive,
     )
     kept = lambda new, old: jnp.where(alive[:, None] > 0, new, old)
     return kept(part.coordinates.outward(out.position), x), kept(out.momentum, p), books
@@ -137,14 +141,21 @@ def along(
     key: PRNGKeyArray,
     x: Float[Array, "n dim"],
     stages: Stages,
+    between: Callable | None = None,
 ) -> Iterator[tuple[Float[Array, "n dim"], Books]]:
-    """Positions and books after each stage, one after the other: one program for any number."""
+    """Positions and books after each stage, one after the other: one program for any number.
+
+    `between` two of them walkers may be resampled: a function of the potential, `like`, a key, the
+    positions, momenta and books, and the control, that returns new ones of the last but one.
+    """
     p_key, key = jax.random.split(key)
     p, books = momenta(p_key, x, Books.opened(len(x), x.dtype), stages.dt[0])
     parts = jax.tree.map(np.asarray, stages)
     for k, one_key in enumerate(jax.random.split(key, len(stages.dt))):
         part = jax.tree.map(lambda leaf, k=k: leaf[k], parts)
         x, p, books = one_stage(potential, like, one_key, x, p, books, part)
+        if between is not None and k + 1 < len(stages.dt):
+            x, p, books = between(potential, like, one_key, (x, p, books), part.end)
         yield x, closed(books, p, part.dt)
 
 
@@ -154,9 +165,10 @@ def ramp(
     key: PRNGKeyArray,
     x: Float[Array, "n dim"],
     stages: Stages,
+    between: Callable | None = None,
 ) -> tuple[Float[Array, "n dim"], Books]:
     """Positions and books after all stages."""
-    *_, last = along(potential, like, key, x, stages)
+    *_, last = along(potential, like, key, x, stages, between)
     return last
 
 
