@@ -86,7 +86,8 @@ def infer(
     - a pilot of 128 walkers finds the way: rungs of the coupling lambda of the likelihood, and at
       each of them coordinates in which the law is about standard normal (up to 256 dimensions with
       its correlations), and the step that the stiffest mode allows;
-    - ramps from the prior, as slow as their dissipation of about 1 kT asks for, are the account;
+    - ramps from the prior, as slow as their dissipation of about 1 kT asks for (beyond 256
+      dimensions 128 of them, and a twentieth of the length of their way), are the account;
     - ramps from the Gaussian that these have found lose less by far where the posterior is near it.
       Whichever ramps give more effective samples per gradient are repeated until the evidence has
       the `error` that was asked for, and turned back: evidence by Bennett's estimator.
@@ -186,12 +187,15 @@ class Inference:
             at = self.fitted_to_ramps(ways[0].done)
         else:
             at = self.around_the_mode()
-        ways.append(self.ramps(self.reference_leg(at, self.target), self.goal.dissipated))
+        leg = self.reference_leg(at, self.target)
+        if ways and leg.length > ways[0].leg.length:
+            leg = ways[0].leg  # no Gaussian is near, as where hidden units change places
+        ways.append(self.ramps(leg, self.goal.dissipated))
         best = max(ways, key=Ways.worth)
         best, evidence = self.there_and_back(best)
         if prior is None:
             evidence = Estimate(jnp.nan, jnp.nan, evidence.count)
-        elif best.leg is not ways[0].leg:
+        elif best.leg.draw is not ways[0].leg.draw:
             evidence = combined((1, evidence), (-1, self.log_normalizer(prior, ways[0].done.first)))
             self.found += way_doubts(ways[0].done, evidence)
         self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
@@ -202,7 +206,7 @@ class Inference:
         leg = self.prior_leg()
         n = self.goal.samples if self.dense else min(WALKERS, self.goal.samples)
         if self.duration is None:
-            return self.ramps(leg, max(ACCOUNT, PER_LENGTH * float(leg.way.length[-1])), n)
+            return self.ramps(leg, max(ACCOUNT, PER_LENGTH * leg.length), n)
         stages = leg.stages_of(self.duration)
         leg = leg.with_shorter_steps(self.duration / float(leg.stages(stages).duration))
         self.spent += leg.cost(stages, n)
