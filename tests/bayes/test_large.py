@@ -66,4 +66,5 @@ def test_evidence_in_a_thousand_dimensions():
     assert np.sqrt(np.mean(np.asarray(z) ** 2)) < 1.2
     drop = 0.5 * DIM * np.log(1 + SHARP)
     account = found.account
+    assert account is not None
     assert abs(account.entropy_drop.value - drop) < SIGMA * account.entropy_drop.error

@@ -14,6 +14,7 @@ from ..estimators import FreeEnergy, free_energy
 from .groups import effective_samples
 from .leg import Ramped
 
+COPIED = 32  # effective samples, of which fewer are too few to start ramps back from
 DOUBTFUL = 4.0  # standard errors between two answers that should be one
 MANY = 100  # groups that carry an evidence whose error can be trusted, or half of all
 
@@ -67,6 +68,12 @@ def way_back_doubts(done: Ramped, back: Ramped, accepted: float) -> Iterator[str
     backward = jarzynski(back).log_ratio
     turned = Estimate(-backward.value, backward.error, backward.count)
     yield from apart("ramps there and back", jarzynski(done).log_ratio, turned)
+    effective = done.books.effective_samples
+    if effective < COPIED:
+        yield (
+            f"the ramps back start from copies of few samples ({effective:.0f} effective): the "
+            "error is too small"
+        )
     if accepted < 0.3:
         yield (
             f"{accepted:.0%} of the proposals within the posterior were accepted: the ramps back "

@@ -100,7 +100,8 @@ def infer(
     - a pilot of 128 walkers finds the way: rungs of the coupling lambda of the likelihood, and at
       each of them coordinates in which the law is about standard normal (up to 256 dimensions with
       its correlations), and the step that the stiffest mode allows;
-    - ramps from the prior, as slow as their dissipation of about 1 kT asks for, are the account;
+    - ramps from the prior, as slow as their dissipation of about 1 kT asks for (beyond 256
+      dimensions 128 of them, and a twentieth of the length of their way), are the account;
     - ramps from the Gaussian that these have found lose less by far where the posterior is near it.
       Whichever ramps give more effective samples per gradient are repeated until the evidence has
       the `error` that was asked for, and turned back: evidence by Bennett's estimator.
@@ -212,17 +213,22 @@ class Inference:
             at = self.fitted_to_ramps(ways[0].done)
         else:
             at = self.around_the_mode()
-        ways.append(self.ramps(self.reference_leg(at, self.target), self.goal.dissipated))
+        leg = self.reference_leg(at, self.target)
+        if ways and leg.length > ways[0].leg.length:
+            leg = ways[0].leg  # no Gaussian is near, as where hidden units change places
+        ways.append(self.ramps(leg, self.goal.dissipated))
         best = max(ways, key=Ways.worth)
         best, evidence = self.there_and_back(best)
         if prior is None:
             evidence = Estimate(jnp.nan, jnp.nan, evidence.count)
-        elif best.leg is not ways[0].leg:
+        elif best.leg.draw is not ways[0].leg.draw:
             evidence = combined((1, evidence), (-1, self.log_normalizer(prior, ways[0].done.first)))
             self.found += way_doubts(ways[0].done, evidence)
         elif best.leg.resampling is not None:
-            free_energy = prior.free_energy(None, 1.0, self.model.template)
-            self.found += one_way_doubts(best.done, ways[1].done, free_energy)
+            known = None
+            if ways[1].leg.draw is not ways[0].leg.draw:
+                known = prior.free_energy(None, 1.0, self.model.template)
+            self.found += one_way_doubts(best.done, ways[1].done, known)
         self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
         return self.posterior(ways[0], best, evidence)
 
@@ -234,7 +240,7 @@ class Inference:
         if self.schedule == "learned":
             leg = self.taught(leg)
         if self.duration is None:
-            until = max(ACCOUNT, PER_LENGTH * float(leg.way.length[-1]))
+            until = max(ACCOUNT, PER_LENGTH * leg.length)
             return self.ramps(leg, until / self.goal.time, n)
         stages = leg.stages_of(self.duration)
         leg = leg.in_time(self.duration, stages, leg.schedule)

@@ -78,6 +78,11 @@ class Leg:
     schedule: str | AbstractProtocol = SCHEDULES[0]
     resampling: Resampling | None = None
 
+    @property
+    def length(self) -> float:
+        """Of the way, in standard deviations of the energy that is switched on."""
+        return float(self.way.length[-1])
+
     def stages(self, count: int) -> Stages:
         """The way in `count` parts, by its schedule."""
         places, rung = edges(self.schedule, self.way, count)
@@ -87,7 +92,7 @@ class Leg:
 
     def guess(self, dissipated: float) -> int:
         """Stages that dissipate about so much: length^2 / duration, of memories of unit time."""
-        return self.stages_of(float(self.way.length[-1]) ** 2 / dissipated)
+        return self.stages_of(self.length**2 / dissipated)
 
     def stages_of(self, duration: float) -> int:
         """Stages of about so much time in all."""
