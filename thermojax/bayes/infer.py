@@ -30,6 +30,7 @@ from .modes import modes
 from .pilot import WALKERS, pilot
 from .posterior import Posterior
 from .schedule import SCHEDULES, check_schedule
+from .snapshots import Recorder
 
 ACCOUNT = 1.0  # dissipation, in kT, of the ramps from the prior
 SHORTER = 0.7  # steps, of the turn of the stiffest mode that the pilot takes
@@ -172,6 +173,7 @@ class Inference:
         self.dim = sum(leaf.size for leaf in jax.tree.leaves(model.template))
         self.dense = self.dim <= DENSE
         self.keys, self.spent = 0, 0
+        self.recorder = Recorder()
         self.found = list(doubts(model))
 
     def next_key(self) -> PRNGKeyArray:
@@ -187,14 +189,14 @@ class Inference:
             at = self.around_the_mode()
         ways.append(self.ramps(self.reference_leg(at, self.target), self.goal.dissipated))
         best = max(ways, key=Ways.worth)
-        best, evidence = self.there_and_back(best)
+        best, back, evidence = self.there_and_back(best)
         if prior is None:
             evidence = Estimate(jnp.nan, jnp.nan, evidence.count)
         elif best.leg is not ways[0].leg:
             evidence = combined((1, evidence), (-1, self.log_normalizer(prior, ways[0].done.first)))
             self.found += way_doubts(ways[0].done, evidence)
         self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
-        return self.posterior(ways[0], best, evidence)
+        return self.posterior(ways[0], best, back, evidence)
 
     def account(self) -> Ways:
         """Ramps from the prior."""
@@ -206,13 +208,13 @@ class Inference:
         self.spent += leg.cost(stages, n)
         return Ways(leg, stages, leg.forward(self.next_key(), stages, n))
 
-    def there_and_back(self, way: Ways) -> tuple[Ways, Estimate]:
+    def there_and_back(self, way: Ways) -> tuple[Ways, Ramped, Estimate]:
         """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0)."""
         way = self.enough(way)
         back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
         self.spent += way.cost
         self.found += way_back_doubts(way.done, back, accepted)
-        return way, bennett(way.done, back).log_ratio
+        return way, back, bennett(way.done, back).log_ratio
 
     def log_normalizer(self, prior: AbstractPotential, drawn: Float[Array, "n dim"]) -> Estimate:
         """ln of the integral of exp(-U) of the prior: known, or by ramps from a Gaussian to it."""
@@ -221,7 +223,7 @@ class Inference:
             return Estimate(-known, jnp.zeros_like(known), len(drawn))
         at = self.fitted(drawn, jnp.ones(len(drawn), drawn.dtype))
         way = self.ramps(self.reference_leg(at, prior), self.goal.dissipated)
-        return self.there_and_back(way)[1]
+        return self.there_and_back(way)[-1]
 
     def fitted(self, x: Float[Array, "n dim"], weights: Float[Array, " n"]) -> Coordinates:
         """The coordinates of weighted samples."""
@@ -239,7 +241,7 @@ class Inference:
             return flat(start(system, key, batch=n, initial=Equilibrium(like)).position)
 
         leg = self.leg(Interpolation(prior, self.target), draw)
-        return dataclasses.replace(leg, schedule=self.schedule)
+        return dataclasses.replace(leg, schedule=self.schedule, watch=self.recorder)
 
     def reference_leg(self, at: Coordinates, target: AbstractPotential) -> Leg:
         """From the normalized Gaussian whose coordinates these are."""
@@ -318,12 +320,13 @@ class Inference:
 
     # The result.
 
-    def posterior(self, first: Ways, best: Ways, evidence: Estimate) -> Posterior:
-        model, account, before = self.model, None, None
+    def posterior(self, first: Ways, best: Ways, back: Ramped, evidence: Estimate) -> Posterior:
+        model, account, before, snapshots = self.model, None, None, None
         roll = jax.vmap(ravel_pytree(model.template)[1])
         position, books, ramped = roll(best.done.last), best.done.books, first.done.books
         if model.prior is not None:
             before = roll(first.done.first)
+            snapshots = self.recorder.snapshots(model.template)
             prior, likelihood = map(energies_of, (model.prior, model.likelihood))
             account = Account.of(
                 ramped.work,
@@ -349,6 +352,8 @@ class Inference:
                 "heat": books.heat,
                 "shadow_work": books.shadow_work,
             },
+            reverse_log_weight=jnp.where(back.books.alive > 0, back.books.log_weight, -jnp.inf),
+            snapshots=snapshots,
         )
         seen = modes(model, self.next_key(), starts=found, n=STARTS)
         self.spent += 2 * STARTS * 200

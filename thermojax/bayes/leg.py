@@ -47,6 +47,7 @@ class Leg:
     dense: bool
     shorter: float = 1.0  # all steps, times this
     schedule: str | AbstractProtocol = SCHEDULES[0]
+    watch: Callable[..., Any] | None = None  # of the ramps there, as in `ramp`
 
     def stages(self, count: int) -> Stages:
         """The way in `count` parts, by its schedule."""
@@ -66,7 +67,8 @@ class Leg:
     def forward(self, key: PRNGKeyArray, stages: int, n: int) -> Ramped:
         draw_key, run_key = jax.random.split(key)
         x = self.draw(draw_key, n)
-        last, books = ramp(self.potential, self.like, run_key, x, self.stages(stages))
+        way = self.stages(stages)
+        last, books = ramp(self.potential, self.like, run_key, x, way, self.watch)
         return Ramped(x, last, books)
 
     def reverse(self, key: PRNGKeyArray, stages: int, done: Ramped) -> tuple[Ramped, float]:

@@ -13,6 +13,7 @@ from ..interop.arviz import weighted_draws
 from ..potential import AbstractLikelihood
 from .account import Account
 from .model import Model
+from .snapshots import RampSnapshots
 
 
 class Posterior(eqx.Module):
@@ -29,6 +30,10 @@ class Posterior(eqx.Module):
     - `model`: what was inferred. `paths`: how many ramps there were, `stages` of each.
     - `energies`: work, heat and shadow_work of the ramp of each sample, `(n,)` by name, for
       `to_arviz`; None where nobody kept them.
+    - `reverse_log_weight`, `(m,)`: of ramps back along the way of the samples. By Crooks its
+      negative and `log_weight` are distributed alike where both are the log of the ratio of the
+      normalizers, and nowhere else. None where there were none.
+    - `snapshots`: the `tj.bayes.RampSnapshots` of the ramps from the prior; None where it is flat.
     """
 
     model: Model
@@ -41,6 +46,8 @@ class Posterior(eqx.Module):
     gradients: int = eqx.field(static=True)
     warnings: tuple[str, ...] = eqx.field(static=True)
     energies: dict[str, Array] | None = None
+    reverse_log_weight: Float[Array, " m"] | None = None
+    snapshots: RampSnapshots | None = None
 
     @property
     def weights(self) -> Float[Array, " n"]:

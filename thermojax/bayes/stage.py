@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -136,12 +137,21 @@ def ramp(
     key: PRNGKeyArray,
     x: Float[Array, "n dim"],
     stages: Stages,
+    watch: Callable[..., Any] | None = None,
 ) -> tuple[Float[Array, "n dim"], Books]:
-    """All stages, one after the other: one program for any number of them."""
+    """All stages, one after the other: one program for any number of them.
+
+    **Arguments:** `watch(stage, stages, control, x, books)` is called at the start and after each.
+    """
     p_key, key = jax.random.split(key)
     p, books = jax.random.normal(p_key, x.shape, x.dtype), Books.opened(len(x), x.dtype)
     parts = jax.tree.map(np.asarray, stages)
-    for k, one_key in enumerate(jax.random.split(key, len(stages.dt))):
+    count = len(stages.dt)
+    if watch is not None:
+        watch(0, count, parts.start[0], x, books)
+    for k, one_key in enumerate(jax.random.split(key, count)):
         part = jax.tree.map(lambda leaf, k=k: leaf[k], parts)
         x, p, books = one_stage(potential, like, one_key, x, p, books, part)
+        if watch is not None:
+            watch(k + 1, count, part.end, x, books)
     return x, books
