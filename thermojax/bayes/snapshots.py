@@ -58,6 +58,6 @@ class Recorder:
 
     def snapshots(self, template: PyTree[Array]) -> RampSnapshots:
         """What was kept, its positions in the shape of one."""
-        control, x, *rest = (jnp.stack([jnp.asarray(a) for a in s]) for s in zip(*self.taken))
+        control, x, *rest = (jnp.asarray(np.stack(s)) for s in zip(*self.taken, strict=True))
         unravel = ravel_pytree(template)[1]
         return RampSnapshots(control, jax.vmap(jax.vmap(unravel))(x), *rest)
