@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import jax
@@ -22,6 +23,7 @@ from experiments.inference_figures import (
     there_and_back,
 )
 from experiments.regressions import AbstractRegression, IndependentWeights
+from thermojax.experiment.config.words import article
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
@@ -117,15 +119,17 @@ class Inference(AbstractStudy):
                 )
             features, targets, columns = data.load(likelihood.kind)
             likelihood = likelihood.potential(features, targets)
-        elif data is not None:
-            raise ValueError(
-                "data is given: expected none beside a likelihood that holds its own; a regression "
-                "of a table is one of experiments.regressions"
-            )
-        self.model = tj.bayes.Model(prior_for(prior, likelihood), require_energy(likelihood))
+        else:
+            require_energy(likelihood)
+            if data is not None:
+                raise ValueError(
+                    "data is given: expected none beside a likelihood that holds its own; a "
+                    "regression of a table is one of experiments.regressions"
+                )
+        self.model = tj.bayes.Model(prior_for(prior, likelihood), likelihood)
         self.names = names_of(self.model, names, columns)
-        self.how = dict(error=error, effective=effective, samples=samples, budget=budget,
-                        schedule=schedule, duration=duration)  # fmt: skip
+        how = dict(error=error, effective=effective, samples=samples, budget=budget)
+        self.infer = partial(tj.bayes.infer, **how, schedule=schedule, duration=duration)
         self.calibrate = calibrate
         # What has no right answer is refused before anything is written.
         tj.bayes.doubts(self.model)
@@ -138,7 +142,9 @@ class Inference(AbstractStudy):
     def run(self, key, progress: Progress) -> Record:
         infer_key, calibration_key = jax.random.split(key)
         with progress.phase("inference", 1, "posterior") as phase:
-            found = self.infer(self.model, infer_key)
+            with warnings.catch_warnings():  # they are in the posterior as well
+                warnings.filterwarnings("ignore", "tj.bayes.infer: ")
+                found = self.infer(self.model, infer_key)
             phase.advance(1, f"{found.gradients:,} gradients")
         results = Record()
         results["posterior"] = self.record(found)
@@ -149,12 +155,6 @@ class Inference(AbstractStudy):
                 results["calibration"] = self.calibrated(found, calibration_key)
                 phase.advance(1, f"{self.calibrate:,} data sets")
         return results
-
-    def infer(self, model: tj.bayes.Model, key) -> tj.bayes.Posterior:
-        """As this study infers; what it warns of is in the posterior."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "tj.bayes.infer: ")
-            return tj.bayes.infer(model, key, **self.how)
 
     def record(self, found: tj.bayes.Posterior) -> Record:
         record = Record()
@@ -207,9 +207,8 @@ class Inference(AbstractStudy):
     def back(self, found: tj.bayes.Posterior) -> Record:
         """The ramps back along the way of the samples, and where the weights of both cross."""
         record = Record()
-        there, back = (
-            np.asarray(w)[np.isfinite(w)] for w in (found.log_weight, found.reverse_log_weight)
-        )
+        both = map(np.asarray, (found.log_weight, found.reverse_log_weight))
+        there, back = (w[np.isfinite(w)] for w in both)
         record.put("log_weight", back, "1", ("path",))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are among those of the posterior
@@ -240,12 +239,12 @@ class Inference(AbstractStudy):
         return record
 
 
-def prior_for(prior: Any, likelihood: Any):
+def prior_for(prior: Any, likelihood: tj.AbstractPotential) -> tj.AbstractPotential | None:
     """The prior as a potential, of as many weights as the likelihood has."""
     if not isinstance(prior, IndependentWeights):
         return None if prior is None else require_energy(prior, "prior")
-    template = require_energy(likelihood).template(None)
-    if jnp.ndim(template) != 1:
+    template = likelihood.template(None)
+    if not isinstance(template, jax.Array) or template.ndim != 1:
         raise ValueError(
             "prior is of independent weights: expected a likelihood that knows how many there "
             "are; write a prior with its own mean, such as kind: Gaussian, mean: [0, 0]"
@@ -259,8 +258,8 @@ def require_energy(value: Any, name: str = "likelihood") -> tj.AbstractPotential
         return value
     ours = "IndependentWeights" if name == "prior" else "Logistic"
     raise ValueError(
-        f"{name} is a {type(value).__name__}: expected kind: experiments.regressions:{ours}, or a "
-        "potential"
+        f"{name} is {article(type(value).__name__)}: expected kind: experiments.regressions:{ours}"
+        ", or a potential"
     )
 
 

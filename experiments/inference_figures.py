@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 import thermojax as tj
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import (
@@ -148,6 +149,7 @@ def clouds(results: Record):
         axes.plot(x[place, i], x[place, j], "o", color=color, ms=2, alpha=0.35, mew=0)
         axes.set_title(coupling(control), loc="center", fontsize=8)
         axes.tick_params(labelsize=7)
+        axes.locator_params(nbins=3)
         axes.set_box_aspect(1)
     panels[0].set_ylabel(names[j], fontsize=8)
     figure.supxlabel(names[i], fontsize=8)
@@ -158,7 +160,7 @@ def clouds(results: Record):
 
 
 def coupling(control: float) -> str:
-    return f"λ = {control:.2g}" if control in (0.0, 1.0) or control > 5e-3 else f"λ = {control:.0e}"
+    return f"λ = {control:.2g}" if control > 5e-3 else f"λ = {control:.1g}"
 
 
 def account(results: Record):
@@ -176,7 +178,7 @@ def account(results: Record):
         ("energy change", [(0, value["energy_change"], ORANGE, "")]),
         ("information", [(0, value["information"], PURPLE, "")]),
     ]
-    for y, (name, pieces) in enumerate(rows):
+    for y, (_, pieces) in enumerate(rows):
         for start, width, color, label in pieces:
             bars.barh(-y, width, 0.62, start, color=color, alpha=0.8, label=label or None)
         low, high = (f([0, *(s + w for s, w, *_ in pieces)]) for f in (min, max))
@@ -205,12 +207,12 @@ def account(results: Record):
     first = {label: handle for handle, label in zip(handles[::-1], labels[::-1], strict=True)}
     legend(figure, [(first[x], x) for x in ("-ln p(y)", "entropy drop", "dissipated")], columns=3)
     return figure, (
-        "The account of the ramps from the prior, a refrigerator: work is done to carry the entropy "
-        "that the weights lose into the bath, as heat, and what is dissipated comes on top of both. "
-        "Work less heat is what the mean energy changes. Information: how far the posterior is from "
-        "the prior, D(posterior|prior). Below, work and heat of a path until each instant, mean and "
-        "standard deviation; the weights come to rest after the ramp, and give off the rest of the "
-        "heat then."
+        "The account of the ramps from the prior, a refrigerator: work is done to carry the "
+        "entropy that the weights lose into the bath, as heat, and what is dissipated comes on top "
+        "of both. Work less heat is the change of the mean energy. Information: how far the "
+        "posterior is from the prior, D(posterior|prior). Below, work and heat of a path until "
+        "each instant, mean and standard deviation; the weights come to rest after the ramp, and "
+        "give off the rest of the heat then."
     )
 
 
@@ -219,14 +221,13 @@ def there_and_back(results: Record):
     record, seen = results["posterior"], results.get("through")
     there = np.asarray(record["paths"]["log_weight"])
     there, back = there[np.isfinite(there)], -np.asarray(record["back"]["log_weight"])
-    kinds = [("to the posterior", there, BLUE), ("back, minus", back, ORANGE)]
-    first = None
+    kinds = [[("to the posterior", there, BLUE), ("back, minus", back, ORANGE)]]
     if seen is not None:
         first = np.asarray(seen["log_weight"])[-1]
-        first = first[np.isfinite(first)]
-    figure, panels = new(1 if first is None else 2, 2.6 if first is None else 4.4, sharex=False)
+        kinds.append([("from the prior", first[np.isfinite(first)], SKY)])
+    figure, panels = new(len(kinds), 0.8 + 1.8 * len(kinds), sharex=False)
     crossing = record["back"]["crossing"]
-    for axes, shown in zip(panels, (kinds, [("from the prior", first, SKY)]), strict=False):
+    for axes, shown in zip(panels, kinds, strict=True):
         values = np.concatenate([x for _, x, _ in shown])
         low, high = np.quantile(values, [0.002, 0.998])
         low, high = min(low, float(crossing.value)), max(high, float(crossing.value))
@@ -236,18 +237,18 @@ def there_and_back(results: Record):
             axes.stairs(heights, edges, color=color, fill=True, alpha=0.3)
             axes.stairs(heights, edges, color=color, lw=1.4, label=name)
         axes.axvline(float(crossing.value), color=INK, lw=1.2, label="log evidence")
-        axes.set(ylabel="share of paths")
+        axes.set(ylabel="share of paths per nat")
     panels[-1].set_xlabel("log weight of a ramp (nats)")
     entries = {}
     for axes in panels:
         entries |= {x: h for h, x in zip(*axes.get_legend_handles_labels(), strict=True)}
     legend(figure, [(h, x) for x, h in entries.items()], columns=2)
     return figure, (
-        "Minus the work of every ramp that the evidence comes from, and the work of the ramps back: "
-        f"by Crooks the two cross where the normalizers do, at {crossing} nats, and nowhere else. "
+        "Minus the work of every ramp that the evidence comes from, and the work of the ramps "
+        f"back: by Crooks the two cross at the log evidence, {crossing} nats, and nowhere else. "
         + (
             ""
-            if first is None
+            if seen is None
             else "Below, on a scale of its own, the ramps from the prior that the account is of; "
             "the distance of their mean from the line is the work that they dissipate."
         )
