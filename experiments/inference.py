@@ -38,7 +38,9 @@ def in_words(results: Record) -> str:
     many = len(record["weights"]["name"])
     weights = f"{many:,} weight{'s' * (many > 1)}"
     if "work" not in record:
-        return f"{record['effective_samples']:,.0f} effective samples of {weights}, flat before"
+        return (
+            f"{record['effective_samples']:,.0f} effective samples of {weights} with a flat prior"
+        )
     return (
         f"log evidence {record['log_evidence']}; the data tell {record['information']} nats about "
         f"{weights}, for {record['work']} kT of work, of which {record['dissipated_work']} kT are "
@@ -159,7 +161,8 @@ class Inference(AbstractStudy):
     def record(self, found: tj.bayes.Posterior) -> Record:
         record = Record()
         record.attributes["warnings"] = list(found.warnings)
-        record.put("log_evidence", found.log_evidence, "nats")
+        if found.account is not None:  # of a flat prior there is neither
+            record.put("log_evidence", found.log_evidence, "nats")
         record.put("effective_samples", float(found.effective_samples), "paths")
         record.put("paths_total", len(found.log_weight), "paths")
         record.put("diverged", int(jnp.sum(jnp.isneginf(found.log_weight))), "paths")

@@ -227,6 +227,7 @@ def there_and_back(results: Record):
         kinds.append([("from the prior", first[np.isfinite(first)], SKY)])
     figure, panels = new(len(kinds), 0.8 + 1.8 * len(kinds), sharex=False)
     crossing = record["back"]["crossing"]
+    mark = "log evidence" if "log_evidence" in record else "log normalizer"
     for axes, shown in zip(panels, kinds, strict=True):
         values = np.concatenate([x for _, x, _ in shown])
         low, high = np.quantile(values, [0.002, 0.998])
@@ -236,7 +237,7 @@ def there_and_back(results: Record):
             heights, _ = np.histogram(x, edges, density=True)
             axes.stairs(heights, edges, color=color, fill=True, alpha=0.3)
             axes.stairs(heights, edges, color=color, lw=1.4, label=name)
-        axes.axvline(float(crossing.value), color=INK, lw=1.2, label="log evidence")
+        axes.axvline(float(crossing.value), color=INK, lw=1.2, label=mark)
         axes.set(ylabel="share of paths per nat")
     panels[-1].set_xlabel("log weight of a ramp (nats)")
     entries = {}
@@ -245,7 +246,7 @@ def there_and_back(results: Record):
     legend(figure, [(h, x) for x, h in entries.items()], columns=2)
     return figure, (
         "Minus the work of every ramp that the evidence comes from, and the work of the ramps "
-        f"back: by Crooks the two cross at the log evidence, {crossing} nats, and nowhere else. "
+        f"back: by Crooks the two cross at the {mark}, {crossing} nats, and nowhere else. "
         + (
             ""
             if seen is None
