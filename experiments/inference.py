@@ -93,7 +93,7 @@ class Inference(AbstractStudy):
         "there_and_back": there_and_back,
         "calibration": calibration,
     }
-    tables: ClassVar = {"Every weight after the data": summary}
+    tables: ClassVar = {"The weights after the data": summary}
     sentences: ClassVar = (in_words, calibration_in_words)
     doubts: ClassVar = (doubts_of_inference,)
 

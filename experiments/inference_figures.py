@@ -37,6 +37,11 @@ def learned(results: Record) -> np.ndarray:
     return 0.5 * (ratio - 1 - np.log(ratio) + ((mean - before.mean(0)) / scale) ** 2)
 
 
+def named(results: Record) -> np.ndarray:
+    """The weights that are shown by their names: all, or those of which the data say most."""
+    return np.sort(np.argsort(-learned(results), stable=True)[:MOST])
+
+
 def colors(count: int) -> list:
     """From the prior to the posterior."""
     from matplotlib.colors import LinearSegmentedColormap
@@ -75,11 +80,7 @@ def density(x: np.ndarray, weights: np.ndarray, grid: np.ndarray) -> np.ndarray:
 
 def forest(results: Record):
     """Mean and intervals of every weight by its name, the prior behind."""
-    weights = results["posterior"]["weights"]
-    said = learned(results)
-    order = np.arange(len(said))
-    if len(said) > MOST:
-        order = np.sort(np.argsort(-said)[:MOST])
+    weights, order = results["posterior"]["weights"], named(results)
     figure, (axes,) = new(height=0.9 + 0.17 * max(len(order), 4))
     place = -np.arange(len(order))
     if "prior_quantile" in weights:
@@ -95,7 +96,7 @@ def forest(results: Record):
     axes.set_yticks(place, [weights["name"][i] for i in order], fontsize=7.5)
     axes.grid(False, axis="y")
     axes.set(xlabel="weight", ylim=(place[-1] - 0.7, 0.7))
-    rest = len(said) - len(order)
+    rest = len(weights["name"]) - len(order)
     return figure, (
         "Every weight after the data: mean (dot), and the intervals that hold 68 % (thick) and "
         "95 % (thin) of the posterior"
@@ -178,10 +179,10 @@ def account(results: Record):
         ("energy change", [(0, value["energy_change"], ORANGE, "")]),
         ("information", [(0, value["information"], PURPLE, "")]),
     ]
-    for y, (_, pieces) in enumerate(rows):
-        for start, width, color, label in pieces:
+    for y, (_, spans) in enumerate(rows):
+        for start, width, color, label in spans:
             bars.barh(-y, width, 0.62, start, color=color, alpha=0.8, label=label or None)
-        low, high = (f([0, *(s + w for s, w, *_ in pieces)]) for f in (min, max))
+        low, high = (f([0, *(s + w for s, w, *_ in spans)]) for f in (min, max))
         entry = ("work", "heat", "energy_change", "information")[y]
         bars.text(high, -y, f"  {record[entry]}", va="center", fontsize=8)
         bars.plot([low], [-y], alpha=0)
@@ -286,13 +287,13 @@ def calibration(results: Record):
 
 
 def summary(results: Record) -> list[list[str]]:
-    """Every weight: mean with its error, standard deviation, quantiles."""
+    """Mean with its error, standard deviation and quantiles of the weights of the first figure."""
     weights = results["posterior"]["weights"]
-    levels = np.asarray(weights["level"])
+    levels, places = np.asarray(weights["level"]), np.asarray(weights["quantile"])
     rows = [["weight", "mean", "sd", *(f"{100 * level:g} %" for level in levels)]]
-    for i, name in enumerate(weights["name"]):
+    for i in named(results):
         cells = [str(of_one(weights[what], i)) for what in ("mean", "sd")]
-        rows.append([name, *cells, *(f"{q:.3g}" for q in np.asarray(weights["quantile"])[i])])
+        rows.append([weights["name"][i], *cells, *(f"{q:.3g}" for q in places[i])])
     return rows
 
 

@@ -57,7 +57,7 @@ class Recorder:
         self.taken.append((np.asarray(control), *(np.asarray(a[:most]) for a in state)))
 
     def snapshots(self, template: PyTree[Array]) -> RampSnapshots:
-        """What was kept, its positions in the shape of one."""
+        """The states that were kept, their positions shaped as the template."""
         control, x, *rest = (jnp.asarray(np.stack(s)) for s in zip(*self.taken, strict=True))
         unravel = ravel_pytree(template)[1]
         return RampSnapshots(control, jax.vmap(jax.vmap(unravel))(x), *rest)
