@@ -737,6 +737,7 @@ fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.Slo
 linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.Runtime
 linalg.Split bayes.Calibration bayes.Modes bayes.ExactPosterior bayes.Observed bayes.Particles
 bayes.Posterior bayes.Account bayes.ScheduleCosts bayes.MinibatchPosterior
+bayes.RampSnapshots
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "

@@ -27,6 +27,7 @@ from .particles import Observed as Observed
 from .particles import Particles as Particles
 from .particles import particles as particles
 from .posterior import Posterior as Posterior
+from .snapshots import RampSnapshots as RampSnapshots
 
 if TYPE_CHECKING:
     from .numpyro_kernel import NumPyroKernel as NumPyroKernel

@@ -41,6 +41,7 @@ from .pilot import WALKERS, pilot
 from .posterior import Posterior
 from .resampling import Resampling
 from .schedule import SCHEDULES, check_schedule
+from .snapshots import Recorder
 
 ACCOUNT = 1.0  # dissipation, in kT, of the ramps from the prior
 PER_LENGTH = 0.05  # or so much of the length of their way, which is about sqrt(dim), if more
@@ -200,6 +201,7 @@ class Inference:
         self.dim = sum(leaf.size for leaf in jax.tree.leaves(model.template))
         self.dense = self.dim <= DENSE
         self.keys, self.spent = 0, 0
+        self.recorder = Recorder()
         self.found = list(doubts(model))
 
     def next_key(self) -> PRNGKeyArray:
@@ -218,7 +220,7 @@ class Inference:
             leg = ways[0].leg  # no Gaussian is near, as where hidden units change places
         ways.append(self.ramps(leg, self.goal.dissipated))
         best = max(ways, key=Ways.worth)
-        best, evidence = self.there_and_back(best)
+        best, back, evidence = self.there_and_back(best)
         if prior is None:
             evidence = Estimate(jnp.nan, jnp.nan, evidence.count)
         elif best.leg.draw is not ways[0].leg.draw:
@@ -230,7 +232,7 @@ class Inference:
                 known = prior.free_energy(None, 1.0, self.model.template)
             self.found += one_way_doubts(best.done, ways[1].done, known)
         self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
-        return self.posterior(ways[0], best, evidence)
+        return self.posterior(ways[0], best, back, evidence)
 
     def account(self) -> Ways:
         """Ramps from the prior."""
@@ -260,7 +262,7 @@ class Inference:
         self.spent += leg.cost(stages, PATHS)
         return dataclasses.replace(leg, schedule=learned(leg, self.next_key(), stages))
 
-    def there_and_back(self, way: Ways) -> tuple[Ways, Estimate]:
+    def there_and_back(self, way: Ways) -> tuple[Ways, Ramped | None, Estimate]:
         """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0).
 
         Walkers that were resampled have no path that could be run backward: their evidence is the
@@ -268,11 +270,11 @@ class Inference:
         """
         way = self.enough(way)
         if way.leg.resampling is not None:
-            return way, jarzynski(way.done).log_ratio
+            return way, None, jarzynski(way.done).log_ratio
         back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
         self.spent += way.cost
         self.found += way_back_doubts(way.done, back, accepted)
-        return way, bennett(way.done, back).log_ratio
+        return way, back, bennett(way.done, back).log_ratio
 
     def log_normalizer(self, prior: AbstractPotential, drawn: Float[Array, "n dim"]) -> Estimate:
         """ln of the integral of exp(-U) of the prior: known, or by ramps from a Gaussian to it."""
@@ -281,7 +283,7 @@ class Inference:
             return Estimate(-known, jnp.zeros_like(known), len(drawn))
         at = self.fitted(drawn, jnp.ones(len(drawn), drawn.dtype))
         way = self.ramps(self.reference_leg(at, prior), self.goal.dissipated)
-        return self.there_and_back(way)[1]
+        return self.there_and_back(way)[-1]
 
     def fitted_to_ramps(self, done: Ramped) -> Coordinates:
         """The coordinates of where ramps have arrived.
@@ -309,7 +311,9 @@ class Inference:
 
         leg = self.leg(Interpolation(prior, self.target), draw)
         before = SCHEDULES[0] if self.schedule == "learned" else self.schedule
-        return dataclasses.replace(leg, schedule=before, resampling=self.resampling)
+        return dataclasses.replace(
+            leg, schedule=before, resampling=self.resampling, watch=self.recorder
+        )
 
     def reference_leg(self, at: Coordinates, target: AbstractPotential) -> Leg:
         """From the normalized Gaussian whose coordinates these are."""
@@ -388,19 +392,22 @@ class Inference:
 
     # The result.
 
-    def posterior(self, first: Ways, best: Ways, evidence: Estimate) -> Posterior:
-        model, account, before = self.model, None, None
+    def posterior(
+        self, first: Ways, best: Ways, back: Ramped | None, evidence: Estimate
+    ) -> Posterior:
+        model, account, before, snapshots = self.model, None, None, None
         roll = jax.vmap(ravel_pytree(model.template)[1])
         position, books = roll(best.done.last), best.done.books
         if model.prior is not None:
             before = roll(first.done.first)
+            snapshots = self.recorder.snapshots(model.template)
             prior, likelihood = map(energies_of, (model.prior, model.likelihood))
             after = prior(position), likelihood(position)
             account = Account.of(first.done, prior(before), best.done, after, evidence)
         found = Posterior(
             model=model,
             position=position,
-            log_weight=jnp.where(books.alive > 0, books.log_weight, -jnp.inf),
+            log_weight=best.done.log_weight,
             prior_position=before,
             log_evidence=evidence,
             account=account,
@@ -414,6 +421,8 @@ class Inference:
                 "shadow_work": books.shadow_work,
             },
             group_size=best.done.group_size,
+            reverse_log_weight=None if back is None else back.log_weight,
+            snapshots=snapshots,
         )
         seen = modes(model, self.next_key(), starts=found, n=STARTS)
         self.spent += 2 * STARTS * 200

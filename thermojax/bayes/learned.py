@@ -39,7 +39,7 @@ def learned(leg: Leg, key: PRNGKeyArray, stages: int) -> PiecewiseLinear:
     draw_key, run_key = jax.random.split(key)
     x, parts = leg.draw(draw_key, PATHS), leg.stages(stages)
     steps = along(leg.potential, leg.like, run_key, x, parts)
-    works, books = zip(*((b.work, b) for _, b in steps), strict=True)
+    works, books = zip(*((b.work, b) for _, _, b in steps), strict=True)
     alive = np.asarray(books[-1].alive) > 0
     works = np.diff(np.asarray(jnp.stack(works), float)[:, alive], axis=0, prepend=0.0)
     places = np.append(np.asarray(parts.start, float), 1.0)

@@ -44,10 +44,14 @@ class Ramped(eqx.Module):
         return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), self, other)
 
     @property
+    def log_weight(self) -> Float[Array, " n"]:
+        """That of the books; -inf for a path that diverged."""
+        return jnp.where(self.books.alive > 0, self.books.log_weight, -jnp.inf)
+
+    @property
     def log_mean_weights(self) -> Float[Array, " groups"]:
-        """ln of the mean weight of every group; the paths that diverged have weight zero."""
-        weight = jnp.where(self.books.alive > 0, self.books.log_weight, -jnp.inf)
-        return log_mean_weights(weight, self.group_size)
+        """ln of the mean weight of every group."""
+        return log_mean_weights(self.log_weight, self.group_size)
 
     @property
     def effective_samples(self) -> float:
@@ -77,6 +81,7 @@ class Leg:
     shorter: float = 1.0  # all steps, times this
     schedule: str | AbstractProtocol = SCHEDULES[0]
     resampling: Resampling | None = None
+    watch: Callable[..., Any] | None = None  # of the ramps there, as in `ramp`
 
     @property
     def length(self) -> float:
@@ -113,7 +118,7 @@ class Leg:
         draw_key, run_key = jax.random.split(key)
         x = self.draw(draw_key, n)
         way, between = self.stages(stages), self.resampling
-        last, books = ramp(self.potential, self.like, run_key, x, way, between)
+        last, books = ramp(self.potential, self.like, run_key, x, way, between, self.watch)
         return Ramped(x, last, books, 1 if between is None else between.size)
 
     def reverse(self, key: PRNGKeyArray, stages: int, done: Ramped) -> tuple[Ramped, float]:

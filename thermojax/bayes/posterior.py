@@ -16,6 +16,7 @@ from ..protocol import PiecewiseLinear
 from .account import Account
 from .groups import effective_samples, grouped_mean
 from .model import Model
+from .snapshots import RampSnapshots
 
 
 class Posterior(eqx.Module):
@@ -37,6 +38,11 @@ class Posterior(eqx.Module):
       the sample ended, whichever states it has held.
     - `group_size`: samples that follow each other and have been resampled among themselves; groups
       are independent, and errors are those of their spread. 1 without resampling.
+      `to_arviz`; None where nobody kept them.
+    - `reverse_log_weight`, `(m,)`: of ramps back along the way of the samples. By Crooks its
+      negative and `log_weight` are distributed alike where both are the log of the ratio of the
+      normalizers, and nowhere else. None where there were none.
+    - `snapshots`: the `tj.bayes.RampSnapshots` of the ramps from the prior; None where it is flat.
     """
 
     model: Model
@@ -51,6 +57,8 @@ class Posterior(eqx.Module):
     energies: dict[str, Array] | None = None
     schedule: PiecewiseLinear | None = None
     group_size: int = eqx.field(static=True, default=1)
+    reverse_log_weight: Float[Array, " m"] | None = None
+    snapshots: RampSnapshots | None = None
 
     @property
     def weights(self) -> Float[Array, " n"]:

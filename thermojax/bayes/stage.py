@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -142,8 +142,10 @@ def along(
     x: Float[Array, "n dim"],
     stages: Stages,
     between: Callable | None = None,
-) -> Iterator[tuple[Float[Array, "n dim"], Books]]:
-    """Positions and books after each stage, one after the other: one program for any number.
+) -> Iterator[tuple[Float[Array, "n dim"], Float[Array, "n dim"], Books]]:
+    """Positions, momenta and books after each stage: one program for any number of them.
+
+    The books are not `closed` yet: momenta still have the mass of a steady run.
 
     `between` two of them walkers may be resampled: a function of the potential, `like`, a key, the
     positions, momenta and books, and the control, that returns new ones of the last but one.
@@ -156,7 +158,7 @@ def along(
         x, p, books = one_stage(potential, like, one_key, x, p, books, part)
         if between is not None and k + 1 < len(stages.dt):
             x, p, books = between(potential, like, one_key, (x, p, books), part.end)
-        yield x, closed(books, p, part.dt)
+        yield x, p, books
 
 
 def ramp(
@@ -166,10 +168,21 @@ def ramp(
     x: Float[Array, "n dim"],
     stages: Stages,
     between: Callable | None = None,
+    watch: Callable[..., Any] | None = None,
 ) -> tuple[Float[Array, "n dim"], Books]:
-    """Positions and books after all stages."""
-    *_, last = along(potential, like, key, x, stages, between)
-    return last
+    """Positions and books after all stages.
+
+    **Arguments:** `watch(stage, stages, control, x, books)` is called at the start and after each.
+    """
+    count, last, books = len(stages.dt), x, Books.opened(len(x), x.dtype)
+    if watch is not None:
+        watch(0, count, stages.start[0], x, books)
+    for k, (last, p, books) in enumerate(along(potential, like, key, x, stages, between)):
+        if watch is not None or k + 1 == count:
+            books = closed(books, p, stages.dt[k])
+        if watch is not None:
+            watch(k + 1, count, stages.end[k], last, books)
+    return last, books
 
 
 @jax.jit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -184,12 +185,13 @@ def calibrate(
     half of the step and one with twice the ramp time.
 
     **Arguments:** `sampler`, a function (model, key) -> `tj.bayes.Posterior`, `tj.bayes.infer` when
-    left out. One that can be traced is compiled once and runs on many data sets at once. Samples
-    are taken as independent: thin those of a chain. `simulations`: as many as a posterior that is
-    `narrow` too narrow needs to be convicted with the probability `power`, and at least 20, when
-    left out; 0 for none. `finer`, a sampler of half the step, or twice the time: when left out both
-    of these in turn for `tj.bayes.infer`, and none for others, whose steps are not known here.
-    `data`, False to leave the data of the model aside.
+    left out; `functools.partial(tj.bayes.infer, error=0.1)` has other settings. One that can be
+    traced is compiled once and runs on many data sets at once. Samples are taken as independent:
+    thin those of a chain. `simulations`: as many as a posterior that is `narrow` too narrow needs
+    to be convicted with the probability `power`, and at least 20, when left out; 0 for none.
+    `finer`, a sampler of half the step, or twice the time: when left out both of these in turn for
+    `tj.bayes.infer`, and none for others, whose steps are not known here. `data`, False to leave
+    the data of the model aside.
 
     **Returns:** a `tj.bayes.Calibration`. A right sampler passes with the probability 1 - level.
 
@@ -224,7 +226,7 @@ def calibrate(
     if simulations:
         prior, likelihood = drawable(model)
         run = simulated(
-            model, simulation_key, sampler, simulations, prior, likelihood, sampler is not infer
+            model, simulation_key, sampler, simulations, prior, likelihood, not is_infer(sampler)
         )
         places, effective = run.places, run.effective_samples
         simulations = effective.shape[0]
@@ -257,6 +259,11 @@ def calibrate(
         power=float(power),
         level=float(level),
     )
+
+
+def is_infer(sampler: Sampler) -> bool:
+    """Whether a sampler is `infer`, perhaps with settings: which looks at the data, untraced."""
+    return sampler is infer or (isinstance(sampler, partial) and sampler.func is infer)
 
 
 def drawable(model: Model) -> tuple[AbstractPotential, AbstractLikelihood]:
@@ -312,7 +319,7 @@ def remarks_on(run: Simulated, sampler: Sampler) -> list[str]:
             f"the posteriors hold {middle:.0f} effective samples in the middle, too few for fine "
             "ranks: let the sampler return more"
         )
-    if not run.compiled and sampler is not infer:
+    if not run.compiled and not is_infer(sampler):
         found.append(
             "the sampler cannot be traced and ran on one data set after the other, which is slow"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,46 +13,54 @@ import numpy as np
 from ..errors import UserError, nearest
 
 SAME = 8  # roundings of the largest value within which a column counts as constant
+TARGETS: dict[str, tuple[Callable[[float], bool], str]] = {  # what a target may be, in words
+    "binary": (lambda y: y in (0.0, 1.0), "a binary target, 0 or 1; recode it"),
+    "counts": (lambda y: y >= 0 and y == round(y), "a count, 0, 1, 2, ...; correct it"),
+    "numbers": (lambda y: True, "a number"),
+}
 
 
 @dataclass(frozen=True)
 class Table:
     """Which data to use.
 
-    **Arguments:** `file`, a CSV with a header line; `target`, the name of the column of labels,
-    0 or 1; `rows`, how many rows to use from the top, all of them when left out.
+    **Arguments:** `file`, a CSV with a header line; `target`, the name of the column that is
+    predicted; `rows`, how many rows to use from the top, all of them when left out.
     """
 
     file: Path
     target: str
     rows: int | None = None
 
-    def load(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Standardized features with the bias column first, `(rows, dim)`, labels `(rows,)`, and
-        the names of the columns."""
-        features, labels, names = load_table(self.file, self.target, self.rows)
+    def load(self, kind: str = "binary") -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Standardized features with the bias column first, `(rows, dim)`, targets `(rows,)` of one
+        of the kinds of `TARGETS`, and the names of the columns."""
+        features, labels, names = load_table(self.file, self.target, self.rows, kind)
         bias = np.ones((len(features), 1))
         design = np.hstack([bias, standardize(features, self.file)])
         return design, labels, ["bias", *names]
 
 
 def load_table(
-    file: str | Path, target: str, rows: int | None = None
+    file: str | Path, target: str, rows: int | None = None, kind: str = "binary"
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """The numbers of a CSV file with a header line, the target column apart from the rest.
 
-    **Returns:** features `(rows, columns)` and labels `(rows,)`, each 0 or 1, as float64, and the
-    names of the columns of features.
+    **Returns:** features `(rows, columns)` and targets `(rows,)`, each 0 or 1 where no other `kind`
+    is asked for, as float64, and the names of the columns of features.
 
     **Raises:** UserError for a missing file, an unknown target, cells that are empty, NaN or no
-    numbers, lines of the wrong length, or a target other than 0 and 1.
+    numbers, lines of the wrong length, no column of features, or a target of another kind.
     """
+    fits, expected = TARGETS[kind]
     names, cells = read_cells(file)
     if target not in names:
         raise UserError(
             f"{file}: no column '{target}' for data.target: expected one of its "
             f"{len(names)} columns{nearest(target, names)}"
         )
+    if len(names) == 1:
+        raise UserError(f"{file}: expected a column beside data.target, '{target}', found none")
     if rows is not None:
         if rows < 1:
             raise UserError(f"data.rows = {rows}: expected a positive number of rows")
@@ -68,10 +77,10 @@ def load_table(
             table[i, j] = finite_number(
                 cell, f"{file}, line {line} (row {i + 1}), column '{names[j]}'"
             )
-        if table[i, where] not in (0.0, 1.0):
+        if not fits(table[i, where]):
             raise UserError(
                 f"{file}, line {line} (row {i + 1}), column '{target}' = {row[where].strip()}: "
-                "expected a binary target, 0 or 1; recode it or choose another data.target"
+                f"expected {expected} or choose another data.target"
             )
     return np.delete(table, where, axis=1), table[:, where], [x for x in names if x != target]
 
