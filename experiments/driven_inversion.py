@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt
+from jax.flatten_util import ravel_pytree
 
 import thermojax as tj
 from experiments.driven_inversion_figures import (
@@ -26,6 +27,8 @@ from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 
 STEERINGS = ("waiting", "ramp", "trained", "transport")
+KNOTS = 8  # of a trained schedule, as of all others: one program follows them
+EXACT = ("dissipation", "deficiency", "bias", "exact_work", "least", "bound")
 PICTURES = 25  # snapshots of the covariance
 LINE = 40  # points of a curve
 LEVELS = (1e-3, 1e-2, 0.1, 1.0)  # deficiencies that transport is asked to leave, in kT
@@ -119,45 +122,63 @@ class DrivenInversion(AbstractStudy):
 
     def train(self, progress: Progress) -> dict:
         """A schedule for every delay and weight: (delay, weight) -> protocol."""
-        found = {}
-        total = len(self.delays) * len(self.weights)
-        with progress.phase("schedules", total, "trained") as phase:
-            for delay in self.delays:
-                for weight in self.weights:
-                    found[delay, weight] = tj.linalg.trained_steering(
-                        1.0,
-                        self.condition,
-                        duration=delay,
-                        weight=weight,
-                        steps=self.training_steps,
-                    )
-                    phase.advance(1)
-        return found
+        each = [(delay, weight) for delay in self.delays for weight in self.weights]
+
+        def trained(i: int) -> np.ndarray:
+            delay, weight = each[i]
+            schedule = tj.linalg.trained_steering(
+                1.0,
+                self.condition,
+                duration=delay,
+                weight=weight,
+                knots=KNOTS,
+                steps=self.training_steps,
+            )
+            return np.asarray(ravel_pytree(schedule)[0])
+
+        def schedule(delay: float, numbers: np.ndarray) -> tj.PiecewiseLinear:
+            like = tj.PiecewiseLinear.between([1.0, 0.0, 0.0], [0.0, 1.0, 1.0], delay, KNOTS)
+            return ravel_pytree(like)[1](jnp.asarray(numbers))
+
+        with progress.phase("schedules", len(each), "trained") as phase:
+            kept = phase.kept(len(each), trained)
+        return {key: schedule(key[0], numbers) for key, numbers in zip(each, kept, strict=True)}
 
     def steer(self, matrix, schedules, key, results: Record, progress: Progress) -> dict:
         """Each steering at each delay, exactly and by paths; the devices of the middle delay."""
-        kept = {}
-        middle = self.delays[len(self.delays) // 2]
-        with progress.phase("steering", len(STEERINGS) * len(self.delays), "runs") as phase:
-            for name in STEERINGS:
-                results[name] = record = Record()
-                for i, delay in enumerate(self.delays):
-                    how = schedules[delay, self.weights[-1]] if name == "trained" else name
-                    device = tj.linalg.driven(matrix, duration=delay, steering=how, times=PICTURES)
-                    own = jax.random.fold_in(key, 10 * STEERINGS.index(name) + i)
-                    dt = delay / self.time_steps
-                    out = tj.simulate(device.system, own, dt=dt, batch=self.trajectories)
-                    record.put(f"dissipation_{i}", device.dissipation, "kT")
-                    record.put(f"deficiency_{i}", beyond_rounding(device.deficiency), "kT")
-                    record.put(f"bias_{i}", beyond_rounding(device.bias), "1")
-                    record.put(f"exact_work_{i}", device.work, "kT")
-                    record.put(f"work_{i}", out.mean(out.ledger.total_work), "kT")
-                    record.put(f"least_{i}", least(matrix, device.deficiency) / delay, "kT")
-                    record.put(f"bound_{i}", device.bound, "kT")
-                    if delay == middle:
-                        kept[name] = device
-                    phase.advance(1)
-        return kept
+        each = [(name, i) for name in STEERINGS for i in range(len(self.delays))]
+
+        def device_of(name: str, i: int) -> tj.linalg.Driven:
+            delay = self.delays[i]
+            how = schedules[delay, self.weights[-1]] if name == "trained" else name
+            return tj.linalg.driven(matrix, duration=delay, steering=how, times=PICTURES)
+
+        def numbers(k: int) -> np.ndarray:
+            name, i = each[k]
+            device, delay = device_of(name, i), self.delays[i]
+            own = jax.random.fold_in(key, 10 * STEERINGS.index(name) + i)
+            dt = delay / self.time_steps
+            out = tj.simulate(device.system, own, dt=dt, batch=self.trajectories)
+            work = out.mean(out.ledger.total_work)
+            exact = (
+                device.dissipation,
+                beyond_rounding(device.deficiency),
+                beyond_rounding(device.bias),
+                device.work,
+                least(matrix, device.deficiency) / delay,
+                device.bound,
+            )
+            return np.array([*exact, work.value, work.error, work.count], float)
+
+        with progress.phase("steering", len(each), "runs") as phase:
+            kept = phase.kept(len(each), numbers)
+        for (name, i), found in zip(each, kept, strict=True):
+            record = results.setdefault(name, Record())
+            *exact, value, error, count = map(float, found)
+            for what, number in zip(EXACT, exact, strict=True):
+                record.put(f"{what}_{i}", number, "1" if what == "bias" else "kT")
+            record.put(f"work_{i}", tj.Estimate(value, error, int(count)), "kT")
+        return {name: device_of(name, len(self.delays) // 2) for name in STEERINGS}
 
     def pictures(self, driven: dict) -> Record:
         """The covariance of each steering through the middle delay, over kT."""

@@ -237,6 +237,7 @@ def test_a_finer_sampler_that_moves_the_answer_is_told():
     assert any("Stein" in x for x in shifted.doubts)
 
 
+@pytest.mark.slow
 def test_infer_is_asked_whether_its_step_and_its_ramp_time_matter(monkeypatch):
     """By itself, and a moved answer of either is told by its name."""
     model = linear_model(2)

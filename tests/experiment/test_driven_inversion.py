@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import thermojax as tj
 from experiments.slow_mode_start import starts, waited
+from tests import resuming
+from thermojax.cli import main
 from thermojax.experiment.results.store import load
 from thermojax.experiment.run.experiment import read_experiment
 from thermojax.experiment.run.runner import run
@@ -59,3 +62,36 @@ def test_a_small_run(tmp_path):
     for figure in ("covariance", "energy_delay_deficiency", "slow_mode_start"):
         assert f'id="{figure}"' in page
     assert "Cholesky" in page
+
+
+@pytest.mark.slow
+def test_what_an_interrupted_run_has_is_kept(tmp_path, monkeypatch):
+    """Stopped while it trains and while it steers, it goes on to the same numbers."""
+    monkeypatch.setenv("THERMOJAX_CHECKPOINT_SECONDS", "0")
+    small = ["dimension=3", "delays=[0.5,2]", "weights=[10]", "trajectories=200", "time_steps=20",
+             "training_steps=3", "slow_modes.dimension=10", "slow_modes.products=[4,10]",
+             "slow_modes.conditions=[10]"]  # fmt: skip
+    called = {"trained_steering": 0, "simulate": 0}
+    stops = set()
+
+    def counted(name, function):
+        def call(*arguments, **options):
+            if (name, called[name]) in stops:
+                stops.remove((name, called[name]))
+                raise KeyboardInterrupt
+            called[name] += 1
+            return function(*arguments, **options)
+
+        return call
+
+    for place, name in ((tj.linalg, "trained_steering"), (tj, "simulate")):
+        monkeypatch.setattr(place, name, counted(name, getattr(place, name)))
+    assert main(["run", str(CONFIG), *small, "--out", str(tmp_path / "whole")]) == 0
+    total = dict(called)
+    called.update(trained_steering=0, simulate=0)
+    stops |= {("trained_steering", 1), ("simulate", 3)}
+    assert main(["run", str(CONFIG), *small, "--out", str(tmp_path / "out")]) == 130
+    assert main(["resume", str(tmp_path / "out")]) == 130
+    assert main(["resume", str(tmp_path / "out")]) == 0
+    assert called == total and not stops
+    resuming.assert_identical(load(tmp_path / "whole"), load(tmp_path / "out"))

@@ -110,8 +110,10 @@ class Driven(eqx.Module):
 
     @property
     def off(self) -> Array:
-        """What the final law is off by, entry by entry: of the mean position for a given b, of the
-        covariance else."""
+        """The difference of the final law from its target, entry by entry.
+
+        Of the mean position for a given b, of the covariance else.
+        """
         if self.b is not None:
             return self.law.mean[-1] - self.target.mean
         return self.law.covariance[-1] - self.target.covariance

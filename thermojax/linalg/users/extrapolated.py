@@ -1,4 +1,4 @@
-"""What an extrapolation from kT and kT / 2 to 0 leaves of the displacement that walls cause."""
+"""The displacement that walls cause, as far as an extrapolation from kT and kT / 2 leaves it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def left_of_temperature(
     difference: Float[Array, " dim"],
     kt: float,
 ) -> Float[np.ndarray, " dim"]:
-    r"""How far the extrapolated mean of each coordinate is from the minimum, about.
+    r"""The distance of each coordinate's extrapolated mean from the minimum, about.
 
     While the others rest, a coordinate is a Gaussian of variance kT / k about mu = x + f / k that
     its walls cut off, k = A_ii, f = b - A x. The mean m(kT) of that is known, and with it
