@@ -97,6 +97,8 @@ def resampled(this: Problem, budget: float, steps: int = 512) -> Run:
             return jax.lax.cond(few, lambda c: tj.resample(c, key), lambda c: c, chain), None
 
         chain, _ = jax.lax.scan(segment, chain, jax.random.split(of_copies, steps // EACH))
+        # A chain has the control of the middle of its last step: one more brings it to the end.
+        chain = tj.advance(system, chain, dt=0.13, steps=1)
         return jax.nn.logsumexp(chain.log_weight) - math.log(n)
 
     all_groups = jax.jit(jax.vmap(log_mean_weight))

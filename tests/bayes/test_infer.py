@@ -4,6 +4,8 @@ Nearly all of the time is compiling: what shares the programs of R5, of 256 samp
 dimensions, is quick, and energies of their own are slow.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -151,10 +153,10 @@ def test_schedules_at_equal_time():
 def test_resampled_ramps_are_an_account(gaussian):
     """Copies take over less energy than they take the place of, and less heat leaves."""
     settings = {"samples": SAMPLES - 5, "duration": 60.0, "resample": 1.0, "error": 0.1}
-    found = tj.bayes.infer(PRIOR, SHARP, KEY, **settings)
-    assert len(found.prior_position) == SAMPLES  # a multiple of 16
-    assert off(found.log_evidence, SHARP_EVIDENCE) < SIGMA and found.warnings == ()
-    one, other = found.account, gaussian.account
+    resampled: Any = tj.bayes.infer(PRIOR, SHARP, KEY, **settings)
+    assert len(resampled.prior_position) == SAMPLES  # a multiple of 16
+    assert off(resampled.log_evidence, SHARP_EVIDENCE) < SIGMA and resampled.warnings == ()
+    one, other = resampled.account, gaussian.account
     heat = one.entropy_drop.value + one.dissipated_work.value + one.copied_energy.value
     np.testing.assert_allclose(one.heat.value, heat, atol=1e-6)
     assert one.copied_energy.value < -3 * one.copied_energy.error < 0

@@ -1,5 +1,7 @@
 """Resampled ramps: unbiased evidence, honest errors, and an account that closes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,7 +121,9 @@ def test_mean_weights_stay_and_what_diverged_is_replaced():
     )
     flat = tj.Gaussian(jnp.zeros(1))
     path = tj.Interpolation(flat, flat)
-    new, p, after = Resampling(0.9, 16)(path, jnp.zeros(1), KEY, (x, x + 100, books), 0.5)
+    new, p, after = Resampling(0.9, 16)(
+        path, jnp.zeros(1), KEY, (x, x + 100, books), jnp.asarray(0.5)
+    )
     np.testing.assert_array_equal(p, new + 100)
     np.testing.assert_array_equal(new[:16], x[:16])
     np.testing.assert_array_equal(new[48:], x[48:])
@@ -162,7 +166,7 @@ def test_the_inference_of_resampled_ramps():
     assert abs(off(found.log_evidence, evidence)) < SIGMA
     right = found.mean(lambda x: (x[0] > 0).astype(float))
     assert abs(off(right, np.exp(logs[0] - evidence))) < SIGMA
-    account = found.account
+    account: Any = found.account
     heat = account.entropy_drop.value + account.dissipated_work.value + account.copied_energy.value
     np.testing.assert_allclose(account.heat.value, heat, atol=1e-6)
     assert account.dissipated_work.value > -SIGMA * account.dissipated_work.error
@@ -180,7 +184,7 @@ def test_a_posterior_of_groups(resampled, monkeypatch):
 
     monkeypatch.setattr("thermojax.interop.arviz.needed", lambda *names: Recorder())
     before, state = resampled.mean(resampled.last), (resampled.last, resampled.last)
-    copies = Resampling(1.0, SIZE)(PATH, jnp.zeros(2), KEY, (*state, resampled.books), 1.0)
+    copies = Resampling(1.0, SIZE)(PATH, jnp.zeros(2), KEY, (*state, resampled.books), jnp.ones(()))
     found = tj.bayes.Posterior(
         tj.bayes.Model(PRIOR, LIKELIHOOD),
         copies[0],
