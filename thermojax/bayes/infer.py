@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import real, whole
+from .._component import known
 from .._keys import Purpose, check_key, part_key
 from ..estimate import Estimate
 from ..potential import AbstractPotential, Interpolation
@@ -138,8 +139,14 @@ def infer(
     check_schedule(schedule)
     if duration is not None:
         real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)
-        duration = float(duration)
+    asked = dict(error=error, effective=effective, budget=budget, duration=duration)
+    for name, value in asked.items():
+        if value is not None and known(value) is None:
+            raise ValueError(
+                f"{name} is traced: infer decides by its value, call it outside of jit"
+            )
     goal = Goal(float(error), float(effective), samples, float(budget))
+    duration = None if duration is None else float(duration)
     found = Inference(model, goal, schedule, duration, key).run()
     if found.warnings:
         warnings.warn("tj.bayes.infer: " + "; ".join(found.warnings), stacklevel=2)
