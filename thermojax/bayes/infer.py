@@ -136,17 +136,17 @@ def infer(
     real("effective", effective, "a share between 0 and 1", lambda e: (e > 0) & (e < 1))
     samples = whole("samples", samples, LEAST)
     real("budget", budget, "a positive number of gradients", lambda b: b > 0)
-    check_schedule(schedule)
-    if duration is not None:
-        real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)
     asked = dict(error=error, effective=effective, budget=budget, duration=duration)
     for name, value in asked.items():
         if value is not None and known(value) is None:
             raise ValueError(
                 f"{name} is traced: infer decides by its value, call it outside of jit"
             )
+    check_schedule(schedule)
+    if duration is not None:
+        real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)
+        duration = float(duration)
     goal = Goal(float(error), float(effective), samples, float(budget))
-    duration = None if duration is None else float(duration)
     found = Inference(model, goal, schedule, duration, key).run()
     if found.warnings:
         warnings.warn("tj.bayes.infer: " + "; ".join(found.warnings), stacklevel=2)
