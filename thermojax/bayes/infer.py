@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import real, whole
-from .._component import known
 from .._keys import Purpose, check_key, part_key
 from ..estimate import Estimate
 from ..potential import AbstractPotential, Interpolation
@@ -138,7 +138,7 @@ def infer(
     real("budget", budget, "a positive number of gradients", lambda b: b > 0)
     asked = dict(error=error, effective=effective, budget=budget, duration=duration)
     for name, value in asked.items():
-        if value is not None and known(value) is None:
+        if isinstance(value, Tracer):
             raise ValueError(
                 f"{name} is traced: infer decides by its value, call it outside of jit"
             )
