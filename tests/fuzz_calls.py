@@ -528,6 +528,7 @@ call(
 call(
     "bayes.infer",
     tj.bayes.infer,
+    says={"prior": "fn", "likelihood": "fn"},
     prior=tj.Gaussian(np.zeros(2)),
     likelihood=tj.LinearRegression(TABLE, np.ones(3), 0.5),
     key=KEY,

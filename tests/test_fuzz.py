@@ -204,7 +204,9 @@ def answer(call, name: str, value, strict: bool) -> str | None:
         given[name] = value
 
     def ask(traced_value=None):
-        return call.function(**(given if not traced else given | {name: traced_value}))
+        named = dict(given) if not traced else given | {name: traced_value}
+        first = [named.pop(p) for p in positional_only(call.function) if p in named]
+        return call.function(*first, **named)
 
     try:
         with warnings.catch_warnings():
@@ -236,6 +238,11 @@ def problem_of(error: Exception, names: str) -> str | None:
 @functools.cache
 def the_call(name: str):
     return CALLS[name]()
+
+
+def positional_only(function) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
 
 
 def arguments_of(call) -> list[str]:

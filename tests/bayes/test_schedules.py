@@ -128,7 +128,7 @@ def test_no_schedule_is_below_its_bound(costs):
         (dict(durations=[3.0, 1.0]), "increasing order"),
         (dict(durations=[-1.0]), "positive times"),
         (dict(log_evidence=np.nan), "finite ln p"),
-        (dict(schedules=["fast"]), "schedule = 'fast'"),
+        (dict(schedules=["fast"]), "schedules, 'fast' = 'fast'"),
         (dict(schedules=[]), "schedules = "),
         (dict(schedules="linear"), "schedules = "),
         (dict(samples=2), "samples = 2"),

@@ -107,8 +107,9 @@ def compare_schedules(
         )
     if not isinstance(log_evidence, Estimate):
         log_evidence = Estimate(real("log_evidence", log_evidence, "a finite ln p(y)"), 0.0, 1)
-    if not np.isfinite(log_evidence.value):
-        raise ValueError(f"log_evidence = {log_evidence}: expected a finite ln p(y)")
+    value = known(log_evidence.value)
+    if value is None or not np.isfinite(value):
+        raise ValueError(f"log_evidence = {shown(value)}: expected a finite ln p(y) that is known")
     named = by_name(schedules)
     goal = Goal(1.0, 0.5, whole("samples", samples, LEAST), np.inf)
     pilot_key, learn_key, run_key = (part_key(key, Purpose.STAGE, i) for i in range(3))
@@ -145,8 +146,8 @@ def by_name(schedules) -> dict[str, str | AbstractProtocol]:
             "{name: schedule}, one or more"
         )
     named = dict(schedules) if isinstance(schedules, Mapping) else {str(s): s for s in schedules}
-    for schedule in named.values():
-        check_schedule(schedule)
+    for name, schedule in named.items():
+        check_schedule(schedule, f"schedules, {name!r}")
     return named
 
 

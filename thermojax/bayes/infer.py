@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -155,6 +156,12 @@ def infer(
     real("effective", effective, "a share between 0 and 1", lambda e: (e > 0) & (e < 1))
     samples = whole("samples", samples, LEAST)
     real("budget", budget, "a positive number of gradients", lambda b: b > 0)
+    asked = dict(error=error, effective=effective, budget=budget, duration=duration)
+    for name, value in asked.items():
+        if isinstance(value, Tracer):
+            raise ValueError(
+                f"{name} is traced: infer decides by its value, call it outside of jit"
+            )
     check_schedule(schedule)
     if duration is not None:
         real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)

@@ -16,16 +16,16 @@ KNOTS = 257  # of a schedule that is written down
 ROUNDS = 16  # in which times and controls, each of which depends on the other, come to agree
 
 
-def check_schedule(schedule: str | AbstractProtocol) -> None:
+def check_schedule(schedule: str | AbstractProtocol, name: str = "schedule") -> None:
     """**Raises:** ValueError for no schedule, or one that does not go from 0 to 1."""
     if not isinstance(schedule, AbstractProtocol):
-        choice("schedule", schedule, SCHEDULES)
+        choice(name, schedule, SCHEDULES)
         return
     for end, wanted in (("initial", 0.0), ("final", 1.0)):
         value = known(getattr(schedule, end))
         if value is None or value.shape != () or value != wanted:
             raise ValueError(
-                f"schedule has the {end} control {shown(value)}: expected {wanted:g}, a coupling "
+                f"{name} has the {end} control {shown(value)}: expected {wanted:g}, a coupling "
                 "that is 0 before and 1 after the ramp"
             )
 

@@ -25,4 +25,7 @@ class LogDensity(AbstractPotential):
         flag("controlled", self.controlled)
 
     def energy(self, x, control):
-        return -(self.fn(x, control) if self.controlled else self.fn(x))
+        value = self.fn(x, control) if self.controlled else self.fn(x)
+        if value is None:
+            raise ValueError("fn returned None: expected a log density, a scalar, of one sample x")
+        return -value
