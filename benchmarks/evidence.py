@@ -34,6 +34,7 @@ REFERENCE = -55.2233  # +- 0.0004: importance sampling in float64, 7e6 draws; se
 STEP, FRICTION = 0.3, 0.5  # where the fitted Gaussian is the unit one, mass 1
 KEPT_EVERY = 8  # steps of a chain
 NEWTON_STEPS = 12
+GROUPS, EACH = 16, 16  # groups that are resampled, after so many steps each time
 
 
 def log_weights(potential, steps: int, dt: float, friction: float, values):
@@ -73,6 +74,37 @@ def from_prior(this: Problem, budget: float, steps: int = 512) -> Run:
         back = reverse(keys[3], ends[chosen])
         found = tj.free_energy.bar(weights, back).log_ratio
         return Outcome(float(found.value), float(found.error), 2.0 * n * (steps + 1))
+
+    return outcome
+
+
+def resampled(this: Problem, budget: float, steps: int = 512) -> Run:
+    """Ramps from the prior as in `from_prior`, in 16 groups, each of which is resampled among
+    itself where fewer than half of it are effective: evidence by the mean of the groups."""
+    values = jnp.linspace(0, 1, 65, dtype=jnp.float32) ** 4
+    path = tj.Interpolation(this.prior, this.prior + this.likelihood)
+    protocol = tj.PiecewiseLinear(values, steps * 0.13, 0.0, 1.0)
+    system = tj.Underdamped(path, protocol, tj.Bath())
+    n = max(4, round(budget / GROUPS / (steps + 1)))
+
+    def log_mean_weight(key):
+        of_start, of_chain, of_copies = jax.random.split(key, 3)
+        chain = tj.start(system, of_chain, initial=this.draw(of_start, n))
+
+        def segment(chain, key):
+            chain = tj.advance(system, chain, dt=0.13, steps=EACH)
+            few = chain.effective_samples < n / 2
+            return jax.lax.cond(few, lambda c: tj.resample(c, key), lambda c: c, chain), None
+
+        chain, _ = jax.lax.scan(segment, chain, jax.random.split(of_copies, steps // EACH))
+        return jax.nn.logsumexp(chain.log_weight) - math.log(n)
+
+    all_groups = jax.jit(jax.vmap(log_mean_weight))
+
+    def outcome(seed: int) -> Outcome:
+        weights = all_groups(jax.random.split(jax.random.key(seed), GROUPS))
+        found = tj.free_energy.jarzynski(weights).log_ratio
+        return Outcome(float(found.value), float(found.error), float(GROUPS * n * (steps + 1)))
 
     return outcome
 
@@ -200,6 +232,7 @@ METHODS: dict[str, tuple[str, str | None, Callable[[Problem, float], Run]]] = {
         lambda p, b: nuts(p, max(400, round(b / 31) - 2000)),
     ),
     "prior": ("ours: from the prior and back", None, from_prior),
+    "resampled": ("ours: from the prior, resampled", None, resampled),
     "laplace": (
         "ours: Laplace's Gaussian, 32 steps",
         None,

@@ -50,6 +50,16 @@ class Point(NamedTuple):
     products: int
     wait: float
 
+    def numbers(self) -> np.ndarray:
+        """All of it, in the order in which `of` reads it."""
+        error = self.error
+        return np.array([error.value, error.error, error.count, *self[1:]], float)
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> Point:
+        value, error, count, predicted, products, wait = map(float, numbers)
+        return cls(tj.Estimate(value, error, int(count)), predicted, int(products), wait)
+
 
 class ImperfectDevice(AbstractStudy):
     r"""The error of `tj.linalg.solve` on devices with one imperfection each, and its mitigation.
@@ -124,13 +134,16 @@ class ImperfectDevice(AbstractStudy):
         results = Record()
         kinds = self.imperfections(entry)
         with progress.phase("imperfections", len(kinds) * len(self.times), "solved") as phase:
+            many, each = len(self.times), list(kinds.values())
+
+            def numbers(k: int) -> np.ndarray:
+                i, j = divmod(k, many)
+                own = jax.random.fold_in(jax.random.fold_in(keys[1], i), j)
+                return self.measured(A, b, x, each[i], self.times[j], own).numbers()
+
+            points = [Point.of(x) for x in phase.kept(len(each) * many, numbers)]
             for i, (name, given) in enumerate(kinds.items()):
-                points = []
-                for j, time in enumerate(self.times):
-                    own = jax.random.fold_in(jax.random.fold_in(keys[1], i), j)
-                    points.append(self.measured(A, b, x, given, time, own))
-                    phase.advance(1)
-                results[name] = of_times(self.times, points)
+                results[name] = of_times(self.times, points[i * many : (i + 1) * many])
                 lasting = np.asarray(tj.linalg.floor(A, b, imperfections=given))
                 results[name].put("floor", float(np.linalg.norm(lasting) / np.linalg.norm(x)))
         with progress.phase("mitigation", len(REMEDIES), "measured") as phase:
@@ -159,7 +172,10 @@ class ImperfectDevice(AbstractStudy):
             for rounding in ("nearest", "random")
         }
         given = (components, components, components, *rounded.values())
-        for i, (name, imperfections) in enumerate(zip(REMEDIES, given, strict=True)):
+
+        def numbers(i: int) -> np.ndarray:
+            """Device time, error with its error and count, and prediction, for each number."""
+            name, imperfections = REMEDIES[i], given[i]
             own, extrapolate = jax.random.fold_in(key, i), name == "extrapolated"
             if name == "one device":
                 times = np.array(self.copies) * self.time
@@ -189,12 +205,15 @@ class ImperfectDevice(AbstractStudy):
                     floor = floor_of(A, b, imperfections, found, copies, extrapolate)
                     predicted.append(np.sqrt(np.sum(floor**2 + law / copies)) / size)
                 errors, predicted = stacked(errors), np.array(predicted)
-            own_record = Record()
+            return np.stack([cost, errors.value, errors.error, errors.count, predicted])
+
+        for name, found in zip(REMEDIES, phase.kept(len(REMEDIES), numbers), strict=True):
+            cost, value, error, count, predicted = found
+            errors = tj.Estimate(value, error, count.astype(int))
+            record[name] = own_record = Record()
             own_record.put("device_time", cost, "relaxation times", ("copies",))
             own_record.put("error", errors, "of the answer", ("copies",))
             own_record.put("predicted", predicted, "of the answer", ("copies",))
-            record[name] = own_record
-            phase.advance(1)
         record.put("counts", np.array(self.copies), "1", ("copies",))
         record.put("component_error", self.large_error, "1")
         record.put("input_bits", self.few_bits, "1")

@@ -537,6 +537,30 @@ call(
     budget=1e5,
     schedule="linear",
     duration=3.0,
+    resample=0.5,
+)
+call(
+    "bayes.compare_schedules",
+    tj.bayes.compare_schedules,
+    {"schedules": "any"},
+    model=MODEL,
+    key=KEY,
+    durations=[3.0],
+    log_evidence=-5.0,
+    schedules=["linear"],
+    samples=64,
+)
+call(
+    "bayes.minibatch",
+    tj.bayes.minibatch,
+    prior=tj.Gaussian(np.zeros(2)),
+    likelihood=tj.LinearRegression(np.tile(TABLE, (3, 1)), np.ones(9), 0.5),
+    key=KEY,
+    rows=8,
+    samples=64,
+    dt=0.05,
+    center=True,
+    compensated=True,
 )
 call(
     "bayes.modes",
@@ -712,7 +736,8 @@ Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
 fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
 linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.Runtime
 linalg.Split bayes.Calibration bayes.Modes bayes.ExactPosterior bayes.Observed bayes.Particles
-bayes.Posterior bayes.Account bayes.RampSnapshots
+bayes.Posterior bayes.Account bayes.ScheduleCosts bayes.MinibatchPosterior
+bayes.RampSnapshots
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "

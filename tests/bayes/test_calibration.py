@@ -7,6 +7,9 @@ The samplers are exact ones of conjugate models, and the same ones spoiled on pu
 # pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
 # pyright: reportOptionalMemberAccess=false
 
+import inspect
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,9 +27,13 @@ from thermojax.bayes import (
     scalars_needed,
 )
 from thermojax.bayes.calibration.calibrate import WIDTH, judged
+from thermojax.bayes.calibration.data import halvings
 from thermojax.bayes.calibration.simulate import simulated
+from thermojax.bayes.evidence import Goal
 
 KEY = jax.random.key(0)
+# The module, beside the function of the same name.
+calibrating = sys.modules["thermojax.bayes.calibration.calibrate"]
 
 
 class Measured(tj.AbstractLikelihood):
@@ -223,8 +230,45 @@ def test_a_finer_sampler_that_moves_the_answer_is_told():
 
     found = calibrate(model, KEY, sampler=exact, finer=other, simulations=0)
     assert [x.split(" moves")[0] for x in found.doubts] == ["ln p(y)", "the mean of x"]
+    assert all(x.endswith("with the finer sampler") for x in found.doubts)
+    alone = calibrate(model, KEY, sampler=exact, simulations=0)
+    assert alone.passed and "pass finer=, a sampler of half the step" in alone.verdict
     shifted = calibrate(model, KEY, sampler=gaussian_sampler(400, shift=0.7), simulations=0)
     assert any("Stein" in x for x in shifted.doubts)
+
+
+def test_infer_is_asked_whether_its_step_and_its_ramp_time_matter(monkeypatch):
+    """By itself, and a moved answer of either is told by its name."""
+    model = linear_model(2)
+    found = calibrate(model, KEY, simulations=0)
+    assert found.passed, found.verdict
+    assert "Half of the step and twice the ramp time were tried for" in found.verdict
+    given = inspect.signature(tj.bayes.infer).parameters
+    goal = Goal()
+    for name in ("error", "effective", "samples", "budget"):
+        assert getattr(goal, name) == given[name].default
+    # One has half of the step in the same time, the other as long steps in twice the time.
+    plain = tj.bayes.infer(model, KEY)
+    short, slow = (sampler(model, KEY) for sampler in halvings().values())
+    assert 0.8 < short.time / plain.time < 1.25 < 1.6 < slow.time / plain.time < 2.5
+    for other in (short, slow):  # of which less than half has nothing to do with the ramps
+        assert 1.1 < other.gradients / plain.gradients < 2.1
+    evidence = float(jnp.sum(jax.scipy.stats.norm.logpdf(jnp.array([-1.0, 1.0]), 0, 1.25**0.5)))
+    for one in (plain, short, slow):
+        assert abs(one.log_evidence.value - evidence) < 4.5 * one.log_evidence.error
+
+    exact = gaussian_sampler(400)
+
+    def moved(model, key):
+        posterior = exact(model, key)
+        return posterior_of(model, posterior.position + 0.3)
+
+    others = {"half of the step": exact, "twice the ramp time": moved}
+    monkeypatch.setattr(calibrating, "halvings", lambda: others)
+    monkeypatch.setattr(calibrating, "infer", exact)
+    found = calibrate(model, KEY, simulations=0)
+    (said,) = found.doubts
+    assert said.startswith("the mean of x moves") and said.endswith("with twice the ramp time")
 
 
 def test_places_of_equal_and_of_weighted_draws_are_uniform():

@@ -1,4 +1,8 @@
-"""Posteriors, evidence and accounts by ramps, REFERENCE section 6: R5, R11."""
+"""Posteriors, evidence and accounts by ramps, REFERENCE section 6: R5, R11.
+
+Nearly all of the time is compiling: what shares the programs of R5, of 256 samples in two
+dimensions, is quick, and energies of their own are slow.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +13,19 @@ import thermojax as tj
 
 KEY = jax.random.key(27)
 SIGMA = 4.5
+SAMPLES = 256
 # R5: two Gaussian weights, observed once.
 PRIOR = tj.Gaussian(jnp.zeros(2), jnp.array([[1.0, 0.5], [0.5, 1.0]]))
 LIKELIHOOD = tj.GaussianLikelihood(jnp.array([1.0, -1.0]), jnp.array([[0.5, -0.2], [-0.2, 0.8]]))
 EVIDENCE = -3.064678613858
 MEAN = np.array([0.4597701149, -0.2873563218])
 COVARIANCE = np.array([[0.2816091954, 0.0114942529], [0.0114942529, 0.3678160920]])
+# The same, seen sharply.
+SEEN, NOISE = np.array([1.0, -1.0]), 0.01 * np.eye(2)
+SHARP, TOTAL = tj.GaussianLikelihood(SEEN, NOISE), NOISE + np.array([[1.0, 0.5], [0.5, 1.0]])
+SHARP_EVIDENCE = -0.5 * (
+    SEEN @ np.linalg.solve(TOTAL, SEEN) + np.linalg.slogdet(2 * np.pi * TOTAL)[1]
+)
 # R11: the logistic regression of one weight.
 FEATURES = jnp.array([[-2.0], [-1.0], [0.5], [1.0], [2.0], [3.0]])
 LABELS = jnp.array([0, 0, 1, 0, 1, 1])
@@ -27,7 +38,7 @@ def off(estimate, value):
 
 @pytest.fixture(scope="module")
 def gaussian():
-    return tj.bayes.infer(PRIOR, LIKELIHOOD, KEY)
+    return tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, samples=SAMPLES)
 
 
 def test_evidence_and_moments_of_r5(gaussian):
@@ -48,14 +59,14 @@ def test_the_account_of_r5(gaussian):
     inverse = np.linalg.inv(np.array([[1.0, 0.5], [0.5, 1.0]]))
     gained = 0.5 * (np.trace(inverse @ COVARIANCE) + MEAN @ inverse @ MEAN - 2) + drop
     assert off(account.information, gained) < SIGMA
-    assert float(account.dissipated_work.value) > 5 * float(account.dissipated_work.error)
+    assert float(account.dissipated_work.value) > SIGMA * float(account.dissipated_work.error)
     balance = account.heat.value - account.entropy_drop.value - account.dissipated_work.value
     np.testing.assert_allclose(balance, 0, atol=1e-6)
 
 
 def test_the_evidence_scatters_as_its_error_says():
     found = [
-        tj.bayes.infer(PRIOR, LIKELIHOOD, key, samples=256).log_evidence
+        tj.bayes.infer(PRIOR, LIKELIHOOD, key, samples=SAMPLES).log_evidence
         for key in jax.random.split(KEY, 16)
     ]
     z = np.array([float((e.value - EVIDENCE) / e.error) for e in found])
@@ -63,6 +74,7 @@ def test_the_evidence_scatters_as_its_error_says():
     assert np.mean(z**2) < 1 + SIGMA * np.sqrt(2 / 16)
 
 
+@pytest.mark.slow
 def test_r11():
     model = tj.bayes.Model(tj.Gaussian(jnp.zeros(1), 4.0), tj.LogisticRegression(FEATURES, LABELS))
     found = tj.bayes.infer(model, KEY)
@@ -75,9 +87,9 @@ def test_r11():
 
 
 def test_a_flat_prior_has_a_posterior_and_no_evidence():
-    found = tj.bayes.infer(None, LIKELIHOOD, KEY)
+    found = tj.bayes.infer(None, PRIOR + LIKELIHOOD, KEY, samples=SAMPLES)
     assert np.isnan(found.log_evidence.value) and found.account is None
-    assert off(found.mean(found.position), np.array([1.0, -1.0])) < SIGMA
+    assert off(found.mean(found.position), MEAN) < SIGMA
 
 
 class Spike(tj.AbstractPotential):
@@ -89,6 +101,7 @@ class Spike(tj.AbstractPotential):
         return -jnp.logaddexp(broad, narrow + 2.0)
 
 
+@pytest.mark.slow
 def test_a_spike_that_ramps_do_not_find_is_told():
     with pytest.warns(UserWarning, match="the core of the mode at"):
         found = tj.bayes.infer(tj.Gaussian(jnp.zeros(10)), Spike(), KEY)
@@ -97,9 +110,10 @@ def test_a_spike_that_ramps_do_not_find_is_told():
 
 def test_a_budget_that_ends_is_told():
     with pytest.warns(UserWarning, match=r"the budget of 3e\+04 gradients is spent"):
-        tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, samples=256, budget=3e4, error=1e-4)
+        tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, samples=SAMPLES, budget=3e4, error=1e-4)
 
 
+@pytest.mark.slow
 def test_positions_of_any_shape_and_names():
     """A pytree of weights in float32, by the names of its leaves."""
     likelihood = tj.LogDensity(lambda x: -0.5 * jnp.sum((x["a"] - 1) ** 2) - 2 * x["b"] ** 2)
@@ -115,19 +129,37 @@ def test_positions_of_any_shape_and_names():
 
 def test_schedules_at_equal_time():
     """The works of all obey one evidence; of sharp data the linear schedule dissipates most."""
-    covariance, y = 0.01 * np.eye(2), np.array([1.0, -1.0])
-    sharp = tj.GaussianLikelihood(y, covariance)
-    total = covariance + np.array([[1.0, 0.5], [0.5, 1.0]])
-    exact = -0.5 * (y @ np.linalg.solve(total, y) + np.linalg.slogdet(2 * np.pi * total)[1])
-    ramps = [*tj.bayes.schedule.SCHEDULES, tj.PiecewiseLinear([0.1, 0.4], 1.0, 0.0, 1.0)]
+    ramps = ("constant dissipation", "linear", "geometric", "learned")
+    settings = {"samples": SAMPLES, "duration": 30.0, "error": 0.1}
     lost = []
     for ramp in ramps:
-        found = tj.bayes.infer(PRIOR, sharp, KEY, samples=512, schedule=ramp, duration=30.0)
+        found = tj.bayes.infer(PRIOR, SHARP, KEY, schedule=ramp, **settings)
         assert found.time == pytest.approx(30.0, rel=1e-5)
-        assert off(found.log_evidence, exact) < SIGMA
+        assert off(found.log_evidence, SHARP_EVIDENCE) < SIGMA
+        taken = found.schedule
+        assert taken is not None and taken.initial == 0 and taken.final == 1
+        assert float(taken.duration) == pytest.approx(found.time, rel=1e-5)
         lost.append(found.account.dissipated_work)
+    again = tj.bayes.infer(PRIOR, SHARP, KEY, schedule=taken, **settings)
+    assert again.schedule is not None
+    assert np.max(np.abs(again.schedule.values - taken.values)) < 2e-3
+    assert again.gradients < found.gradients  # without the ramps that taught the schedule
     even, linear = lost[:2]
     assert even.value + 3 * even.error < linear.value - 3 * linear.error
+
+
+def test_resampled_ramps_are_an_account(gaussian):
+    """Copies take over less energy than they take the place of, and less heat leaves."""
+    settings = {"samples": SAMPLES - 5, "duration": 60.0, "resample": 1.0, "error": 0.1}
+    found = tj.bayes.infer(PRIOR, SHARP, KEY, **settings)
+    assert len(found.prior_position) == SAMPLES  # a multiple of 16
+    assert off(found.log_evidence, SHARP_EVIDENCE) < SIGMA and found.warnings == ()
+    one, other = found.account, gaussian.account
+    heat = one.entropy_drop.value + one.dissipated_work.value + one.copied_energy.value
+    np.testing.assert_allclose(one.heat.value, heat, atol=1e-6)
+    assert one.copied_energy.value < -3 * one.copied_energy.error < 0
+    assert other.copied_energy.value == 0
+    assert one.dissipated_work.value > 5 * one.dissipated_work.error
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import thermojax as tj
 from experiments.ergodic_or_ensemble import ErgodicOrEnsemble
 from experiments.imperfect_device import ImperfectDevice
+from tests import resuming
 from thermojax.cli import main
 from thermojax.experiment import load
 
@@ -36,6 +38,33 @@ def test_imperfect_device(tmp_path):
     assert results["perfect"]["floor"] < 1e-12 < results["components"]["floor"]
     assert 'id="through_time"' in page and 'id="mitigation"' in page
     assert "conjugate gradients reach" in page
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:imperfections change A")
+def test_what_an_interrupted_run_has_is_kept(tmp_path, monkeypatch):
+    """Stopped in either phase it goes on to the same numbers, and repeats nothing."""
+    monkeypatch.setenv("THERMOJAX_CHECKPOINT_SECONDS", "0")
+    solve, done = tj.linalg.solve, []
+
+    def counted(*arguments, **options):
+        if len(done) in stops:
+            stops.remove(len(done))
+            raise KeyboardInterrupt
+        done.append(None)
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr(tj.linalg, "solve", counted)
+    small = ["dimension=2", "times=[3,6]", "devices=8", "pool=12", "copies=[1]", "time=3"]
+    file, stops = str(ROOT / "configs" / "imperfect_device.yaml"), set()
+    assert main(["run", file, *small, "--out", str(tmp_path / "whole")]) == 0
+    total, stops = len(done), {4, 12}
+    done.clear()
+    assert main(["run", file, *small, "--out", str(tmp_path / "out")]) == 130
+    assert main(["resume", str(tmp_path / "out")]) == 130
+    assert main(["resume", str(tmp_path / "out")]) == 0
+    assert len(done) == total and not stops
+    resuming.assert_identical(load(tmp_path / "whole"), load(tmp_path / "out"))
 
 
 def test_ergodic_or_ensemble(tmp_path):

@@ -2,13 +2,16 @@
 
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
 import pytest
+from scipy.integrate import simpson
 from scipy.optimize import lsq_linear
 from scipy.stats import truncnorm
 
 import thermojax as tj
 from thermojax.linalg.users.box import Box
+from thermojax.linalg.users.extrapolated import cut_off, left_of_temperature
 
 KEY = jax.random.key(26)
 DIM, CONDITION = 6, 10.0
@@ -24,6 +27,11 @@ def minimum():
     """By bounded-variable least squares, |R x - R^-T b|^2 with A = R^T R."""
     root = np.linalg.cholesky(A).T
     return lsq_linear(root, np.linalg.solve(root.T, B), (LOWER, UPPER), method="bvls", tol=1e-14).x
+
+
+def scatter(found):
+    """The statistical part of the error."""
+    return np.sqrt(np.asarray(found.error) ** 2 - np.asarray(found.bias) ** 2)
 
 
 def test_walls_are_mirrors():
@@ -76,11 +84,11 @@ def test_the_mean_of_a_gaussian_cut_off(unit):
     least = np.array([(b[0] - a[0, 1] * wall) / a[0, 0], wall])
     force = b[1] - a[1] @ least
     step = 0.25 * kt / force  # what a layer's time as a step adds, at most
-    allowed = 4.5 * np.asarray(found.error) + step
+    allowed = 4.5 * scatter(found) + step
     np.testing.assert_array_less(np.abs(found.warm - mean(kt)), allowed)
     # The step's own is in proportion to kT, and goes.
     cold = np.abs(found.value - (2 * mean(kt / 2) - mean(kt)))
-    np.testing.assert_array_less(cold, 4.5 * np.asarray(found.error) + step / 4)
+    np.testing.assert_array_less(cold, 4.5 * scatter(found) + step / 4)
     np.testing.assert_array_equal(found.active, [0, 1])
     # The device falls from U(0) = 0 to the minimum, and gives that as heat, but for some kT.
     fall = b @ least - least @ a @ least / 2
@@ -99,9 +107,73 @@ def test_a_wall_that_is_touched_without_force():
     assert found.value.dtype == jnp.float32
     mean = np.sqrt(2 * kt / (np.pi * stiffness))
     factor = 2 * np.sqrt(0.5) - 1
-    assert abs(found.warm[0] - mean) < 4.5 * found.error[0]
-    assert abs(found.value[0] - factor * mean) < 4.5 * found.error[0]
+    scattered = float(scatter(found)[0])
+    assert abs(found.warm[0] - mean) < 4.5 * scattered
+    assert abs(found.value[0] - factor * mean) < 4.5 * scattered
+    # All of the value is what the temperature leaves: of one coordinate that is known.
+    assert found.bias[0] == pytest.approx(factor * mean, abs=2 * scattered)
+    assert float(found.value[0]) < 1.5 * float(found.error[0])
     assert found.distance >= found.value[0]
+
+
+def means(a, b, lower, upper, kt, points=801):
+    """The mean of two coordinates in a finite box, by Simpson's rule."""
+    x, y = (np.linspace(*ends, points) for ends in zip(lower, upper, strict=True))
+    z = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
+    energy = 0.5 * np.einsum("ijk,kl,ijl->ij", z, a, z) - z @ b
+    weight = np.exp((energy.min() - energy) / kt)
+    over = lambda f: simpson(simpson(f, x=y, axis=1), x=x)
+    return np.array([over(weight * z[..., k]) for k in (0, 1)]) / over(weight)
+
+
+def test_what_the_temperature_leaves_is_said():
+    """Of 30 random programs of two coordinates, by quadrature, at three temperatures each.
+
+    The mean square of what is left, in units of what is said, is about 1 or less, and no entry of
+    it is far beyond; and less is said where less is left.
+    """
+    rng, lower, upper = np.random.default_rng(3), -np.ones(2), np.ones(2)
+    for kt, most in ((0.03, 0.05), (0.2, 0.5), (1.0, 3.0)):
+        off, said = [], []
+        for _ in range(10):
+            turned = np.linalg.qr(rng.normal(size=(2, 2)))[0]
+            a = turned @ np.diag([0.3, 2.0]) @ turned.T
+            b = 1.5 * rng.normal(size=2)
+            warm, cold = (means(a, b, lower, upper, t) for t in (kt, kt / 2))
+            value, root = np.clip(2 * cold - warm, lower, upper), np.linalg.cholesky(a).T
+            least = lsq_linear(root, np.linalg.solve(root.T, b), (lower, upper), method="bvls").x
+            box = Box(jnp.asarray(lower), jnp.asarray(upper))
+            operator = lx.MatrixLinearOperator(jnp.asarray(a))
+            given = (jnp.asarray(x) for x in (b, value, warm - cold))
+            b, value, apart = given
+            said.append(left_of_temperature(operator, b, box, value, apart, kt))
+            off.append(np.asarray(value) - least)
+        z = np.abs(off) / np.hypot(said, 1e-4)
+        assert np.sqrt(np.mean(z**2)) < 1.2 and np.max(z) < 4
+        assert np.sqrt(np.mean(np.square(said))) < most
+    structure = jax.ShapeDtypeStruct(b.shape, b.dtype)
+    by_product = lx.FunctionLinearOperator(operator.mv, structure)
+    again = left_of_temperature(by_product, b, box, value, apart, kt)
+    np.testing.assert_allclose(again, said[-1], rtol=1e-9)
+
+
+def test_the_mean_of_what_walls_cut_off():
+    """Against Simpson's rule where the density is, a million widths off its middle included."""
+    for lower, upper, middle, width in (
+        (-1.0, 1.0, 0.3, 0.5), (-1.0, 1.0, -50.0, 0.1), (-np.inf, 1.0, 7.0, 1.0),
+        (0.0, np.inf, -3.0, 1e-3), (-np.inf, np.inf, 2.0, 1.0), (-1.0, 1.0, 1e3, 1e4),
+        (0.0, np.inf, -1.0, 1e-6), (-1e-3, 1e-3, 5.0, 1.0),
+        (-1.0, 1.0, 0.5, 1e20),
+    ):  # fmt: skip
+        place = np.clip(middle, lower, upper)  # of the largest density
+        reach = 40 * min(width, width**2 / max(abs(middle - place), 1e-300))
+        y = np.linspace(max(lower - place, -reach), min(upper - place, reach), 20_001)
+        weight = np.exp(-y * (y + 2 * (place - middle)) / (2 * width**2))
+        exact = simpson(weight * y, x=y) / simpson(weight, x=y)
+        found = cut_off(*(np.array([x]) for x in (lower, upper, middle, width)))[0]
+        # What is far or wide cancels.
+        rounding = 1e-14 * max(1.0, abs(middle), min(1e6, width**2 / (upper - lower)))
+        assert found - place == pytest.approx(exact, rel=1e-7, abs=rounding)
 
 
 @pytest.mark.parametrize(

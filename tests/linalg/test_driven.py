@@ -176,6 +176,23 @@ def test_answers_are_read_with_their_bill():
         assert abs(work.value - 4000 * (found.work + let_go)) < 4.5 * work.error
 
 
+@pytest.mark.parametrize("b", [B, None], ids=["solution", "inverse"])
+def test_the_error_of_what_is_read_knows_what_the_law_lacks(b):
+    """Of a short ramp and so many devices that what is wrong is no scatter."""
+    found = driven("ramp", 1.5, b)
+    answer = found.read(KEY, trajectories=4000, dt=0.02)
+    end, exact = (
+        (found.law.mean[-1], X) if b is not None else (found.law.covariance[-1] / KT, INVERSE)
+    )
+    assert answer.bias is not None
+    np.testing.assert_allclose(answer.bias, end - exact, atol=1e-9)
+    off, scatter = answer.value - exact, np.sqrt(answer.error**2 - answer.bias**2)
+    assert np.max(np.abs(off - answer.bias) / scatter) < 4.5
+    z = off / answer.error
+    assert np.max(np.abs(z)) < 4.5 and np.sqrt(np.mean(z**2)) < 1.2
+    assert np.sqrt(np.mean((off / scatter) ** 2)) > 2  # without it the error would be too small
+
+
 def test_float32_and_other_units():
     single, double = (
         tj.linalg.driven(a, duration=time, steering="ramp", bath=bath, times=SNAPSHOTS)

@@ -10,10 +10,14 @@ from .calibration import ecdf_band as ecdf_band
 from .calibration import ecdf_p_value as ecdf_p_value
 from .calibration import pit as pit
 from .calibration import scalars_needed as scalars_needed
+from .compare import ScheduleCosts as ScheduleCosts
+from .compare import compare_schedules as compare_schedules
 from .doubts import doubts as doubts
 from .exact import ExactPosterior as ExactPosterior
 from .exact import exact as exact
 from .infer import infer as infer
+from .minibatch import MinibatchPosterior as MinibatchPosterior
+from .minibatch import minibatch as minibatch
 from .model import Model as Model
 from .modes import Modes as Modes
 from .modes import modes as modes

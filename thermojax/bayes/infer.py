@@ -22,17 +22,29 @@ from ..system import Bath, Underdamped
 from .account import Account, combined
 from .coordinates import DENSE, Coordinates
 from .doubts import doubts
-from .evidence import Goal, bennett, goal_doubts, jarzynski, way_back_doubts, way_doubts
+from .evidence import (
+    Goal,
+    bennett,
+    goal_doubts,
+    jarzynski,
+    one_way_doubts,
+    way_back_doubts,
+    way_doubts,
+)
 from .fitted import Fitted
+from .groups import GROUPS, group_size_for
+from .learned import FEWEST, PATHS, learned
 from .leg import Leg, Ramped
 from .model import Model
 from .modes import modes
 from .pilot import WALKERS, pilot
 from .posterior import Posterior
+from .resampling import Resampling
 from .schedule import SCHEDULES, check_schedule
 from .snapshots import Recorder
 
 ACCOUNT = 1.0  # dissipation, in kT, of the ramps from the prior
+PER_LENGTH = 0.05  # or so much of the length of their way, which is about sqrt(dim), if more
 SHORTER = 0.7  # steps, of the turn of the stiffest mode that the pilot takes
 STARTS = 64  # of the search for modes
 LEAST = 64  # paths, below which neither a covariance nor an error can be told
@@ -50,6 +62,7 @@ def infer(
     budget: float = ...,
     schedule: str | AbstractProtocol = ...,
     duration: float | None = ...,
+    resample: float | None = ...,
 ) -> Posterior: ...
 @overload
 def infer(
@@ -64,6 +77,7 @@ def infer(
     budget: float = ...,
     schedule: str | AbstractProtocol = ...,
     duration: float | None = ...,
+    resample: float | None = ...,
 ) -> Posterior: ...
 def infer(
     prior,
@@ -77,6 +91,7 @@ def infer(
     budget: float = 2e7,
     schedule: str | AbstractProtocol = SCHEDULES[0],
     duration: float | None = None,
+    resample: float | None = None,
 ):
     r"""The posterior p(x|y) of a prior and a likelihood: samples, evidence, and their price.
 
@@ -86,7 +101,8 @@ def infer(
     - a pilot of 128 walkers finds the way: rungs of the coupling lambda of the likelihood, and at
       each of them coordinates in which the law is about standard normal (up to 256 dimensions with
       its correlations), and the step that the stiffest mode allows;
-    - ramps from the prior, as slow as their dissipation of about 1 kT asks for, are the account;
+    - ramps from the prior, as slow as their dissipation of about 1 kT asks for (beyond 256
+      dimensions 128 of them, and a twentieth of the length of their way), are the account;
     - ramps from the Gaussian that these have found lose less by far where the posterior is near it.
       Whichever ramps give more effective samples per gradient are repeated until the evidence has
       the `error` that was asked for, and turned back: evidence by Bennett's estimator.
@@ -103,8 +119,13 @@ def infer(
       samples. `samples`: paths of one batch; more are made as the error asks for it.
     - `budget`: gradients of one path that may be spent in all.
     - `schedule` of the ramps from the prior: "constant dissipation", each part of the way as long
-      as the others by the Fisher metric; "linear" in time; "geometric", in equal ratios; or a
-      protocol from 0 to 1, stretched to their time.
+      as the others by the Fisher metric; "linear" in time; "geometric", in equal ratios; "learned"
+      from what 256 ramps dissipate in each part of the way; or a protocol from 0 to 1, such as the
+      `schedule` of an earlier result, stretched to their time.
+    - `resample`: walkers of the ramps from the prior are drawn anew by their weights, within each
+      of 16 groups, wherever fewer than this share of a group is effective (sequential Monte
+      Carlo); None, never. `samples` is rounded up to a multiple of 16. Where these ramps tell the
+      evidence best, it is that of the way there alone.
     - `duration` of the ramps from the prior, in units in which every mode of the law that is passed
       has mass and stiffness 1; as long as a dissipation of 1 kT takes when left out.
 
@@ -114,6 +135,10 @@ def infer(
     **Cost:** 0.5 to 1 million gradients for 31 weights of a logistic regression, two thirds of them
     for the account; memory for `samples` positions, and for a hundred covariances up to 256
     dimensions.
+
+    A learned schedule is worth its ramps where the energy keeps the memory of some parts of the way
+    far longer than that of others: near Gaussians, in the coordinates that the pilot finds, a slow
+    ramp can gain 5 % at the most.
 
     **Source:** C. Jarzynski, Phys. Rev. E 56, 5018 (1997); R. M. Neal, Stat. Comput. 11, 125
     (2001); C. H. Bennett, J. Comput. Phys. 22, 245 (1976); rungs by overlap: A. Jasra, D. A.
@@ -134,8 +159,10 @@ def infer(
     if duration is not None:
         real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)
         duration = float(duration)
+    between = resampling_for(model, resample, samples)
+    samples = samples if between is None else GROUPS * between.size
     goal = Goal(float(error), float(effective), samples, float(budget))
-    found = Inference(model, goal, schedule, duration, key).run()
+    found = Inference(model, goal, schedule, duration, key, between).run()
     if found.warnings:
         warnings.warn("tj.bayes.infer: " + "; ".join(found.warnings), stacklevel=2)
     return found
@@ -154,7 +181,7 @@ class Ways(NamedTuple):
 
     def worth(self) -> float:
         """Effective samples per gradient."""
-        return self.done.books.effective_samples / self.cost
+        return self.done.effective_samples / self.cost
 
 
 class Inference:
@@ -167,9 +194,10 @@ class Inference:
         schedule: str | AbstractProtocol,
         duration: float | None,
         key: PRNGKeyArray,
+        resampling: Resampling | None = None,
     ):
         self.model, self.goal, self.key = model, goal, key
-        self.schedule, self.duration = schedule, duration
+        self.schedule, self.duration, self.resampling = schedule, duration, resampling
         self.dim = sum(leaf.size for leaf in jax.tree.leaves(model.template))
         self.dense = self.dim <= DENSE
         self.keys, self.spent = 0, 0
@@ -184,33 +212,65 @@ class Inference:
         prior, ways = self.model.prior, []
         if prior is not None:
             ways.append(self.account())
-            at = self.fitted(ways[0].done.last, ways[0].done.books.weights)
+            at = self.fitted_to_ramps(ways[0].done)
         else:
             at = self.around_the_mode()
-        ways.append(self.ramps(self.reference_leg(at, self.target), self.goal.dissipated))
+        leg = self.reference_leg(at, self.target)
+        if ways and leg.length > ways[0].leg.length:
+            leg = ways[0].leg  # no Gaussian is near, as where hidden units change places
+        ways.append(self.ramps(leg, self.goal.dissipated))
         best = max(ways, key=Ways.worth)
         best, back, evidence = self.there_and_back(best)
         if prior is None:
             evidence = Estimate(jnp.nan, jnp.nan, evidence.count)
-        elif best.leg is not ways[0].leg:
+        elif best.leg.draw is not ways[0].leg.draw:
             evidence = combined((1, evidence), (-1, self.log_normalizer(prior, ways[0].done.first)))
             self.found += way_doubts(ways[0].done, evidence)
+        elif best.leg.resampling is not None:
+            known = None
+            if ways[1].leg.draw is not ways[0].leg.draw:
+                known = prior.free_energy(None, 1.0, self.model.template)
+            self.found += one_way_doubts(best.done, ways[1].done, known)
         self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
         return self.posterior(ways[0], best, back, evidence)
 
     def account(self) -> Ways:
         """Ramps from the prior."""
-        leg, n = self.prior_leg(), self.goal.samples
+        leg = self.prior_leg()
+        few = not self.dense and self.resampling is None  # the evidence is not theirs to tell
+        n = min(WALKERS, self.goal.samples) if few else self.goal.samples
+        if self.schedule == "learned":
+            leg = self.taught(leg)
         if self.duration is None:
-            return self.ramps(leg, ACCOUNT)
+            until = max(ACCOUNT, PER_LENGTH * leg.length)
+            return self.ramps(leg, until / self.goal.time, n)
         stages = leg.stages_of(self.duration)
-        leg = leg.with_shorter_steps(self.duration / float(leg.stages(stages).duration))
+        leg = leg.in_time(self.duration, stages, leg.schedule)
         self.spent += leg.cost(stages, n)
         return Ways(leg, stages, leg.forward(self.next_key(), stages, n))
 
-    def there_and_back(self, way: Ways) -> tuple[Ways, Ramped, Estimate]:
-        """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0)."""
+    def taught(self, leg: Leg) -> Leg:
+        """With the schedule that short ramps ask for, where the budget allows them."""
+        stages = leg.guess(ACCOUNT) if self.duration is None else leg.stages_of(self.duration)
+        stages = max(stages, FEWEST)
+        if not self.affords(leg.cost(stages, PATHS)):
+            self.found.append(
+                f"the budget of {self.goal.budget:.3g} gradients leaves none to learn a schedule "
+                f"from: that of {leg.schedule} was taken; pass a larger budget="
+            )
+            return leg
+        self.spent += leg.cost(stages, PATHS)
+        return dataclasses.replace(leg, schedule=learned(leg, self.next_key(), stages))
+
+    def there_and_back(self, way: Ways) -> tuple[Ways, Ramped | None, Estimate]:
+        """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0).
+
+        Walkers that were resampled have no path that could be run backward: their evidence is the
+        mean weight of the groups.
+        """
         way = self.enough(way)
+        if way.leg.resampling is not None:
+            return way, None, jarzynski(way.done).log_ratio
         back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
         self.spent += way.cost
         self.found += way_back_doubts(way.done, back, accepted)
@@ -224,6 +284,15 @@ class Inference:
         at = self.fitted(drawn, jnp.ones(len(drawn), drawn.dtype))
         way = self.ramps(self.reference_leg(at, prior), self.goal.dissipated)
         return self.there_and_back(way)[-1]
+
+    def fitted_to_ramps(self, done: Ramped) -> Coordinates:
+        """The coordinates of where ramps have arrived.
+
+        Their law lags behind by less than they dissipate, about 1 kT. Their weights mend that, and
+        leave few samples to find many widths from.
+        """
+        weights = done.books.weights if self.dense else done.books.alive
+        return self.fitted(done.last, weights)
 
     def fitted(self, x: Float[Array, "n dim"], weights: Float[Array, " n"]) -> Coordinates:
         """The coordinates of weighted samples."""
@@ -241,7 +310,10 @@ class Inference:
             return flat(start(system, key, batch=n, initial=Equilibrium(like)).position)
 
         leg = self.leg(Interpolation(prior, self.target), draw)
-        return dataclasses.replace(leg, schedule=self.schedule, watch=self.recorder)
+        before = SCHEDULES[0] if self.schedule == "learned" else self.schedule
+        return dataclasses.replace(
+            leg, schedule=before, resampling=self.resampling, watch=self.recorder
+        )
 
     def reference_leg(self, at: Coordinates, target: AbstractPotential) -> Leg:
         """From the normalized Gaussian whose coordinates these are."""
@@ -253,7 +325,7 @@ class Inference:
         x = draw(self.next_key(), WALKERS)
         way, _, gradients = pilot(potential, like, self.next_key(), x, self.dense)
         self.spent += gradients
-        return Leg(potential, like, way, draw, self.dense, shorter=SHORTER)
+        return Leg(potential, like, way, draw, self.dense, shorter=SHORTER * self.goal.step)
 
     @property
     def target(self) -> AbstractPotential:
@@ -282,22 +354,20 @@ class Inference:
 
     # The ramps.
 
-    def ramps(self, leg: Leg, until: float) -> Ways:
+    def ramps(self, leg: Leg, until: float, n: int | None = None) -> Ways:
         """Ramps that dissipate no more than `until`, or as little as the budget allows."""
-        stages = leg.guess(until)
+        n, stages = n or self.goal.samples, leg.guess(until)
         while True:
-            if not self.affords(leg.cost(stages, self.goal.samples)):
-                stages = max(
-                    1, int((self.goal.budget - self.spent) / leg.cost(2, self.goal.samples))
-                )
-            done = leg.forward(self.next_key(), stages, self.goal.samples)
-            self.spent += leg.cost(stages, self.goal.samples)
+            if not self.affords(leg.cost(stages, n)):
+                stages = max(1, int((self.goal.budget - self.spent) / leg.cost(2, n)))
+            done = leg.forward(self.next_key(), stages, n)
+            self.spent += leg.cost(stages, n)
             lost = float(done.books.dissipated)
             shadow = float(done.books.mean(done.books.shadow_work))
             if shadow > 0.3 * lost > 0.3 * until:
                 leg = leg.with_shorter_steps(0.7)
             more = math.ceil(stages * min(max(1.1 * lost / until, 1.5), 8))
-            if lost <= 1.2 * until or not self.affords(leg.cost(more, self.goal.samples)):
+            if lost <= 1.2 * until or not self.affords(leg.cost(more, n)):
                 return Ways(leg, stages, done)
             stages = more
 
@@ -311,7 +381,9 @@ class Inference:
         have, n = jarzynski(way.done).log_ratio, self.goal.samples
         wanted = (float(have.error) / self.goal.error) ** 2 - 1 if have.error > 0 else 0
         wanted = math.ceil(wanted) if math.isfinite(wanted) else 0
-        afford = (self.goal.budget - self.spent) / way.leg.cost(way.stages, n) / 2 - 1
+        afford = (self.goal.budget - self.spent) / way.leg.cost(way.stages, n)
+        if way.leg.resampling is None:
+            afford = afford / 2 - 1
         done = way.done
         for _ in range(max(0, min(wanted, int(afford)))):
             done = done.pooled(way.leg.forward(self.next_key(), way.stages, n))
@@ -320,45 +392,56 @@ class Inference:
 
     # The result.
 
-    def posterior(self, first: Ways, best: Ways, back: Ramped, evidence: Estimate) -> Posterior:
+    def posterior(
+        self, first: Ways, best: Ways, back: Ramped | None, evidence: Estimate
+    ) -> Posterior:
         model, account, before, snapshots = self.model, None, None, None
         roll = jax.vmap(ravel_pytree(model.template)[1])
-        position, books, ramped = roll(best.done.last), best.done.books, first.done.books
+        position, books = roll(best.done.last), best.done.books
         if model.prior is not None:
             before = roll(first.done.first)
             snapshots = self.recorder.snapshots(model.template)
             prior, likelihood = map(energies_of, (model.prior, model.likelihood))
-            account = Account.of(
-                ramped.work,
-                ramped.heat,
-                ramped.alive,
-                prior(before),
-                (prior(position), likelihood(position)),
-                books.weights,
-                evidence,
-            )
+            after = prior(position), likelihood(position)
+            account = Account.of(first.done, prior(before), best.done, after, evidence)
         found = Posterior(
             model=model,
             position=position,
-            log_weight=jnp.where(books.alive > 0, books.log_weight, -jnp.inf),
+            log_weight=best.done.log_weight,
             prior_position=before,
             log_evidence=evidence,
             account=account,
             time=float(first.leg.stages(first.stages).duration),
             gradients=self.spent,
             warnings=(),
+            schedule=None if model.prior is None else first.leg.protocol(first.stages),
             energies={
                 "work": books.work,
                 "heat": books.heat,
                 "shadow_work": books.shadow_work,
             },
-            reverse_log_weight=jnp.where(back.books.alive > 0, back.books.log_weight, -jnp.inf),
+            group_size=best.done.group_size,
+            reverse_log_weight=None if back is None else back.log_weight,
             snapshots=snapshots,
         )
         seen = modes(model, self.next_key(), starts=found, n=STARTS)
         self.spent += 2 * STARTS * 200
         doubted = (*self.found, *seen.missed(found))
         return dataclasses.replace(found, gradients=self.spent, warnings=doubted)
+
+
+def resampling_for(model: Model, resample: float | None, samples: int) -> Resampling | None:
+    """The resampling that is asked for. **Raises:** ValueError for no share, or a flat prior."""
+    if resample is None:
+        return None
+    expected = "a share of the samples in (0, 1], or None"
+    real("resample", resample, expected, lambda share: (share > 0) & (share <= 1))
+    if model.prior is None:
+        raise ValueError(
+            f"resample = {resample:g}: only ramps from the prior are resampled, and a flat one has "
+            "none; leave it out, or pass a proper prior"
+        )
+    return Resampling(float(resample), group_size_for(samples))
 
 
 def flat(position) -> Float[Array, "n dim"]:

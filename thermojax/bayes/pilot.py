@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,12 +12,14 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..potential import AbstractPotential
 from .coordinates import Coordinates, InCoordinates
-from .stage import STEPS, Books, Stages, one_stage, seen, slopes_of
+from .stage import STEPS, Books, Stages, closed, momenta, one_stage, seen, slopes_of
 
 WALKERS = 128
 OVERLAP = 0.6  # the effective share that a sudden switch to the next rung leaves
 MOST = 400  # rungs
 REACH = 1.0  # the angle that the stiffest mode turns in one step
+WIDE = 512  # dimensions, beyond which steps are shorter: their errors add up as dim * dt^4
+WINDOW = 0.125  # of the width of a coordinate's law, by which it may change over rungs in a mean
 PROBES, ITERATIONS = 8, 12  # walkers whose stiffest mode is looked for, by so many products
 
 
@@ -53,7 +57,8 @@ def stiffest(potential: AbstractPotential, like: PyTree[Array], x, coordinates, 
 
 def step_of(potential, like, x, coordinates, control):
     """A step in which the stiffest mode turns by REACH, and which is at most that of a unit."""
-    return REACH / jnp.maximum(stiffest(potential, like, x, coordinates, control), 1.0)
+    reach = REACH * min(1.0, (WIDE / x.shape[1]) ** 0.25)
+    return reach / jnp.maximum(stiffest(potential, like, x, coordinates, control), 1.0)
 
 
 def control_after(control: float, slopes: np.ndarray, weights: np.ndarray) -> float:
@@ -95,7 +100,7 @@ def pilot(
     control, length = 0.0, 0.0
     coordinates = Coordinates.of(x, even, dense)
     dt = step_of(potential, like, x, coordinates, jnp.zeros((), dtype))
-    rungs = [(control, length, dt, coordinates)]
+    rungs, probes = [(control, length, dt, coordinates)], [x[:PROBES]]
     gradients = 0
     while control < 1:
         key, move_key, draw_key = jax.random.split(key, 3)
@@ -105,8 +110,9 @@ def pilot(
         ahead = control_after(control, slopes, np.full(n, 1 / n))
         part = Stages(here, jnp.asarray(ahead, dtype), dt, coordinates)
         p_key, move_key = jax.random.split(move_key)
-        p = jax.random.normal(p_key, x.shape, dtype)
-        x, _, books = one_stage(potential, like, move_key, x, p, Books.opened(n, dtype), part)
+        p, books = momenta(p_key, x, Books.opened(n, dtype), dt)
+        x, p, books = one_stage(potential, like, move_key, x, p, books, part)
+        books = closed(books, p, dt)
         found = seen_compiled(potential, like, x, books, part.end, dense)
         coordinates = found.coordinates
         x = drawn_anew(draw_key, x, books)
@@ -114,6 +120,7 @@ def pilot(
         length += 0.5 * (ahead - control) * (float(np.std(slopes)) + float(found.spread))
         control = ahead
         rungs.append((control, length, dt, coordinates))
+        probes.append(x[:PROBES])
         gradients += n * STEPS + 2 * PROBES * ITERATIONS
         if len(rungs) > MOST:
             raise ValueError(
@@ -121,8 +128,33 @@ def pilot(
                 "changes too steeply where the prior is; standardize the data, or pass a prior "
                 "whose draws the likelihood does not rule out"
             )
-    way = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x, dtype) for x in leaves]), *rungs)
-    return Way(*way), x, gradients
+    way = Way(
+        *jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x, dtype) for x in leaves]), *rungs)
+    )
+    if not dense:
+        way = smoothed(potential, like, way, probes)
+        gradients += 2 * PROBES * ITERATIONS * len(rungs)
+    return way, x, gradients
+
+
+def smoothed(potential, like, way: Way, probes: list) -> Way:
+    """The way in coordinates that are means over neighboring rungs.
+
+    Widths from few walkers scatter, by an eighth of 128; what a step loses to widths that are off
+    adds up over dimensions and stages. The law of one of many coordinates hardly changes from one
+    rung to the next: along a length of sqrt(dim) by about its width.
+    """
+    between = jnp.abs(way.length[:, None] - way.length) / math.sqrt(probes[0].shape[1])
+    near = jnp.maximum(1 - between / WINDOW, 0)
+    near = near / jnp.sum(near, axis=1, keepdims=True)
+    center, factor = way.coordinates.center, way.coordinates.factor
+    coordinates = Coordinates(near @ center, jnp.exp(near @ jnp.log(factor)))
+    each = (jax.tree.map(lambda leaf, k=k: leaf[k], coordinates) for k in range(len(probes)))
+    steps = [
+        step_of(potential, like, x, at, control)
+        for x, at, control in zip(probes, each, way.control, strict=True)
+    ]
+    return Way(way.control, way.length, jnp.stack(steps), coordinates)
 
 
 slopes_of_compiled = eqx.filter_jit(slopes_of)

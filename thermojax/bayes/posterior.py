@@ -5,13 +5,16 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._arguments import flag
-from ..estimate import Estimate, weighted_mean
+from ..estimate import Estimate
 from ..interop.arviz import weighted_draws
 from ..potential import AbstractLikelihood
+from ..protocol import PiecewiseLinear
 from .account import Account
+from .groups import effective_samples, grouped_mean
 from .model import Model
 from .snapshots import RampSnapshots
 
@@ -25,10 +28,16 @@ class Posterior(eqx.Module):
     - `log_evidence`: ln p(y), a `tj.Estimate`; value and error nan where the prior is flat.
     - `account`: a `tj.bayes.Account`; None where the prior is flat.
     - `time`: the duration of one ramp of the device, in units of the model's dynamics.
+    - `schedule`: the coupling of the likelihood through that time, from 0 to 1, which `infer` takes
+      again as `schedule=`; None where the prior is flat, or nobody kept it.
     - `gradients`: evaluations of the gradient of one path, all paths and pilots together.
     - `warnings`: what is to be doubted, in sentences; empty where nothing is.
     - `model`: what was inferred. `paths`: how many ramps there were, `stages` of each.
     - `energies`: work, heat and shadow_work of the ramp of each sample, `(n,)` by name, for
+      `to_arviz`; None where nobody kept them. With resampling they are those of the device in which
+      the sample ended, whichever states it has held.
+    - `group_size`: samples that follow each other and have been resampled among themselves; groups
+      are independent, and errors are those of their spread. 1 without resampling.
       `to_arviz`; None where nobody kept them.
     - `reverse_log_weight`, `(m,)`: of ramps back along the way of the samples. By Crooks its
       negative and `log_weight` are distributed alike where both are the log of the ratio of the
@@ -46,6 +55,8 @@ class Posterior(eqx.Module):
     gradients: int = eqx.field(static=True)
     warnings: tuple[str, ...] = eqx.field(static=True)
     energies: dict[str, Array] | None = None
+    schedule: PiecewiseLinear | None = None
+    group_size: int = eqx.field(static=True, default=1)
     reverse_log_weight: Float[Array, " m"] | None = None
     snapshots: RampSnapshots | None = None
 
@@ -56,8 +67,10 @@ class Posterior(eqx.Module):
 
     @property
     def effective_samples(self) -> Float[Array, ""]:
-        """(sum w)^2 / sum w^2, a scalar."""
-        return 1 / jnp.sum(self.weights**2)
+        """(sum w)^2 / sum w^2, a scalar; with resampling at most that, and as many independent
+        draws as have the errors of the means of the coordinates and their squares."""
+        rows = jax.vmap(lambda x: ravel_pytree(x)[0])(self.position)
+        return effective_samples(rows, self.weights, self.group_size)
 
     @property
     def samples(self) -> dict[str, Array]:
@@ -68,7 +81,7 @@ class Posterior(eqx.Module):
         """The posterior mean of `(n, ...)` values, or of a function of one position."""
         if callable(values):
             values = jax.vmap(values)(self.position)
-        return weighted_mean(jnp.asarray(values), self.weights)
+        return grouped_mean(jnp.asarray(values), self.weights, self.group_size)
 
     def draw(self, key: PRNGKeyArray, n: int) -> PyTree[Array]:
         """`n` positions of equal weight, drawn with replacement by their weights: `(n, ...)`."""
@@ -105,6 +118,7 @@ class Posterior(eqx.Module):
             self.log_weight,
             self.energies or {},
             resampled=resampled,
+            count=None if self.group_size == 1 else max(1, int(self.effective_samples)),
             prior=None if begun is None else self.model.shown(begun),
             log_likelihood=by_row,
         )

@@ -8,10 +8,11 @@ from jaxtyping import Float
 
 from .._arguments import choice
 from .._component import known, shown
-from ..protocol import AbstractProtocol
+from ..protocol import AbstractProtocol, PiecewiseLinear
 from .pilot import Way
 
-SCHEDULES = ("constant dissipation", "linear", "geometric")
+SCHEDULES = ("constant dissipation", "linear", "geometric", "learned")
+KNOTS = 257  # of a schedule that is written down
 ROUNDS = 16  # in which times and controls, each of which depends on the other, come to agree
 
 
@@ -37,7 +38,7 @@ def edges(
     - "constant dissipation": each stage as long as the others by the Fisher metric, which
       dissipates evenly where memories are of one length, as they are in coordinates that fit.
     - "linear": in time. "geometric": in equal ratios, from the first rung on.
-    - a protocol: stretched to the time of the ramp.
+    - a protocol: stretched to the time of the ramp. "learned" has become one (`learned.py`).
 
     Times follow from the steps of the rungs that the stages pass, and these from the controls.
 
@@ -51,7 +52,7 @@ def edges(
     elif schedule == "geometric":
         found = control[1] ** (1 - share)
     else:
-        of_time = (lambda s: s) if schedule == "linear" else table_of(schedule)
+        of_time = table_of(schedule) if isinstance(schedule, AbstractProtocol) else lambda s: s
         found, dt = of_time(share), np.asarray(way.dt, float)
         for _ in range(ROUNDS):
             time = np.concatenate([[0.0], np.cumsum(dt[rungs(found)])])
@@ -71,3 +72,11 @@ def table_of(schedule: AbstractProtocol):
     duration = float(schedule.duration)
     at = jax.jit(jax.vmap(schedule))
     return lambda share: np.asarray(at(duration * np.asarray(share)), float)
+
+
+def protocol_of(
+    places: Float[np.ndarray, " edges"], time: Float[np.ndarray, " edges"]
+) -> PiecewiseLinear:
+    """The schedule that is at these controls at these times, as a protocol."""
+    even = np.linspace(0.0, time[-1], KNOTS)
+    return PiecewiseLinear(np.interp(even, time, places), float(time[-1]), 0.0, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -49,12 +49,14 @@ class Books(NamedTuple):
     work: Float[Array, " n"]  # shadow work included
     shadow_work: Float[Array, " n"]
     heat: Float[Array, " n"]
+    copied_energy: Float[Array, " n"]  # the change where a path became a copy of another
     alive: Float[Array, " n"]
+    lost: Float[Array, " n"]  # how often it diverged: once, if nothing was copied in its place
 
     @classmethod
     def opened(cls, n: int, dtype) -> Books:
         zero = jnp.zeros(n, dtype)
-        return cls(zero, zero, zero, zero, zero + 1)
+        return cls(zero, zero, zero, zero, zero, zero + 1, zero)
 
     @property
     def weights(self) -> Float[Array, " n"]:
@@ -73,10 +75,10 @@ class Books(NamedTuple):
 
     @property
     def dissipated(self) -> Float[Array, ""]:
-        """ln<exp w> - <w> of the surviving paths."""
+        """<work> + ln<exp w> of the surviving paths."""
         kept = jnp.where(self.alive > 0, self.log_weight, -jnp.inf)
         log_mean = jax.nn.logsumexp(kept) - jnp.log(jnp.sum(self.alive))
-        return log_mean - self.mean(self.log_weight)
+        return self.mean(self.work) + log_mean
 
 
 class Seen(NamedTuple):
@@ -103,7 +105,9 @@ def stage(potential: AbstractPotential, like: PyTree[Array], key, x, p, books: B
         add(books.work, ledger.total_work),
         add(books.shadow_work, ledger.shadow_work),
         add(books.heat, ledger.heat),
+        books.copied_energy,
         alive,
+        books.lost + books.alive - alive,
     )
     kept = lambda new, old: jnp.where(alive[:, None] > 0, new, old)
     return kept(part.coordinates.outward(out.position), x), kept(out.momentum, p), books
@@ -131,27 +135,83 @@ def one_stage(potential, like, key, x, p, books, part: Stages):
     return stage(potential, like, key, x, p, books, part)
 
 
+def along(
+    potential: AbstractPotential,
+    like: PyTree[Array],
+    key: PRNGKeyArray,
+    x: Float[Array, "n dim"],
+    stages: Stages,
+    between: Callable | None = None,
+) -> Iterator[tuple[Float[Array, "n dim"], Float[Array, "n dim"], Books]]:
+    """Positions, momenta and books after each stage: one program for any number of them.
+
+    The books are not `closed` yet: momenta still have the mass of a steady run.
+
+    `between` two of them walkers may be resampled: a function of the potential, `like`, a key, the
+    positions, momenta and books, and the control, that returns new ones of the last but one.
+    """
+    p_key, key = jax.random.split(key)
+    p, books = momenta(p_key, x, Books.opened(len(x), x.dtype), stages.dt[0])
+    parts = jax.tree.map(np.asarray, stages)
+    for k, one_key in enumerate(jax.random.split(key, len(stages.dt))):
+        part = jax.tree.map(lambda leaf, k=k: leaf[k], parts)
+        x, p, books = one_stage(potential, like, one_key, x, p, books, part)
+        if between is not None and k + 1 < len(stages.dt):
+            x, p, books = between(potential, like, one_key, (x, p, books), part.end)
+        yield x, p, books
+
+
 def ramp(
     potential: AbstractPotential,
     like: PyTree[Array],
     key: PRNGKeyArray,
     x: Float[Array, "n dim"],
     stages: Stages,
+    between: Callable | None = None,
     watch: Callable[..., Any] | None = None,
 ) -> tuple[Float[Array, "n dim"], Books]:
-    """All stages, one after the other: one program for any number of them.
+    """Positions and books after all stages.
 
     **Arguments:** `watch(stage, stages, control, x, books)` is called at the start and after each.
     """
-    p_key, key = jax.random.split(key)
-    p, books = jax.random.normal(p_key, x.shape, x.dtype), Books.opened(len(x), x.dtype)
-    parts = jax.tree.map(np.asarray, stages)
-    count = len(stages.dt)
+    count, last, books = len(stages.dt), x, Books.opened(len(x), x.dtype)
     if watch is not None:
-        watch(0, count, parts.start[0], x, books)
-    for k, one_key in enumerate(jax.random.split(key, count)):
-        part = jax.tree.map(lambda leaf, k=k: leaf[k], parts)
-        x, p, books = one_stage(potential, like, one_key, x, p, books, part)
+        watch(0, count, stages.start[0], x, books)
+    for k, (last, p, books) in enumerate(along(potential, like, key, x, stages, between)):
+        if watch is not None or k + 1 == count:
+            books = closed(books, p, stages.dt[k])
         if watch is not None:
-            watch(k + 1, count, part.end, x, books)
-    return x, books
+            watch(k + 1, count, stages.end[k], last, books)
+    return last, books
+
+
+@jax.jit
+def momenta(key, x, books: Books, dt):
+    """Momenta `(n, dim)` as a steady run of steps `dt` holds them between two steps, and the books
+    after the work that their mass of 1 takes.
+
+    There BAOAB keeps the momentum of an oscillator of mass and stiffness 1 at a variance of
+    1 - dt^2 / 4, and begun with 1 every coordinate loses dt^4 / 64 kT: much, in a thousand of them.
+    """
+    inverse_mass = 1 / (1 - dt**2 / 4)
+    p = jax.random.normal(key, x.shape, x.dtype) / jnp.sqrt(inverse_mass)
+    return p, switched_mass(books, p, inverse_mass, -1)
+
+
+@jax.jit
+def closed(books: Books, p, dt) -> Books:
+    """The books after the mass has gone back to that of `momenta`."""
+    return switched_mass(books, p, 1 / (1 - dt**2 / 4), 1)
+
+
+def switched_mass(books: Books, p, inverse_mass, sign: int) -> Books:
+    """The books after the inverse mass of `p` went from 1 to another (sign 1), or back (sign -1):
+    the work at fixed momenta beyond the change of their free energy."""
+    work = 0.5 * (inverse_mass - 1) * jnp.sum(p**2, axis=1)
+    spent = sign * (work - 0.5 * p.shape[1] * jnp.log(inverse_mass))
+    add = lambda total, new: jnp.where(books.alive > 0, total + new, total)
+    return books._replace(
+        log_weight=add(books.log_weight, -spent),
+        work=add(books.work, spent),
+        shadow_work=add(books.shadow_work, spent),
+    )

@@ -61,18 +61,20 @@ def weighted_draws(
     stats: Arrays,
     *,
     resampled: bool,
+    count: int | None = None,
     prior: Arrays | None = None,
     log_likelihood: Any = None,
 ) -> Any:
     """Weighted paths as one chain of ArviZ: see `tj.Result.to_arviz` for what becomes of weights.
 
     **Arguments:** `posterior`, `stats`, `prior`: arrays `(n, ...)` by name; `log_weight`, `(n,)`;
-    `log_likelihood`: a function of the chosen places `(k,)` that returns arrays `(k, ...)` by name.
+    `count`: draws to take by weight, as in `by_weight`; `log_likelihood`: a function of the chosen
+    places `(k,)` that returns arrays `(k, ...)` by name.
     """
     needed("arviz", "arviz")  # before anything is computed or said
     log_weight = np.asarray(log_weight)
     paths = len(log_weight)
-    chosen = by_weight(log_weight) if resampled else np.arange(paths)
+    chosen = by_weight(log_weight, count) if resampled else np.arange(paths)
     if resampled and len(chosen) < FEW * paths:
         warnings.warn(
             f"the weights of {paths} paths are worth {len(chosen)} of equal weight, and so many "

@@ -71,6 +71,11 @@ def split(
     trajectory wins by far for times that are long against relaxation; many of them are M times as
     early with their answer.
 
+    `tj.linalg.solve` waits until nothing of the start is seen in an average, whatever that takes,
+    since its error knows no bias: it is the row of `equilibration=` that wait, in time, and takes
+    the `trajectories` and the `averaging` of any row. Shorter waits, for which this law states the
+    bias, are had by `tj.start`, `tj.switch` and `tj.advance`.
+
     **Arguments:** `A`, `b`, `dynamics`, `bath` as of `tj.linalg.solve`; `time`, of all together;
     `trajectories`, numbers of them; `equilibration`, w, the best one for each number when left out.
 

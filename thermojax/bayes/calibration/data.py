@@ -16,9 +16,12 @@ from ..._tree import batch_of
 from ...distances import stein_p_value
 from ...estimate import Estimate
 from ..descent import FlatEnergy
+from ..evidence import Goal
+from ..infer import Inference
 from ..model import Model
 from ..modes import modes
 from ..posterior import Posterior
+from ..schedule import SCHEDULES
 from .simulate import Sampler
 
 MOST_SAMPLES = 1000  # in the kernel Stein discrepancy
@@ -26,10 +29,10 @@ UNLIKELY = 0.001  # p-value below which something is said
 
 
 def doubts_about(
-    model: Model, key: PRNGKeyArray, sampler: Sampler, finer: Sampler | None
+    model: Model, key: PRNGKeyArray, sampler: Sampler, finer: dict[str, Sampler]
 ) -> tuple[list[str], list[str]]:
     """All that speaks against the posterior of a sampler for the data of the model itself, and what
-    the sampler has said itself."""
+    else is to be said: by the sampler itself, and on the `finer` ones, by name."""
     sampler_key, mode_key, stein_key, finer_key = jax.random.split(key, 4)
     posterior = quietly(sampler, model, sampler_key)
     instance("sampler(model, key)", posterior, Posterior, "a tj.bayes.Posterior")
@@ -48,9 +51,30 @@ def doubts_about(
             "the samples do not follow the density of the posterior (kernel Stein discrepancy, "
             f"p = {p:.1g})"
         )
-    if finer is not None:
-        found += moved(posterior, quietly(finer, model, finer_key))
+    gradients = 0
+    for i, (name, other) in enumerate(finer.items()):
+        again = quietly(other, model, jax.random.fold_in(finer_key, i))
+        found += moved(posterior, again, name)
+        gradients += again.gradients
+    if gradients:
+        own.append(
+            f"{' and '.join(finer)} {'was' if len(finer) == 1 else 'were'} tried for "
+            f"{gradients:,} gradients more"
+        )
     return found, own
+
+
+def halvings() -> dict[str, Sampler]:
+    """`tj.bayes.infer` with steps and with ramps that are finer by two, by name."""
+    found = {}
+    for name, goal in (
+        ("half of the step", Goal(step=0.5)),
+        ("twice the ramp time", Goal(time=2.0)),
+    ):
+        found[name] = lambda model, key, goal=goal: Inference(
+            model, goal, SCHEDULES[0], None, key
+        ).run()
+    return found
 
 
 def quietly(sampler: Sampler, model: Model, key: PRNGKeyArray):
@@ -72,7 +96,7 @@ def stein_p_value_of(posterior: Posterior, key: PRNGKeyArray):
     return stein_p_value(x, score, key, weights)
 
 
-def moved(first: Posterior, second: Posterior) -> list[str]:
+def moved(first: Posterior, second: Posterior, name: str) -> list[str]:
     """Sentences on what differs between two posteriors of a model by more than its errors."""
     instance("finer(model, key)", second, Posterior, "a tj.bayes.Posterior")
     pairs = {"ln p(y)": (first.log_evidence, second.log_evidence)}
@@ -80,7 +104,7 @@ def moved(first: Posterior, second: Posterior) -> list[str]:
     pairs |= {f"the mean of {k}": (first.mean(x), second.mean(theirs[k])) for k, x in ours.items()}
     tests = sum(np.size(a.value) for a, _ in pairs.values())
     found = []
-    for name, (a, b) in pairs.items():
+    for what, (a, b) in pairs.items():
         away = np.abs(np.subtract(a.value, b.value)) / np.hypot(a.error, b.error)
         away = np.nan_to_num(np.atleast_1d(away), nan=0.0).ravel()
         worst = int(np.argmax(away))
@@ -93,5 +117,5 @@ def moved(first: Posterior, second: Posterior) -> list[str]:
                 )
                 for e in (a, b)
             )
-            found.append(f"{name} moves from {one} to {other} with the finer sampler")
+            found.append(f"{what} moves from {one} to {other} with {name}")
     return found

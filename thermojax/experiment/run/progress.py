@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # what is said before anything runs must not wait for JAX
+    import numpy as np
     from tqdm import tqdm
 
     from .checkpoints import Checkpoints, PhaseCheckpoint
@@ -59,6 +60,25 @@ class Phase:
         self.name, self.bar, self.checkpoint, self.mirror = name, bar, checkpoint, mirror
         self.done = 0
         self.summary = ""
+
+    def kept(self, count: int, of: Callable[[int], Any]) -> list[np.ndarray]:
+        """The arrays `of(0)`, ... `of(count - 1)`, kept as they come.
+
+        A run that goes on begins behind the last one that is on disk.
+        """
+        import numpy as np
+
+        name = lambda i: f"{i:06d}"
+        there = (None if self.checkpoint is None else self.checkpoint.load()) or {}
+        found = {name(i): np.asarray(there[name(i)]) for i in range(len(there))}
+        if found:
+            self.reach(len(found))
+        for i in range(len(found), count):
+            found[name(i)] = np.asarray(of(i))
+            self.advance()
+            if self.checkpoint is not None:
+                self.checkpoint.save(found, last=i + 1 == count)
+        return list(found.values())
 
     def reach(self, done: int, note: str = "") -> None:
         """Say that `done` of the total are done; `note` is shown behind the bar."""

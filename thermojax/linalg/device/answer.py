@@ -79,6 +79,8 @@ class Answer(eqx.Module):
     - `floor`: of every entry of an imperfect device, the root mean square error that its
       imperfections leave, however long it averages, as predicted by one who knows A^-1. `copies`,
       `(copies, ...)`: what each copy of it says, whose scatter shows both without a prediction.
+    - `bias`: of every entry of a steered device, what its final law is off by, as the exact law of
+      it says; `error` has both, the scatter and this one.
     - `samples`: behind each entry, of all trajectories together.
     - `time`, `energy`: of the device.
     - `products`: of A with a vector, that its simulation has taken; `decomposed` says that there
@@ -101,6 +103,7 @@ class Answer(eqx.Module):
     ramps: Ramps | None = None
     floor: Array | None = None
     copies: Array | None = None
+    bias: Array | None = None
 
     def __str__(self):
         t = self.time

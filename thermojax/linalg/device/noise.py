@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from ...dynamics.random import key_words, normal
 
 
+@partial(jax.jit, static_argnums=(1, 2), inline=True)
 def standard_normals(key: PRNGKeyArray, shape: tuple[int, ...], dtype) -> Array:
     """Independent standard normals, elementwise, so that they are drawn where they are used.
 

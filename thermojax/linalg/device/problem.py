@@ -88,12 +88,12 @@ class Run(NamedTuple):
     device: Device
     plan: Plan
 
-    def grouped(self, reading: Reading, order: int) -> Reading:
+    def grouped(self, reading: Reading, order: int, stacklevel: int = 6) -> Reading:
         """A reading with errors from groups in time, of the mean of positions to this order."""
         device, plan, spectrum = self.device, self.plan, self.problem.spectrum
         ends = jnp.asarray([spectrum.low, spectrum.high], reading.error.dtype)
         memory, (_, time) = relaxation_of(ends, device), window(device, plan)
-        factor = remembered(memory, order, device.relaxation, plan, time)
+        factor = remembered(memory, order, device.relaxation, plan, time, stacklevel)
         return reading._replace(error=factor * reading.error)
 
     def answered(self, reading: Reading, scale: Any = 1.0, vectors: int = 0) -> Answer:

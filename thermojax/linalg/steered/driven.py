@@ -105,11 +105,16 @@ class Driven(eqx.Module):
 
         Of the mean position for a given b, of the second moment in the norm of Frobenius else.
         """
+        wanted = self.target.covariance if self.b is None else self.target.mean
+        return float(jnp.linalg.norm(self.off) / jnp.linalg.norm(wanted))
+
+    @property
+    def off(self) -> Array:
+        """What the final law is off by, entry by entry: of the mean position for a given b, of the
+        covariance else."""
         if self.b is not None:
-            found, wanted = self.law.mean[-1], self.target.mean
-        else:
-            found, wanted = self.law.covariance[-1], self.target.covariance
-        return float(jnp.linalg.norm(found - wanted) / jnp.linalg.norm(wanted))
+            return self.law.mean[-1] - self.target.mean
+        return self.law.covariance[-1] - self.target.covariance
 
     def __str__(self):
         relaxations = self.duration * self.spectrum.low / float(self.system.bath.friction)
@@ -133,7 +138,8 @@ class Driven(eqx.Module):
         **Arguments:** `key`; `dt`, the time step of the simulation, a twentieth of the time of the
         stiffest mode when left out; `idle_power`, that a device draws whatever it does.
 
-        **Returns:** a `tj.linalg.Answer`, its error that of the sampling: `bias` comes on top.
+        **Returns:** a `tj.linalg.Answer`. Its error has the scatter of the devices, which more of
+        them lessen, and its `bias`, what the final law is off by, which a longer duration lessens.
         """
         check_key(key)
         trajectories = whole("trajectories", trajectories, 2, "devices side by side")
@@ -152,18 +158,21 @@ class Driven(eqx.Module):
             float(self.system.bath.friction) / self.spectrum.low,
         )  # fmt: skip
         steps = int(np.ceil(self.duration / dt * (1 - 1e-9)))
-        relative = float(jnp.linalg.norm(found.error) / jnp.linalg.norm(found.value))
+        bias = self.off if self.b is not None else self.off / kt
+        error = jnp.hypot(jnp.asarray(found.error), bias)
+        relative = float(jnp.linalg.norm(error) / jnp.linalg.norm(found.value))
         columns = 1 if self.b is not None else x.shape[1]
         transported = isinstance(self.system.potential, ModeSprings)
         return Answer(
             jnp.asarray(found.value),
-            jnp.asarray(found.error),
+            error,
             trajectories,
             time,
             energy_of(out.ledger.total_work + let_go, out.ledger.heat, time, idle_power),
             trajectories * (steps + 3) * (2 if transported else 1),
             columns * digital_products(self.spectrum, relative, x.shape[1]),
             transported,
+            bias=bias,
         )
 
 

@@ -19,11 +19,13 @@ from ...potential import Harmonic
 from ...sampling import start
 from ...system import Bath
 from ..device.answer import DeviceEnergy, DeviceTime, energy_of, time_of
-from ..device.device import Device, Plan, Reading, averaged, device_for, plan_for
+from ..device.device import Device, Plan, Reading, averaged, device_for, plan_for, window
 from ..device.operator import OF_PROBLEM, Springs, operator_of, require_known
+from ..device.relaxation import decaying, remembered
 from ..device.settings import require_affordable
 from ..device.spectrum import Spectrum, spectrum_of
 from .box import Box, Walled, box_of
+from .extrapolated import left_of_temperature
 
 REHEARSAL = 4.0  # relaxation times, in which the forces on the walls show
 LAYER = 1.0  # of the time through the layer at a wall: the mean there is off by 1.2 kT / force
@@ -33,7 +35,9 @@ BETWEEN = 8  # steps between two samples
 class BoxAnswer(eqx.Module):
     """The minimum of a quadratic function in a box as a device says it, and what that has cost.
 
-    - `value`, `error`: `(dim,)`, the error a standard error of the extrapolation to kT = 0.
+    - `value`, `error`: `(dim,)`. The error has the scatter of the average, a standard error, and
+      `bias`, `(dim,)`, what the temperature leaves after the extrapolation to kT = 0, about: a
+      longer time lessens the one, a lower temperature the other.
     - `warm`: the mean at the temperature itself, off its active bounds by about kT / force.
     - `active`: -1 at the lower bound, 1 at the upper one, 0 between them.
     - `residual`: |x - P(x - (A x - b) / L)| of the value, P the nearest point of the box, L the
@@ -46,6 +50,7 @@ class BoxAnswer(eqx.Module):
 
     value: Float[Array, " dim"]
     error: Float[Array, " dim"]
+    bias: Float[Array, " dim"]
     warm: Float[Array, " dim"]
     active: Int[np.ndarray, " dim"]
     residual: float
@@ -59,6 +64,7 @@ class BoxAnswer(eqx.Module):
     def __str__(self):
         return (
             f"{Estimate(self.value, self.error, self.samples)}\n"
+            f"of which the temperature leaves {float(jnp.linalg.norm(self.bias)):.2g} in all;\n"
             f"{np.count_nonzero(self.active)} of {self.active.size} bounds active, residual "
             f"{self.residual:.3g}, from the minimum at most {self.distance:.3g};\n"
             f"in {self.time.total:.4g} relaxation times, {self.energy};\n"
@@ -87,7 +93,8 @@ def box_qp(
     and its mean goes to the minimum as kT goes to zero: a coordinate that the force f presses
     against a wall stands off by kT / f, and what is coupled to it is off in proportion. The device
     runs at kT and at kT / 2, and the value is 2 mean(kT / 2) - mean(kT), in which this is gone;
-    what is left is of the order kT^2, and of sqrt(kT) at a wall that is touched without force.
+    what is left is of the order kT^2, and of sqrt(kT) at a wall that is touched without force. How
+    much it is about, the law of each coordinate by itself says; it is in the error.
 
     The function is convex: there is no barrier that a slow cooling would help over.
 
@@ -133,6 +140,8 @@ def box_qp(
     device = device_for(spectrum, "overdamped", Bath(temperature, friction))
     program = Program(Springs(operator, b), box, trajectories)
 
+    # For what the temperature leaves.
+    looking = 0 if isinstance(operator, lx.MatrixLinearOperator) else 2 * len(b)
     rehearsed, rehearsing = program.planned(device, REHEARSAL * device.relaxation)
 
     def planned(device: Device) -> tuple[Device, Plan]:
@@ -140,7 +149,7 @@ def box_qp(
         half, plan = program.planned(heated(device, 0.5), float(time))
         because = f"temperature = {float(temperature):.3g} asks for steps of {half.dt:.3g}: "
         cure = "a higher temperature, of which the extrapolation removes the first order"
-        products, most = rehearsing.products + 2 * plan.products, float(max_products)
+        products, most = rehearsing.products + 2 * plan.products + looking, float(max_products)
         require_affordable(products, most, float(time), device.relaxation, because, cure)
         return half, plan
 
@@ -153,7 +162,14 @@ def box_qp(
     warm = program.run(heated(half, 2.0), plan, key, 2)
 
     value = box.nearest(2 * cold.reading.value - warm.reading.value)
-    error = jnp.hypot(2 * cold.reading.error, warm.reading.error)
+    apart = warm.reading.value - cold.reading.value
+    bias = left_of_temperature(operator, b, box, value, apart, float(temperature))
+    bias = jnp.asarray(bias, value.dtype)
+    # Walls around a convex energy make no motion slower than its softest mode without them.
+    memory, averaging = decaying(device.relaxation), window(half, plan)[1]
+    factor = remembered(memory, 1, device.relaxation, plan, averaging, stacklevel=3)
+    scatter = factor * jnp.hypot(2 * cold.reading.error, warm.reading.error)
+    error = jnp.hypot(scatter, bias)
     runs = rehearsal, warm, cold
     elapsed = DeviceTime(
         sum(run.time.equilibration for run in runs) + rehearsal.time.averaging,
@@ -168,6 +184,7 @@ def box_qp(
     return BoxAnswer(
         value=value,
         error=error,
+        bias=bias,
         warm=warm.reading.value,
         active=np.asarray(target >= box.upper, int) - np.asarray(target <= box.lower, int),
         residual=residual,
@@ -175,7 +192,7 @@ def box_qp(
         samples=trajectories * (warm.plan.samples + cold.plan.samples),
         time=elapsed,
         energy=energy_of(work, heat, elapsed, idle_power),
-        products=spectrum.products + 2 + sum(run.plan.products for run in runs),
+        products=spectrum.products + 3 + looking + sum(run.plan.products for run in runs),
         digital=gradient_products(spectrum, float(jnp.linalg.norm(error) / jnp.linalg.norm(value))),
     )
 
