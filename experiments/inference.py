@@ -174,7 +174,8 @@ class Inference(AbstractStudy):
         record.put("gradients", found.gradients)
         record["weights"] = self.weights(found)
         record["paths"] = self.paths(found)
-        record["back"] = self.back(found)
+        if found.reverse_log_weight is not None:
+            record["back"] = self.back(found, found.reverse_log_weight)
         return record
 
     def weights(self, found: tj.bayes.Posterior) -> Record:
@@ -207,10 +208,10 @@ class Inference(AbstractStudy):
         record.put("coordinate", self.names, "1", ("coordinate",))
         return record
 
-    def back(self, found: tj.bayes.Posterior) -> Record:
+    def back(self, found: tj.bayes.Posterior, reverse) -> Record:
         """The ramps back along the way of the samples, and where the weights of both cross."""
         record = Record()
-        both = map(np.asarray, (found.log_weight, found.reverse_log_weight))
+        both = map(np.asarray, (found.log_weight, reverse))
         there, back = (w[np.isfinite(w)] for w in both)
         record.put("log_weight", back, "1", ("path",))
         with warnings.catch_warnings():

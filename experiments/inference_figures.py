@@ -220,6 +220,8 @@ def account(results: Record):
 def there_and_back(results: Record):
     """Log weights of the ramps there and back, and the evidence where they cross."""
     record, seen = results["posterior"], results.get("through")
+    if "back" not in record:
+        return None
     there = np.asarray(record["paths"]["log_weight"])
     there, back = there[np.isfinite(there)], -np.asarray(record["back"]["log_weight"])
     kinds = [[("to the posterior", there, BLUE), ("back, minus", back, ORANGE)]]

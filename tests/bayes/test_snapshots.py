@@ -9,17 +9,18 @@ import thermojax as tj
 
 KEY = jax.random.key(271)
 SIGMA = 4.5
-EVIDENCE = -3.064678613858  # R5
 COVARIANCE = np.array([[1.0, 0.5], [0.5, 1.0]])
-NOISE = np.array([[0.5, -0.2], [-0.2, 0.8]])
+NOISE = 0.01 * np.array([[0.5, -0.2], [-0.2, 0.8]])  # so sharp that fast ramps lag behind
 DATA = np.array([1.0, -1.0])
+SPREAD = COVARIANCE + NOISE
+EVIDENCE = -0.5 * (DATA @ np.linalg.solve(SPREAD, DATA) + np.linalg.slogdet(2 * np.pi * SPREAD)[1])
 
 
 @pytest.fixture(scope="module")
 def found():
     prior = tj.Gaussian(jnp.zeros(2), jnp.asarray(COVARIANCE))
     likelihood = tj.GaussianLikelihood(jnp.asarray(DATA), jnp.asarray(NOISE))
-    return tj.bayes.infer(prior, likelihood, KEY, duration=100.0)
+    return tj.bayes.infer(prior, likelihood, KEY, duration=20.0)
 
 
 def test_the_law_on_the_way(found):
@@ -27,9 +28,8 @@ def test_the_law_on_the_way(found):
     the works of the account."""
     seen = found.snapshots
     control = np.asarray(seen.control)
-    assert (
-        len(control) > 4 and control[0] == 0 and control[-1] == 1 and np.all(np.diff(control) > 0)
-    )
+    assert len(control) > 2 and control[0] == 0 and control[-1] == 1
+    assert np.all(np.diff(control) > 0)
     assert seen.position.shape == (len(control), 1024, 2)
     for at, x, w in zip(control, np.asarray(seen.position), np.asarray(seen.weights), strict=True):
         precision = np.linalg.inv(COVARIANCE) + at * np.linalg.inv(NOISE)
