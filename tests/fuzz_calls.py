@@ -520,7 +520,7 @@ call("bayes.doubts", tj.bayes.doubts, model=MODEL)
 call(
     "bayes.Model",
     tj.bayes.Model,
-    {"template": "tree", "constrain": "any"},
+    {"template": "tree", "constrain": "any", "prior": "optional", "likelihood": "function"},
     prior=tj.Gaussian(np.zeros(2)),
     likelihood=tj.LinearRegression(TABLE, np.ones(3), 0.5),
     template=np.zeros(2),
@@ -528,6 +528,7 @@ call(
 call(
     "bayes.infer",
     tj.bayes.infer,
+    {"prior": "optional"},
     says={"prior": "fn", "likelihood": "fn"},
     prior=tj.Gaussian(np.zeros(2)),
     likelihood=tj.LinearRegression(TABLE, np.ones(3), 0.5),
@@ -554,6 +555,8 @@ call(
 call(
     "bayes.minibatch",
     tj.bayes.minibatch,
+    {"prior": "optional"},
+    says={"prior": "fn", "likelihood": "fn"},
     prior=tj.Gaussian(np.zeros(2)),
     likelihood=tj.LinearRegression(np.tile(TABLE, (3, 1)), np.ones(9), 0.5),
     key=KEY,

@@ -49,6 +49,15 @@ def real(name: str, value: Any, expected: str, test=np.isfinite) -> Any:
     return value
 
 
+def require_untraced(caller: str, **values: Any) -> None:
+    """**Raises:** ValueError for what is being traced where `caller` goes by the numbers."""
+    for name, value in values.items():
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+            raise ValueError(
+                f"{name} is traced: {caller} goes by its numbers; call it outside of jit and grad"
+            )
+
+
 def is_real(value: Any) -> bool:
     """Whether a value is a real number or an array of them (booleans and complex are not)."""
     if isinstance(value, bool | np.bool_ | str | bytes) or value is None:

@@ -136,7 +136,7 @@ def test_schedules_at_equal_time():
     lost = []
     for ramp in ramps:
         found = tj.bayes.infer(PRIOR, SHARP, KEY, schedule=ramp, **settings)
-        assert found.time == pytest.approx(30.0, rel=1e-5)
+        assert found.account is not None and found.time == pytest.approx(30.0, rel=1e-5)
         assert off(found.log_evidence, SHARP_EVIDENCE) < SIGMA
         taken = found.schedule
         assert taken is not None and taken.initial == 0 and taken.final == 1
@@ -187,4 +187,4 @@ def test_what_is_no_model():
     with pytest.raises(ValueError, match="key must be a typed key"):
         tj.bayes.infer(PRIOR, LIKELIHOOD, 0)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="takes two arguments"):
-        tj.bayes.infer(tj.bayes.Model(PRIOR, LIKELIHOOD), KEY, KEY)  # pyright: ignore[reportCallIssue]
+        tj.bayes.infer(tj.bayes.Model(PRIOR, LIKELIHOOD), KEY, KEY)  # pyright: ignore

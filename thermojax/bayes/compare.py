@@ -29,7 +29,7 @@ FINER = 0.5  # of the steps of `infer`: the price is to be that of haste, not of
 
 
 class ScheduleCosts(eqx.Module):
-    """What the schedules of a ramp cost, each by its name, arrays over the durations.
+    """The cost of the schedules of a ramp, each by its name, as arrays over the durations.
 
     - `durations`, `(durations,)`, in units of modes of mass and stiffness 1.
     - `dissipated`: the mean total work beyond -ln p(y), an `Estimate` of `(durations,)`, kT;

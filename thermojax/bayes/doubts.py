@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import jax
 import numpy as np
-from jax.core import Tracer
 
-from .._arguments import instance
+from .._arguments import instance, require_untraced
 from .._tree import leaf_shapes
 from ..potential import (
     AbstractLikelihood,
@@ -67,10 +65,7 @@ def doubts(model: Model) -> tuple[str, ...]:
     with themselves, and for separation a linear program where Newton's method does not decide.
     """
     instance("model", model, Model, "a tj.bayes.Model(prior, likelihood)")
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(model)):
-        raise ValueError(
-            "model is traced: its numbers are looked at; call this outside of jax.jit and its like"
-        )
+    require_untraced("doubts", model=model)
     found = list(prior_doubts(model))
     for term in known_terms(model.likelihood):
         found += term_doubts(term, model)

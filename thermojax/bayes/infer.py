@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._arguments import real, whole
+from .._arguments import real, require_untraced, whole
 from .._keys import Purpose, check_key, part_key
 from ..estimate import Estimate
 from ..potential import AbstractPotential, Interpolation
@@ -36,7 +36,7 @@ from .fitted import Fitted
 from .groups import GROUPS, group_size_for
 from .learned import FEWEST, PATHS, learned
 from .leg import Leg, Ramped
-from .model import Model
+from .model import Model, require_energies
 from .modes import modes
 from .pilot import WALKERS, pilot
 from .posterior import Posterior
@@ -155,13 +155,10 @@ def infer(
     real("error", error, "a positive standard error of ln p(y)", lambda e: e > 0)
     real("effective", effective, "a share between 0 and 1", lambda e: (e > 0) & (e < 1))
     samples = whole("samples", samples, LEAST)
-    real("budget", budget, "a positive number of gradients", lambda b: b > 0)
-    asked = dict(error=error, effective=effective, budget=budget, duration=duration)
-    for name, value in asked.items():
-        if isinstance(value, Tracer):
-            raise ValueError(
-                f"{name} is traced: infer decides by its value, call it outside of jit"
-            )
+    real("budget", budget, "a positive number of gradients", lambda b: (b > 0) & (b < np.inf))
+    settings = dict(error=error, effective=effective, budget=budget, duration=duration)
+    require_untraced("infer", **settings, resample=resample)
+    require_energies(model)
     check_schedule(schedule)
     if duration is not None:
         real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)

@@ -45,7 +45,7 @@ class Ramped(eqx.Module):
 
     @property
     def log_weight(self) -> Float[Array, " n"]:
-        """That of the books; -inf for a path that diverged."""
+        """The log weight of every path; -inf for one that has diverged."""
         return jnp.where(self.books.alive > 0, self.books.log_weight, -jnp.inf)
 
     @property
@@ -85,7 +85,7 @@ class Leg:
 
     @property
     def length(self) -> float:
-        """Of the way, in standard deviations of the energy that is switched on."""
+        """The length of the way, in standard deviations of the energy that is switched on."""
         return float(self.way.length[-1])
 
     def stages(self, count: int) -> Stages:

@@ -14,14 +14,14 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from .._arguments import flag, instance, real, whole
+from .._arguments import flag, instance, real, require_untraced, whole
 from .._keys import Purpose, check_key, purpose_key
 from ..estimate import Estimate, weighted_mean
 from ..potential import AbstractLikelihood, AbstractPotential
 from .coordinates import DENSE, Coordinates
 from .descent import FlatEnergy, descend
 from .doubts import doubts
-from .model import Model
+from .model import Model, require_energies
 from .pilot import stiffest
 from .row_force import GROUPS, RowForce, row_count
 
@@ -163,6 +163,8 @@ def minibatch(
     draws = math.ceil(whole("samples", samples, 2) / PATHS)
     if dt is not None:
         real("dt", dt, "a time step between 0 and 1", lambda h: (h > 0) & (h <= 1))
+    require_untraced("minibatch", dt=dt, center=center, compensated=compensated, model=model)
+    require_energies(model)
     flag("center", center)
     flag("compensated", compensated)
     found = [*doubts(model)]

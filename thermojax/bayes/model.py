@@ -75,3 +75,16 @@ def potential_of(name: str, value) -> AbstractPotential:
     if callable(value) and not isinstance(value, type | AbstractPotential):
         return LogDensity(value)
     return require_potential(name, value)
+
+
+def require_energies(model: Model) -> None:
+    """**Raises:** ValueError for energies that cannot be had at one position without a control."""
+    for name, potential in (("prior", model.prior), ("likelihood", model.likelihood)):
+        try:
+            if potential is not None:
+                jax.eval_shape(lambda x, u=potential: u.energy(x, None), model.template)
+        except TypeError as error:
+            raise ValueError(
+                f"{name}: {type(potential).__name__} has no energy at one position where there is "
+                f"no control ({error}); expected one that the position alone decides"
+            ) from error
