@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -14,33 +13,27 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import real, require_untraced, whole
-from .._keys import Purpose, check_key, part_key
+from .._keys import check_key
 from ..estimate import Estimate
 from ..potential import AbstractPotential, Interpolation
 from ..protocol import AbstractProtocol, Constant
 from ..sampling import Equilibrium, start
 from ..system import Bath, Underdamped
 from .account import Account, combined
+from .budget import Budget, Ways
 from .coordinates import DENSE, Coordinates
 from .doubts import doubts
-from .evidence import (
-    Goal,
-    bennett,
-    goal_doubts,
-    jarzynski,
-    one_way_doubts,
-    way_back_doubts,
-    way_doubts,
-)
+from .evidence import Goal, goal_doubts, one_way_doubts, way_doubts
 from .fitted import Fitted
-from .groups import GROUPS, group_size_for
+from .groups import GROUPS
+from .laplace import around_heaviest_mode
 from .learned import FEWEST, PATHS, learned
 from .leg import Leg, Ramped
 from .model import Model, require_energies
 from .modes import modes
 from .pilot import WALKERS, pilot
 from .posterior import Posterior
-from .resampling import Resampling
+from .resampling import Resampling, resampling_for
 from .schedule import SCHEDULES, check_schedule
 from .snapshots import Recorder
 
@@ -172,22 +165,6 @@ def infer(
     return found
 
 
-class Ways(NamedTuple):
-    """Ramps along one way that have been made, each of so many stages."""
-
-    leg: Leg
-    stages: int
-    done: Ramped
-
-    @property
-    def cost(self) -> int:
-        return self.leg.cost(self.stages, len(self.done.last))
-
-    def worth(self) -> float:
-        """Effective samples per gradient."""
-        return self.done.effective_samples / self.cost
-
-
 class Inference:
     """The steps of one inference, what they have spent, and what they have found to doubt."""
 
@@ -200,17 +177,12 @@ class Inference:
         key: PRNGKeyArray,
         resampling: Resampling | None = None,
     ):
-        self.model, self.goal, self.key = model, goal, key
+        self.model, self.goal = model, goal
+        self.budget = Budget(goal, key, doubts(model))
         self.schedule, self.duration, self.resampling = schedule, duration, resampling
         self.dim = sum(leaf.size for leaf in jax.tree.leaves(model.template))
         self.dense = self.dim <= DENSE
-        self.keys, self.spent = 0, 0
         self.recorder = Recorder()
-        self.found = list(doubts(model))
-
-    def next_key(self) -> PRNGKeyArray:
-        self.keys += 1
-        return part_key(self.key, Purpose.STAGE, self.keys)
 
     def run(self) -> Posterior:
         prior, ways = self.model.prior, []
@@ -218,24 +190,26 @@ class Inference:
             ways.append(self.account())
             at = self.fitted_to_ramps(ways[0].done)
         else:
-            at = self.around_the_mode()
+            at = around_heaviest_mode(self.model, self.budget.next_key())
         leg = self.reference_leg(at, self.target)
         if ways and leg.length > ways[0].leg.length:
             leg = ways[0].leg  # no Gaussian is near, as where hidden units change places
-        ways.append(self.ramps(leg, self.goal.dissipated))
+        ways.append(self.budget.ramps(leg, self.goal.dissipated))
         best = max(ways, key=Ways.worth)
-        best, back, evidence = self.there_and_back(best)
+        best, back, evidence = self.budget.there_and_back(best)
         if prior is None:
             evidence = Estimate(jnp.nan, jnp.nan, evidence.count)
         elif best.leg.draw is not ways[0].leg.draw:
             evidence = combined((1, evidence), (-1, self.log_normalizer(prior, ways[0].done.first)))
-            self.found += way_doubts(ways[0].done, evidence)
+            self.budget.doubts += way_doubts(ways[0].done, evidence)
         elif best.leg.resampling is not None:
             known = None
             if ways[1].leg.draw is not ways[0].leg.draw:
                 known = prior.free_energy(None, 1.0, self.model.template)
-            self.found += one_way_doubts(best.done, ways[1].done, known)
-        self.found += goal_doubts(self.goal, [way.done for way in ways], best.done, evidence)
+            self.budget.doubts += one_way_doubts(best.done, ways[1].done, known)
+        self.budget.doubts += goal_doubts(
+            self.goal, [way.done for way in ways], best.done, evidence
+        )
         return self.posterior(ways[0], best, back, evidence)
 
     def account(self) -> Ways:
@@ -247,38 +221,23 @@ class Inference:
             leg = self.taught(leg)
         if self.duration is None:
             until = max(ACCOUNT, PER_LENGTH * leg.length)
-            return self.ramps(leg, until / self.goal.time, n)
+            return self.budget.ramps(leg, until / self.goal.time, n)
         stages = leg.stages_of(self.duration)
         leg = leg.in_time(self.duration, stages, leg.schedule)
-        self.spent += leg.cost(stages, n)
-        return Ways(leg, stages, leg.forward(self.next_key(), stages, n))
+        return Ways(leg, stages, self.budget.forward(leg, stages, n))
 
     def taught(self, leg: Leg) -> Leg:
         """With the schedule that short ramps ask for, where the budget allows them."""
         stages = leg.guess(ACCOUNT) if self.duration is None else leg.stages_of(self.duration)
         stages = max(stages, FEWEST)
-        if not self.affords(leg.cost(stages, PATHS)):
-            self.found.append(
+        if not self.budget.affords(leg.cost(stages, PATHS)):
+            self.budget.doubts.append(
                 f"the budget of {self.goal.budget:.3g} gradients leaves none to learn a schedule "
                 f"from: that of {leg.schedule} was taken; pass a larger budget="
             )
             return leg
-        self.spent += leg.cost(stages, PATHS)
-        return dataclasses.replace(leg, schedule=learned(leg, self.next_key(), stages))
-
-    def there_and_back(self, way: Ways) -> tuple[Ways, Ramped | None, Estimate]:
-        """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0).
-
-        Walkers that were resampled have no path that could be run backward: their evidence is the
-        mean weight of the groups.
-        """
-        way = self.enough(way)
-        if way.leg.resampling is not None:
-            return way, None, jarzynski(way.done).log_ratio
-        back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
-        self.spent += way.cost
-        self.found += way_back_doubts(way.done, back, accepted)
-        return way, back, bennett(way.done, back).log_ratio
+        self.budget.spent += leg.cost(stages, PATHS)
+        return dataclasses.replace(leg, schedule=learned(leg, self.budget.next_key(), stages))
 
     def log_normalizer(self, prior: AbstractPotential, drawn: Float[Array, "n dim"]) -> Estimate:
         """ln of the integral of exp(-U) of the prior: known, or by ramps from a Gaussian to it."""
@@ -286,8 +245,8 @@ class Inference:
         if known is not None:
             return Estimate(-known, jnp.zeros_like(known), len(drawn))
         at = self.fitted(drawn, jnp.ones(len(drawn), drawn.dtype))
-        way = self.ramps(self.reference_leg(at, prior), self.goal.dissipated)
-        return self.there_and_back(way)[-1]
+        way = self.budget.ramps(self.reference_leg(at, prior), self.goal.dissipated)
+        return self.budget.there_and_back(way)[-1]
 
     def fitted_to_ramps(self, done: Ramped) -> Coordinates:
         """The coordinates of where ramps have arrived.
@@ -326,73 +285,15 @@ class Inference:
 
     def leg(self, potential: Interpolation, draw) -> Leg:
         like = self.model.template
-        x = draw(self.next_key(), WALKERS)
-        way, _, gradients = pilot(potential, like, self.next_key(), x, self.dense)
-        self.spent += gradients
+        x = draw(self.budget.next_key(), WALKERS)
+        way, _, gradients = pilot(potential, like, self.budget.next_key(), x, self.dense)
+        self.budget.spent += gradients
         return Leg(potential, like, way, draw, self.dense, shorter=SHORTER * self.goal.step)
 
     @property
     def target(self) -> AbstractPotential:
         prior, likelihood = self.model.prior, self.model.likelihood
         return likelihood if prior is None else prior + likelihood
-
-    def around_the_mode(self) -> Coordinates:
-        """The coordinates at the heaviest mode that descents from the template find."""
-        flat_template, unravel = ravel_pytree(self.model.template)
-        near = flat_template + jax.random.normal(
-            self.next_key(), (16, self.dim), flat_template.dtype
-        )
-        seen = modes(self.model, self.next_key(), starts=jax.vmap(unravel)(near))
-        if seen.count == 0:
-            raise ValueError(
-                "the posterior of this flat prior has no maximum near the template: it may not be "
-                "normalizable; pass a proper prior, or another template"
-            )
-        center = flat(seen.position)[0]
-        if seen.root is None:
-            return Coordinates(center, jnp.ones_like(center))
-        covariance = jnp.linalg.inv(seen.root[0] @ seen.root[0].T)
-        if self.dense:
-            return Coordinates(center, jnp.linalg.cholesky(covariance))
-        return Coordinates(center, jnp.sqrt(jnp.diagonal(covariance)))
-
-    # The ramps.
-
-    def ramps(self, leg: Leg, until: float, n: int | None = None) -> Ways:
-        """Ramps that dissipate no more than `until`, or as little as the budget allows."""
-        n, stages = n or self.goal.samples, leg.guess(until)
-        while True:
-            if not self.affords(leg.cost(stages, n)):
-                stages = max(1, int((self.goal.budget - self.spent) / leg.cost(2, n)))
-            done = leg.forward(self.next_key(), stages, n)
-            self.spent += leg.cost(stages, n)
-            lost = float(done.books.dissipated)
-            shadow = float(done.books.mean(done.books.shadow_work))
-            if shadow > 0.3 * lost > 0.3 * until:
-                leg = leg.with_shorter_steps(0.7)
-            more = math.ceil(stages * min(max(1.1 * lost / until, 1.5), 8))
-            if lost <= 1.2 * until or not self.affords(leg.cost(more, n)):
-                return Ways(leg, stages, done)
-            stages = more
-
-    def affords(self, cost: float) -> bool:
-        """Whether as much again is left for what follows."""
-        return self.spent + 2 * cost <= self.goal.budget
-
-    def enough(self, way: Ways) -> Ways:
-        """As many ramps as the error asks for. The way back, as long as they are, halves what is
-        left of the variance, and is not counted on."""
-        have, n = jarzynski(way.done).log_ratio, self.goal.samples
-        wanted = (float(have.error) / self.goal.error) ** 2 - 1 if have.error > 0 else 0
-        wanted = math.ceil(wanted) if math.isfinite(wanted) else 0
-        afford = (self.goal.budget - self.spent) / way.leg.cost(way.stages, n)
-        if way.leg.resampling is None:
-            afford = afford / 2 - 1
-        done = way.done
-        for _ in range(max(0, min(wanted, int(afford)))):
-            done = done.pooled(way.leg.forward(self.next_key(), way.stages, n))
-            self.spent += way.leg.cost(way.stages, n)
-        return Ways(way.leg, way.stages, done)
 
     # The result.
 
@@ -416,7 +317,7 @@ class Inference:
             log_evidence=evidence,
             account=account,
             time=float(first.leg.stages(first.stages).duration),
-            gradients=self.spent,
+            gradients=self.budget.spent,
             warnings=(),
             schedule=None if model.prior is None else first.leg.protocol(first.stages),
             energies={
@@ -428,24 +329,10 @@ class Inference:
             reverse_log_weight=None if back is None else back.log_weight,
             snapshots=snapshots,
         )
-        seen = modes(model, self.next_key(), starts=found, n=STARTS)
-        self.spent += 2 * STARTS * 200
-        doubted = (*self.found, *seen.missed(found))
-        return dataclasses.replace(found, gradients=self.spent, warnings=doubted)
-
-
-def resampling_for(model: Model, resample: float | None, samples: int) -> Resampling | None:
-    """The resampling that is asked for. **Raises:** ValueError for no share, or a flat prior."""
-    if resample is None:
-        return None
-    expected = "a share of the samples in (0, 1], or None"
-    real("resample", resample, expected, lambda share: (share > 0) & (share <= 1))
-    if model.prior is None:
-        raise ValueError(
-            f"resample = {resample:g}: only ramps from the prior are resampled, and a flat one has "
-            "none; leave it out, or pass a proper prior"
-        )
-    return Resampling(float(resample), group_size_for(samples))
+        seen = modes(model, self.budget.next_key(), starts=found, n=STARTS)
+        self.budget.spent += 2 * STARTS * 200
+        doubted = (*self.budget.doubts, *seen.missed(found))
+        return dataclasses.replace(found, gradients=self.budget.spent, warnings=doubted)
 
 
 def flat(position) -> Float[Array, "n dim"]:

@@ -18,9 +18,8 @@ from .._arguments import flag, instance, real, require_untraced, whole
 from .._keys import Purpose, check_key, purpose_key
 from ..estimate import Estimate, weighted_mean
 from ..potential import AbstractLikelihood, AbstractPotential
-from .coordinates import DENSE, Coordinates
-from .descent import FlatEnergy, descend
 from .doubts import doubts
+from .laplace import around_the_mode
 from .model import Model, require_energies
 from .pilot import stiffest
 from .row_force import GROUPS, RowForce, row_count
@@ -195,31 +194,6 @@ def minibatch(
         row_gradients=spent,
         warnings=tuple(found),
     )
-
-
-def around_the_mode(model: Model) -> Coordinates:
-    """Coordinates by the second derivatives at the mode near the template.
-
-    **Raises:** ValueError where there is no maximum.
-    """
-    start = ravel_pytree(model.template)[0]
-    energy = FlatEnergy(model, jnp.ones_like(start))
-    center = descend(energy, start[None], 500)[0]
-    along = lambda v: jax.jvp(jax.grad(energy), (center,), (v,))[1]
-    unit = jnp.eye(start.size, dtype=start.dtype)
-    if start.size <= DENSE:
-        curvature = jax.lax.map(along, unit)
-        values, axes = jnp.linalg.eigh(0.5 * (curvature + curvature.T))
-        factor = jnp.linalg.cholesky((axes / values) @ axes.T)
-    else:
-        values = jax.lax.map(lambda v: v @ along(v), unit)
-        factor = 1 / jnp.sqrt(values)
-    if not bool(jnp.all(jnp.isfinite(factor)) & jnp.all(values > 0)):
-        raise ValueError(
-            "the posterior has no maximum near the template where its energy is curved upwards in "
-            "every direction: there is no center for minibatches; use tj.bayes.infer"
-        )
-    return Coordinates(center, factor)
 
 
 def step_of(force: RowForce, key, z: Float[Array, "n dim"], dt, compensated: bool) -> float:

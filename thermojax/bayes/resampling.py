@@ -10,11 +10,13 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._arguments import real
 from .._keys import Purpose, purpose_key
 from ..potential import AbstractPotential
 from ..sampling import systematic
 from .coordinates import Coordinates, InCoordinates
-from .groups import log_mean_weights
+from .groups import group_size_for, log_mean_weights
+from .model import Model
 from .stage import Books
 
 
@@ -47,6 +49,20 @@ class Resampling:
     ) -> tuple[Float[Array, "n dim"], Float[Array, "n dim"], Books]:
         """Positions, momenta and books, where the control is `control`."""
         return resample_groups(potential, like, key, *state, control, self.share, self.size)
+
+
+def resampling_for(model: Model, resample: float | None, samples: int) -> Resampling | None:
+    """The resampling that is asked for. **Raises:** ValueError for no share, or a flat prior."""
+    if resample is None:
+        return None
+    expected = "a share of the samples in (0, 1], or None"
+    real("resample", resample, expected, lambda share: (share > 0) & (share <= 1))
+    if model.prior is None:
+        raise ValueError(
+            f"resample = {resample:g}: only ramps from the prior are resampled, and a flat one has "
+            "none; leave it out, or pass a proper prior"
+        )
+    return Resampling(float(resample), group_size_for(samples))
 
 
 @eqx.filter_jit

@@ -18,6 +18,7 @@ from ..system import Bath, Underdamped
 from .coordinates import Coordinates, InCoordinates
 
 STEPS = 16  # of every stage
+DIVERGED = 1e3  # shadow work of a stage, kT: its weight is zero, and all means would be its own
 FRICTION = 0.5  # of oscillators of mass and stiffness 1; measured, and flat from 0.3 to 1
 
 
@@ -98,7 +99,7 @@ def stage(potential: AbstractPotential, like: PyTree[Array], key, x, p, books: B
         system, key, time_steps=STEPS, initial=State(part.coordinates.inward(x), p, "underdamped")
     )
     ledger = out.ledger
-    alive = books.alive * ledger.alive
+    alive = books.alive * ledger.alive * (ledger.shadow_work < DIVERGED)
     add = lambda total, new: jnp.where(alive > 0, total + new, total)
     books = Books(
         add(books.log_weight, out.log_weight),
