@@ -31,8 +31,10 @@ def within_errors(rate):
 
 
 @pytest.mark.parametrize("method", ["vectorized", "sequential"])
-def test_samples_are_constrained_and_exact(method, capfd):
+def test_samples_are_constrained_and_exact(method, capfd, monkeypatch):
     """With a step that is given; the progress bar shows it where chains run one by one."""
+    for name in ("CI", "PYTEST_XDIST_WORKER"):  # where NumPyro shows no bar
+        monkeypatch.delenv(name, raising=False)
     bar = method == "sequential"
     kernel = tj.bayes.NumPyroKernel(counting, step_size=0.7, mass=3.0, steps=4)
     chains = dict(num_chains=2, chain_method=method, progress_bar=bar)
