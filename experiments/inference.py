@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 import thermojax as tj
 from experiments.inference_figures import (
@@ -67,7 +67,8 @@ class Inference(AbstractStudy):
     - `likelihood`: `experiments.regressions:Logistic`, `:Poisson` or `:Linear`, whose features and
       targets come from `data`, or any potential, which has no `data`.
     - `names` of the weights, where no columns of a table name them.
-    - `error`, `effective`, `samples`, `budget`, `schedule`, `duration`: as `tj.bayes.infer`.
+    - `error`, `effective`, `samples`, `budget`, `schedule`, `duration`, `resample`: as
+      `tj.bayes.infer`.
     - `calibrate`: how many simulated data sets are inferred as well, each as long as this one, to
       see whether their posteriors may be believed; 0 for none.
     """
@@ -107,9 +108,10 @@ class Inference(AbstractStudy):
         effective: Annotated[float, Gt(0), Lt(1)] = 0.5,
         samples: Annotated[int, Ge(64)] = 1024,
         budget: Annotated[float, Gt(0)] = 2e7,
-        schedule: Literal["constant dissipation", "linear", "geometric"]
+        schedule: Literal["constant dissipation", "linear", "geometric", "learned"]
         | tj.AbstractProtocol = "constant dissipation",
         duration: Annotated[float, Gt(0)] | None = None,
+        resample: Annotated[float, Gt(0), Le(1)] | None = None,
         calibrate: Annotated[int, Ge(0)] = 0,
     ):
         columns = None
@@ -131,7 +133,8 @@ class Inference(AbstractStudy):
         self.model = tj.bayes.Model(prior_for(prior, likelihood), likelihood)
         self.names = names_of(self.model, names, columns)
         how = dict(error=error, effective=effective, samples=samples, budget=budget)
-        self.infer = partial(tj.bayes.infer, **how, schedule=schedule, duration=duration)
+        ramps = dict(schedule=schedule, duration=duration, resample=resample)
+        self.infer = partial(tj.bayes.infer, **how, **ramps)
         self.calibrate = calibrate
         # What has no right answer is refused before anything is written.
         tj.bayes.doubts(self.model)

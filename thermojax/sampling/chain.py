@@ -145,7 +145,9 @@ def advance(
 ) -> Chain:
     """Move a chain on by `steps` steps of `dt`; time, noise and ledger continue.
 
-    The protocol is read at the chain's time, and holds its end value from its duration on.
+    The protocol is read in the middle of each step, and holds its end value from its duration on:
+    the control of the chain, its work and its log weight are those of the middle of its last step,
+    and one more step after the duration takes in what is left.
     `advance` of 3 and then 5 steps is `advance` of 8, up to rounding. Pure: jit it, scan it,
     differentiate it. Under a system with another energy than the chain has, the difference is
     booked as work, as `tj.switch` does.
