@@ -51,8 +51,9 @@ class NetworkClassification(AbstractLikelihood):
         output = outputs_of(self.network, self.features)
         if output != () and len(output) != 1:
             raise ValueError(
-                f"network returns an array of shape {output} for one row: expected one logit, () "
-                "or (1,), or those of all classes, (classes,)"
+                f"network returns an array of shape {output} for one row of features, "
+                f"{self.features.shape[1:]}: expected one logit, () or (1,), or those of all "
+                "classes, (classes,)"
             )
         labels = one_each_row("labels", labels, self.features)
         classes = max(2, *output, 2)
