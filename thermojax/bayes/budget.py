@@ -31,7 +31,7 @@ class Ways(NamedTuple):
 
 
 class Budget:
-    """What an inference wants, the gradients that it has spent, and what it has found to doubt."""
+    """The goal of an inference, the gradients that it has spent, and what it has found to doubt."""
 
     def __init__(self, goal: Goal, key: PRNGKeyArray, doubts: Iterable[str]):
         self.goal, self.key, self.doubts = goal, key, list(doubts)
