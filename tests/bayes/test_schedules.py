@@ -64,7 +64,7 @@ def trap():
     draw = lambda key, n: jax.random.normal(key, (n, 1))
     of_width = (FRICTION / k + 1 / FRICTION) * ((stiff - 1) / k) ** 2 / 4
     friction = lambda c: jnp.interp(c, control, FRICTION * slope**2 + of_width)
-    return Leg(potential, jnp.zeros(1), way, draw, dense=True), friction
+    return Leg(potential, jnp.zeros(1), way, draw), friction
 
 
 def test_a_learned_schedule_is_the_geodesic_of_the_friction(trap):

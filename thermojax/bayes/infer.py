@@ -288,7 +288,7 @@ class Inference:
         x = draw(self.budget.next_key(), WALKERS)
         way, _, gradients = pilot(potential, like, self.budget.next_key(), x, self.dense)
         self.budget.spent += gradients
-        return Leg(potential, like, way, draw, self.dense, shorter=SHORTER * self.goal.step)
+        return Leg(potential, like, way, draw, shorter=SHORTER * self.goal.step)
 
     @property
     def target(self) -> AbstractPotential:
@@ -312,7 +312,7 @@ class Inference:
         found = Posterior(
             model=model,
             position=position,
-            log_weight=best.done.log_weight,
+            log_weight=books.kept_log_weight,
             prior_position=before,
             log_evidence=evidence,
             account=account,
@@ -326,7 +326,7 @@ class Inference:
                 "shadow_work": books.shadow_work,
             },
             group_size=best.done.group_size,
-            reverse_log_weight=None if back is None else back.log_weight,
+            reverse_log_weight=None if back is None else back.books.kept_log_weight,
             snapshots=snapshots,
         )
         seen = modes(model, self.budget.next_key(), starts=found, n=STARTS)

@@ -44,14 +44,9 @@ class Ramped(eqx.Module):
         return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), self, other)
 
     @property
-    def log_weight(self) -> Float[Array, " n"]:
-        """The log weight of every path; -inf for one that has diverged."""
-        return jnp.where(self.books.alive > 0, self.books.log_weight, -jnp.inf)
-
-    @property
     def log_mean_weights(self) -> Float[Array, " groups"]:
         """ln of the mean weight of every group."""
-        return log_mean_weights(self.log_weight, self.group_size)
+        return log_mean_weights(self.books.kept_log_weight, self.group_size)
 
     @property
     def effective_samples(self) -> float:
@@ -77,7 +72,6 @@ class Leg:
     like: PyTree[Array]
     way: Way
     draw: Callable[[PRNGKeyArray, int], Float[Array, "n dim"]]
-    dense: bool
     shorter: float = 1.0  # all steps, times this
     schedule: str | AbstractProtocol = SCHEDULES[0]
     resampling: Resampling | None = None

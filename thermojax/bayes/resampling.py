@@ -69,7 +69,7 @@ def resampling_for(model: Model, resample: float | None, samples: int) -> Resamp
 def resample_groups(potential, like, key, x, p, books: Books, control, share, size: int):
     """The compiled part of `Resampling`."""
     n, dtype = len(x), x.dtype
-    log_weight = jnp.where(books.alive > 0, books.log_weight, -jnp.inf)
+    log_weight = books.kept_log_weight
     groups = log_weight.reshape(-1, size)
     effective = jnp.exp(2 * logsumexp(groups, axis=1) - logsumexp(2 * groups, axis=1))
     again = effective < share * size  # never where all have diverged: nan

@@ -52,8 +52,7 @@ class Recorder:
         if stage not in np.round(np.linspace(0, stages, INSTANTS)):
             return
         most = max(1, NUMBERS // (INSTANTS * x.shape[1]))
-        log_weight = jnp.where(books.alive > 0, books.log_weight, -jnp.inf)
-        state = (x, log_weight, books.work, books.heat)
+        state = (x, books.kept_log_weight, books.work, books.heat)
         self.taken.append((np.asarray(control), *(np.asarray(a[:most]) for a in state)))
 
     def snapshots(self, template: PyTree[Array]) -> RampSnapshots:

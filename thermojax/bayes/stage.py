@@ -60,9 +60,14 @@ class Books(NamedTuple):
         return cls(zero, zero, zero, zero, zero, zero + 1, zero)
 
     @property
+    def kept_log_weight(self) -> Float[Array, " n"]:
+        """The log weight of every path; -inf for one that has diverged."""
+        return jnp.where(self.alive > 0, self.log_weight, -jnp.inf)
+
+    @property
     def weights(self) -> Float[Array, " n"]:
         """Of sum 1; the paths that diverged have none."""
-        return jax.nn.softmax(jnp.where(self.alive > 0, self.log_weight, -jnp.inf))
+        return jax.nn.softmax(self.kept_log_weight)
 
     @property
     def effective_samples(self) -> float:
@@ -77,8 +82,7 @@ class Books(NamedTuple):
     @property
     def dissipated(self) -> Float[Array, ""]:
         """<work> + ln<exp w> of the surviving paths."""
-        kept = jnp.where(self.alive > 0, self.log_weight, -jnp.inf)
-        log_mean = jax.nn.logsumexp(kept) - jnp.log(jnp.sum(self.alive))
+        log_mean = jax.nn.logsumexp(self.kept_log_weight) - jnp.log(jnp.sum(self.alive))
         return self.mean(self.work) + log_mean
 
 
@@ -87,7 +91,6 @@ class Seen(NamedTuple):
 
     coordinates: Coordinates
     spread: Float[Array, ""]  # the standard deviation of dU/dcontrol
-    mean: Float[Array, ""]  # its mean
 
 
 def stage(potential: AbstractPotential, like: PyTree[Array], key, x, p, books: Books, part: Stages):
@@ -118,9 +121,8 @@ def seen(potential, like, x, books: Books, control, dense: bool) -> Seen:
     """The law that the weighted walkers see where the control is `control`, a scalar."""
     weights = books.weights
     slopes = slopes_of(potential, like, x, control)
-    mean = weights @ slopes
-    spread = jnp.sqrt(weights @ (slopes - mean) ** 2)
-    return Seen(Coordinates.of(x, weights, dense), spread, mean)
+    spread = jnp.sqrt(weights @ (slopes - weights @ slopes) ** 2)
+    return Seen(Coordinates.of(x, weights, dense), spread)
 
 
 def slopes_of(potential, like, x, control) -> Float[Array, " n"]:

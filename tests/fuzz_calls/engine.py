@@ -1,7 +1,4 @@
-"""Valid calls of every public function and constructor, from which the fuzz of test_fuzz departs.
-
-A new public name is one entry here, or stands in NOT_CALLED with the reason.
-"""
+"""Calls of potentials, protocols, systems, runs, estimators, pictures and training."""
 
 # What is of the wrong type here is so on purpose.
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
@@ -9,63 +6,31 @@ A new public name is one entry here, or stands in NOT_CALLED with the reason.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.flatten_util
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 import thermojax as tj
 
-KEY = jax.random.key(0)
-START = tj.Equilibrium(jnp.zeros(1))
-RAMP = tj.Linear(0.0, 1.0, 1.0)
-TRAP = tj.Overdamped(tj.Harmonic(1.0, control="center"), RAMP, tj.Bath())
-LEARNS = TRAP.replace(protocol=tj.PiecewiseLinear.between(0.0, 1.0, 1.0, knots=4))
-HEAVY = tj.Underdamped(tj.Harmonic(1.0, control="center"), tj.Constant(), tj.Bath())
-WELL = tj.Overdamped(tj.DoubleWell(4.0), tj.Constant(), tj.Bath())
-WORK = np.random.default_rng(0).normal(0.5, 1.0, 64)
-SERIES = np.random.default_rng(1).normal(size=(64, 4))
-CLOUD = np.random.default_rng(2).normal(size=(40, 2))
-LINE = np.linspace(-6.0, 6.0, 201)
-BELL = np.exp(-(LINE**2) / 2) / np.sqrt(2 * np.pi)
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """A call that works.
-
-    - `valid`: its arguments by name. The fuzz replaces one of them at a time.
-    - `kinds`: what an argument is where its value does not tell (see `test_fuzz.kind_of`).
-    - `says`: what an error may name in place of an argument.
-    - `nan`: the arguments in which NaN is a value: that of a path that diverged, or no bound.
-    """
-
-    function: Callable
-    valid: dict[str, Any]
-    kinds: dict[str, str] = dataclasses.field(default_factory=dict)
-    nan: frozenset[str] = frozenset()
-    says: dict[str, str] = dataclasses.field(default_factory=dict)
-
-
-CALLS: dict[str, Callable[[], Call]] = {}
-
-
-def call(
-    name: str,
-    function: Callable,
-    kinds: dict[str, str] | None = None,
-    nan=(),
-    says: dict[str, str] | None = None,
-    **valid,
-):
-    CALLS[name] = lambda: Call(function, valid, kinds or {}, frozenset(nan), says or {})
-
+from .call import (
+    BELL,
+    CALLS,
+    CLOUD,
+    HEAVY,
+    KEY,
+    LEARNS,
+    LINE,
+    RAMP,
+    SERIES,
+    START,
+    TABLE,
+    TRAP,
+    WORK,
+    Call,
+    call,
+)
 
 # Potentials.
 call("DoubleWell", tj.DoubleWell, barrier=1.0, separation=1.0)
@@ -86,7 +51,6 @@ call(
     features=np.ones((3, 2)),
     labels=np.array([0.0, 1.0, 1.0]),
 )
-TABLE = np.array([[1.0, 0.5], [1.0, -0.3], [1.0, 2.0]])
 call("LinearRegression", tj.LinearRegression, features=TABLE, targets=np.ones(3), noise=0.5)
 call(
     "SoftmaxRegression",
@@ -417,341 +381,7 @@ call(
     **TRAIN,
 )
 
-# Bounds.
-COUPLED = np.array([[3.0, 2.0], [2.0, 4.0]])
-call("linalg.solve", tj.linalg.solve, A=COUPLED, b=np.ones(2), key=KEY, time=5.0)
-call("linalg.inv", tj.linalg.inv, A=COUPLED, key=KEY, time=5.0)
-call("linalg.lyapunov", tj.linalg.lyapunov, A=COUPLED, R=np.ones(2), key=KEY, time=5.0)
-call("linalg.expm", tj.linalg.expm, A=COUPLED, key=KEY, time=5.0)
-call("linalg.expnegm", tj.linalg.expnegm, A=COUPLED, key=KEY, time=5.0)
-call(
-    "linalg.logdet",
-    tj.linalg.logdet,
-    A=COUPLED,
-    key=KEY,
-    time=5.0,
-    trajectories=8,
-    ramp="linear",
-)
-call("linalg.runtime", tj.linalg.runtime, problem="solve", A=COUPLED, b=np.ones(2), rtol=0.1)
-call("linalg.driven", tj.linalg.driven, A=COUPLED, b=np.ones(2), duration=1.0, times=2)
-call("linalg.energy_delay", tj.linalg.energy_delay, A=COUPLED, deficiency=0.1, b=np.ones(2))
-call("linalg.slow_modes", tj.linalg.slow_modes, A=COUPLED, key=KEY, products=2, first=np.ones(2))
-call(
-    "linalg.trained_steering",
-    tj.linalg.trained_steering,
-    low=1.0,
-    high=2.0,
-    duration=1.0,
-    weight=1.0,
-    shift=1.0,
-    knots=2,
-    steps=1,
-)
-call(
-    "linalg.box_qp",
-    tj.linalg.box_qp,
-    A=COUPLED,
-    b=np.ones(2),
-    lower=-1.0,
-    upper=np.ones(2),
-    key=KEY,
-    temperature=0.1,
-    time=5.0,
-    friction=1.0,
-)
-call(
-    "linalg.gauss_newton",
-    tj.linalg.gauss_newton,
-    {"outputs": "function", "loss": "function", "params": "tree"},
-    outputs=lambda p: jax.flatten_util.ravel_pytree(p)[0],
-    loss=lambda z: jnp.sum(z**2),
-    params=np.ones(2),
-)
-call(
-    "linalg.natural_gradient",
-    tj.linalg.natural_gradient,
-    key=KEY,
-    damping=0.1,
-    steps=3,
-    temperature=1.0,
-    dynamics="underdamped",
-    trajectories=1,
-)
-call(
-    "linalg.Imperfections",
-    tj.linalg.Imperfections,
-    component_error=0.01,
-    input_bits=6,
-    rounding="random",
-    output_bits=8,
-    output_range=3.0,
-    white_noise=0.1,
-    flicker_noise=0.1,
-    flicker_band=(1e-2, 1.0),
-    drift=1e-3,
-    excess_temperature=0.1,
-)
-IMPERFECT = tj.linalg.Imperfections(component_error=0.01)
-call(
-    "linalg.floor",
-    tj.linalg.floor,
-    A=COUPLED,
-    b=np.ones(2),
-    imperfections=IMPERFECT,
-    time=5.0,
-    wait=1.0,
-    copies=2,
-    trajectories=2,
-    extrapolate=True,
-    temperature=1.0,
-)
-call(
-    "linalg.split",
-    tj.linalg.split,
-    A=COUPLED,
-    b=np.ones(2),
-    time=5.0,
-    trajectories=(1, 2),
-    equilibration=0.1,
-)
-MODEL = tj.bayes.Model(tj.Gaussian(np.zeros(2)), tj.LinearRegression(TABLE, np.ones(3), 0.5))
-call("bayes.doubts", tj.bayes.doubts, model=MODEL)
-call(
-    "bayes.Model",
-    tj.bayes.Model,
-    {"template": "tree", "constrain": "any", "prior": "optional", "likelihood": "function"},
-    prior=tj.Gaussian(np.zeros(2)),
-    likelihood=tj.LinearRegression(TABLE, np.ones(3), 0.5),
-    template=np.zeros(2),
-)
-call(
-    "bayes.infer",
-    tj.bayes.infer,
-    {"prior": "optional"},
-    says={"prior": "fn", "likelihood": "fn"},
-    prior=tj.Gaussian(np.zeros(2)),
-    likelihood=tj.LinearRegression(TABLE, np.ones(3), 0.5),
-    key=KEY,
-    error=0.1,
-    effective=0.5,
-    samples=64,
-    budget=1e5,
-    schedule="linear",
-    duration=3.0,
-    resample=0.5,
-)
-call(
-    "bayes.compare_schedules",
-    tj.bayes.compare_schedules,
-    {"schedules": "any"},
-    model=MODEL,
-    key=KEY,
-    durations=[3.0],
-    log_evidence=-5.0,
-    schedules=["linear"],
-    samples=64,
-)
-call(
-    "bayes.minibatch",
-    tj.bayes.minibatch,
-    {"prior": "optional"},
-    says={"prior": "fn", "likelihood": "fn"},
-    prior=tj.Gaussian(np.zeros(2)),
-    likelihood=tj.LinearRegression(np.tile(TABLE, (3, 1)), np.ones(9), 0.5),
-    key=KEY,
-    rows=8,
-    samples=64,
-    dt=0.05,
-    center=True,
-    compensated=True,
-)
-call(
-    "bayes.modes",
-    tj.bayes.modes,
-    {"starts": "tree"},
-    model=MODEL,
-    key=KEY,
-    starts=np.zeros((2, 2)),
-    n=4,
-    steps=5,
-)
-call(
-    "bayes.calibrate",
-    tj.bayes.calibrate,
-    model=MODEL,
-    key=KEY,
-    sampler=lambda model, key: tj.bayes.infer(model, key),
-    simulations=20,
-    narrow=0.1,
-    power=0.95,
-    level=0.05,
-    finer=lambda model, key: tj.bayes.infer(model, key),
-    data=True,
-)
-call(
-    "bayes.pit",
-    tj.bayes.pit,
-    nan=("value", "draws"),
-    value=np.zeros(2),
-    draws=CLOUD,
-    key=KEY,
-    log_weight=np.zeros(40),
-)
-call("bayes.ecdf_band", tj.bayes.ecdf_band, n=20, level=0.95)
-call("bayes.ecdf_p_value", tj.bayes.ecdf_p_value, values=np.linspace(0.1, 0.9, 20))
-call("bayes.scalars_needed", tj.bayes.scalars_needed, narrow=0.1, power=0.95, level=0.05)
-call(
-    "bayes.as_blackjax",
-    tj.bayes.as_blackjax,
-    {"mass": "tree", "friction": "tree", "adjusted": "part"},
-    logdensity_fn=lambda x: -x @ x,
-    dt=0.1,
-    mass=1.0,
-    friction=1.0,
-    steps=2,
-)
-call(
-    "bayes.NumPyroKernel",
-    tj.bayes.NumPyroKernel,
-    {"potential_fn": "any", "mass": "tree", "adjusted": "part"},
-    says={"potential_fn": "both"},
-    model=lambda: None,
-    step_size=0.1,
-    mass=1.0,
-    steps=2,
-)
-
-
-def from_numpyro(model):
-    return tj.from_numpyro(model)
-
-
-def numpyro_model():
-    import numpyro
-
-    law = numpyro.distributions.Normal()
-    numpyro.sample("y", law, obs=numpyro.sample("x", law))
-
-
-call("from_numpyro", from_numpyro, model=numpyro_model)
-LINE_PRIOR = tj.Gaussian(np.zeros(1))
-LINE_DATUM = tj.Gaussian(np.ones(1))
-call(
-    "bayes.exact",
-    tj.bayes.exact,
-    {"times": "any"},
-    prior=LINE_PRIOR,
-    likelihood=LINE_DATUM,
-    duration=1.0,
-    schedule="linear",
-    friction=1.0,
-    times=2,
-    start=(np.zeros(1), np.ones(1)),
-)
-call(
-    "bayes.particles",
-    tj.bayes.particles,
-    {"template": "tree"},
-    prior=LINE_PRIOR,
-    key=KEY,
-    samples=8,
-    capacity=2,
-    template=np.zeros(1),
-)
-
-
-@functools.cache
-def held() -> dict[str, Any]:
-    return dict(state=tj.bayes.particles(LINE_PRIOR, KEY, samples=8, capacity=2))
-
-
-@functools.cache
-def observed() -> dict[str, Any]:
-    return dict(state=held()["state"].with_datum(LINE_DATUM))
-
-
-COUPLE = dict(key=KEY, steps=2, duration=1.0, schedule="linear", friction=1.0)
-CALLS["bayes.observe"] = lambda: Call(
-    tj.bayes.observe, dict(**held(), datum=LINE_DATUM, weight=1.0, **COUPLE)
-)
-CALLS["bayes.attend"] = lambda: Call(
-    tj.bayes.attend, dict(**observed(), attention=np.zeros(1), **COUPLE)
-)
-NORMAL = tj.bounds.Normal(np.zeros(1), np.eye(1))
-TEMPLATE = {"template": "part"}
-call("bounds.Density", tj.bounds.Density, x=LINE, density=BELL)
-call("bounds.Normal", tj.bounds.Normal, mean=np.zeros(1), covariance=np.eye(1))
-call("bounds.Samples", tj.bounds.Samples, values=CLOUD)
-call("bounds.landauer", tj.bounds.landauer, success=0.9, temperature=1.0)
-call("bounds.dissipation", tj.bounds.dissipation, system=TRAP, start=NORMAL, end=NORMAL)
-call("bounds.fixed_end", tj.bounds.fixed_end, system=TRAP, start=NORMAL, end=NORMAL)
-call("bounds.free_end", tj.bounds.free_end, system=TRAP, start=NORMAL, lower=-1.0, upper=1.0)
-call(
-    "bounds.equilibrium",
-    tj.bounds.equilibrium,
-    system=TRAP,
-    end="initial",
-    template=START,
-    cells=64,
-)
-call(
-    "bounds.erasure",
-    tj.bounds.erasure,
-    system=WELL,
-    success=0.9,
-    end="free",
-    dividing=0.0,
-    template=START,
-    cells=64,
-)
-call("bounds.friction_tensor", tj.bounds.friction_tensor, system=TRAP, control=0.0, template=START)
-call(
-    "bounds.measured_friction",
-    tj.bounds.measured_friction,
-    system=TRAP,
-    control=0.0,
-    key=KEY,
-    duration=1.0,
-    dt=0.1,
-    batch=8,
-    initial=START,
-)
-ALONG = dict(friction=lambda control: 1.0 + 0 * control, path=np.array([0.0, 0.5, 1.0]))
-call("bounds.geodesic", tj.bounds.geodesic, system=TRAP, knots=5, template=START, **ALONG)
-call(
-    "bounds.thermodynamic_length",
-    tj.bounds.thermodynamic_length,
-    system=TRAP,
-    template=START,
-    **ALONG,
-)
-
 # Files.
 FILE = {"file": "path", "folder": "path", "facts": "facts"}
 call("Checkpoint", tj.Checkpoint, FILE, file="no/such.npz", interval=5.0, anyway=False)
 call("load", tj.load, FILE, says={"folder": "output folder"}, folder="no/such/folder")
-
-RETURNED = """
-Tuned TuningReport Finding Report Densities EnsembleLedger Moments Estimate EntropyProduction
-diagnostics.Ergodicity diagnostics.Streaming diagnostics.StreamingSummary FreeEnergy Ledger
-Fit Frontier Pareto Progress BurnInReport
-Chain Result Snapshots State Record bounds.WorkBound fluctuation.CrooksTheorem
-fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.SlowModes
-linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.Runtime
-linalg.Split bayes.Calibration bayes.Modes bayes.ExactPosterior bayes.Observed bayes.Particles
-bayes.Posterior bayes.Account bayes.ScheduleCosts bayes.MinibatchPosterior
-bayes.RampSnapshots
-"""
-ABSTRACT = (
-    "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "
-    "AbstractProtocol"
-)
-NOT_CALLED = {
-    "what a function returns": RETURNED.split(),
-    "abstract": ABSTRACT.split(),
-    "without arguments": ["ExactMoments", "ForwardMode", "MeanWork", "Pathwise", "ScoreFunction"],
-    "an exception": ["CheckpointError"],
-    # tests/test_saving.py, tests/experiment/test_cache.py
-    "writes to any path that it is given": ["save", "enable_compilation_cache"],
-}
