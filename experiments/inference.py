@@ -297,7 +297,7 @@ def rows(model: tj.bayes.Model, position):
 def quantiles(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The quantiles of weighted columns, `(columns, len(QUANTILES))`: linear between the draws."""
     found = []
-    for column in np.nan_to_num(x).T:
+    for column in x.T:
         order = np.argsort(column)
         middle = np.cumsum(weights[order]) - 0.5 * weights[order]
         found.append(np.interp(QUANTILES, middle, column[order]))

@@ -17,6 +17,7 @@ from thermojax.experiment.results.style import (
     legend,
     new,
 )
+from thermojax.experiment.results.tables import entry_of
 
 MOST = 40  # weights of a picture whose names can be read
 SHOWN = 3  # weights whose marginals are drawn on their way
@@ -98,7 +99,7 @@ def forest(results: Record):
     axes.set(xlabel="weight", ylim=(place[-1] - 0.7, 0.7))
     rest = len(weights["name"]) - len(order)
     return figure, (
-        "Every weight after the data: mean (dot), and the intervals that hold 68 % (thick) and "
+        "The weights after the data: mean (dot), and the intervals that hold 68 % (thick) and "
         "95 % (thin) of the posterior"
         + ("; grey, the same intervals of the prior." if "prior_quantile" in weights else ".")
         + (f" {rest:,} more, of which the data say less, are left out." if rest > 0 else "")
@@ -114,7 +115,8 @@ def marginals(results: Record):
     figure, panels = new(len(chosen), 0.7 + 1.35 * len(chosen), sharex=False)
     for axes, i in zip(panels, chosen, strict=True):
         before = way[0][1][:, i]
-        ends = [*np.quantile(before, [0.005, 0.995]), *np.quantile(way[-1][1][:, i], [0.0, 1.0])]
+        after = way[-1][1][way[-1][2] > 0, i]
+        ends = [*np.quantile(before, [0.005, 0.995]), np.min(after), np.max(after)]
         grid = np.linspace(min(ends), max(ends), GRID)
         for color, (control, x, weights) in zip(colors(len(way)), way, strict=True):
             curve = density(x[:, i], weights, grid)
@@ -128,7 +130,7 @@ def marginals(results: Record):
     return figure, (
         "The weights of which the data say most, on their way from the prior (λ = 0) to the "
         "posterior (λ = 1): the coupling λ of the likelihood is raised in time, and the paths, "
-        "weighted by exp(-W), show the law of every λ on the way, p(x) p(y|x)^λ."
+        "by their weights, show the law of every λ on the way, p(x) p(y|x)^λ."
     )
 
 
@@ -172,10 +174,14 @@ def account(results: Record):
     value = {name: float(x.value) for name, x in record.items() if hasattr(x, "value")}
     figure, (bars, lines) = new(2, 4.6, sharex=False)
     least, lost = value["free_energy_change"], value["dissipated_work"]
-    drop = value["entropy_drop"]
+    drop, copied = value["entropy_drop"], value["copied_energy"]
+    copies = [(drop + lost, copied, ORANGE, "")] if copied else []
     rows = [
         ("work in", [(0, least, BLUE, "-ln p(y)"), (least, lost, VERMILION, "dissipated")]),
-        ("heat out", [(0, drop, GREEN, "entropy drop"), (drop, lost, VERMILION, "dissipated")]),
+        (
+            "heat out",
+            [(0, drop, GREEN, "entropy drop"), (drop, lost, VERMILION, "dissipated"), *copies],
+        ),
         ("energy change", [(0, value["energy_change"], ORANGE, "")]),
         ("information", [(0, value["information"], PURPLE, "")]),
     ]
@@ -210,10 +216,11 @@ def account(results: Record):
     return figure, (
         "The account of the ramps from the prior, a refrigerator: work is done to carry the "
         "entropy that the weights lose into the bath, as heat, and what is dissipated comes on top "
-        "of both. Work less heat is the change of the mean energy. Information: how far the "
-        "posterior is from the prior, D(posterior|prior). Below, work and heat of a path until "
-        "each instant, mean and standard deviation; the weights come to rest after the ramp, and "
-        "give off the rest of the heat then."
+        "of both. Work less heat is the change of the mean energy"
+        + (f", less the energy that copies have brought, {copied:.3g} kT" if copied else "")
+        + ". Information: how far the posterior is from the prior, D(posterior|prior). Below, work "
+        "and heat of a path until each instant, mean and standard deviation; the weights come to "
+        "rest after the ramp, and give off the rest of the heat then."
     )
 
 
@@ -222,15 +229,19 @@ def there_and_back(results: Record):
     record, seen = results["posterior"], results.get("through")
     if "back" not in record:
         return None
+    crossing, mark = record["back"]["crossing"], "log normalizer"
+    shift = 0.0
+    if "log_evidence" in record:  # beside it stands the normalizer of the prior, where it has one
+        shift = float(record["log_evidence"].value - crossing.value)
+        crossing, mark = record["log_evidence"], "log evidence"
     there = np.asarray(record["paths"]["log_weight"])
-    there, back = there[np.isfinite(there)], -np.asarray(record["back"]["log_weight"])
+    there = there[np.isfinite(there)] + shift
+    back = shift - np.asarray(record["back"]["log_weight"])
     kinds = [[("to the posterior", there, BLUE), ("back, minus", back, ORANGE)]]
     if seen is not None:
-        first = np.asarray(seen["log_weight"])[-1]
-        kinds.append([("from the prior", first[np.isfinite(first)], SKY)])
+        alive = np.isfinite(np.asarray(seen["log_weight"])[-1])
+        kinds.append([("from the prior", -np.asarray(seen["work"])[-1][alive], SKY)])
     figure, panels = new(len(kinds), 0.8 + 1.8 * len(kinds), sharex=False)
-    crossing = record["back"]["crossing"]
-    mark = "log evidence" if "log_evidence" in record else "log normalizer"
     for axes, shown in zip(panels, kinds, strict=True):
         values = np.concatenate([x for _, x, _ in shown])
         low, high = np.quantile(values, [0.002, 0.998])
@@ -242,7 +253,7 @@ def there_and_back(results: Record):
             axes.stairs(heights, edges, color=color, lw=1.4, label=name)
         axes.axvline(float(crossing.value), color=INK, lw=1.2, label=mark)
         axes.set(ylabel="share of paths per nat")
-    panels[-1].set_xlabel("log weight of a ramp (nats)")
+    panels[-1].set_xlabel("minus the work of a ramp (kT)")
     entries = {}
     for axes in panels:
         entries |= {x: h for h, x in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -294,11 +305,6 @@ def summary(results: Record) -> list[list[str]]:
     levels, places = np.asarray(weights["level"]), np.asarray(weights["quantile"])
     rows = [["weight", "mean", "sd", *(f"{100 * level:g} %" for level in levels)]]
     for i in named(results):
-        cells = [str(of_one(weights[what], i)) for what in ("mean", "sd")]
+        cells = [str(entry_of(weights[what], i)) for what in ("mean", "sd")]
         rows.append([weights["name"][i], *cells, *(f"{q:.3g}" for q in places[i])])
     return rows
-
-
-def of_one(estimate: tj.Estimate, index: int) -> tj.Estimate:
-    value, error = (np.asarray(x)[index] for x in (estimate.value, estimate.error))
-    return tj.Estimate(value, error, estimate.count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from annotated_types import Ge, Gt
 import thermojax as tj
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, GREEN, ORANGE, PURPLE, legend, new
+from thermojax.experiment.results.tables import entry_of, records_of
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.data import Table
@@ -26,13 +28,9 @@ APART = 3.0  # standard errors beyond which two schedules differ
 COARSE = 0.25  # of the dissipated work: as much shadow work tells of steps, not of time
 
 
-def columns_of(results: Record) -> dict[str, Record]:
-    return {name: results[name] for name in results.attributes["columns"] if name in results}
-
-
 def frontier(results: Record):
     """Dissipated work and bound against duration, and the schedules of the longest one."""
-    found = columns_of(results)
+    found = records_of(results)
     figure, (above, below) = new(2, 6.0, sharex=False)
     for name, record in found.items():
         color, marker = SCHEDULES[name]
@@ -66,37 +64,37 @@ def frontier(results: Record):
 def table(results: Record) -> list[list[str]]:
     """Every schedule and duration."""
     rows = [["schedule", "duration", "dissipated work", "of it shadow work", "bound"]]
-    for name, record in columns_of(results).items():
+    for name, record in records_of(results).items():
         for i, time in enumerate(np.asarray(record["duration"])):
             shadow, bound = (float(record[x][i]) for x in ("shadow_work", "bound"))
-            lost = str(at(record["dissipated_work"], i))
+            lost = str(entry_of(record["dissipated_work"], i))
             rows.append([name, f"{time:g}", lost, f"{shadow:.3f}", f"{bound:.3f}"])
     return rows
 
 
-def at(estimate: tj.Estimate, i: int) -> tj.Estimate:
-    return tj.Estimate(np.asarray(estimate.value)[i], np.asarray(estimate.error)[i], estimate.count)
-
-
 def in_words(results: Record) -> str:
     """What schedules come to in the longest time, and what learning adds."""
-    found = columns_of(results)
-    last = {name: at(record["dissipated_work"], -1) for name, record in found.items()}
+    found = records_of(results)
+    last = {name: entry_of(record["dissipated_work"], -1) for name, record in found.items()}
     time = float(next(iter(found.values()))["duration"][-1])
     said = "; ".join(f"{name}, {lost} kT" for name, lost in last.items())
     bounds = [float(record["bound"][-1]) for record in found.values()]
     text = f"In a time of {time:g}: {said}. Transport alone takes {min(bounds):.2g}"
     text += f" to {max(bounds):.2g} kT of it." if len(bounds) > 1 else " kT of it."
     if {"learned", "constant dissipation"} <= found.keys():
-        text += f" {learning(found)}"
+        text += f" {learning(found, float(results['log_evidence'].error))}"
     return text
 
 
-def learning(found: dict[str, Record]) -> str:
-    """Whether the learned schedule beats that of constant dissipation, time by time."""
+def learning(found: dict[str, Record], shared: float) -> str:
+    """Whether the learned schedule beats that of constant dissipation, time by time.
+
+    The `shared` error of ln p(y), from which both are counted, is none of their difference.
+    """
     learned, even = (found[name]["dissipated_work"] for name in ("learned", "constant dissipation"))
     a, b = (np.asarray(x.value) for x in (learned, even))
-    error = np.hypot(np.asarray(learned.error), np.asarray(even.error))
+    squares = [np.asarray(x.error) ** 2 - shared**2 for x in (learned, even)]
+    error = np.sqrt(np.maximum(sum(squares), 0))
     better, worse = a < b - APART * error, a > b + APART * error
     times = np.asarray(found["learned"]["duration"])
     parts = [
@@ -114,7 +112,7 @@ def learning(found: dict[str, Record]) -> str:
 def doubtful(results: Record) -> list[str]:
     """What the inference warned of; works of steps; a bound that was crossed."""
     said = list(results.attributes["warnings"])
-    for name, record in columns_of(results).items():
+    for name, record in records_of(results).items():
         lost, shadow = record["dissipated_work"], np.asarray(record["shadow_work"])
         value, error = np.asarray(lost.value), np.asarray(lost.error)
         for i, time in enumerate(np.asarray(record["duration"])):
@@ -160,8 +158,11 @@ class InferenceFrontier(AbstractStudy):
         error: Annotated[float, Gt(0)],
         log_evidence: float | None = None,
     ):
-        if not durations or durations[0] <= 0 or sorted(set(durations)) != list(durations):
-            raise ValueError(f"durations = {durations}: expected positive times that grow")
+        grow = sorted(set(durations)) == list(durations) and all(map(math.isfinite, durations))
+        if not durations or not grow or durations[0] <= 0:
+            raise ValueError(f"durations = {durations}: expected positive, finite times that grow")
+        if log_evidence is not None and not math.isfinite(log_evidence):
+            raise ValueError(f"log_evidence = {log_evidence}: expected a finite number, or null")
         if not schedules or len(set(schedules)) < len(schedules):
             raise ValueError(f"schedules = {schedules}: expected one or more, each once")
         self.columns = tuple(name for name in SCHEDULES if name in schedules)
@@ -177,35 +178,29 @@ class InferenceFrontier(AbstractStudy):
         results = Record()
         evidence, results.attributes["warnings"] = self.evidence(key, progress)
         results.put("log_evidence", evidence, "nat")
-        shape = (len(self.columns), len(self.durations))
-        numbers = {name: np.zeros(shape) for name in ("value", "error", "shadow_work", "bound")}
-        state: dict[str, Any] = {"done": 0, **numbers, "control": np.zeros((*shape, 257))}
         with progress.phase("durations", len(self.durations), "measured") as phase:
-            if phase.checkpoint is not None:
-                state = phase.checkpoint.load(like=state) or state
-            phase.reach(int(state["done"]))
-            for i in range(int(state["done"]), len(self.durations)):
-                found = tj.bayes.compare_schedules(
-                    self.model,
-                    key,
-                    durations=self.durations[i : i + 1],
-                    log_evidence=evidence,
-                    schedules=self.columns,
-                    samples=self.samples,
-                )
-                state = {name: np.array(value) for name, value in state.items()}
-                for j, name in enumerate(self.columns):
-                    lost = at(found.dissipated[name], 0)
-                    state["value"][j, i], state["error"][j, i] = lost.value, lost.error
-                    for what in ("shadow_work", "bound", "control"):
-                        state[what][j, i] = np.asarray(getattr(found, what)[name][0])
-                state["done"] = i + 1
-                phase.advance(1)
-                if phase.checkpoint is not None:
-                    phase.checkpoint.save(state, last=i + 1 == len(self.durations))
-        for j, name in enumerate(self.columns):
-            results[name] = self.record({k: v[j] for k, v in state.items() if k != "done"})
+            of = lambda i: self.measured(key, self.durations[i], evidence)
+            found = np.stack(phase.kept(len(self.durations), of), axis=1)
+        for name, numbers in zip(self.columns, found, strict=True):
+            results[name] = self.record(numbers)
         return results
+
+    def measured(self, key, duration: float, evidence: tj.Estimate) -> np.ndarray:
+        """A row for each schedule: dissipated work, its error, shadow work, bound, and controls."""
+        found = tj.bayes.compare_schedules(
+            self.model,
+            key,
+            durations=[duration],
+            log_evidence=evidence,
+            schedules=self.columns,
+            samples=self.samples,
+        )
+        rows = []
+        for name in self.columns:
+            lost = found.dissipated[name]
+            first = (lost.value, lost.error, found.shadow_work[name], found.bound[name])
+            rows.append([*(float(x[0]) for x in first), *np.asarray(found.control[name][0])])
+        return np.asarray(rows)
 
     def evidence(self, key, progress: Progress) -> tuple[tj.Estimate, list[str]]:
         """ln p(y), and what there is to doubt about it."""
@@ -227,15 +222,17 @@ class InferenceFrontier(AbstractStudy):
             phase.reach(1, str(evidence))
         return evidence, [text for text in str(kept["warnings"]).split("\n") if text]
 
-    def record(self, found: dict[str, np.ndarray]) -> Record:
+    def record(self, found: np.ndarray) -> Record:
+        """The rows of one schedule, `(durations, 4 + knots)`, by names."""
         record = Record()
-        lost = tj.Estimate(found["value"], found["error"], self.samples)
+        value, error, shadow, bound = found[:, :4].T
+        lost = tj.Estimate(value, error, self.samples)
         record.put("duration", np.asarray(self.durations, float), "time", ("duration",))
         record.put("dissipated_work", lost, "kT", ("duration",))
-        record.put("shadow_work", found["shadow_work"], "kT", ("duration",))
-        record.put("bound", found["bound"], "kT", ("duration",))
-        record.put("control", found["control"], "1", ("duration", "knot"))
-        record.put("first_dissipated", at(lost, 0), "kT")
-        record.put("last_dissipated", at(lost, -1), "kT")
-        record.put("last_bound", float(found["bound"][-1]), "kT")
+        record.put("shadow_work", shadow, "kT", ("duration",))
+        record.put("bound", bound, "kT", ("duration",))
+        record.put("control", found[:, 4:], "1", ("duration", "knot"))
+        record.put("first_dissipated", entry_of(lost, 0), "kT")
+        record.put("last_dissipated", entry_of(lost, -1), "kT")
+        record.put("last_bound", float(bound[-1]), "kT")
         return record

@@ -18,6 +18,7 @@ from thermojax._calls import Computation
 from thermojax.estimate import weighted_mean
 from thermojax.estimators import Evaluation
 from thermojax.experiment.results.store import Record
+from thermojax.experiment.results.tables import entry_of
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.change import most_reliable
@@ -90,14 +91,9 @@ def weights(results: Record) -> list[list[str]]:
     for i, weight in enumerate(results[columns[0]]["posterior"]["weight"]):
         row = [weight]
         for name in columns:
-            row += [str(item(results[name]["posterior"][what], i)) for what in ("mean", "sd")]
+            row += [str(entry_of(results[name]["posterior"][what], i)) for what in ("mean", "sd")]
         rows.append(row)
     return rows
-
-
-def item(estimate: tj.Estimate, index: int) -> tj.Estimate:
-    value, error = np.asarray(estimate.value)[index], np.asarray(estimate.error)[index]
-    return tj.Estimate(value, error, estimate.count)
 
 
 class PosteriorRamp(AbstractStudy):

@@ -11,6 +11,7 @@ from annotated_types import Gt
 import thermojax as tj
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, GREEN, INK, ORANGE, VERMILION, legend, new
+from thermojax.experiment.results.tables import records_of
 from thermojax.experiment.run.progress import Progress
 from thermojax.experiment.study.base import AbstractStudy
 
@@ -24,14 +25,10 @@ DEVICES = {
 }
 
 
-def columns_of(results: Record) -> dict[str, Record]:
-    return {name: results[name] for name in results.attributes["columns"] if name in results}
-
-
 def times(results: Record):
     """The time to the goal against the dimension, beside the law of many dimensions."""
     figure, (axes,) = new()
-    for name, record in columns_of(results).items():
+    for name, record in records_of(results).items():
         dims = np.asarray(record["dim"])
         law = record["slope_law"] * np.log(dims / record["one_law"])
         axes.plot(dims, np.maximum(law, 0), color=COLUMNS[name], lw=1.2, alpha=0.75)
@@ -52,7 +49,7 @@ def times(results: Record):
 
 def energies(results: Record):
     """Energy per dimension against the dimension: three ways to count."""
-    found = columns_of(results)
+    found = records_of(results)
     figure, panels = new(len(found), 1.0 + 2.3 * len(found))
     for axes, (name, record) in zip(panels, found.items(), strict=True):
         dims = np.asarray(record["dim"])
@@ -75,7 +72,7 @@ def energies(results: Record):
 
 def table(results: Record) -> list[list[str]]:
     """Every dimension: time, and energy per dimension."""
-    found = columns_of(results)
+    found = records_of(results)
     head = [f"{name}: {what}" for name in found for what in ("time", "work", "heat", "drawn")]
     rows = [["dim", *head]]
     dims = next(iter(found.values()))["dim"]
@@ -92,7 +89,7 @@ def in_words(results: Record) -> str:
         f"{name}, {record['slope']:.5f} per unit of ln d (derived {record['slope_law']:.5f}), and "
         f"{record['energy_slope']:.5f} of drawn energy per dimension (derived "
         f"{record['energy_slope_law']:.5f})"
-        for name, record in columns_of(results).items()
+        for name, record in records_of(results).items()
     ]
     return (
         f"Time to {results.attributes['goal']:g} nats: {'; '.join(parts)}. Work and heat per "
@@ -103,7 +100,7 @@ def in_words(results: Record) -> str:
 def off_the_law(results: Record) -> list[str]:
     """Slopes that are not the derived ones."""
     found = []
-    for name, record in columns_of(results).items():
+    for name, record in records_of(results).items():
         for entry, what in (("slope", "time"), ("energy_slope", "energy")):
             off = record[entry] / record[f"{entry}_law"] - 1
             if not abs(off) <= WITHIN:
@@ -125,11 +122,13 @@ class PosteriorTime(AbstractStudy):
     so that KL = goal at t = ln(d (k/k_0 - 1)^2 / (4 goal)) / (4 k) where mu = 0, and else at
     t = ln(d k mu^2 / (2 goal)) / (2 k): the slopes dt / d ln d are 1/(4 k) and 1/(2 k).
 
-    The energy is counted as the talk does, and as the paper behind it. Talk: work of the coupling
-    and heat to the thermal bath, linear in d, W/d = <U_likelihood> in the prior, at any t. Paper: a
-    circuit, l di = (b - R i) dt + S^(1/2) dW with R = k, b = k mu and covariance (S/2l) / R, draws
-    S/2l from the source of its noise and b i from that of its data, in each coordinate; in units
-    with l = S/2l = 1
+    The energy is counted in two ways. In a thermal bath: work of the coupling and heat to the bath,
+    linear in d, W/d = <U_likelihood> in the prior, at any t. In the circuit of the source:
+
+        l di = (b - R i) dt + S^(1/2) dW,    R = k, b = k mu, covariance (S/2l) / R,
+
+    S/2l is drawn from the source of its noise and b i from that of its data, in each coordinate; in
+    units with l = S/2l = 1
 
         E / d = t + k mu int_0^t (mu - m) dt -> (1 + k mu^2) t - mu^2,
 
@@ -142,9 +141,9 @@ class PosteriorTime(AbstractStudy):
     columns = tuple(COLUMNS)
     headline: ClassVar[dict[str, str]] = {
         "dt / d ln d": "slope",
-        "derived": "slope_law",
+        "derived slope": "slope_law",
         "dE/d / d ln d, drawn by sources": "energy_slope",
-        "derived ": "energy_slope_law",
+        "derived energy slope": "energy_slope_law",
         "time at the largest dimension": "last_time",
         "drawn energy per dimension there": "last_drawn",
         "heat per dimension there": "last_heat",

@@ -77,7 +77,7 @@ class Account(eqx.Module):
 
 
 def combined(*terms: tuple[int, Estimate]) -> Estimate:
-    """A sum of estimates that do not know of each other, each with its sign."""
+    """A sum of estimates, each with its sign, as if they did not know of each other."""
     value = sum(sign * term.value for sign, term in terms)
     error = jnp.sqrt(sum(jnp.square(jnp.asarray(term.error)) for _, term in terms))
     count = min((term.count for _, term in terms), key=lambda n: float(jax.numpy.asarray(n)))

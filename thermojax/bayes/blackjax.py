@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._arguments import function, instance, real, whole
@@ -89,6 +90,7 @@ def as_blackjax(
     potential = LogDensity(logdensity_fn)
 
     def init(position: PyTree[Array], rng_key: PRNGKeyArray | None = None) -> LangevinState:
+        position = jax.tree.map(jnp.asarray, position)
         return LangevinState(position, logdensity_fn(position))
 
     def step(rng_key: PRNGKeyArray, state: LangevinState) -> tuple[LangevinState, LangevinInfo]:

@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 from .._keys import Purpose, part_key
 from ..estimate import Estimate
 from .evidence import Goal, bennett, jarzynski, way_back_doubts
-from .leg import Leg, Ramped
+from .leg import SETTLING_STEPS, Leg, Ramped
 
 
 class Ways(NamedTuple):
@@ -91,6 +91,6 @@ class Budget:
         if way.leg.resampling is not None:
             return way, None, jarzynski(way.done).log_ratio
         back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
-        self.spent += way.cost
+        self.spent += way.cost + SETTLING_STEPS * len(back.last)
         self.doubts += way_back_doubts(way.done, back, accepted)
         return way, back, bennett(way.done, back).log_ratio

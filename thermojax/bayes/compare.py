@@ -154,11 +154,10 @@ def by_name(schedules) -> dict[str, str | AbstractProtocol]:
 def costs(leg: Leg, stages: int, done: Ramped) -> dict[str, Float[Array, "..."]]:
     """Mean work, its error, shadow work, the bound and the controls of ramps that were made."""
     books, protocol = done.books, leg.protocol(stages)
-    mean = books.mean(books.work)
-    variance = books.mean((books.work - mean) ** 2)
+    work = done.device_mean(books.work)
     return dict(
-        work=mean,
-        error=jnp.sqrt(variance / jnp.sum(books.alive)),
+        work=jnp.asarray(work.value),
+        error=jnp.asarray(work.error),
         shadow_work=books.mean(books.shadow_work),
         bound=transport_bound(leg, stages, done),
         control=protocol.values,

@@ -26,7 +26,7 @@ from .input.separation import Cone, cone_of, open_directions
 from .input.tails import tails
 from .input.terms import is_known, known_terms, listed, table_of
 from .input.twice import prior_in_curvature, refuse_prior_among_terms
-from .model import Model
+from .model import Model, require_energies
 
 WIDE_LINK = {  # standard deviations of a . x under the prior, beyond which a link saturates
     LogisticRegression: 100.0,
@@ -76,10 +76,12 @@ def prior_doubts(model: Model) -> Iterator[str]:
     """Doubts about the prior, and about the likelihood as its partner."""
     prior, likelihood = model.prior, model.likelihood
     if prior is None:
+        require_energies(model)
         yield from flat_prior_doubts(model)
         return
     require_one_shape(prior, likelihood)
     refuse_prior_among_terms(prior, likelihood)
+    require_energies(model)
     if sampler_path(prior, None, np.ones(())) is None:
         seen = tails(prior, model.template)
         if seen.improper:

@@ -48,19 +48,20 @@ def jarzynski(ramped: Ramped) -> FreeEnergy:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if ramped.group_size > 1:
-            found = ramped.log_mean_weights
-            # Of a group that has diverged as a whole the weight is zero: as a number, next to it.
-            return free_energy.jarzynski(jnp.maximum(found, jnp.max(found) - 1e3))
-        return free_energy.jarzynski(ramped.books.log_weight, ramped.books.alive)
+        return free_energy.jarzynski(numbers(ramped.log_mean_weights))
 
 
 def bennett(forward: Ramped, reverse: Ramped) -> FreeEnergy:
     """The evidence of ramps in both directions."""
-    a, b = (x.books.log_weight[x.books.alive > 0] for x in (forward, reverse))
+    a, b = (numbers(x.books.kept_log_weight) for x in (forward, reverse))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return free_energy.bar(a, b)
+
+
+def numbers(log_weight: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Log weights with a number next to zero where the weight is zero, of what has diverged."""
+    return jnp.maximum(log_weight, jnp.max(log_weight) - 1e3)
 
 
 def way_back_doubts(done: Ramped, back: Ramped, accepted: float) -> Iterator[str]:

@@ -29,7 +29,7 @@ from .groups import GROUPS
 from .laplace import around_heaviest_mode
 from .learned import FEWEST, PATHS, learned
 from .leg import Leg, Ramped
-from .model import Model, require_energies
+from .model import Model
 from .modes import modes
 from .pilot import WALKERS, pilot
 from .posterior import Posterior
@@ -41,6 +41,7 @@ ACCOUNT = 1.0  # dissipation, in kT, of the ramps from the prior
 PER_LENGTH = 0.05  # or so much of the length of their way, which is about sqrt(dim), if more
 SHORTER = 0.7  # steps, of the turn of the stiffest mode that the pilot takes
 STARTS = 64  # of the search for modes
+DESCENT = 200  # its steps
 LEAST = 64  # paths, below which neither a covariance nor an error can be told
 
 
@@ -95,8 +96,9 @@ def infer(
     - a pilot of 128 walkers finds the way: rungs of the coupling lambda of the likelihood, and at
       each of them coordinates in which the law is about standard normal (up to 256 dimensions with
       its correlations), and the step that the stiffest mode allows;
-    - ramps from the prior, as slow as their dissipation of about 1 kT asks for (beyond 256
-      dimensions 128 of them, and a twentieth of the length of their way), are the account;
+    - ramps from the prior, as slow as their dissipation of about 1 kT asks for (or a
+      twentieth of the length of their way, if that is more), are the account: beyond 256 dimensions
+      128 of them, if they are not resampled;
     - ramps from the Gaussian that these have found lose less by far where the posterior is near it.
       Whichever ramps give more effective samples per gradient are repeated until the evidence has
       the `error` that was asked for, and turned back: evidence by Bennett's estimator.
@@ -121,7 +123,7 @@ def infer(
       Carlo); None, never. `samples` is rounded up to a multiple of 16. Where these ramps tell the
       evidence best, it is that of the way there alone.
     - `duration` of the ramps from the prior, in units in which every mode of the law that is passed
-      has mass and stiffness 1; as long as a dissipation of 1 kT takes when left out.
+      has mass and stiffness 1, whatever the budget; when left out as long as their dissipation asks.
 
     **Returns:** a `tj.bayes.Posterior`. **Raises:** ValueError for a model that has no right answer
     (`tj.bayes.doubts`), or whose pilot does not arrive.
@@ -151,10 +153,14 @@ def infer(
     real("budget", budget, "a positive number of gradients", lambda b: (b > 0) & (b < np.inf))
     settings = dict(error=error, effective=effective, budget=budget, duration=duration)
     require_untraced("infer", **settings, resample=resample)
-    require_energies(model)
     check_schedule(schedule)
     if duration is not None:
-        real("duration", duration, "a positive time of the ramps from the prior", lambda t: t > 0)
+        real(
+            "duration",
+            duration,
+            "a positive time of the ramps from the prior",
+            lambda t: (t > 0) & (t < np.inf),
+        )
         duration = float(duration)
     between = resampling_for(model, resample, samples)
     samples = samples if between is None else GROUPS * between.size
@@ -185,9 +191,10 @@ class Inference:
         self.recorder = Recorder()
 
     def run(self) -> Posterior:
-        prior, ways = self.model.prior, []
+        prior, ways, snapshots = self.model.prior, [], None
         if prior is not None:
             ways.append(self.account())
+            snapshots = self.recorder.snapshots(self.model.template)
             at = self.fitted_to_ramps(ways[0].done)
         else:
             at = around_heaviest_mode(self.model, self.budget.next_key())
@@ -210,7 +217,8 @@ class Inference:
         self.budget.doubts += goal_doubts(
             self.goal, [way.done for way in ways], best.done, evidence
         )
-        return self.posterior(ways[0], best, back, evidence)
+        found = self.posterior(ways[0], best, back, evidence)
+        return self.doubted(dataclasses.replace(found, snapshots=snapshots))
 
     def account(self) -> Ways:
         """Ramps from the prior."""
@@ -300,16 +308,15 @@ class Inference:
     def posterior(
         self, first: Ways, best: Ways, back: Ramped | None, evidence: Estimate
     ) -> Posterior:
-        model, account, before, snapshots = self.model, None, None, None
+        model, account, before = self.model, None, None
         roll = jax.vmap(ravel_pytree(model.template)[1])
         position, books = roll(best.done.last), best.done.books
         if model.prior is not None:
             before = roll(first.done.first)
-            snapshots = self.recorder.snapshots(model.template)
             prior, likelihood = map(energies_of, (model.prior, model.likelihood))
             after = prior(position), likelihood(position)
             account = Account.of(first.done, prior(before), best.done, after, evidence)
-        found = Posterior(
+        return Posterior(
             model=model,
             position=position,
             log_weight=books.kept_log_weight,
@@ -327,10 +334,13 @@ class Inference:
             },
             group_size=best.done.group_size,
             reverse_log_weight=None if back is None else back.books.kept_log_weight,
-            snapshots=snapshots,
         )
-        seen = modes(model, self.budget.next_key(), starts=found, n=STARTS)
-        self.budget.spent += 2 * STARTS * 200
+
+    def doubted(self, found: Posterior) -> Posterior:
+        """With what there is to doubt, modes that were missed among it."""
+        seen = modes(self.model, self.budget.next_key(), starts=found, n=STARTS, steps=DESCENT)
+        starts = STARTS if self.model.prior is None else 2 * STARTS  # the prior's own are more
+        self.budget.spent += 2 * starts * DESCENT
         doubted = (*self.budget.doubts, *seen.missed(found))
         return dataclasses.replace(found, gradients=self.budget.spent, warnings=doubted)
 

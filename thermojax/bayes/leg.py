@@ -16,16 +16,17 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ..estimate import Estimate
 from ..potential import AbstractPotential
 from ..protocol import AbstractProtocol, Constant, PiecewiseLinear
-from ..sampling import advance, start
+from ..sampling import advance, start, systematic
 from ..system import Bath, Underdamped
 from .coordinates import Coordinates, InCoordinates
 from .groups import grouped_mean, log_mean_weights
-from .pilot import Way, drawn_anew
+from .pilot import Way
 from .resampling import Resampling
 from .schedule import SCHEDULES, edges, protocol_of
 from .stage import FRICTION, STEPS, Books, Stages, ramp
 
 SETTLING = 6  # proposals of Metropolis that part the copies from which reverse ramps start
+SETTLING_STEPS = SETTLING * (STEPS // 2)  # gradients of a path
 
 
 class Ramped(eqx.Module):
@@ -119,7 +120,7 @@ class Leg:
         """As many ramps back from where those that are done have arrived, and the share of the
         proposals that was accepted before. Ramps that are resampled have no way back."""
         draw_key, move_key, run_key = jax.random.split(key, 3)
-        x = drawn_anew(draw_key, done.last, done.books)
+        x = done.last[systematic(draw_key, done.books.kept_log_weight)]
         x, accepted = self.settled(move_key, x)
         back = self.stages(stages).reversed()
         first, books = ramp(self.potential, self.like, run_key, x, back)

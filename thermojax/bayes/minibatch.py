@@ -20,7 +20,7 @@ from ..estimate import Estimate, weighted_mean
 from ..potential import AbstractLikelihood, AbstractPotential
 from .doubts import doubts
 from .laplace import around_the_mode
-from .model import Model, require_energies
+from .model import Model
 from .pilot import stiffest
 from .row_force import GROUPS, RowForce, row_count
 
@@ -163,7 +163,6 @@ def minibatch(
     if dt is not None:
         real("dt", dt, "a time step between 0 and 1", lambda h: (h > 0) & (h <= 1))
     require_untraced("minibatch", dt=dt, center=center, compensated=compensated, model=model)
-    require_energies(model)
     flag("center", center)
     flag("compensated", compensated)
     found = [*doubts(model)]

@@ -178,10 +178,11 @@ class NumPyroKernel(MCMCKernel):
 
         One function for all chains of a run, which share what is compiled for it.
         """
-        if self._tuned_for is None or self._tuned_for[0] is not model_args:
+        kept = self._tuned_for
+        if kept is None or kept[0] is not model_args or kept[1] is not model_kwargs:
             potential_fn = self.potential(model_args, model_kwargs)
-            self._tuned_for = model_args, lambda x: -potential_fn(x)
-        return self._tuned_for[1]
+            kept = self._tuned_for = model_args, model_kwargs, lambda x: -potential_fn(x)
+        return kept[2]
 
     def potential(self, model_args, model_kwargs) -> Callable:
         """Minus the log density of one unconstrained position."""

@@ -109,7 +109,7 @@ def attend(
     is switched off gives back what it took.
 
     **Arguments:** `state`, as `tj.bayes.observe` returns it; `attention`, `(held,)`, for example
-    `state.attention.at[3].set(0.0)`; the others as there.
+    `jnp.asarray(state.attention, float).at[3].set(0.0)`; the others as there.
 
     **Returns:** a new state. **Raises:** ValueError for weights of another number than held, and
     as `tj.bayes.observe`.

@@ -242,18 +242,23 @@ def coupled(state: Particles, couplings, key: PRNGKeyArray, shares) -> Particles
     shares = jnp.concatenate([jnp.zeros(1), shares, jnp.ones(SETTLING)]).astype(before.dtype)
     weights = state.weights
 
-    def one(carry, given):
+    def one(carry, at):
         position, dt, work, heat = carry
-        index, last, share = given
+        index, last, share = at
         control = before + share * change
         energy = batched_energy(potential, position, control)
         work += energy - batched_energy(potential, position, before + last * change)
-        bath = bath_of(potential, position, control, jax.nn.softmax(state.log_weight - work))
+        work = jnp.where(jnp.isnan(work), jnp.inf, work)  # where a datum rules a particle out
+        alive = jnp.isfinite(work)
+        left = jnp.where(alive, state.log_weight - work, -jnp.inf)
+        bath = bath_of(potential, position, control, jax.nn.softmax(left))
         system = Underdamped(potential, Constant(control), bath)
         chain = start(system, part_key(key, Purpose.STAGE, index), initial=position)
         chain = advance(system, chain, dt=dt, steps=PROPOSAL_STEPS, adjusted=True)
-        heat += energy - batched_energy(potential, chain.position, control)
-        dt = dt * jnp.exp(0.5 * (chain.acceptance - ACCEPTANCE))
+        given = energy - batched_energy(potential, chain.position, control)
+        heat += jnp.where(alive, given, 0)
+        longer = jnp.exp(0.5 * (chain.acceptance - ACCEPTANCE))
+        dt = jnp.where(jnp.isfinite(longer), dt * longer, dt)
         return (chain.position, jnp.clip(dt, *STEPS_WITHIN), work, heat), chain.acceptance
 
     zero = jnp.zeros_like(state.log_weight)
@@ -291,6 +296,7 @@ def bath_of(potential, position, control, weights) -> Bath:
 
     def spread(x):
         w = one_each(weights, x)
+        x = jnp.where(w > 0, x, 0)
         center = jnp.sum(w * x, axis=0)
         return jnp.sqrt(jnp.sum(w * (x - center) ** 2, axis=0))
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..potential import AbstractPotential
+from ..sampling import systematic
 from .coordinates import Coordinates, InCoordinates
 from .stage import STEPS, Books, Stages, closed, momenta, one_stage, seen, slopes_of
 
@@ -61,13 +62,12 @@ def step_of(potential, like, x, coordinates, control):
     return reach / jnp.maximum(stiffest(potential, like, x, coordinates, control), 1.0)
 
 
-def control_after(control: float, slopes: np.ndarray, weights: np.ndarray) -> float:
+def control_after(control: float, slopes: np.ndarray) -> float:
     """The control to which a sudden switch would leave OVERLAP of the walkers effective."""
 
     def overlap(step):
-        w = -step * (slopes - slopes.min())
-        w = weights * np.exp(w - w.max())
-        return w.sum() ** 2 / (w**2 / weights.clip(1e-300)).sum()
+        w = np.exp(-step * (slopes - slopes.min()))
+        return np.mean(w) ** 2 / np.mean(w**2)
 
     low, high = 0.0, 1.0 - control
     if overlap(high) >= OVERLAP:
@@ -76,15 +76,6 @@ def control_after(control: float, slopes: np.ndarray, weights: np.ndarray) -> fl
         middle = 0.5 * (low + high)
         low, high = (middle, high) if overlap(middle) >= OVERLAP else (low, middle)
     return control + low
-
-
-@jax.jit
-def drawn_anew(key, x, books: Books):
-    """Walkers drawn by their weights, systematically."""
-    n = len(x)
-    edges = (jnp.arange(n) + jax.random.uniform(key)) / n
-    place = jnp.searchsorted(jnp.cumsum(books.weights), edges)
-    return x[jnp.minimum(place, n - 1)]
 
 
 def pilot(
@@ -107,7 +98,7 @@ def pilot(
         here = jnp.asarray(control, dtype)
         slopes = np.asarray(slopes_of_compiled(potential, like, x, here), float)
         slopes = np.where(np.isfinite(slopes), slopes, np.inf)
-        ahead = control_after(control, slopes, np.full(n, 1 / n))
+        ahead = control_after(control, slopes)
         part = Stages(here, jnp.asarray(ahead, dtype), dt, coordinates)
         p_key, move_key = jax.random.split(move_key)
         p, books = momenta(p_key, x, Books.opened(n, dtype), dt)
@@ -115,9 +106,10 @@ def pilot(
         books = closed(books, p, dt)
         found = seen_compiled(potential, like, x, books, part.end, dense)
         coordinates = found.coordinates
-        x = drawn_anew(draw_key, x, books)
+        x = x[systematic(draw_key, books.kept_log_weight)]
         dt = step_of(potential, like, x, coordinates, part.end)
-        length += 0.5 * (ahead - control) * (float(np.std(slopes)) + float(found.spread))
+        spread = float(np.std(slopes[np.isfinite(slopes)]))
+        length += 0.5 * (ahead - control) * (spread + float(found.spread))
         control = ahead
         rungs.append((control, length, dt, coordinates))
         probes.append(x[:PROBES])

@@ -23,8 +23,8 @@ class Posterior(eqx.Module):
     """Samples of a posterior with weights, its evidence, and what both cost.
 
     - `position`, a pytree of `(n, ...)`; `log_weight`, `(n,)`: samples weigh exp(log_weight).
-    - `prior_position`, `(n, ...)`: where the same paths began, draws from the prior; None where
-      the prior is flat.
+    - `prior_position`, `(m, ...)`: draws from the prior, where the ramps of the account began; None
+      where it is flat.
     - `log_evidence`: ln p(y), a `tj.Estimate`; value and error nan where the prior is flat.
     - `account`: a `tj.bayes.Account`; None where the prior is flat.
     - `time`: the duration of one ramp of the device, in units of the model's dynamics.
@@ -32,13 +32,12 @@ class Posterior(eqx.Module):
       again as `schedule=`; None where the prior is flat, or nobody kept it.
     - `gradients`: evaluations of the gradient of one path, all paths and pilots together.
     - `warnings`: what is to be doubted, in sentences; empty where nothing is.
-    - `model`: what was inferred. `paths`: how many ramps there were, `stages` of each.
+    - `model`: what was inferred.
     - `energies`: work, heat and shadow_work of the ramp of each sample, `(n,)` by name, for
       `to_arviz`; None where nobody kept them. With resampling they are those of the device in which
       the sample ended, whichever states it has held.
     - `group_size`: samples that follow each other and have been resampled among themselves; groups
       are independent, and errors are those of their spread. 1 without resampling.
-      `to_arviz`; None where nobody kept them.
     - `reverse_log_weight`, `(m,)`: of ramps back along the way of the samples. By Crooks its
       negative and `log_weight` are distributed alike where both are the log of the ratio of the
       normalizers, and nowhere else. None where there were none.

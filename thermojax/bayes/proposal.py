@@ -22,7 +22,7 @@ def propose_from(
     key: PRNGKeyArray,
     *,
     dt: Any,
-    mass: Any = 1.0,
+    mass: Any,
     friction: Any = None,
     steps: int,
     adjusted: bool | LocalStep,

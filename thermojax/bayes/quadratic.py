@@ -134,14 +134,14 @@ def common_basis(*matrices: Float[Array, "..."]):
 def rotation(matrices):
     """The eigenvectors of a mixture, the diagonals seen from there, and the largest share of the
     rest."""
-    unit = lambda m: m / jnp.max(jnp.abs(m))
+    size = lambda m: jnp.where(jnp.any(m != 0), jnp.max(jnp.abs(m)), 1)
+    unit = lambda m: m / size(m)
     mixture = sum(c * unit(m) for c, m in zip(MIXTURE, matrices, strict=False))
     _, basis = jnp.linalg.eigh(mixture)
     dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
     rotated = [dot(basis.T, dot(m, basis)) for m in matrices]
     diagonals = [jnp.diagonal(m) for m in rotated]
     rest = [
-        jnp.max(jnp.abs(m - jnp.diag(d))) / jnp.max(jnp.abs(d))
-        for m, d in zip(rotated, diagonals, strict=True)
+        jnp.max(jnp.abs(m - jnp.diag(d))) / size(d) for m, d in zip(rotated, diagonals, strict=True)
     ]
     return basis, diagonals, jnp.max(jnp.stack(rest))

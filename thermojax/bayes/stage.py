@@ -93,7 +93,10 @@ class Seen(NamedTuple):
     spread: Float[Array, ""]  # the standard deviation of dU/dcontrol
 
 
-def stage(potential: AbstractPotential, like: PyTree[Array], key, x, p, books: Books, part: Stages):
+@eqx.filter_jit
+def one_stage(
+    potential: AbstractPotential, like: PyTree[Array], key, x, p, books: Books, part: Stages
+):
     """`x` and `p`, `(n, dim)` each, and the books after one stage."""
     energy = InCoordinates(potential, part.coordinates, like)
     ramp = Linear(part.start, part.end, STEPS * part.dt)
@@ -120,7 +123,7 @@ def stage(potential: AbstractPotential, like: PyTree[Array], key, x, p, books: B
 def seen(potential, like, x, books: Books, control, dense: bool) -> Seen:
     """The law that the weighted walkers see where the control is `control`, a scalar."""
     weights = books.weights
-    slopes = slopes_of(potential, like, x, control)
+    slopes = jnp.where(weights > 0, slopes_of(potential, like, x, control), 0)
     spread = jnp.sqrt(weights @ (slopes - weights @ slopes) ** 2)
     return Seen(Coordinates.of(x, weights, dense), spread)
 
@@ -130,12 +133,6 @@ def slopes_of(potential, like, x, control) -> Float[Array, " n"]:
     flat = InCoordinates(potential, Coordinates(jnp.zeros_like(x[0]), jnp.ones_like(x[0])), like)
     slope = jax.grad(flat.energy, 1)
     return jax.vmap(lambda one: slope(one, control))(x)
-
-
-@eqx.filter_jit
-def one_stage(potential, like, key, x, p, books, part: Stages):
-    """The compiled `stage`."""
-    return stage(potential, like, key, x, p, books, part)
 
 
 def along(

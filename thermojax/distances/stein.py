@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import whole
 from .._keys import check_key
+from .._tree import product
 from .samples import checked_points, checked_weights, normalized_weights
 
 
@@ -62,7 +63,7 @@ def stein_p_value(
     replicas = whole("replicas", replicas)
     matrix = w[:, None] * stein_kernel(x, score, w) * w
     signs = jax.random.rademacher(key, (replicas, x.shape[0]), x.dtype)
-    others = jnp.sum((signs @ matrix) * signs, axis=1)
+    others = jnp.sum(product(signs, matrix) * signs, axis=1)
     return (1 + jnp.sum(others >= jnp.sum(matrix))) / (1 + replicas)
 
 
@@ -82,11 +83,11 @@ def stein_kernel(x, score, w) -> Float[Array, "n n"]:
     unit = jnp.where(unit > 0, unit, 1) * jnp.sqrt(jnp.asarray(dim, x.dtype))
     x, score = (x - mean) / unit, score * unit
     norms = jnp.sum(x**2, axis=1)
-    square = jnp.maximum(norms[:, None] + norms - 2 * x @ x.T, 0)
+    square = jnp.maximum(norms[:, None] + norms - 2 * product(x, x.T), 0)
     along = jnp.sum(score * x, axis=1)  # s . x
-    cross = score @ x.T  # s . x'
+    cross = product(score, x.T)  # s . x'
     # (s - s') . (x - x')
     turned = along[:, None] - cross - cross.T + along
     q = 1 / (1 + square)
     root = jnp.sqrt(q)
-    return root * (score @ score.T + q * (turned + dim - 3 * square * q))
+    return root * (product(score, score.T) + q * (turned + dim - 3 * square * q))

@@ -10,7 +10,7 @@ import numpy as np
 
 from .extras import needed
 
-FEW = 0.1  # effective share of the paths below which a sentence is said
+FEW = 0.1  # effective share of the paths below which a warning is given
 
 Arrays = Mapping[str, Any]
 
@@ -41,9 +41,11 @@ def by_weight(log_weight: Any, count: int | None = None) -> np.ndarray:
 
     Floor or ceil of count w times: systematic resampling, in which nothing is random. None takes
     as many as there are effective samples, so that hardly one is there twice, and an error that is
-    computed from the draws is that of the weighted mean. **Raises:** ValueError for no weight.
+    computed from the draws is that of the weighted mean. **Raises:** ValueError for no weight, and for nan and infinity.
     """
     log_weight = np.asarray(log_weight, float)
+    if np.any(np.isnan(log_weight) | (log_weight == np.inf)):
+        raise ValueError("log_weight holds nan or infinity: expected log weights, -inf for zero")
     if not np.any(log_weight > -np.inf):
         raise ValueError("no path has any weight: all have diverged, take a smaller dt")
     weight = np.exp(log_weight - np.max(log_weight))

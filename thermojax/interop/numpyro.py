@@ -214,11 +214,14 @@ class NumPyroLikelihood(AbstractLikelihood):
         return {name: jnp.zeros(shape) for name, shape in self.sites.shapes}
 
     def log_likelihood(self, x):
-        found = self.by_name(x).values()
-        rows = jnp.concatenate([jnp.ravel(each) for each in found])
+        rows = jnp.concatenate([jnp.ravel(each) for each in self.of_sites(x).values()])
         return rows if self.rows is None else rows[self.rows]
 
     def by_name(self, x):
+        return self.of_sites(x) if self.rows is None else {"y": self.log_likelihood(x)}
+
+    def of_sites(self, x) -> dict[str, Array]:
+        """The log probability of every site that is observed, whichever rows are kept."""
         sites = self.sites.at(x, self.data)
         return {name: log_prob(sites[name]) for name in self.names}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import real
 from .._component import positive
@@ -64,18 +65,24 @@ def inv(
     def run(time, key):
         run = problem.planned(time, interval)
         modes, b, device, plan = problem.modes, problem.b, run.device, run.plan
-        scale = 1 / jnp.asarray(device.bath.temperature, b.dtype)
+        moment = SecondMoment(jnp.asarray(device.bath.temperature, b.dtype))
         if given is not None:
-            return imperfect(run, given, key, second_moment, scale)
+            return imperfect(run, given, key, moment)
         if modes is None:
-            reading = read(device, problem.operator, b, plan, key, second_moment)
-            return run.answered(run.grouped(reading, 2), scale)
-        reading = run.grouped(sampled(modes, b, device, plan, key, second_moment), 2)
-        return run.answered(reading, scale, vectors=plan.trajectories * plan.samples)
+            reading = read(device, problem.operator, b, plan, key, moment)
+            return run.answered(run.grouped(reading, 2))
+        reading = run.grouped(sampled(modes, b, device, plan, key, moment), 2)
+        return run.answered(reading, vectors=plan.trajectories * plan.samples)
 
     return until_accurate(run, problem.settings, problem.first, key)
 
 
-@jax.jit
-def second_moment(x):
-    return x.T @ x / len(x)
+class SecondMoment(eqx.Module):
+    """The mean of x x^T / kT over positions `(batch, dim)`, whose squares no small kT rounds to 0."""
+
+    temperature: Float[Array, ""]
+
+    @jax.jit
+    def __call__(self, x):
+        z = x / jnp.sqrt(self.temperature)
+        return z.T @ z / len(z)

@@ -50,7 +50,7 @@ class DiagonalGaussian(AbstractPotential):
             variance = floating(variance, "variance")
         variance = jax.tree.map(lambda v: floating(v, "variance").astype(dtype), variance)
         for place, spread in zip(
-            leaves, jax.tree.leaves(like_position(variance, mean)), strict=True
+            leaves, jax.tree.leaves(like_position(variance, self.mean)), strict=True
         ):
             require("variance", spread, positive, "positive and finite")
             if not broadcasts(spread.shape, place.shape):

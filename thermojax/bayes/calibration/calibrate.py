@@ -293,7 +293,7 @@ def without_failures(places: dict[str, Array], simulations: int):
 
 
 def judged(places: dict[str, np.ndarray], dim: int) -> tuple[dict[str, float], Estimate]:
-    """The p-values, multiplied by their shares in the level, and the width."""
+    """The p-values, divided by their shares in the level, and the width."""
     distance, likelihood = places[DISTANCE][:, 0], places[LOG_LIKELIHOOD][:, 0]
     parameters = [u for k, x in places.items() if k not in (DISTANCE, LOG_LIKELIHOOD) for u in x.T]
     scalars = distance.size * dim

@@ -106,7 +106,9 @@ def moved(first: Posterior, second: Posterior, name: str) -> list[str]:
     found = []
     for what, (a, b) in pairs.items():
         away = np.abs(np.subtract(a.value, b.value)) / np.hypot(a.error, b.error)
-        away = np.nan_to_num(np.atleast_1d(away), nan=0.0).ravel()
+        # What both leave open, as the evidence of a flat prior, has not moved; what one does, has.
+        same = np.equal(a.value, b.value) | (np.isnan(a.value) & np.isnan(b.value))
+        away = np.where(same, 0.0, np.where(np.isnan(away), np.inf, away)).ravel()
         worst = int(np.argmax(away))
         if math.erfc(away[worst] / math.sqrt(2)) * tests < UNLIKELY:
             one, other = (

@@ -16,7 +16,7 @@ MOST_POINTS = 100
 
 def ecdf_band(n: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     r"""The band that holds the whole distribution function of `n` uniform numbers with probability
-    `level`, at min(n, 100) points.
+    `level`, at k / m, k = 1 ... m - 1, m = min(n, 100).
 
     At the point z the number of values up to z is binomial, Bin(n, z). The band holds those counts
     whose two-sided probability there is above a threshold, the same at all points, chosen such that

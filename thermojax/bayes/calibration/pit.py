@@ -64,4 +64,5 @@ def pit(
     below, equal = (jnp.sum(jnp.where(x, w, 0), axis=0) for x in (draws < value, draws == value))
     v = jax.random.uniform(key, value.shape, draws.dtype)
     u = (below + v * (equal + share)) / (1 + share)
-    return jnp.where(jnp.isnan(value), jnp.nan, u)
+    unknown = jnp.any(jnp.isnan(draws) & (w > 0), axis=0)
+    return jnp.where(jnp.isnan(value) | unknown, jnp.nan, u)

@@ -65,11 +65,12 @@ def residual_doubts(term: LinearRegression, table: Float[np.ndarray, "rows dim"]
         return
     size = np.linalg.norm(weighted, axis=0)
     unit = weighted / np.where(size > 0, size, 1)
-    normal = unit.T @ unit + 1e-10 * np.eye(len(size))
-    residual = targets - unit @ np.linalg.solve(normal, unit.T @ targets)
+    seen, sizes, _ = np.linalg.svd(unit, full_matrices=False)
+    seen = seen[:, sizes > 1e-12 * sizes[0]]
+    residual = targets - seen @ (seen.T @ targets)
     worst, robust = int(np.argmax(np.abs(residual))), robust_width(residual, len(size))
     # How the fit of all others moves where the worst row is left out
-    leverage = unit @ np.linalg.solve(normal, unit[worst])
+    leverage = seen @ seen[worst]
     off = residual[worst] / max(1 - leverage[worst], 1e-12)
     rest = robust_width(np.delete(residual + leverage * off, worst), len(size))
     if abs(off) > OUTLIER * max(rest, 1.0):

@@ -73,4 +73,5 @@ def falls_too_slowly(energies: np.ndarray, power: int, eps: float) -> bool:
     far = energies[last - STEADY - 1 : last]
     growth = np.diff(far) / np.log(10.0)
     rounding = 8 * eps * np.max(np.abs(far))
-    return bool(np.all(growth <= power + rounding))
+    # Where rounding hides a growth of the size of `power`, only a clear fall counts.
+    return bool(np.all(growth <= power + (rounding if rounding <= power else -rounding)))

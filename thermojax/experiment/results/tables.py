@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...estimate import Estimate
 from ..errors import UserError, one_line
 from .store import Record, is_estimate, load_run
 
@@ -29,6 +30,17 @@ def cell(column: Record, entry: str) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def entry_of(estimate: Estimate, index: int) -> Estimate:
+    """One of the estimates that are kept as arrays."""
+    value, error = (np.asarray(x)[index] for x in (estimate.value, estimate.error))
+    return Estimate(value, error, estimate.count)
+
+
+def records_of(results: Record) -> dict[str, Record]:
+    """The columns that are there, by their names."""
+    return {name: results[name] for name in columns_of(results)}
 
 
 def columns_of(results: Record) -> list[str]:

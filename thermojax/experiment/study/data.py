@@ -52,6 +52,8 @@ def load_table(
     **Raises:** UserError for a missing file, an unknown target, cells that are empty, NaN or no
     numbers, lines of the wrong length, no column of features, or a target of another kind.
     """
+    if kind not in TARGETS:
+        raise UserError(f"kind = {kind!r} of a target: expected {', '.join(map(repr, TARGETS))}")
     fits, expected = TARGETS[kind]
     names, cells = read_cells(file)
     if target not in names:

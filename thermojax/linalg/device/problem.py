@@ -96,11 +96,11 @@ class Run(NamedTuple):
         factor = remembered(memory, order, device.relaxation, plan, time, stacklevel)
         return reading._replace(error=factor * reading.error)
 
-    def answered(self, reading: Reading, scale: Any = 1.0, vectors: int = 0) -> Answer:
-        """The answer, `scale` times what was read; `vectors`: products of the eigenvectors."""
+    def answered(self, reading: Reading, vectors: int = 0) -> Answer:
+        """The answer that was read; `vectors`: products of the eigenvectors."""
         problem, plan = self.problem, self.plan
         time = time_of(self.device, plan)
-        value, error = stated(scale, reading.value, reading.error)
+        value, error = reading.value, stated(reading.value, reading.error)
         size, off = (float(np.linalg.norm(np.asarray(x, float))) for x in (value, error))
         relative = off / size if size else math.inf
         products = vectors if problem.modes else problem.spectrum.products + plan.products
@@ -118,10 +118,9 @@ class Run(NamedTuple):
 
 
 @jax.jit
-def stated(scale, value: Array, error: Array) -> tuple[Array, Array]:
-    """An answer in its unit, with errors that are not below the rounding of its largest entry."""
-    value = scale * value
-    return value, floored(scale * error, jnp.max(jnp.abs(value)))
+def stated(value: Array, error: Array) -> Array:
+    """Errors that are not below the rounding of the largest entry."""
+    return floored(error, jnp.max(jnp.abs(value)))
 
 
 def problem_of(

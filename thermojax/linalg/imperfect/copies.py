@@ -76,11 +76,10 @@ def imperfect(
     repeated: Repeated,
     key: PRNGKeyArray,
     of: Callable[[Array], Array],
-    scale: Array | float = 1.0,
 ) -> Answer:
     """The answer of imperfect devices: the mean over copies, extrapolated where that is asked for.
 
-    **Arguments:** `of`: positions `(batch, dim)` -> what is averaged; `scale`: of the answer.
+    **Arguments:** `of`: positions `(batch, dim)` -> what is averaged.
     """
     imperfections, copies, extrapolate = repeated
     problem = run.problem
@@ -110,12 +109,11 @@ def imperfect(
     value = jnp.tensordot(weights, found.reading.value, 1)
     together = weights.reshape(copies, -1) * copies
     each = found.reading.value.reshape(*together.shape, *value.shape)
-    each = scale * jnp.einsum("ij,ij...->i...", together, each)
+    each = jnp.einsum("ij,ij...->i...", together, each)
     error = jnp.sqrt(jnp.tensordot(weights**2, found.reading.error**2, 1))
     work, heat = found.reading.work.reshape(-1), found.reading.heat.reshape(-1)
     answer = run.answered(
         Reading(value, error, work, heat),
-        scale,
         vectors=len(work) * run.plan.samples if exact else 0,
     )
     floor_of = floor_of_solution if value.ndim == 1 else floor_of_inverse

@@ -73,8 +73,8 @@ class Driven(eqx.Module):
     def free_energy(self) -> float:
         """F_eq of the coupled device less that of the idle one: the work of infinite time."""
         kt = self.system.bath.temperature
-        logdet = lambda law: jnp.linalg.slogdet(law.covariance)[1]
-        spread = -0.5 * kt * (logdet(self.target) - logdet(self.start))
+        values = self.spectrum.values
+        spread = 0.5 * kt * float(np.sum(np.log(np.asarray(values) / self.spectrum.high)))
         b = jnp.zeros_like(self.target.mean) if self.b is None else self.b
         return float(spread - 0.5 * b @ self.target.mean)
 
@@ -106,7 +106,8 @@ class Driven(eqx.Module):
         Of the mean position for a given b, of the second moment in the norm of Frobenius else.
         """
         wanted = self.target.covariance if self.b is None else self.target.mean
-        return float(jnp.linalg.norm(self.off) / jnp.linalg.norm(wanted))
+        size = jnp.max(jnp.abs(wanted))  # no square of it is rounded to zero
+        return float(jnp.linalg.norm(self.off / size) / jnp.linalg.norm(wanted / size))
 
     @property
     def off(self) -> Array:

@@ -114,7 +114,7 @@ def box_qp(
 
     **Cost:** three runs in steps of half of the stiffest mode's time, or of what a coordinate takes
     through its layer at a wall where that is shorter: friction kT / f^2, f the largest force on a
-    wall, read in a rehearsal. The device is overdamped: a coordinate with inertia that a wall sends
+    coordinate, its noise included, read in a rehearsal. The device is overdamped: a coordinate with inertia that a wall sends
     back again and again is heated by the steps.
 
     **Source:** of the distance, at most 2 kappa residuals: J.-S. Pang, Math. Oper. Res. 12, 474

@@ -52,7 +52,7 @@ class LinearRegression(AbstractLikelihood):
         return product(self.features, x) + self.noise * z
 
     def with_data(self, data):
-        return eqx.tree_at(lambda u: u.targets, self, data)
+        return eqx.tree_at(lambda u: u.targets, self, jnp.asarray(data, self.targets.dtype))
 
     def with_rows(self, rows):
         noise = self.noise[rows] if self.noise.ndim else self.noise

@@ -81,7 +81,7 @@ class LogisticRegression(AbstractLikelihood):
         return jax.random.bernoulli(key, chance).astype(self.signs.dtype)
 
     def with_data(self, data):
-        signs = 2 * data - 1
+        signs = 2 * jnp.asarray(data, self.signs.dtype) - 1
         return self.with_leaves((signs * self.signs)[:, None] * self.signed_features, signs)
 
     def with_rows(self, rows):

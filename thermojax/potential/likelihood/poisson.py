@@ -15,6 +15,8 @@ from .base import AbstractLikelihood
 from .factorials import log_factorial_remainder
 from .rows import finite_features, one_each_row, positive_each_row, require_counts
 
+MANY = 1e9  # counts, from which on a Poisson law is drawn as the Gaussian that it then is
+
 
 class PoissonRegression(AbstractLikelihood):
     r"""The Poisson likelihood of weights x, U = -sum_i ln Poisson(y_i; e_i exp(a_i . x)).
@@ -60,10 +62,15 @@ class PoissonRegression(AbstractLikelihood):
 
     def draw_data(self, key, x):
         rate = self.exposure * jnp.exp(product(self.features, x))
-        return jax.random.poisson(key, rate).astype(self.counts.dtype)
+        # Beyond what an integer of the sampler holds, its Gaussian; inf stays inf.
+        few = jax.random.poisson(key, jnp.minimum(rate, MANY)).astype(rate.dtype)
+        many = jnp.round(
+            rate * (1 + jax.random.normal(key, rate.shape, rate.dtype) / jnp.sqrt(rate))
+        )
+        return jnp.where(rate < MANY, few, many).astype(self.counts.dtype)
 
     def with_data(self, data):
-        return eqx.tree_at(lambda u: u.counts, self, data)
+        return eqx.tree_at(lambda u: u.counts, self, jnp.asarray(data, self.counts.dtype))
 
     def with_rows(self, rows):
         exposure = self.exposure[rows] if self.exposure.ndim else self.exposure

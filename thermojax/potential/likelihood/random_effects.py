@@ -89,7 +89,7 @@ class RandomEffects(AbstractLikelihood):
         n, y, failures = self.trials, self.successes, self.trials - self.successes
         # ln C(n, y), its large terms beside those of the chances, from which they differ by little
         most, some, rest = (jnp.maximum(count, 1) for count in (n, y, failures))
-        ways = remainder(n) - most - (remainder(y) - some) - (remainder(failures) - rest)
+        ways = remainder(n) - remainder(y) - remainder(failures) + (some + rest - most)
         hits = y * (jnp.log(most / some) - softplus(-z))
         misses = failures * (jnp.log(most / rest) - softplus(z))
         return ways + hits + misses
@@ -137,6 +137,7 @@ class RandomEffects(AbstractLikelihood):
         return jax.random.binomial(key, self.trials, chance).astype(self.successes.dtype)
 
     def with_data(self, data):
+        data = jnp.asarray(data, self.successes.dtype)
         return eqx.tree_at(lambda u: u.successes, self, data)
 
     def with_rows(self, rows):
