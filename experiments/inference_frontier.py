@@ -199,7 +199,9 @@ class InferenceFrontier(AbstractStudy):
         for name in self.columns:
             lost = found.dissipated[name]
             first = (lost.value, lost.error, found.shadow_work[name], found.bound[name])
-            rows.append([*(float(x[0]) for x in first), *np.asarray(found.control[name][0])])
+            rows.append(
+                [*(float(np.asarray(x)[0]) for x in first), *np.asarray(found.control[name][0])]
+            )
         return np.asarray(rows)
 
     def evidence(self, key, progress: Progress) -> tuple[tj.Estimate, list[str]]:

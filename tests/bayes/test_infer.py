@@ -173,7 +173,7 @@ def test_resampled_ramps_are_an_account(gaussian):
         ({"budget": -1.0}, "budget = -1.0"),
         ({"schedule": "fast"}, "schedule = 'fast': expected 'constant dissipation'"),
         ({"schedule": tj.Linear(0.0, 2.0, 1.0)}, r"final control 2\.0: expected 1"),
-        ({"duration": 0.0}, "duration = 0.0: expected a positive time"),
+        ({"duration": 0.0}, "duration = 0.0: expected a positive, finite time"),
     ],
 )
 def test_refusals(settings, words):

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ..estimate import Estimate
 from ..estimators import FreeEnergy, free_energy

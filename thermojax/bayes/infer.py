@@ -123,7 +123,7 @@ def infer(
       Carlo); None, never. `samples` is rounded up to a multiple of 16. Where these ramps tell the
       evidence best, it is that of the way there alone.
     - `duration` of the ramps from the prior, in units in which every mode of the law that is passed
-      has mass and stiffness 1, whatever the budget; when left out as long as their dissipation asks.
+      has mass and stiffness 1, whatever the budget; else as long as their dissipation asks for.
 
     **Returns:** a `tj.bayes.Posterior`. **Raises:** ValueError for a model that has no right answer
     (`tj.bayes.doubts`), or whose pilot does not arrive.
@@ -155,12 +155,8 @@ def infer(
     require_untraced("infer", **settings, resample=resample)
     check_schedule(schedule)
     if duration is not None:
-        real(
-            "duration",
-            duration,
-            "a positive time of the ramps from the prior",
-            lambda t: (t > 0) & (t < np.inf),
-        )
+        what = "a positive, finite time of the ramps from the prior"
+        real("duration", duration, what, lambda t: (t > 0) & (t < np.inf))
         duration = float(duration)
     between = resampling_for(model, resample, samples)
     samples = samples if between is None else GROUPS * between.size

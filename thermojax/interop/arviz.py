@@ -41,7 +41,8 @@ def by_weight(log_weight: Any, count: int | None = None) -> np.ndarray:
 
     Floor or ceil of count w times: systematic resampling, in which nothing is random. None takes
     as many as there are effective samples, so that hardly one is there twice, and an error that is
-    computed from the draws is that of the weighted mean. **Raises:** ValueError for no weight, and for nan and infinity.
+    computed from the draws is that of the weighted mean.
+    **Raises:** ValueError for no weight, and for nan and infinity.
     """
     log_weight = np.asarray(log_weight, float)
     if np.any(np.isnan(log_weight) | (log_weight == np.inf)):

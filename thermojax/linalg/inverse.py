@@ -78,7 +78,7 @@ def inv(
 
 
 class SecondMoment(eqx.Module):
-    """The mean of x x^T / kT over positions `(batch, dim)`, whose squares no small kT rounds to 0."""
+    """The mean of x x^T / kT over positions `(batch, dim)`; no small kT rounds it to zero."""
 
     temperature: Float[Array, ""]
 

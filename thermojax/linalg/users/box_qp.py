@@ -114,8 +114,8 @@ def box_qp(
 
     **Cost:** three runs in steps of half of the stiffest mode's time, or of what a coordinate takes
     through its layer at a wall where that is shorter: friction kT / f^2, f the largest force on a
-    coordinate, its noise included, read in a rehearsal. The device is overdamped: a coordinate with inertia that a wall sends
-    back again and again is heated by the steps.
+    coordinate, its noise included, read in a rehearsal. The device is overdamped: a coordinate with
+    inertia that a wall sends back again and again is heated by the steps.
 
     **Source:** of the distance, at most 2 kappa residuals: J.-S. Pang, Math. Oper. Res. 12, 474
     (1987), theorem 3.1; of the gradient method, Y. Nesterov, Lectures on Convex Optimization

@@ -64,9 +64,8 @@ class PoissonRegression(AbstractLikelihood):
         rate = self.exposure * jnp.exp(product(self.features, x))
         # Beyond what an integer of the sampler holds, its Gaussian; inf stays inf.
         few = jax.random.poisson(key, jnp.minimum(rate, MANY)).astype(rate.dtype)
-        many = jnp.round(
-            rate * (1 + jax.random.normal(key, rate.shape, rate.dtype) / jnp.sqrt(rate))
-        )
+        noise = jax.random.normal(key, rate.shape, rate.dtype)
+        many = jnp.round(rate * (1 + noise / jnp.sqrt(rate)))
         return jnp.where(rate < MANY, few, many).astype(self.counts.dtype)
 
     def with_data(self, data):
