@@ -272,6 +272,13 @@ def test_infer_is_asked_whether_its_step_and_its_ramp_time_matter(monkeypatch):
     assert said.startswith("the mean of x moves") and said.endswith("with twice the ramp time")
 
 
+def test_draws_that_are_unknown_have_no_place():
+    """Nan among draws that count; what has no weight may hold anything."""
+    draws = jnp.array([0.0, 1.0, jnp.nan])
+    assert np.isnan(tj.bayes.pit(0.5, draws, KEY))
+    assert np.isfinite(tj.bayes.pit(0.5, draws, KEY, jnp.array([0.0, 0.0, -jnp.inf])))
+
+
 def test_places_of_equal_and_of_weighted_draws_are_uniform():
     """Mean, variance and tails of u, each within 4 errors, of 20 draws and ties among them."""
     n, cases = 20, 20_000

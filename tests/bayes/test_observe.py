@@ -126,6 +126,29 @@ def exact_state():
     return state
 
 
+class Walled(tj.AbstractPotential):
+    """A Gaussian datum that also says on which side of a wall the weight lies."""
+
+    y: jax.Array
+    wall: jax.Array
+
+    def energy(self, x, control):
+        return jnp.where(x[0] > self.wall, 0.5 * (x[0] - self.y) ** 2, jnp.inf)
+
+
+def test_a_datum_that_rules_particles_out_leaves_the_others_moving():
+    """Evidence by quadrature; masses, step and acceptance are those of what is left."""
+    state = tj.bayes.particles(tj.Gaussian(jnp.zeros(1)), KEY, samples=512, capacity=3)
+    for k, wall in enumerate((-0.5, -jnp.inf, -jnp.inf)):
+        seen = Walled(jnp.asarray(1.0), jnp.asarray(wall))
+        state = tj.bayes.observe(state, seen, jax.random.fold_in(KEY, k))
+        assert np.isfinite(state.dt) and np.isfinite(state.last.heat.value)
+    assert state.last.acceptance > 0.3
+    x = np.linspace(-0.5, 9, 20001)
+    y = np.exp(-0.5 * x**2 - 1.5 * (x - 1) ** 2) / np.sqrt(2 * np.pi)
+    assert within(state.log_evidence, np.log(np.trapezoid(y, x)))
+
+
 def test_logistic_rows_one_by_one_compile_once():
     """R11 in six steps; what a second row compiles, no later one does."""
     traced = []

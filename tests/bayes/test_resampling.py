@@ -9,7 +9,7 @@ import pytest
 
 import thermojax as tj
 from thermojax.bayes.coordinates import Coordinates
-from thermojax.bayes.evidence import jarzynski, one_way_doubts
+from thermojax.bayes.evidence import bennett, jarzynski, one_way_doubts
 from thermojax.bayes.groups import effective_samples, grouped_mean
 from thermojax.bayes.leg import Ramped
 from thermojax.bayes.resampling import Resampling
@@ -227,3 +227,15 @@ def test_shares_that_are_none(share):
 def test_a_flat_prior_has_no_ramps_to_resample():
     with pytest.raises(ValueError, match=r"resample = 0\.5: only ramps from the prior"):
         tj.bayes.infer(None, LIKELIHOOD, KEY, resample=0.5)
+
+
+def test_what_diverged_counts_with_weight_zero():
+    """A quarter of the ramps, with or without groups: ln(3/4), by either estimator."""
+    whole = Books.opened(400, jnp.zeros(0).dtype)
+    part = whole._replace(alive=whole.alive.at[::4].set(0))
+    x = jnp.zeros((400, 1))
+    for size in (1, 16):
+        found = jarzynski(Ramped(x, x, part, size)).log_ratio
+        assert float(found.value) == pytest.approx(np.log(0.75), abs=1e-12)
+    both = bennett(Ramped(x, x, part), Ramped(x, x, part)).log_ratio
+    assert float(both.value) == pytest.approx(0, abs=1e-9)  # as many on either side

@@ -135,6 +135,8 @@ def test_draws_by_weight():
     assert len(by_weight(np.zeros(30))) == 30
     with pytest.raises(ValueError, match="no path has any weight"):
         by_weight(np.full(3, -np.inf))
+    with pytest.raises(ValueError, match="log_weight holds nan"):
+        by_weight(np.array([np.nan, 0.0]))
 
 
 def test_few_effective_samples_are_said(recorder):

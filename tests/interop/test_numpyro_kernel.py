@@ -76,6 +76,22 @@ def test_a_potential_is_tuned_in_warm_up():
     assert np.all(effective > 100)
 
 
+def test_a_kernel_that_is_used_again_sees_the_new_data():
+    """Data by keyword, whose positional arguments are the same empty tuple every time."""
+
+    def model(y):
+        numpyro.sample("y", dist.Normal(numpyro.sample("x", dist.Normal(0.0, 100.0)), 1.0), obs=y)
+
+    kernel = tj.bayes.NumPyroKernel(model, step_size=0.7, mass=1.0, steps=2)
+    for y in (0.0, 50.0):
+        mcmc = MCMC(kernel, num_warmup=0, num_samples=5, progress_bar=False)
+        mcmc.run(jax.random.key(0), y=y, extra_fields=("potential_energy", "z.x"))
+        fields = mcmc.get_extra_fields()
+        x = fields["z.x"][0]
+        minus = -dist.Normal(0.0, 100.0).log_prob(x) - dist.Normal(x, 1.0).log_prob(y)
+        np.testing.assert_allclose(fields["potential_energy"][0], minus, rtol=1e-6)
+
+
 WORDS = [
     (dict(), "model and potential_fn are both given or both None"),
     (dict(model=counting, potential_fn=lambda x: 0.0), "both given or both None"),

@@ -172,6 +172,18 @@ def test_no_error_is_below_rounding():
     np.testing.assert_allclose(found.value, 1e30 * X, atol=64 * float(least))
 
 
+@pytest.mark.parametrize("method", ["exact", "steps"])
+def test_errors_of_an_inverse_in_joules(method):
+    """A temperature whose squares are below float32 is no other device."""
+    matrix = jnp.asarray([[3.0, 2.0], [2.0, 4.0]], jnp.float32)
+    in_kt, in_joules = (
+        tj.linalg.inv(matrix, KEY, time=50.0, bath=tj.Bath(kt), method=method)
+        for kt in (1.0, 4e-21)
+    )
+    np.testing.assert_allclose(in_joules.value, in_kt.value, rtol=1e-4)
+    np.testing.assert_allclose(in_joules.error, in_kt.error, rtol=1e-4)
+
+
 def test_what_comes_before_an_average_is_paid_for():
     """A short average has short steps, and the wait before it as many of them."""
     words = "products of A with a vector.*more than max_products = 1e"

@@ -479,3 +479,27 @@ def test_bad_input_is_refused_in_words(build, words):
     with pytest.raises(ValueError, match=words) as error:
         build()
     assert "\n" not in str(error.value)
+
+
+def test_data_take_the_type_of_the_likelihood():
+    """Unsigned labels and counts as integers, which alone would wrap round."""
+    features = jnp.array([[1.0, 0.5], [1.0, -0.3], [1.0, 2.0]])
+    x = jnp.array([0.3, -0.2])
+    for make, data in (
+        (lambda y: tj.LogisticRegression(features, y), [0, 1, 1]),
+        (lambda y: tj.PoissonRegression(features, y), [0, 3, 1]),
+        (lambda y: tj.LinearRegression(features, y, 0.5), [0, 3, 1]),
+    ):
+        wanted = make(np.asarray(data, float))
+        found = make(np.ones(3)).with_data(np.asarray(data, np.uint8))
+        assert found.energy(x, None) == wanted.energy(x, None)
+        assert found.draw_data(jax.random.key(0), x).dtype == features.dtype
+
+
+def test_counts_beyond_an_integer():
+    """Rates of 1e12 scatter by 1e6, and a rate without bound has no count."""
+    likelihood = tj.PoissonRegression(jnp.ones((4000, 1)), jnp.zeros(4000))
+    counts = np.asarray(likelihood.draw_data(jax.random.key(0), jnp.log(jnp.array([1e12]))))
+    assert abs(np.mean(counts) - 1e12) < 4.5 * 1e6 / np.sqrt(4000)
+    assert abs(np.std(counts) / 1e6 - 1) < 4.5 / np.sqrt(2 * 4000)
+    assert np.all(np.isposinf(likelihood.draw_data(jax.random.key(0), jnp.array([1e4]))))
