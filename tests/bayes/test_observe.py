@@ -143,7 +143,7 @@ def test_a_datum_that_rules_particles_out_leaves_the_others_moving():
         seen = Walled(jnp.asarray(1.0), jnp.asarray(wall))
         state = tj.bayes.observe(state, seen, jax.random.fold_in(KEY, k))
         assert np.isfinite(state.dt) and np.isfinite(state.last.heat.value)
-    assert state.last.acceptance > 0.3
+    assert state.last is not None and state.last.acceptance > 0.3
     x = np.linspace(-0.5, 9, 20001)
     y = np.exp(-0.5 * x**2 - 1.5 * (x - 1) ** 2) / np.sqrt(2 * np.pi)
     assert within(state.log_evidence, np.log(np.trapezoid(y, x)))

@@ -99,16 +99,17 @@ def stein_p_value_of(posterior: Posterior, key: PRNGKeyArray):
 def moved(first: Posterior, second: Posterior, name: str) -> list[str]:
     """Sentences on what differs between two posteriors of a model by more than its errors."""
     instance("finer(model, key)", second, Posterior, "a tj.bayes.Posterior")
-    pairs = {"ln p(y)": (first.log_evidence, second.log_evidence)}
     ours, theirs = first.samples, second.samples
-    pairs |= {f"the mean of {k}": (first.mean(x), second.mean(theirs[k])) for k, x in ours.items()}
+    pairs = {f"the mean of {k}": (first.mean(x), second.mean(theirs[k])) for k, x in ours.items()}
+    evidence = first.log_evidence, second.log_evidence
+    if not any(np.isnan(e.value) for e in evidence):  # nan where the prior is flat, or none is told
+        pairs = {"ln p(y)": evidence, **pairs}
     tests = sum(np.size(a.value) for a, _ in pairs.values())
     found = []
     for what, (a, b) in pairs.items():
         away = np.abs(np.subtract(a.value, b.value)) / np.hypot(a.error, b.error)
-        # What both leave open, as the evidence of a flat prior, has not moved; what one does, has.
-        same = np.equal(a.value, b.value) | (np.isnan(a.value) & np.isnan(b.value))
-        away = np.where(same, 0.0, np.where(np.isnan(away), np.inf, away)).ravel()
+        away = np.where(np.equal(a.value, b.value), 0.0, away)
+        away = np.where(np.isnan(away), np.inf, away).ravel()  # a sampler that has failed
         worst = int(np.argmax(away))
         if math.erfc(away[worst] / math.sqrt(2)) * tests < UNLIKELY:
             one, other = (
