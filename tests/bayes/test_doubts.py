@@ -68,6 +68,14 @@ COLUMNS = {
         with_column(np.float32(-3.3) * A[:, 2].astype(np.float32)),
         [r"in column 4 \(of 2\)"],
     ),
+    "repeated beside the bias": (
+        with_column(7 - 2 * A[:, 2]),
+        [r"up to a factor and a constant, in column 4 \(of 2\)"],
+    ),
+    "very far from zero": (
+        with_column(3e6 + RNG.normal(size=ROWS)),
+        ["not centered: column 4", ""],
+    ),
     "sum": (
         with_column(A[:, 1] - 2 * A[:, 3]),
         [r"linearly dependent columns \(columns 1, 3 and 4\): in 1 direction of"],

@@ -115,6 +115,14 @@ def test_a_budget_that_ends_is_told():
         tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, samples=SAMPLES, budget=3e4, error=1e-4)
 
 
+def test_ramps_back_count_for_the_error_that_is_asked_for():
+    """Both ways together have it, the way there alone has not; and no batch is made for nothing."""
+    found = tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, samples=SAMPLES, error=0.004)
+    there = tj.free_energy.jarzynski(found.log_weight).log_ratio
+    assert found.log_evidence.error < 0.004 < there.error and len(found.log_weight) == SAMPLES
+    assert off(found.log_evidence, EVIDENCE) < SIGMA and not found.warnings
+
+
 @pytest.mark.slow
 def test_positions_of_any_shape_and_names():
     """A pytree of weights in float32, by the names of its leaves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -24,6 +25,10 @@ class Ways(NamedTuple):
     @property
     def cost(self) -> int:
         return self.leg.cost(self.stages, len(self.done.last))
+
+    def pooled(self, other: Ways) -> Ways:
+        """With more of the same."""
+        return self._replace(done=self.done.pooled(other.done))
 
     def worth(self) -> float:
         """Effective samples per gradient."""
@@ -67,30 +72,44 @@ class Budget:
                 return Ways(leg, stages, done)
             stages = more
 
-    def enough(self, way: Ways) -> Ways:
-        """As many ramps as the error asks for. The way back, as long as they are, halves what is
-        left of the variance, and is not counted on."""
-        have, n = jarzynski(way.done).log_ratio, self.goal.samples
-        wanted = (float(have.error) / self.goal.error) ** 2 - 1 if have.error > 0 else 0
-        wanted = math.ceil(wanted) if math.isfinite(wanted) else 0
-        afford = (self.goal.budget - self.spent) / way.leg.cost(way.stages, n)
-        if way.leg.resampling is None:
-            afford = afford / 2 - 1
-        done = way.done
-        for _ in range(max(0, min(wanted, int(afford)))):
-            done = done.pooled(self.forward(way.leg, way.stages, n))
-        return Ways(way.leg, way.stages, done)
+    def missing(self, way: Ways, have: Estimate, cost: int) -> int:
+        """How many batches more the error asks for, as far as the budget goes.
+
+        **Arguments:** `have`, the evidence of what there is; `cost`, the gradients of a path.
+        """
+        n = self.goal.samples
+        afford = max(0, int((self.goal.budget - self.spent) / (cost * n)))
+        wanted = ((float(have.error) / self.goal.error) ** 2 - 1) * len(way.done.last) / n
+        # An error that is not known, that of fewer than two effective samples, asks for none.
+        return min(afford, max(0, math.ceil(wanted))) if math.isfinite(wanted) else 0
+
+    def more(self, way: Ways, batches: int) -> Ways:
+        """So many batches of ramps like these."""
+        n = self.goal.samples
+        made = [self.forward(way.leg, way.stages, n) for _ in range(batches)]
+        return Ways(way.leg, way.stages, functools.reduce(Ramped.pooled, made))
+
+    def back(self, way: Ways) -> tuple[Ramped, float]:
+        """As many ramps back, which are paid for, and what share of their proposals moved."""
+        self.spent += way.cost + SETTLING_STEPS * len(way.done.last)
+        return way.leg.reverse(self.next_key(), way.stages, way.done)
 
     def there_and_back(self, way: Ways) -> tuple[Ways, Ramped | None, Estimate]:
         """As many ramps as the error asks for, as many back, and ln(Z_1 / Z_0).
 
-        Walkers that were resampled have no path that could be run backward: their evidence is the
-        mean weight of the groups.
+        What there is, and as much back, says how much more it takes. Walkers that were resampled
+        have no path that could be run backward: their evidence is the mean weight of the groups.
         """
-        way = self.enough(way)
+        gradients = way.leg.cost(way.stages, 1)
         if way.leg.resampling is not None:
+            if batches := self.missing(way, jarzynski(way.done).log_ratio, gradients):
+                way = way.pooled(self.more(way, batches))
             return way, None, jarzynski(way.done).log_ratio
-        back, accepted = way.leg.reverse(self.next_key(), way.stages, way.done)
-        self.spent += way.cost + SETTLING_STEPS * len(back.last)
+        back, accepted = self.back(way)
+        first = bennett(way.done, back).log_ratio
+        if batches := self.missing(way, first, 2 * gradients + SETTLING_STEPS):
+            rest = self.more(way, batches)
+            back = back.pooled(self.back(rest)[0])
+            way = way.pooled(rest)
         self.doubts += way_back_doubts(way.done, back, accepted)
         return way, back, bennett(way.done, back).log_ratio

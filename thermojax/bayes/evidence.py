@@ -123,9 +123,10 @@ def apart(what: str, one: Estimate, other: Estimate) -> Iterator[str]:
 
 
 def goal_doubts(
-    goal: Goal, all_ways: list[Ramped], best: Ramped, evidence: Estimate
+    goal: Goal, all_ways: list[Ramped], best: Ramped, evidence: Estimate, spent: bool
 ) -> Iterator[str]:
-    """Sentences about what was wanted and has not been reached."""
+    """Sentences about what was wanted and has not been reached, because the budget is spent or in
+    spite of what is left of it."""
     lost = sum(int(jnp.sum(done.books.lost)) for done in all_ways)
     total = sum(len(done.last) for done in all_ways)
     if lost > 0.001 * total:
@@ -133,11 +134,13 @@ def goal_doubts(
             f"{lost} of {total} paths diverged and count as weight zero: the energy is steeper "
             "than the pilot has seen"
         )
-    spent = f"the budget of {goal.budget:.3g} gradients is spent: pass a larger budget="
+    cure = "works far from Gaussian: pass a larger effective=, for slower ramps"
+    if spent:
+        cure = f"the budget of {goal.budget:.3g} gradients is spent: pass a larger budget="
     effective = effective_samples(best.last, best.books.weights, best.group_size)
     share = float(effective) / len(best.last)
     if share < 0.8 * goal.effective:
-        yield f"{share:.0%} of the samples are effective, not {goal.effective:.0%}; {spent}"
+        yield f"{share:.0%} of the samples are effective, not {goal.effective:.0%}; {cure}"
     error = float(evidence.error)
     if error > 1.2 * goal.error:  # and not where it is nan, of a flat prior
-        yield f"the error of the log evidence is {error:.2g}, not {goal.error:g}; {spent}"
+        yield f"the error of the log evidence is {error:.2g}, not {goal.error:g}; {cure}"

@@ -100,8 +100,8 @@ def infer(
       twentieth of the length of their way, if that is more), are the account: beyond 256 dimensions
       128 of them, if they are not resampled;
     - ramps from the Gaussian that these have found lose less by far where the posterior is near it.
-      Whichever ramps give more effective samples per gradient are repeated until the evidence has
-      the `error` that was asked for, and turned back: evidence by Bennett's estimator.
+      Whichever ramps give more effective samples per gradient are turned back, and repeated both
+      ways until the evidence, by Bennett's estimator, has the `error` that was asked for.
 
     Each of these is slowed down until its weights are good or the budget ends. What is to be
     doubted is warned of, and stands in `warnings` of the result: doubts about the data, evidence of
@@ -211,7 +211,11 @@ class Inference:
                 known = prior.free_energy(None, 1.0, self.model.template)
             self.budget.doubts += one_way_doubts(best.done, ways[1].done, known)
         self.budget.doubts += goal_doubts(
-            self.goal, [way.done for way in ways], best.done, evidence
+            self.goal,
+            [way.done for way in ways],
+            best.done,
+            evidence,
+            spent=not self.budget.affords(best.cost),
         )
         found = self.posterior(ways[0], best, back, evidence)
         return self.doubted(dataclasses.replace(found, snapshots=snapshots))

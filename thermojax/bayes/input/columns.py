@@ -38,6 +38,9 @@ def column_doubts(features: Float[np.ndarray, "rows dim"]) -> Iterator[str]:
     if not kept.size:
         return
     unit = features[:, kept] / largest[kept]
+    if biased := bool(np.any(constant)):
+        # Beside a constant, columns span the same without their means, which would hide a width.
+        unit[:, 1:] -= unit[:, 1:].mean(axis=0)
     unit /= np.linalg.norm(unit, axis=0)
     cosine = unit.T @ unit
     pairs = np.argwhere(np.triu(1 - np.abs(cosine) < DEPENDENT, 1))
@@ -47,9 +50,9 @@ def column_doubts(features: Float[np.ndarray, "rows dim"]) -> Iterator[str]:
     if len(pairs):
         said = [f"{kept[j]} (of {kept[i]})" for i, j in pairs]
         yield (
-            f"features repeat a column, up to a factor, in column{'s' * (len(said) > 1)} "
-            f"{listed(said)}: the data know one sum of the weights of both, and the prior divides "
-            "it; keep one."
+            f"features repeat a column, up to a factor{' and a constant' * biased}, in "
+            f"column{'s' * (len(said) > 1)} {listed(said)}: the data know one sum of the weights "
+            "of both, and the prior divides it; keep one."
         )
     if not np.all(seen) and own.size <= rows:
         yield dependence(kept[own], vectors[:, ~seen])
