@@ -15,6 +15,7 @@ from scipy import stats
 
 import thermojax as tj
 from thermojax.bayes import Model, Posterior, calibrate, modes
+from thermojax.bayes.descent import FlatEnergy, descend
 
 KEY = jax.random.key(0)
 
@@ -188,3 +189,12 @@ def test_bad_input_is_answered_in_words():
     }.items():
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_descents_side_by_side_share_the_data():
+    """64 copies of the features would be 41 MB."""
+    features = jnp.asarray(np.random.default_rng(0).normal(size=(2000, 40)))
+    model = Model(tj.Gaussian(jnp.zeros(40)), tj.LogisticRegression(features, features[:, 0] > 0))
+    energy = FlatEnergy(model, jnp.ones(40))
+    program = descend.lower(energy, jnp.zeros((64, 40)), 200).compile().compiled
+    assert program.memory_analysis().temp_size_in_bytes < 10e6

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from .model import Model
 
 NEWTON_STEPS = 30
-HALVINGS = 16
+HALVINGS = 16  # of a step that does not go down
 
 
 class FlatEnergy(eqx.Module):
@@ -47,14 +47,18 @@ class Minimum(NamedTuple):
 @eqx.filter_jit
 def descend(energy: FlatEnergy, starts: Float[Array, "n dim"], steps: int) -> Float[Array, "n dim"]:
     """L-BFGS from every start, until a step gains no more than rounding or `steps` are done."""
-    optimizer = optax.lbfgs()
-    value_and_grad = optax.value_and_grad_from_state(energy)
+    # Under vmap, a line search that asks for slopes on a condition (optax's zoom) keeps the data
+    # once for each start: 5 GB of 10,000 rows in 1,000 dimensions.
+    optimizer = optax.lbfgs(
+        linesearch=optax.scale_by_backtracking_linesearch(HALVINGS, decrease_factor=0.5)
+    )
+    value_and_grad = jax.value_and_grad(energy)
     resolution = jnp.finfo(starts.dtype).eps
 
     def one(start):
         def step(carry):
             z, state, i, _ = carry
-            value, slope = value_and_grad(z, state=state)
+            value, slope = value_and_grad(z)
             update, state = optimizer.update(
                 slope, state, z, value=value, grad=slope, value_fn=energy
             )
