@@ -33,7 +33,8 @@ if not OPTIMIZED:
     jax.config.update("jax_disable_most_optimizations", True)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for other processes
     jax.config.update("jax_traceback_in_locations_limit", 0)  # nobody reads these programs
-    FLAGS += " --xla_cpu_use_fusion_emitters=false"
+    # Both cores are busy: a program cut into pieces for more threads is only more to compile.
+    FLAGS += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     # Without the checks that diffrax compiles into its programs, of arguments that thermojax has
     # checked: they call Python, and JAX keeps no program that does.
     os.environ.setdefault("EQX_ON_ERROR", "off")

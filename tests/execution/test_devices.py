@@ -20,9 +20,15 @@ PROGRAM = Path(__file__).parent / "many_devices.py"
 
 
 def started(*arguments):
-    """The program in a process of its own, without the plugins and flags of this one."""
+    """The program in a process of its own, without the plugins and devices of this one.
+
+    It is compiled as fast as here: what is exchanged between devices is decided before that.
+    """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_", "JAX_"))}
     environment["PYTHONPATH"] = str(Path(tj.__file__).parents[1])
+    for name in ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS"):
+        if name in os.environ:
+            environment[name] = os.environ[name]
     command = [sys.executable, str(PROGRAM), *map(str, arguments)]
     return subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
