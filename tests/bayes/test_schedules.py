@@ -101,7 +101,7 @@ def test_the_bound_of_laws_that_are_known(trap):
 
 @pytest.fixture(scope="module")
 def costs():
-    model, settings = tj.bayes.Model(PRIOR, SHARP), dict(log_evidence=EVIDENCE, samples=1024)
+    model, settings = tj.bayes.Model(PRIOR, SHARP), dict(log_evidence=EVIDENCE, samples=256)
     return tj.bayes.compare_schedules(model, KEY, durations=[30.0, 90.0], **settings)
 
 

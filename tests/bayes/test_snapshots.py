@@ -20,7 +20,8 @@ EVIDENCE = -0.5 * (DATA @ np.linalg.solve(SPREAD, DATA) + np.linalg.slogdet(2 * 
 def found():
     prior = tj.Gaussian(jnp.zeros(2), jnp.asarray(COVARIANCE))
     likelihood = tj.GaussianLikelihood(jnp.asarray(DATA), jnp.asarray(NOISE))
-    return tj.bayes.infer(prior, likelihood, KEY, duration=20.0)
+    # As many as in test_infer, whose programs these are.
+    return tj.bayes.infer(prior, likelihood, KEY, samples=256, duration=20.0)
 
 
 def test_the_law_on_the_way(found):
@@ -30,7 +31,7 @@ def test_the_law_on_the_way(found):
     control = np.asarray(seen.control)
     assert len(control) > 2 and control[0] == 0 and control[-1] == 1
     assert np.all(np.diff(control) > 0)
-    assert seen.position.shape == (len(control), 1024, 2)
+    assert seen.position.shape == (len(control), 256, 2)
     for at, x, w in zip(control, np.asarray(seen.position), np.asarray(seen.weights), strict=True):
         precision = np.linalg.inv(COVARIANCE) + at * np.linalg.inv(NOISE)
         covariance = np.linalg.inv(precision)
