@@ -73,7 +73,7 @@ class Budget:
             stages = more
 
     def missing(self, way: Ways, have: Estimate, cost: int) -> int:
-        """How many batches more the error asks for, as far as the budget goes.
+        """The number of batches that the error asks for beyond these, as far as the budget goes.
 
         **Arguments:** `have`, the evidence of what there is; `cost`, the gradients of a path.
         """
@@ -84,7 +84,7 @@ class Budget:
         return min(afford, max(0, math.ceil(wanted))) if math.isfinite(wanted) else 0
 
     def more(self, way: Ways, batches: int) -> Ways:
-        """So many batches of ramps like these."""
+        """Ramps like these, so many batches of them."""
         n = self.goal.samples
         made = [self.forward(way.leg, way.stages, n) for _ in range(batches)]
         return Ways(way.leg, way.stages, functools.reduce(Ramped.pooled, made))
