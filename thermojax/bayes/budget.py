@@ -36,11 +36,14 @@ class Ways(NamedTuple):
 
 
 class Budget:
-    """The goal of an inference, the gradients that it has spent, and what it has found to doubt."""
+    """The goal of an inference, the gradients that it has spent, and what it has found to doubt.
+
+    `ended`: whether something was cut short for want of gradients.
+    """
 
     def __init__(self, goal: Goal, key: PRNGKeyArray, doubts: Iterable[str]):
         self.goal, self.key, self.doubts = goal, key, list(doubts)
-        self.keys, self.spent = 0, 0
+        self.keys, self.spent, self.ended = 0, 0, False
 
     def next_key(self) -> PRNGKeyArray:
         """A key that nobody has had."""
@@ -62,6 +65,7 @@ class Budget:
         while True:
             if not self.affords(leg.cost(stages, n)):
                 stages = max(1, int((self.goal.budget - self.spent) / leg.cost(2, n)))
+                self.ended = True
             done = self.forward(leg, stages, n)
             lost = float(done.books.dissipated)
             shadow = float(done.books.mean(done.books.shadow_work))
@@ -69,6 +73,7 @@ class Budget:
                 leg = leg.with_shorter_steps(0.7)
             more = math.ceil(stages * min(max(1.1 * lost / until, 1.5), 8))
             if lost <= 1.2 * until or not self.affords(leg.cost(more, n)):
+                self.ended |= lost > 1.2 * until
                 return Ways(leg, stages, done)
             stages = more
 
@@ -81,7 +86,9 @@ class Budget:
         afford = max(0, int((self.goal.budget - self.spent) / (cost * n)))
         wanted = ((float(have.error) / self.goal.error) ** 2 - 1) * len(way.done.last) / n
         # An error that is not known, that of fewer than two effective samples, asks for none.
-        return min(afford, max(0, math.ceil(wanted))) if math.isfinite(wanted) else 0
+        batches = max(0, math.ceil(wanted)) if math.isfinite(wanted) else 0
+        self.ended |= batches > afford
+        return min(batches, afford)
 
     def more(self, way: Ways, batches: int) -> Ways:
         """Ramps like these, so many batches of them."""

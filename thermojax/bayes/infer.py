@@ -215,7 +215,7 @@ class Inference:
             [way.done for way in ways],
             best.done,
             evidence,
-            spent=not self.budget.affords(best.cost),
+            self.budget.ended,
         )
         found = self.posterior(ways[0], best, back, evidence)
         return self.doubted(dataclasses.replace(found, snapshots=snapshots))
