@@ -80,6 +80,10 @@ COLUMNS = {
         with_column(A[:, 1] - 2 * A[:, 3]),
         [r"linearly dependent columns \(columns 1, 3 and 4\): in 1 direction of"],
     ),
+    "one of three beside the bias": (
+        with_column(np.eye(3)[np.arange(ROWS) % 3]),
+        [r"linearly dependent columns \(columns 0, 4, 5 and 6\): in 1 direction of"],
+    ),
     "few rows": (np.ones((3, 1)) + RNG.normal(size=(3, 5)), ["3 rows for 5 columns: in 2 direct"]),
     "wide": (
         with_column(1e6 * RNG.normal(size=ROWS)),

@@ -38,10 +38,13 @@ def column_doubts(features: Float[np.ndarray, "rows dim"]) -> Iterator[str]:
     if not kept.size:
         return
     unit = features[:, kept] / largest[kept]
+    level = np.zeros(kept.size)  # the part of the constant in each column
     if biased := bool(np.any(constant)):
         # Beside a constant, columns span the same without their means, which would hide a width.
-        unit[:, 1:] -= unit[:, 1:].mean(axis=0)
-    unit /= np.linalg.norm(unit, axis=0)
+        level[1:] = unit[:, 1:].mean(axis=0)
+        unit[:, 1:] -= level[1:]
+    width = np.linalg.norm(unit, axis=0)
+    unit, level = unit / width, level / width
     cosine = unit.T @ unit
     pairs = np.argwhere(np.triu(1 - np.abs(cosine) < DEPENDENT, 1))
     own = np.setdiff1d(np.arange(kept.size), pairs[:, 1])
@@ -55,7 +58,9 @@ def column_doubts(features: Float[np.ndarray, "rows dim"]) -> Iterator[str]:
             "of both, and the prior divides it; keep one."
         )
     if not np.all(seen) and own.size <= rows:
-        yield dependence(kept[own], vectors[:, ~seen])
+        directions = vectors[:, ~seen]
+        directions[0] += level[own] @ directions  # what was taken out of the others
+        yield dependence(kept[own], directions)
     if rows < dim:
         yield (
             f"features has {rows} rows for {dim} columns: in {dim - rows} directions or more the "
