@@ -28,4 +28,5 @@ from .timetable import BathCoefficients as BathCoefficients
 from .timetable import StepCoefficients as StepCoefficients
 from .timetable import Timetable as Timetable
 from .timetable import bath_coefficients as bath_coefficients
+from .timetable import grid_times as grid_times
 from .timetable import timetable as timetable

@@ -1,6 +1,8 @@
 """Everything that depends on time, tabulated once per solve: controls and bath coefficients.
 
-Grid points are t_i = start + i h, i = 0..n. The potential holds the control of the middle of a step
+Grid points are t_i = start + i h, i = 0..n, or the sums of the steps where these have sizes of
+their own: a step of size s h is one of size h in which positions and momenta move at s times the
+rate, and the bath acts for s h. The potential holds the control of the middle of a step
 while the step lasts, and switches at the grid points, where forces are evaluated at the control of
 the grid point itself.
 """
@@ -47,6 +49,14 @@ class BathCoefficients(eqx.Module):
         drift, push = (jax.tree.map(along, one, position) for one in (self.drift, self.push))
         return dataclasses.replace(self, drift=drift, push=push)
 
+    def stretched(self, size: Array) -> BathCoefficients:
+        """Coefficients for a step of `size` times the size of a step of the timetable.
+
+        Damping and noise are those of the whole step already.
+        """
+        times = lambda tree: jax.tree.map(lambda leaf: size * leaf, tree)
+        return dataclasses.replace(self, drift=times(self.drift), push=times(self.push))
+
 
 class StepCoefficients(eqx.Module):
     """One step's entries of the timetable; of several steps, each leaf has a leading axis."""
@@ -59,7 +69,7 @@ class StepCoefficients(eqx.Module):
 
 
 class Timetable(eqx.Module):
-    """Controls and coefficients of `steps` steps of size `h`."""
+    """Controls and coefficients of `steps` steps of size `h`, on average where they differ."""
 
     h: Float[Array, ""]
     steps: int = eqx.field(static=True)
@@ -124,17 +134,22 @@ def timetable(
     start: Clock | None = None,
     held=None,
     ou_fraction=1.0,
+    sizes: Float[Array, " steps"] | None = None,
 ) -> Timetable:
-    """Tabulate a solve of `steps` steps of size h.
+    """Tabulate a solve of `steps` steps of size h, or of `sizes`, whose mean is h.
 
     A whole run (`start` None) begins before the first jump and ends after the last. A segment of a
     chain begins at time `start` with the control `held` and ends holding that of its last middle.
     `ou_fraction` is the share of h that one OU substep of the integrator covers.
     """
     protocol, bath = system.protocol, system.bath
-    index = jnp.arange(steps + 1, dtype=h.dtype)
     begin = Clock.at(jnp.zeros((), h.dtype)) if start is None else start
-    grid, middle = begin.after(index * h), begin.after((index[:-1] + 0.5) * h)
+    if sizes is None:
+        index = jnp.arange(steps + 1, dtype=h.dtype)
+        grid, middle = begin.after(index * h), begin.after((index[:-1] + 0.5) * h)
+    else:
+        grid = grid_times(sizes)
+        middle = grid[:-1] + 0.5 * sizes
 
     def read(schedule, times):
         if start is None:
@@ -154,16 +169,21 @@ def timetable(
     )
     members = (bath.temperature, bath.friction, bath.mass)
     changing = tuple(isinstance(x, AbstractProtocol) for x in members)
-    build = lambda t, g, m: bath_coefficients(system, position, h * ou_fraction, t, g, m)
-    if isinstance(system, Overdamped):
-        build = lambda t, g, m: bath_coefficients(system, position, h, t, g, m)
+    fraction = 1.0 if isinstance(system, Overdamped) else ou_fraction
+
+    def build(t, g, m, size):
+        table = bath_coefficients(system, position, size * fraction, t, g, m)
+        return table if sizes is None else table.stretched(size / h)
+
     values = (temperature, friction, mass)
-    if any(changing):
-        mid_step = tuple(v[1:-1] if c else v for v, c in zip(values, changing, strict=True))
-        axes = tuple(0 if c else None for c in changing)
-        table = jax.vmap(build, in_axes=axes, axis_size=steps)(*mid_step)
+    scheduled = any(changing) or sizes is not None
+    if scheduled:
+        t, g, m = (v[1:-1] if c else v for v, c in zip(values, changing, strict=True))
+        axes = *(0 if c else None for c in changing), None if sizes is None else 0
+        each = h if sizes is None else sizes
+        table = jax.vmap(build, in_axes=axes, axis_size=steps)(t, g, m, each)
     else:
-        table = build(*values)
+        table = build(temperature, friction, mass, h)
     inverse_masses = None
     if changing[2] and not isinstance(system, Overdamped):
         inverse_masses = like_position(1 / mass, position)
@@ -174,9 +194,14 @@ def timetable(
         middles,
         read(protocol, grid),
         table,
-        any(changing),
+        scheduled,
         inverse_masses,
         ends,
         start,
         energy_limit(temperature, h.dtype),
     )
+
+
+def grid_times(sizes: Float[Array, " steps"]) -> Float[Array, " steps_plus_1"]:
+    """The times of the grid points of steps of these sizes."""
+    return jnp.concatenate([jnp.zeros_like(sizes[:1]), jnp.cumsum(sizes)])

@@ -20,6 +20,7 @@ from .._platform import platform
 from .._tree import batch_of
 from ..dynamics import (
     AbstractIntegrator,
+    AbstractSplitting,
     DriftTerm,
     GridBrownianPath,
     NoiseTerm,
@@ -80,6 +81,15 @@ def check_how(integrator, noise_dtype) -> None:
     if dtype is None or not named or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
             f"noise_dtype = {shown(noise_dtype)}: expected jnp.float32 or another floating dtype"
+        )
+
+
+def require_splitting(integrator: AbstractIntegrator) -> None:
+    """**Raises:** ValueError where steps of different sizes meet an integrator of equal ones."""
+    if not isinstance(integrator, AbstractSplitting):
+        raise ValueError(
+            f"{type(integrator).__name__} takes steps of one size: pass one number dt, or "
+            "integrator=tj.BAOAB() or tj.OBABO() for a dt of every step"
         )
 
 

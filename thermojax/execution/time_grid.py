@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
 from .._arguments import real, whole
-from .._component import floating, known, shown
+from .._component import floating, known, positive, require, shown
 
 MOST_STEPS = 2**31  # half of what the counters of the noise hold: pairs of normals share one
 
 
-def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
+def count_steps(duration, dt, time_steps: int | None) -> int:
     """The number n of equal steps of a run; the step is always duration / n.
 
     **Raises:** ValueError unless exactly one of `dt` and `time_steps` is given, for `dt` with a
@@ -51,6 +53,33 @@ def count_steps(duration, dt: float | None, time_steps: int | None) -> int:
     return nearest if abs(ratio - nearest) < 1e-6 * max(1.0, ratio) else math.ceil(ratio)
 
 
+def step_sizes(dt, duration) -> jax.Array | None:
+    """The sizes of steps that each have their own, `(steps,)`; None where `dt` is one number.
+
+    **Raises:** ValueError unless they are positive and add up to the duration, to rounding; what
+    is traced passes.
+    """
+    if dt is None or (np.ndim(dt) == 0 and not isinstance(dt, list | tuple)):
+        return None
+    sizes = floating(dt, "dt")
+    if sizes.ndim != 1 or not 0 < sizes.size < MOST_STEPS:
+        raise ValueError(
+            f"dt has shape {sizes.shape}: expected one time step, or the size of every step, "
+            "(steps,)"
+        )
+    require("dt", sizes, positive, "positive sizes of the steps")
+    each, length = known(sizes), known(duration)
+    if each is not None and length is not None:
+        total = float(np.sum(each, dtype=float))
+        off = 8 * len(each) * float(jnp.finfo(sizes.dtype).eps)
+        if abs(total - float(length)) > max(off, 1e-6) * float(length):
+            raise ValueError(
+                f"the steps dt add up to {total:g} and the protocol lasts {float(length):g}: scale "
+                "them, dt * duration / dt.sum(), or change the duration of the protocol"
+            )
+    return sizes
+
+
 def block_size(steps: int, stride: int | None = None, best: float | None = None) -> int:
     """Substeps per block: near `best`, or else sqrt(n), so that reverse mode keeps sqrt(n) states
     and as many residuals. A divisor of `stride` where snapshots ask for it, of n where one is near;
@@ -66,8 +95,10 @@ def divisors(n: int) -> list[int]:
     return [k for k in range(1, n + 1) if n % k == 0]
 
 
-def snap(times, duration, steps: int, name: str = "save") -> np.ndarray:
-    """Grid indices of save times: a count of equal intervals' ends (with both), or times.
+def snap(times, duration, steps: int, name: str = "save", sizes=None) -> np.ndarray:
+    """Grid indices of save times: a count of intervals of as many steps (with both ends), or times.
+
+    **Arguments:** `sizes`, `(steps,)`, of steps that differ; None for equal ones.
 
     **Raises:** ValueError for times outside of the run or out of order.
     """
@@ -77,12 +108,16 @@ def snap(times, duration, steps: int, name: str = "save") -> np.ndarray:
         return np.unique(np.round(np.linspace(0, steps, min(count, steps + 1))).astype(int))
     times = floating(times, name)
     length, wanted = known(duration), known(times)
-    if length is None or wanted is None:
+    each = None if sizes is None else known(sizes)
+    if length is None or wanted is None or (sizes is not None and each is None):
         raise ValueError(
             "save times need values known outside of jit: pass the number of snapshots instead"
         )
     wanted = np.atleast_1d(wanted).astype(float)
     require_within(name, wanted, float(length))
+    if each is not None:
+        grid = np.concatenate([[0.0], np.cumsum(each, dtype=float)])
+        return np.argmin(np.abs(wanted[:, None] - grid), axis=1)
     return np.clip(np.round(wanted / float(length) * steps).astype(int), 0, steps)
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import function
 from .._keys import Purpose, check_key, purpose_key
@@ -21,6 +21,7 @@ from ..dynamics import (
     DriftTerm,
     GridBrownianPath,
     NoiseTerm,
+    grid_times,
     key_words,
     timetable,
 )
@@ -31,9 +32,11 @@ from ..execution import (
     check_sharding,
     count_steps,
     forward_mode_in_words,
+    require_splitting,
     snap,
     solve,
     spread,
+    step_sizes,
 )
 from ..ledger import Ledger
 from ..system import AbstractSystem, check_system
@@ -47,7 +50,7 @@ def simulate(
     system: AbstractSystem,
     key: PRNGKeyArray,
     *,
-    dt: float | None = None,
+    dt: float | Array | None = None,
     time_steps: int | None = None,
     batch: int | None = None,
     initial: Any = None,
@@ -67,7 +70,8 @@ def simulate(
     - `key`: a typed key, `jax.random.key(seed)`. One key, one noise: whatever the block size,
       under jit or not, under `vmap` over systems (common random numbers).
     - `dt` or `time_steps`, exactly one: n = ceil(duration / dt) steps of duration / n. A traced
-      duration needs `time_steps`.
+      duration needs `time_steps`. `dt` may also be the size of every step, `(n,)`, which add up
+      to the duration: few steps, each where it is needed, and differentiable as any number.
     - `batch`: the number of paths. `initial`: `tj.Equilibrium(template)` (the default, without
       template), positions with a batch axis, a `tj.State`, or an earlier result.
     - `integrator`: `tj.BAOAB()`, `tj.OBABO()` or `tj.QUICSORT()`.
@@ -119,7 +123,7 @@ def prepare_run(
     system: AbstractSystem,
     key: PRNGKeyArray,
     *,
-    dt: float | None = None,
+    dt: float | Array | None = None,
     time_steps: int | None = None,
     batch: int | None = None,
     initial: Any = None,
@@ -144,15 +148,23 @@ def prepare_run(
     check_how(integrator, noise_dtype)
     if observe is not None:
         function("observe", observe, "a function, observe(time, state, ledger) -> what to keep")
-    steps = count_steps(system.protocol.duration, dt, time_steps)
-    save_steps = None if save is None else snap(save, system.protocol.duration, steps)
+    duration = system.protocol.duration
+    sizes = step_sizes(dt, duration)
+    if sizes is None:
+        steps = count_steps(duration, dt, time_steps)
+    elif time_steps is None:
+        require_splitting(integrator)
+        steps = len(sizes)
+    else:
+        raise ValueError("dt is the size of every step and says how many: leave time_steps= out")
+    save_steps = None if save is None else snap(save, duration, steps, sizes=sizes)
     start = prepare_start(system, initial, batch)
     check_sharding(sharding, start.batch)
     system = checked_start(system, start)
     frozen = None if save_steps is None else tuple(save_steps.tolist())
     memory = None if memory is None else int(memory)
     how = Execution(integrator, adjoint, noise_dtype, sharding, memory, block)
-    return system, key, start, steps, how, frozen, observe
+    return system, key, start, steps, how, frozen, observe, False, sizes
 
 
 def keep_all(time, state: State, ledger: Ledger):
@@ -169,17 +181,21 @@ def run_prepared(
     save_steps: tuple[int, ...] | None,
     observe: Callable | None,
     antithetic: bool = False,
+    sizes: Float[Array, " steps"] | None = None,
 ) -> Result:
     """The compiled part of `simulate`, of what `prepare_run` returns.
 
-    With `antithetic`, neighboring paths have opposite noise.
+    With `antithetic`, neighboring paths have opposite noise. `sizes`: of steps that differ.
     """
     state, score, report = draw_start(system, key, start, antithetic)
     integrator = how.integrator
     state, score = spread((cast(state, start.dtype), score), how.sharding)
     position, momentum = state.position, state.momentum
+    sizes = None if sizes is None else jnp.asarray(sizes, start.dtype)
     h = jnp.asarray(system.protocol.duration / steps, start.dtype)
-    table = timetable(system, position, h, steps, ou_fraction=integrator.ou_fraction)
+    h = h if sizes is None else jnp.mean(sizes)
+    fraction = integrator.ou_fraction
+    table = timetable(system, position, h, steps, ou_fraction=fraction, sizes=sizes)
     table = cast(table, start.dtype)
     shape = jax.eval_shape(lambda: position)
     words = key_words(purpose_key(key, Purpose.NOISE))
@@ -187,10 +203,12 @@ def run_prepared(
     drift = DriftTerm(system, table)
     momentum, ledger = enter(drift, position, momentum)
     kind = dynamics_of(system)
+    grid = None if sizes is None else grid_times(sizes)
 
     def observed(step, y):
         position, momentum, ledger = y
-        return (observe or keep_all)(step * h, State(position, momentum, kind), ledger)
+        time = step * h if grid is None else grid[jnp.asarray(step).astype(int)]
+        return (observe or keep_all)(time, State(position, momentum, kind), ledger)
 
     indices = None if save_steps is None else np.asarray(save_steps)
     (position, momentum, ledger), values = solve(
@@ -209,5 +227,6 @@ def run_prepared(
     log_weight = -(after * ledger.energy - before * ledger.energy_start) - ledger.bath_entropy
     saved = None
     if indices is not None:
-        saved = Snapshots(jnp.asarray(indices) * h, table.middles[indices + 1], values)
+        times = jnp.asarray(indices) * h if grid is None else grid[indices]
+        saved = Snapshots(times, table.middles[indices + 1], values)
     return Result(position, momentum, ledger, log_weight, score, saved, report, antithetic, kind)
