@@ -11,7 +11,8 @@ import optax
 import pytest
 
 import thermojax as tj
-from thermojax.optimization.fit import COMPARISONS, optimization
+from thermojax.optimization.descent import COMPARISONS
+from thermojax.optimization.fit import optimization
 from thermojax.optimization.picture import prepare_picture
 from thermojax.optimization.starts import drawn_once
 from thermojax.optimization.trainable import split_trainable

@@ -5,19 +5,16 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, NamedTuple, Unpack
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.flatten_util import ravel_pytree
 from jax.sharding import NamedSharding
 from jaxtyping import PRNGKeyArray
 
-from .._calls import Call, Computation, alone
+from .._calls import Computation, alone
 from .._keys import Purpose, part_key
 from ..checkpoint import AbstractCheckpoint
 from ..distribution import FokkerPlanck
@@ -25,7 +22,7 @@ from ..dynamics import BAOAB, AbstractSplitting
 from ..estimate import Estimate
 from ..system import AbstractSystem
 from .arguments import check_training
-from .choose import choose, pool_runs
+from .descent import COMPARISONS, AbstractTask, Until, compare_candidates, descend
 from .gradients import AbstractGradient, Pathwise
 from .objectives import AbstractObjective
 from .picture import (
@@ -38,13 +35,8 @@ from .picture import (
     prepare_picture,
 )
 from .starts import drawn_once
-from .trainable import inward, not_positive, projected, split_trainable
+from .trainable import not_positive, projected, split_trainable
 from .training import Training, fingerprint, resumed
-
-LARGEST_DIVERGED = 0.1  # fraction of a batch above which training stops
-COMPARISONS = 5  # fresh batches on which the final candidates are compared
-CANDIDATES = ("averaged", "last", "lowest loss", "start")
-AVERAGING = 8.0  # iterates are weighted with about step^8: a memory of the last ninth
 
 
 class Progress(NamedTuple):
@@ -228,94 +220,30 @@ def optimization(
     if training.step < steps:
         with_starts = yield from drawn_once(task.picture, params, rest, key, **ways, warn=True)
         ready = dataclasses.replace(task, picture=with_starts)
-    stopped = f"all {steps} steps done"
-    for step in range(training.step + 1, steps + 1):
-        previous = training
-        moved, state, average, (loss, diverged), slope = yield Call(
-            update,
-            (
-                ready,
-                optimizer,
-                training.params,
-                training.state,
-                training.average,
-                draw(step),
-                jnp.float32(step),
-            ),
-            own=lambda arguments: arguments[2:5],
-        )
-        value, slope = float(loss.value), float(slope)
-        if step == 1 and slope == 0:
-            require_dependence(ready, perturbed(params), draw(1))
-        if not np.isfinite(value) or not is_finite_tree(moved):
-            stopped = f"the loss was not finite at step {step}; the best before is kept"
-            kept = average if is_finite_tree(average) else previous.params
-            training = dataclasses.replace(previous, average=kept)
-            break
-        seen = (value, float(loss.error), int(diverged), slope)
-        training = previous.after(moved, state, average, seen)
-        if negative := not_positive(params, moved, rest):
-            stopped = (
-                f"the {negative} was no longer positive at step {step}; the best before is kept: "
-                "train a schedule of it with lower=, or take smaller steps"
-            )
-            training = previous
-            break
-        if int(diverged) > LARGEST_DIVERGED * paths:
-            stopped = f"{int(diverged)} of {paths} paths diverged at step {step}: smaller dt"
-            training = dataclasses.replace(training, params=previous.params, best=previous.best)
-            break
-        if callback is not None:
-            progress = Progress(step, steps, loss, int(diverged), eqx.combine(moved, rest))
-            if callback(progress):
-                stopped = f"the callback ended training at step {step}"
-                break
-        if patience is not None and training.since >= patience:
-            stopped = f"no progress for {patience} steps, at step {step}"
-            break
-        if tolerance is not None and slope <= tolerance:
-            stopped = f"the gradient fell below {tolerance:g} at step {step}"
-            break
-        if checkpoint is not None:
-            checkpoint.save(training, last=step == steps)
 
-    trials: dict[str, Any] = dict(
-        zip(CANDIDATES, (training.average, training.params, training.best, params), strict=True)
+    def report(step, loss, diverged, moved):
+        if callback is None:
+            return False
+        return callback(Progress(step, steps, loss, diverged, eqx.combine(moved, rest)))
+
+    until = Until(steps, paths, patience, tolerance, report)
+    training, stopped = yield from descend(ready, optimizer, training, draw, until, checkpoint)
+
+    def on_fresh_starts(k):
+        """Starts of their own, which training has not seen, and the same for all candidates."""
+        with_starts = yield from drawn_once(task.picture, params, rest, k, **ways)
+        return dataclasses.replace(task, picture=with_starts)
+
+    found = yield from compare_candidates(
+        training, params, key, on_fresh_starts, COMPARISONS if noisy else 1, compared
     )
-    draws = COMPARISONS if noisy else 1
-    fresh = [part_key(key, Purpose.COMPARISON, i) for i in range(2 * draws)]
-    costs, second = {name: [] for name in trials}, itemgetter(1)
-    done, of = 0, draws * (len(trials) + 1)
-
-    def count_run(run):
-        nonlocal done
-        done += 1
-        if compared is not None:
-            jax.block_until_ready(run)
-            compared(done, of)
-
-    for k in fresh[:draws]:
-        # Starts of their own, which training has not seen, and the same for all candidates.
-        with_starts = yield from drawn_once(task.picture, params, rest, k, **ways)
-        trial_task = dataclasses.replace(task, picture=with_starts)
-        for name, trial in trials.items():
-            costs[name].append((yield Call(evaluate_cost, (trial_task, trial, k), own=second)))
-            count_run(costs[name][-1])
-    chosen = choose({name: [float(c.value) for c in runs] for name, runs in costs.items()})
-    candidates = {name: pool_runs(runs) for name, runs in costs.items()}
-    final = []
-    for k in fresh[-draws:]:
-        with_starts = yield from drawn_once(task.picture, params, rest, k, **ways)
-        trial_task = dataclasses.replace(task, picture=with_starts)
-        final.append((yield Call(evaluate_cost, (trial_task, trials[chosen], k), own=second)))
-        count_run(final[-1])
-    found, value = eqx.combine(trials[chosen], rest), pool_runs(final)
+    trained = eqx.combine(found.params, rest)
     if isinstance(picture_of, GaussianLaw | GridLaw):
-        warn_of_law(picture_of, found, value)
-    return Fit(found, value, training.history, candidates, chosen, stopped)
+        warn_of_law(picture_of, trained, found.value)
+    return Fit(trained, found.value, training.history, found.candidates, found.chosen, stopped)
 
 
-class Task(eqx.Module):
+class Task(AbstractTask):
     """The function that is minimized: the cost of a system of which `rest` does not train."""
 
     rest: AbstractSystem
@@ -324,7 +252,6 @@ class Task(eqx.Module):
     gradient: AbstractGradient
 
     def __call__(self, params, key):
-        """(the cost, (its estimate, how many paths diverged))."""
         runs = Runs(eqx.combine(params, self.rest), self.picture, key)
         estimate = self.objective.of(runs)
         return estimate.value, (estimate, runs.diverged)
@@ -343,53 +270,16 @@ class Task(eqx.Module):
         mask = jax.tree.map(lambda x: x is not None, params, is_leaf=lambda x: x is None)
         return eqx.filter(projected(eqx.combine(params, self.rest)), mask)
 
+    def refused(self, start, params):
+        negative = not_positive(start, params, self.rest)
+        if not negative:
+            return None
+        cure = "train a schedule of it with lower=, or take smaller steps"
+        return f"the {negative} was no longer positive", cure
 
-# Outside of `optimize`, so that a second call with the same shapes and the same optimizer object
-# (the durations of a frontier, the rows of a table) finds the program compiled.
-@eqx.filter_jit
-def update(task: Task, optimizer, params, state, average, key, step):
-    """One training step: (parameters, optimizer state, average, (loss, diverged), slope)."""
-    (value, aux), gradient = task.value_and_grad(params, key, step)
-    gradient = inward(task.bounded, params, gradient)
-    # A line search (that of optax.lbfgs) asks for the cost elsewhere, at the same noise.
-    search = dict(value=value, grad=gradient, value_fn=lambda p: task(task.bounded(p), key)[0])
-    change, state = optax.with_extra_args_support(optimizer).update(
-        gradient, state, params, **search
-    )
-    params = task.bounded(eqx.apply_updates(params, change))
-    weight = (AVERAGING + 1) / (step + AVERAGING)
-    average = jax.tree.map(lambda a, p: a + (weight * (p - a)).astype(p.dtype), average, params)
-    return params, state, average, aux, largest(gradient)
-
-
-@eqx.filter_jit
-def evaluate_cost(task: Task, params, key) -> Estimate:
-    return task(params, key)[1][0]
-
-
-@eqx.filter_jit
-def slope_of(task: Task, params, key):
-    return largest(task.value_and_grad(params, key, 1.0)[1])
-
-
-def largest(gradient):
-    return jnp.max(jnp.abs(ravel_pytree(gradient)[0]))
-
-
-def perturbed(params):
-    """The parameters moved a little, each by another amount."""
-    flat, restore = ravel_pytree(params)
-    return restore(flat + 0.01 * (1 + jnp.abs(flat)) * jnp.cos(jnp.arange(flat.size) + 1.0))
-
-
-def require_dependence(task: Task, params, key) -> None:
-    """Refuse a cost whose gradient is zero at perturbed parameters: nothing that trains enters it.
-
-    **Raises:** ValueError.
-    """
-    if float(slope_of(task, params, key)) == 0:
-        raise ValueError(
-            f"{type(task.objective).__name__} does not depend on what trains, its gradient is "
+    def independent(self):
+        return (
+            f"{type(self.objective).__name__} does not depend on what trains, its gradient is "
             "exactly zero: choose another objective, or other leaves with trainable="
         )
 
@@ -400,7 +290,3 @@ def warn_of_law(picture: GaussianLaw | GridLaw, system, value: Estimate) -> None
         picture.check(system, value)
     except ValueError as error:
         warnings.warn(f"the trained protocol does not fit the picture: {error}", stacklevel=3)
-
-
-def is_finite_tree(tree) -> bool:
-    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(tree))

@@ -15,7 +15,8 @@ from .._keys import Purpose, check_key, part_key
 from ..checkpoint import AbstractCheckpoint, CheckpointError
 from ..estimate import Estimate
 from ..system import AbstractSystem
-from .fit import CANDIDATES, Fit, optimize
+from .descent import CANDIDATES
+from .fit import Fit, optimize
 from .picture import prepare_picture
 from .trainable import split_trainable
 from .training import Training, fingerprint, history
