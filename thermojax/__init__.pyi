@@ -1,5 +1,6 @@
 """Every public name and where it lives: read by type checkers, and by `__init__.py` itself."""
 
+from . import anneal as anneal
 from . import bayes as bayes
 from . import bounds as bounds
 from . import diagnostics as diagnostics

@@ -17,10 +17,13 @@ def evaluate_force(
 ) -> tuple[Array, Array, PyTree[Array]]:
     """U(x, control_before), U(x, control_after) and grad U(x, control) of a batch.
 
-    Evaluated together, since the compiler shares the potential's work at one x.
+    Evaluated together, since the compiler shares the potential's work at one x. The energies go
+    into the books; where nobody differentiates these, reverse mode need not go through them.
     """
     before = batched_energy(potential, position, control_before)
     after = batched_energy(potential, position, control_after)
+    if not potential.books_differentiable:
+        before, after = jax.lax.stop_gradient((before, after))
     return before, after, batched_gradient(potential, position, control)
 
 

@@ -87,7 +87,7 @@ def descend(
     start, steps = training.params, until.steps
     for step in range(training.step + 1, steps + 1):
         previous = training
-        moved, state, average, (loss, diverged), slope = yield Call(
+        moved, state, average, (loss, diverged), slope, finite = yield Call(
             update,
             (
                 task,
@@ -103,8 +103,9 @@ def descend(
         value, slope = float(loss.value), float(slope)
         if step == 1 and slope == 0:
             require_dependence(task, perturbed(start), draw(1))
-        if not np.isfinite(value) or not is_finite_tree(moved):
-            kept = average if is_finite_tree(average) else previous.params
+        moved_finite, average_finite = np.asarray(finite)
+        if not np.isfinite(value) or not moved_finite:
+            kept = average if average_finite else previous.params
             training = dataclasses.replace(previous, average=kept)
             return training, f"the loss was not finite at step {step}; the best before is kept"
         seen = (value, float(loss.error), int(diverged), slope)
@@ -185,7 +186,8 @@ def compare_candidates(
 # (the durations of a frontier, the rows of a table) finds the program compiled.
 @eqx.filter_jit
 def update(task: AbstractTask, optimizer, params, state, average, key, step):
-    """One training step: (parameters, optimizer state, average, (loss, diverged), slope)."""
+    """One training step: (parameters, optimizer state, average, (loss, diverged), slope, whether
+    parameters and average are finite)."""
     (value, aux), gradient = task.value_and_grad(params, key, step)
     gradient = inward(task.bounded, params, gradient)
     # A line search (that of optax.lbfgs) asks for the cost elsewhere, at the same noise.
@@ -196,7 +198,8 @@ def update(task: AbstractTask, optimizer, params, state, average, key, step):
     params = task.bounded(eqx.apply_updates(params, change))
     weight = (AVERAGING + 1) / (step + AVERAGING)
     average = jax.tree.map(lambda a, p: a + (weight * (p - a)).astype(p.dtype), average, params)
-    return params, state, average, aux, largest(gradient)
+    finite = jnp.stack([is_finite_tree(params), is_finite_tree(average)])
+    return params, state, average, aux, largest(gradient), finite
 
 
 @eqx.filter_jit
@@ -228,5 +231,5 @@ def require_dependence(task: AbstractTask, params, key) -> None:
         raise ValueError(task.independent())
 
 
-def is_finite_tree(tree) -> bool:
-    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(tree))
+def is_finite_tree(tree):
+    return jnp.all(jnp.isfinite(ravel_pytree(tree)[0]))

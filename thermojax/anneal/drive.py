@@ -1,0 +1,94 @@
+"""A learned force beside that of the potential: it steers, and its work is counted."""
+
+from __future__ import annotations
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._arguments import whole
+from .._component import AbstractComponent
+from .._keys import check_key
+
+
+class AbstractDrive(AbstractComponent):
+    """A force f(z, s) on the coordinates z of the base at the fraction s of the run, in [0, 1].
+
+    It depends on the position alone, so that it kicks momenta by a shear, which keeps volume and
+    is its own way back: weights stay exact at any step, whatever the drive has learned. A new one
+    is a subclass with fields and `__call__`; 0 at first is a good start.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, z: Float[Array, " dim"], s: Float[Array, ""]) -> Float[Array, " dim"]:
+        """The force at one z."""
+
+
+class LinearDrive(AbstractDrive):
+    """f(z, s) = A(s) z + b(s), A and b straight lines in s between a few knots: 0 at first.
+
+    A matrix that is not symmetric drives in circles, and one that is acts as a changed potential:
+    together they bring one Gaussian to another in a few steps.
+
+    **Arguments:** `dim`, the number of coordinates; `knots`, at least two. **Cost:** dim^2 per
+    step and path.
+    """
+
+    matrix: Float[Array, "knots dim dim"]
+    shift: Float[Array, "knots dim"]
+
+    def __init__(self, dim: int, knots: int = 9):
+        dim, knots = whole("dim", dim), whole("knots", knots, 2)
+        self.matrix, self.shift = jnp.zeros((knots, dim, dim)), jnp.zeros((knots, dim))
+
+    def __call__(self, z, s):
+        return between(self.matrix, s) @ z + between(self.shift, s)
+
+
+class NetworkDrive(AbstractDrive):
+    """A network of one hidden layer whose weights are straight lines in s between a few knots.
+
+    f(z, s) = B(s) tanh(A(s) z + a(s)) + C(s) z + b(s), 0 at first: for targets far from Gaussian.
+
+    **Arguments:** `dim`, the number of coordinates; `key`, of the first weights; `width` of the
+    hidden layer; `knots`, at least two. **Cost:** dim (2 width + dim) per step and path.
+    """
+
+    inward: Float[Array, "knots width dim"]
+    bias: Float[Array, "knots width"]
+    outward: Float[Array, "knots dim width"]
+    linear: LinearDrive
+
+    def __init__(self, dim: int, key: PRNGKeyArray, width: int = 64, knots: int = 5):
+        dim, width, knots = whole("dim", dim), whole("width", width), whole("knots", knots, 2)
+        check_key(key)
+        first, second = jax.random.split(key)
+        scale = dim**-0.5
+        one = scale * jax.random.normal(first, (width, dim))
+        self.inward = jnp.broadcast_to(one, (knots, width, dim))
+        self.bias = jnp.broadcast_to(jax.random.normal(second, (width,)), (knots, width))
+        self.outward = jnp.zeros((knots, dim, width))
+        self.linear = LinearDrive(dim, knots)
+
+    def __call__(self, z, s):
+        hidden = jnp.tanh(between(self.inward, s) @ z + between(self.bias, s))
+        return between(self.outward, s) @ hidden + self.linear(z, s)
+
+
+def between(knots: Float[Array, "knots *value"], s) -> Float[Array, "*value"]:
+    """The value at s of straight lines between evenly spaced knots."""
+    last = len(knots) - 1
+    weights = jnp.maximum(0, 1 - jnp.abs(s * last - jnp.arange(last + 1, dtype=knots.dtype)))
+    return jnp.tensordot(weights, knots, 1)
+
+
+class Steering(eqx.Module):
+    """The drive as the dynamics take it: its s is the last number of the control."""
+
+    drive: AbstractDrive
+
+    def __call__(self, z, control):
+        return self.drive(z, control[-1])
