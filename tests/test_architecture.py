@@ -51,6 +51,7 @@ LEVELS = (
     ("optimization",),
     ("linalg",),
     ("bayes",),
+    ("anneal",),
     ("checking",),
     ("experiment",),
     ("cli",),

@@ -17,3 +17,5 @@ from .fit import fit as fit
 from .laplace import laplace as laplace
 from .laplace import variational as variational
 from .schedule import Schedule as Schedule
+from .two_sided import TwoSided as TwoSided
+from .two_sided import two_sided as two_sided

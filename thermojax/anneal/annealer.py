@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .._arguments import choice, instance, whole
+from .._arguments import choice, instance, real, whole
 from .._component import (
     Positive,
     floating,
@@ -20,7 +20,7 @@ from .._component import (
     require,
 )
 from .._keys import check_key
-from .._tree import batch_of, leaf_shapes
+from .._tree import batch_of, cast, dtype_of, leaf_shapes
 from ..dynamics import OBABO, AbstractSplitting
 from ..potential import AbstractPotential
 from ..sampling import State, simulate
@@ -31,6 +31,7 @@ from .drive import AbstractDrive
 from .energy import batched_position, terms_and_template
 from .objectives import LOSSES
 from .process import AbstractAnnealer, forward_paths, kinetic_energy, log_weights, momenta
+from .resampling import run_resampled
 from .schedule import Schedule
 
 
@@ -93,30 +94,41 @@ class Annealer(AbstractAnnealer):
         integrator: AbstractSplitting = OBABO(),
     ):
         fallback = jnp.zeros(base.dim) if isinstance(base, AbstractBase) else None
-        self.terms, self.template = terms_and_template(target, template, fallback)
-        template = self.template
-        dim = sum(leaf.size for leaf in jax.tree.leaves(template))
-        self.base = base_of(base, dim)
-        self.schedule = Schedule(steps, len(self.terms), dt, rate)
+        terms, self.template = terms_and_template(target, template, fallback)
+        dtype = dtype_of(self.template, "template")
+        dim = sum(leaf.size for leaf in jax.tree.leaves(self.template))
+        self.terms, self.base = cast((terms, base_of(base, dim)), dtype)
+        self.schedule = cast(Schedule(steps, len(terms), dt, rate), dtype)
         mass = floating(mass, "mass")
         require("mass", mass, positive, "positive numbers")
         if mass.shape not in ((), (dim,)):
             raise ValueError(f"mass has shape {mass.shape}: expected one number, or ({dim},)")
-        self.log_mass = jnp.log(jnp.broadcast_to(mass, (dim,)))
+        self.log_mass = jnp.log(jnp.broadcast_to(mass, (dim,))).astype(dtype)
         if drive is not None:
             instance("drive", drive, AbstractDrive, "a tj.anneal.LinearDrive(dim), or None")
-        self.drive = drive
+        self.drive = cast(drive, dtype)
         kinds = "tj.OBABO() or tj.BAOAB()"
         self.integrator = instance("integrator", integrator, AbstractSplitting, kinds)
         check_shapes(self)
 
-    def run(self, key: PRNGKeyArray, batch: int) -> Annealed:
+    def run(self, key: PRNGKeyArray, batch: int, *, resample: float | None = None) -> Annealed:
         """A batch of paths from the base to the target; warns of any that diverge.
 
-        **Arguments:** `key`, a typed key; `batch`, paths. **Returns:** an `Annealed`.
+        **Arguments:** `key`, a typed key; `batch`, paths; `resample`, in (0, 1]: three times on the
+        way, paths are drawn anew by their weights where fewer than this share of them carry the
+        average. Their mean weight stays right, their parts of work are those of their ancestors,
+        and paths are then no longer independent, so that errors are too small.
+
+        **Returns:** an `Annealed`. **Raises:** ValueError for arguments of another kind.
         """
         check_key(key)
-        out = run_forward(self, key, whole("batch", batch))
+        batch = whole("batch", batch)
+        if resample is None:
+            out = run_forward(self, key, batch)
+        else:
+            share = "a share in (0, 1], or None"
+            real("resample", resample, share, lambda x: (x > 0) & (x <= 1))
+            out = run_resampled(self, key, batch, resample)
         warn_diverged(out.diverged, out.alive.size)
         return out
 
@@ -175,11 +187,12 @@ class Annealer(AbstractAnnealer):
 
         **Raises:** ValueError for other shapes.
         """
-        new = self
+        new, dtype = self, self.log_mass.dtype
         if base is not None:
-            new = with_fields(new, base=base_of(base, self.base.dim))
+            new = with_fields(new, base=cast(base_of(base, self.base.dim), dtype))
         if target is not None:
-            new = with_fields(new, terms=terms_and_template(target, self.template)[0])
+            terms = terms_and_template(target, self.template)[0]
+            new = with_fields(new, terms=cast(terms, dtype))
         check_shapes(new)
         return new
 

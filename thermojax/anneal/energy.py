@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
@@ -65,34 +67,33 @@ def terms_and_template(
     given = target if isinstance(target, list | tuple) else [target]
     if not given:
         raise ValueError("target is empty: expected a potential, or several to be annealed each")
-    terms, known = [], template
+    known = template
     for one in given:
-        if isinstance(one, Model):
-            known = one.template if known is None else known
-            terms.append(model_energy(one))
-        else:
-            terms.append(term_of(one))
-        if known is None:
-            known = terms[-1].template(None)
-        if known is None:
-            known = position_of(one)
+        known = shape_known_to(one) if known is None else known
     known = fallback if known is None else known
     if known is None:
         raise ValueError(
             "nothing says what a position of this target looks like: pass template=, ONE position "
             "such as jnp.zeros(dim)"
         )
-    return tuple(terms), pytree_of_floats(known, "template")
+    position = pytree_of_floats(known, "template")
+    return tuple(term_of(one, position) for one in given), position
 
 
-def term_of(value: Any) -> AbstractPotential:
-    """One potential. **Raises:** ValueError for what is none."""
+def term_of(value: Any, position: PyTree[Array]) -> AbstractPotential:
+    """One potential of such positions. **Raises:** ValueError for what is none."""
     if isinstance(value, AbstractPotential):
         return value
+    if isinstance(value, Model):
+        return model_energy(value)
     if callable(getattr(value, "log_prob", None)):
         return LogDensity(LogProb(value))
     if callable(value) and not isinstance(value, type):
-        return LogDensity(value)
+        # What a function closes over while a loss is differentiated (a decoder, say) has to be seen
+        # by reverse mode, and so becomes a part of the potential.
+        opened = eqx.filter_closure_convert(value, position)
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(opened))
+        return LogDensity(opened if traced else value)
     raise ValueError(
         f"target = {shown(value)}: expected a potential, a log density fn(x), a tj.bayes.Model, a "
         "distribution with log_prob, or a list of them"
@@ -104,10 +105,13 @@ def model_energy(model: Model) -> AbstractPotential:
     return model.likelihood if model.prior is None else model.prior + model.likelihood
 
 
-def position_of(distribution: Any) -> Array | None:
-    """One position of a distribution object that knows its shape; None of any other."""
-    batch = getattr(distribution, "batch_shape", None)
-    event = getattr(distribution, "event_shape", None)
+def shape_known_to(target: Any) -> PyTree[Array] | None:
+    """One position, of a target that knows its shape; None of any other."""
+    if isinstance(target, Model):
+        return target.template
+    if isinstance(target, AbstractPotential):
+        return target.template(None)
+    batch, event = getattr(target, "batch_shape", None), getattr(target, "event_shape", None)
     if not isinstance(batch, tuple) or not isinstance(event, tuple):
         return None
     return jnp.zeros((*batch, *event))

@@ -1,7 +1,5 @@
 """The process of an annealing: the driven system of its numbers, its paths, and their weights."""
 
-from __future__ import annotations
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp

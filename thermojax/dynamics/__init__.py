@@ -3,6 +3,7 @@
 from .clock import Clock as Clock
 from .forces import AbstractForces as AbstractForces
 from .forces import Forces as Forces
+from .forces import booked_energy as booked_energy
 from .forces import evaluate_force as evaluate_force
 from .integrator import AbstractIntegrator as AbstractIntegrator
 from .integrator import AbstractSplitting as AbstractSplitting

@@ -20,11 +20,15 @@ def evaluate_force(
     Evaluated together, since the compiler shares the potential's work at one x. The energies go
     into the books; where nobody differentiates these, reverse mode need not go through them.
     """
-    before = batched_energy(potential, position, control_before)
-    after = batched_energy(potential, position, control_after)
-    if not potential.books_differentiable:
-        before, after = jax.lax.stop_gradient((before, after))
+    before = booked_energy(potential, position, control_before)
+    after = booked_energy(potential, position, control_after)
     return before, after, batched_gradient(potential, position, control)
+
+
+def booked_energy(potential: AbstractPotential, position: PyTree[Array], control) -> Array:
+    """U(x, control) of a batch, `(batch,)`, as the books take it."""
+    energy = batched_energy(potential, position, control)
+    return energy if potential.books_differentiable else jax.lax.stop_gradient(energy)
 
 
 class AbstractForces(eqx.Module):

@@ -6,9 +6,8 @@ import jax
 from jaxtyping import Array, PyTree
 
 from .._tree import where_alive
-from ..dynamics import DriftTerm, kinetic
+from ..dynamics import DriftTerm, booked_energy, kinetic
 from ..ledger import Ledger, energy_limit
-from ..potential import batched_energy
 from .kicks import kick
 
 
@@ -17,11 +16,9 @@ def enter(drift: DriftTerm, position, momentum) -> tuple[PyTree[Array], Ledger]:
     table, potential = drift.table, drift.system.potential
     bath, masses = table.bath_at(0), table.inverse_masses
     before = bath.inverse_mass if masses is None else jax.tree.map(lambda x: x[0], masses)
-    energy = batched_energy(potential, position, table.middles[0])
+    energy = booked_energy(potential, position, table.middles[0])
     kinetic_before, moving = kinetic(momentum, before), kinetic(momentum, bath.inverse_mass)
-    work = (
-        batched_energy(potential, position, table.middles[1]) - energy + (moving - kinetic_before)
-    )
+    work = booked_energy(potential, position, table.middles[1]) - energy + (moving - kinetic_before)
     limit = energy_limit(table.temperature_ends[0], energy.dtype)
     ledger = Ledger.opened(energy + kinetic_before, kinetic_before, limit)
     ledger = ledger.switched(work, moving, limit)
