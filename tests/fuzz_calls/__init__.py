@@ -3,7 +3,7 @@
 A new public name is one entry in the file of its room, or stands in NOT_CALLED with the reason.
 """
 
-from . import bayes, bounds, engine, linalg  # noqa: F401, which fill the table
+from . import anneal, bayes, bounds, engine, linalg  # noqa: F401, which fill the table
 from .call import CALLS as CALLS
 
 RETURNED = """
@@ -15,11 +15,12 @@ fluctuation.DetailedTheorem fluctuation.IntegralTheorem linalg.Driven linalg.Slo
 linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.Runtime
 linalg.Split bayes.Calibration bayes.Modes bayes.ExactPosterior bayes.Observed bayes.Particles
 bayes.Posterior bayes.Account bayes.ScheduleCosts bayes.MinibatchPosterior
-bayes.RampSnapshots
+bayes.RampSnapshots anneal.Annealed anneal.AnnealedBack anneal.AnnealerFit anneal.AnnealerProgress
+anneal.TwoSided
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "
-    "AbstractProtocol"
+    "AbstractProtocol anneal.AbstractBase anneal.AbstractGaussianBase anneal.AbstractDrive"
 )
 NOT_CALLED = {
     "what a function returns": RETURNED.split(),

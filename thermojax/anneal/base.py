@@ -69,7 +69,7 @@ class AbstractBase(AbstractComponent):
 class AbstractGaussianBase(AbstractBase):
     """A Gaussian x = mean + factor z of a standard normal z.
 
-    What trains is the map: every draw moves with it along its path, at fixed z.
+    Its map trains: every draw, `(dim,)`, moves with it along its path, at fixed z.
     """
 
     mean: eqx.AbstractVar[Float[Array, " dim"]]

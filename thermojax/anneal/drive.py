@@ -30,8 +30,8 @@ class AbstractDrive(AbstractComponent):
 class LinearDrive(AbstractDrive):
     """f(z, s) = A(s) z + b(s), A and b straight lines in s between a few knots: 0 at first.
 
-    A matrix that is not symmetric drives in circles, and one that is acts as a changed potential:
-    together they bring one Gaussian to another in a few steps.
+    The force has the shape `(dim,)` of z. A matrix that is not symmetric drives in circles, and one
+    that is acts as a changed potential: together they bring one Gaussian to another in a few steps.
 
     **Arguments:** `dim`, the number of coordinates; `knots`, at least two. **Cost:** dim^2 per
     step and path.
@@ -51,7 +51,8 @@ class LinearDrive(AbstractDrive):
 class NetworkDrive(AbstractDrive):
     """A network of one hidden layer whose weights are straight lines in s between a few knots.
 
-    f(z, s) = B(s) tanh(A(s) z + a(s)) + C(s) z + b(s), 0 at first: for targets far from Gaussian.
+    f(z, s) = B(s) tanh(A(s) z + a(s)) + C(s) z + b(s), of the shape `(dim,)` of z, 0 at first: for
+    targets far from Gaussian.
 
     **Arguments:** `dim`, the number of coordinates; `key`, of the first weights; `width` of the
     hidden layer; `knots`, at least two. **Cost:** dim (2 width + dim) per step and path.

@@ -24,7 +24,8 @@ def laplace(target: Any, template: PyTree[Array] | None = None) -> DenseBase:
     """The Gaussian at the target's mode, of the curvature there (Laplace's approximation).
 
     **Arguments:** `target`, as of `tj.anneal.Annealer`; `template`, ONE position, from which the
-    mode is searched. **Returns:** a `DenseBase`. **Raises:** ValueError where there is no maximum.
+    mode is searched. **Returns:** a `DenseBase` of positions `(dim,)`.
+    **Raises:** ValueError where there is no maximum.
     **Cost:** a descent, `dim` products with the Hessian, and dim^3.
     """
     terms, template = terms_and_template(target, template)
@@ -51,7 +52,7 @@ def variational(
     normal of independent coordinates; `target` and `template` as of `tj.anneal.Annealer`;
     `learning_rate`, of Adam at first, from where it falls to zero.
 
-    **Returns:** the base. **Raises:** ValueError for what does not fit.
+    **Returns:** the base, its mean of shape `(dim,)`. **Raises:** ValueError for what does not fit.
 
     **Source:** A. Kucukelbir et al., JMLR 18, 14 (2017).
     """

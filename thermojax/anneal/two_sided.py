@@ -21,7 +21,7 @@ LOST = 0.1  # of the share that forward paths claim: target samples that see les
 class TwoSided(eqx.Module):
     """ln Z from both directions of one annealer, from `tj.anneal.two_sided`.
 
-    - `log_z`: Bennett's estimate. `elbo` <= ln Z <= `eubo`.
+    - `log_z`, a scalar: Bennett's estimate. `elbo` <= ln Z <= `eubo`.
     - `forward_share`: the effective share of forward paths by their own weights;
       `share_seen`: the same as the samples of the target see it, Z / <w>.
     """
