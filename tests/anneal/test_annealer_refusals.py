@@ -34,7 +34,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "dts": (dict(dt=[0.1, 0.2]), r"dt has shape \(2,\): expected one number, or \(4,\)"),
     "mass": (dict(mass=jnp.ones(2)), r"mass has shape \(2,\): expected one number, or \(3,\)"),
     "drive": (dict(drive="linear"), "drive is a str: expected a tj.anneal.LinearDrive"),
-    "width": (dict(drive=tj.anneal.LinearDrive(2)), "the drive does not take 3 coordinates"),
+    "width": (dict(drive=tj.anneal.LinearDrive(2)), "the drive does not take the 3 coordinates of"),
     "integrator": (dict(integrator=tj.QUICSORT()), "integrator is a QUICSORT: expected tj.OBABO"),
 }
 

@@ -207,7 +207,13 @@ def with_fields(annealer: Annealer, **fields) -> Annealer:
 def check_shapes(annealer: Annealer) -> None:
     """**Raises:** ValueError where target or drive do not take the base's positions."""
     z = jax.ShapeDtypeStruct((annealer.base.dim,), annealer.log_mass.dtype)
-    energy = jax.eval_shape(annealer.ramp.target, z)
+    try:
+        energy = jax.eval_shape(annealer.ramp.target, z)
+    except TypeError as error:
+        raise ValueError(
+            f"the target has no energy at one position of the template's shape ({error}): expected "
+            "one that the position alone decides"
+        ) from error
     if energy.shape != ():
         raise ValueError(
             f"the target's energy has shape {energy.shape}: expected a scalar of one position"
@@ -218,7 +224,8 @@ def check_shapes(annealer: Annealer) -> None:
         force = jax.eval_shape(annealer.drive, z, jax.ShapeDtypeStruct((), z.dtype)).shape
     except TypeError as error:
         raise ValueError(
-            f"the drive does not take {z.shape[0]} coordinates ({error}): make it of that many"
+            f"the drive does not take the {z.shape[0]} coordinates of the template ({error}): make "
+            "both of one number"
         ) from error
     if force != z.shape:
         raise ValueError(f"the drive returns a force of shape {force}: expected {z.shape}")

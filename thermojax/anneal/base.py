@@ -98,7 +98,7 @@ class DiagonalBase(AbstractGaussianBase):
     log_scale: Float[Array, " dim"]
 
     def __init__(self, mean: Numbers | int, scale: Positive = 1.0):
-        if isinstance(mean, int) and not isinstance(mean, bool) and mean > 0:
+        if isinstance(mean, int) and not isinstance(mean, bool) and 0 < mean < 2**31:
             mean = jnp.zeros(mean)
         self.mean = vector("mean", mean)
         scale = floating(scale, "scale")
@@ -182,7 +182,13 @@ class DrawnBase(AbstractBase):
     def __init__(self, log_prob: Callable, sample: Callable):
         function("log_prob", log_prob, "a function, log_prob(x) of one position")
         function("sample", sample, "a function, sample(key, batch) -> draws (batch, ...)")
-        one = jax.eval_shape(lambda key: sample(key, 1), jax.random.key(0))
+        try:
+            one = jax.eval_shape(lambda key: sample(key, 1), jax.random.key(0))
+        except TypeError as error:
+            raise ValueError(
+                f"sample cannot be called with a key and a number ({error}): expected "
+                "sample(key, batch) -> draws (batch, ...)"
+            ) from error
         self.log_prob, self.sample = log_prob, sample
         self.like = jax.tree.map(lambda x: jnp.zeros(x.shape[1:], x.dtype), one)
         self.size = ravel_pytree(self.like)[0].size

@@ -57,10 +57,12 @@ def variational(
     **Source:** A. Kucukelbir et al., JMLR 18, 14 (2017).
     """
     check_key(key)
+    if base is not None:
+        kinds = "a tj.anneal.DiagonalBase or DenseBase, or None"
+        instance("base", base, AbstractGaussianBase, kinds)
     fallback = None if base is None else jnp.zeros(base.dim)
     terms, template = terms_and_template(target, template, fallback)
     started = base_of(base, sum(leaf.size for leaf in jax.tree.leaves(template)))
-    instance("base", started, AbstractGaussianBase, "a tj.anneal.DiagonalBase or DenseBase")
     real("learning_rate", learning_rate, "a positive number", positive)
     batch, steps = whole("batch", batch), whole("steps", steps)
     return fitted(started, terms, template, key, batch, steps, jnp.asarray(learning_rate))
