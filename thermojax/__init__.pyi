@@ -103,6 +103,7 @@ from .sampling import switch as switch
 from .saving import save as save
 from .system import Bath as Bath
 from .system import Overdamped as Overdamped
+from .system import TwoSidedDrive as TwoSidedDrive
 from .system import Underdamped as Underdamped
 from .system import reverse as reverse
 from .version import __version__ as __version__

@@ -95,11 +95,46 @@ def is_list(value) -> bool:
     return isinstance(value, list | tuple) and are_numbers(value)
 
 
+class TwoSidedDrive(AbstractComponent):
+    r"""A drive with one force for the half kick that ends a step and one for that which begins the
+    next, both at the same position.
+
+    Each kicks momenta by a shear, so that work and weights are exact at any step. Where friction
+    makes momenta forget between the two, opening f + u and closing f - u carry paths along u, and
+    backward in time against it. Called, it is the mean of both.
+
+    **Arguments:** `forces(x, control)`, a pair (closing, opening) of forces of the shape of x.
+
+    **Raises:** ValueError for what is no function.
+
+    **Source:** F. Vargas et al., ICLR 2024, arXiv:2307.01050, whose control is u.
+    """
+
+    forces: Callable[[PyTree[Array], Any], tuple[PyTree[Array], PyTree[Array]]]
+    turned: bool = eqx.field(static=True, default=False)  # of a system that is run backward
+
+    def __check_init__(self):
+        function("forces", self.forces, "a function, forces(x, control) -> (closing, opening)")
+
+    def sides(self, x: PyTree[Array], control) -> tuple[PyTree[Array], PyTree[Array]]:
+        """(closing, opening) at one position."""
+        closing, opening = self.forces(x, control)
+        return (opening, closing) if self.turned else (closing, opening)
+
+    def __call__(self, x: PyTree[Array], control) -> PyTree[Array]:
+        return jax.tree.map(lambda a, b: 0.5 * (a + b), *self.forces(x, control))
+
+    def reversed(self) -> "TwoSidedDrive":
+        """That of the system run backward, whose steps end where those of this one begin."""
+        return TwoSidedDrive(self.forces, not self.turned)
+
+
 class AbstractSystem(AbstractComponent):
     """The base class of systems: a potential, a protocol, a bath, perhaps a drive.
 
     The drive is a non-conservative force f(x, control) on one sample, of the shape of x, beside
-    -grad U (active and driven matter); its work is booked as `ledger.drive_work`.
+    -grad U (active and driven matter), or a `tj.TwoSidedDrive`; its work is booked as
+    `ledger.drive_work`.
 
     **Raises:** ValueError for parts of another kind, and for schedules in the bath that last longer
     or shorter than the protocol (a `tj.Constant` there may have any duration).
@@ -201,4 +236,6 @@ def reverse(system: AbstractSystem) -> AbstractSystem:
         reversed_in_time(bath.friction),
         reversed_in_time(bath.mass),
     )
-    return system.replace(protocol=reversed_in_time(system.protocol), bath=mirrored)
+    drive = system.drive.reversed() if isinstance(system.drive, TwoSidedDrive) else system.drive
+    protocol = reversed_in_time(system.protocol)
+    return system.replace(protocol=protocol, bath=mirrored, drive=drive)

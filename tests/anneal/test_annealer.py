@@ -37,6 +37,7 @@ def draws(key, n):
 def annealer(drive: Any = None, integrator: Any = OBABO) -> tj.anneal.Annealer:
     drives: dict[Any, Any] = {"linear": tj.anneal.LinearDrive(3, 4)}
     drives["network"] = tj.anneal.NetworkDrive(3, jax.random.key(9), width=8, knots=3)
+    drives["two sides"] = tj.anneal.NetworkDrive(3, jax.random.key(9), 8, 3, two_sided=True)
     return tj.anneal.Annealer(
         None, log_density, steps=6, template=jnp.zeros(3), rate=1.0, drive=drives.get(drive),
         integrator=integrator,
@@ -52,7 +53,7 @@ def stirred(a: tj.anneal.Annealer, size: float = 0.3) -> tj.anneal.Annealer:
 
 
 INTEGRATORS = {"OBABO": OBABO, "BAOAB": tj.BAOAB()}
-DRIVES = ("none", "linear", "network")
+DRIVES = ("none", "linear", "network", "two sides")
 
 
 @pytest.mark.parametrize("omega_dt", [0.1, 0.3, 0.5])
@@ -111,7 +112,7 @@ def test_weights_are_those_of_the_densities_of_the_paths(drive):
 
     def force(x, k):
         pull = -jax.grad(one.ramp.energy)(x, row[k])
-        return pull if one.drive is None else pull + one.drive(x, row[k, -1])
+        return pull if one.drive is None else pull + one.drive(x, row[k, -1])[1 - k]
 
     f0 = np.asarray(jax.vmap(lambda x: force(x, 0))(jnp.asarray(x0)))
     f1 = np.asarray(jax.vmap(lambda x: force(x, 1))(jnp.asarray(x1)))

@@ -221,14 +221,18 @@ def check_shapes(annealer: Annealer) -> None:
     if annealer.drive is None:
         return
     try:
-        force = jax.eval_shape(annealer.drive, z, jax.ShapeDtypeStruct((), z.dtype)).shape
+        forces = jax.eval_shape(annealer.drive, z, jax.ShapeDtypeStruct((), z.dtype))
     except TypeError as error:
         raise ValueError(
             f"the drive does not take the {z.shape[0]} coordinates of the template ({error}): make "
             "both of one number"
         ) from error
-    if force != z.shape:
-        raise ValueError(f"the drive returns a force of shape {force}: expected {z.shape}")
+    shapes = [getattr(force, "shape", None) for force in jax.tree.leaves(forces)]
+    if shapes != [z.shape, z.shape]:
+        raise ValueError(
+            f"the drive returns the shapes {shapes}: expected two forces, closing and opening, of "
+            f"the shape {z.shape}"
+        )
 
 
 def check_density(annealer: Annealer, objective: str) -> None:

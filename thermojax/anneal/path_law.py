@@ -40,17 +40,20 @@ def densities(annealer: AbstractAnnealer, path: Path) -> PathDensities:
     s = jnp.linspace(0, 1, annealer.steps + 1, dtype=couplings.dtype)
     rows = jnp.column_stack([couplings, s])
 
-    def pull(z, row):
-        """grad U - f of one position."""
+    def pulls(z, row):
+        """grad U - f of one position, as a step ends there and as the next begins."""
         slope = jax.grad(ramp.energy)(z, row)
-        return slope if annealer.drive is None else slope - annealer.drive(z, row[-1])
+        if annealer.drive is None:
+            return slope, slope
+        closing, opening = annealer.drive(z, row[-1])
+        return slope - closing, slope - opening
 
-    slopes = jax.vmap(jax.vmap(pull, (0, None)))(path.position, rows)
+    closing, opening = jax.vmap(jax.vmap(pulls, (0, None)))(path.position, rows)
     h, keep = dt[:, None, None], jnp.exp(-0.5 * rate * dt)[:, None, None]
     spread = jnp.sqrt(-jnp.expm1(-rate * dt))[:, None, None] * jnp.sqrt(mass)
     before, after = path.momentum[:-1], path.momentum[1:]
     middle = mass * jnp.diff(path.position, axis=0) / h
-    first, last = middle + h / 2 * slopes[:-1], middle - h / 2 * slopes[1:]
+    first, last = middle + h / 2 * opening[:-1], middle - h / 2 * closing[1:]
     volume = jnp.sum(jnp.log(h / mass * spread**2), axis=(0, 2))
 
     def steps(one, two):

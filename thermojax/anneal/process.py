@@ -10,7 +10,7 @@ from .._keys import Purpose, purpose_key
 from ..dynamics import AbstractSplitting
 from ..potential import AbstractPotential
 from ..sampling import Result, State, simulate
-from ..system import Bath, Underdamped
+from ..system import Bath, TwoSidedDrive, Underdamped
 from .base import AbstractBase
 from .drive import AbstractDrive, Steering
 from .energy import RampEnergy
@@ -45,7 +45,7 @@ class AbstractAnnealer(AbstractComponent):
         start, end = jnp.zeros(columns + 1, couplings.dtype), jnp.ones(columns + 1, couplings.dtype)
         protocol = GridProtocol(jnp.column_stack([couplings, s]), duration, start, end)
         friction = StepProtocol(rate[:, None] * mass, duration)
-        drive = None if self.drive is None else Steering(self.drive)
+        drive = None if self.drive is None else TwoSidedDrive(Steering(self.drive))
         return Underdamped(self.ramp, protocol, Bath(1.0, friction, mass), drive)
 
     @property

@@ -9,7 +9,7 @@ import jax
 from jaxtyping import Array, PyTree
 
 from ..potential import AbstractPotential, batched_energy, batched_gradient
-from ..system import AbstractSystem
+from ..system import AbstractSystem, TwoSidedDrive
 
 
 def evaluate_force(
@@ -51,9 +51,19 @@ class AbstractForces(eqx.Module):
 
     def drive(self, position: PyTree[Array], control) -> PyTree[Array] | None:
         """The non-conservative force f(x, control) on a batch; None where there is none."""
-        if self.system.drive is None:
-            return None
-        return jax.vmap(self.system.drive, in_axes=(0, None))(position, control)
+        drive = self.system.drive
+        return None if drive is None else jax.vmap(drive, in_axes=(0, None))(position, control)
+
+    def drives(
+        self, position: PyTree[Array], control
+    ) -> tuple[PyTree[Array] | None, PyTree[Array] | None]:
+        """The non-conservative forces on a batch that end a step there and begin the next; mostly
+        they are one. (None, None) where there is none."""
+        drive = self.system.drive
+        if isinstance(drive, TwoSidedDrive):
+            return jax.vmap(drive.sides, in_axes=(0, None))(position, control)
+        force = self.drive(position, control)
+        return force, force
 
 
 class Forces(AbstractForces):

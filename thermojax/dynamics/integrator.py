@@ -69,7 +69,7 @@ class AbstractSplitting(AbstractIntegrator):
 
     def begin(self, forces, position, control_after, control):
         _, energy, gradient = forces.evaluate(position, control_after, control_after, control)
-        return gradient, energy, forces.drive(position, control)
+        return gradient, energy, forces.drives(position, control)[1]
 
     def prepare(self, system, table, position):
         del system, table, position

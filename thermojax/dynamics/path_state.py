@@ -19,7 +19,7 @@ class PathState(eqx.Module):
     momentum: PyTree[Array]
     gradient: PyTree[Array] | None  # of U at the control of the grid point
     potential_energy: Array  # (batch,), at the control of the coming step
-    drive: PyTree[Array] | None  # the non-conservative force at the grid point
+    drive: PyTree[Array] | None  # the non-conservative force that begins the next step
     kinetic_energy: Array  # (batch,)
     alive: Array  # (batch,), 1 while a path is finite
     pace: Array | None = None  # (batch,), the steps of each path in steps of the run; None: 1

@@ -18,7 +18,7 @@ from .._arguments import choice
 from .._tree import like_position
 from ..potential import batched_energy
 from ..protocol import AbstractProtocol, require_no_jumps, value_at
-from ..system import AbstractSystem, Overdamped
+from ..system import AbstractSystem, Overdamped, TwoSidedDrive
 from .integrator import AbstractIntegrator
 from .noise import TREE_DEPTH, TreeNoise
 from .path_state import PathState, StepEnergies
@@ -77,6 +77,8 @@ class QUICSORT(AbstractIntegrator):
                 "temperature, friction or mass"
             )
         require_no_jumps(system.protocol, "QUICSORT")
+        if isinstance(system.drive, TwoSidedDrive):
+            raise ValueError("QUICSORT has no half kicks for a tj.TwoSidedDrive: use tj.BAOAB()")
         h, sample = table.h, jax.tree.map(lambda x: x[0], position)
         terms = langevin_terms(system, sample, lambda q, s: (q, s), None)
         start = clocked(sample, h), clocked(sample, h)

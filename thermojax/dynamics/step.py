@@ -67,17 +67,17 @@ class Step(eqx.Module):
         energy_before, energy_after, gradient = self.forces.evaluate(
             position, self.control_before, self.control_after, self.control
         )
-        drive = self.forces.drive(position, self.control)
+        closing, opening = self.forces.drives(position, self.control)
         free = self.kinetic(momentum)
-        momentum = self.half_kick(momentum, gradient, drive)
+        momentum = self.half_kick(momentum, gradient, closing)
         moving = self.kinetic(momentum)
-        driven = drive_work(state.drive, drive, state.position, position)
+        driven = drive_work(state.drive, closing, state.position, position)
         shadow = (energy_before - state.potential_energy) + gained + (moving - free)
         if driven is not None:
             shadow = shadow - driven
         energies = StepEnergies(energy_after - energy_before, heat, shadow, driven)
         new = PathState(
-            position, momentum, gradient, energy_after, drive, moving, state.alive, state.pace
+            position, momentum, gradient, energy_after, opening, moving, state.alive, state.pace
         )
         return new, energies
 
