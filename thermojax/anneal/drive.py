@@ -56,19 +56,24 @@ class LinearDrive(AbstractDrive):
 class NetworkDrive(AbstractDrive):
     """A network of one hidden layer whose weights are straight lines in s between a few knots.
 
-    f(z, s) = B(s) tanh(A(s) z + a(s)) + C(s) z + b(s), of the shape `(dim,)` of z, 0 at first: for
-    targets far from Gaussian. Where these have to be squeezed or widened by much, volume in phase
+    f(z, s) = B h + b + C z + (D h + d) * z with h = tanh(A z + a), each of A to d a function of s,
+    of the shape `(dim,)` of z and 0 at first: a shift and a stiffness for each coordinate that
+    depend on the others, for targets far from Gaussian. Where these have to be squeezed or widened by much, volume in phase
     space has to change, which the thermostat alone can do: then `two_sided`, with a friction so
     high at first (`rate`) that momenta forget most of themselves in each step.
 
     **Arguments:** `dim`, the number of coordinates; `key`, of the first weights; `width` of the
     hidden layer; `knots`, at least two; `two_sided`: whether closing and opening half kicks have
-    forces of their own. **Cost:** dim (2 width + dim) per step and path.
+    forces of their own.
+
+    **Cost:** dim (3 width + dim) per step and path, with two sides about twice that.
     """
 
     inward: Float[Array, "knots width dim"]
     bias: Float[Array, "knots width"]
     outward: Float[Array, "knots force width"]
+    stiffness: Float[Array, "knots force width"]
+    constant: Float[Array, "knots force"]  # of the stiffness
     linear: LinearDrive
 
     def __init__(
@@ -88,11 +93,14 @@ class NetworkDrive(AbstractDrive):
         self.inward = jnp.broadcast_to(one, (knots, width, dim))
         self.bias = jnp.broadcast_to(jax.random.normal(second, (width,)), (knots, width))
         self.outward = jnp.zeros((*self.linear.shift.shape, width))
+        self.stiffness, self.constant = self.outward, self.linear.shift
 
     def __call__(self, z, s):
         hidden = jnp.tanh(between(self.inward, s) @ z + between(self.bias, s))
-        linear = between(self.linear.matrix, s) @ z + between(self.linear.shift, s)
-        return sides(between(self.outward, s) @ hidden + linear, z)
+        shift = between(self.outward, s) @ hidden + between(self.linear.shift, s)
+        stiffness = between(self.stiffness, s) @ hidden + between(self.constant, s)
+        linear = between(self.linear.matrix, s) @ z
+        return sides(shift + linear + stiffness * jnp.resize(z, shift.shape), z)
 
 
 def between(knots: Float[Array, "knots *value"], s) -> Float[Array, "*value"]:
