@@ -38,37 +38,43 @@ def smoothed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def training_figure(results: Record):
-    """The bound of every batch against the training step, below the reference."""
-    figure, (axis,) = new()
-    log_z, bottom = float(results["target"]["log_z"].value), []
+    """The bound of every batch against the training step, and how far below the reference it is."""
+    figure, (above, below) = new(2, 4.8)
+    log_z = float(results["target"]["log_z"].value)
+    ends = [log_z]
     for name, color, record in colored(results):
-        loss = np.asarray(record["training"]["loss"])
-        axis.plot(np.arange(1, len(loss) + 1), -loss, color=color, lw=0.5, alpha=0.3)
-        step, mean = smoothed(-loss)
-        axis.plot(step, mean, color=color, label=name)
-        bottom.append(np.min(mean))
-    axis.axhline(log_z, color=INK, lw=1, ls=":", label="reference ln Z")
-    low = np.nanmin(bottom)
-    axis.set(xlabel="training step", ylabel="-loss (kT)")
-    axis.set_ylim(low - 0.15 * (log_z - low), log_z + 0.1 * (log_z - low))
+        bound = -np.asarray(record["training"]["loss"])
+        above.plot(np.arange(1, len(bound) + 1), bound, color=color, lw=0.5, alpha=0.3)
+        step, mean = smoothed(bound)
+        above.plot(step, mean, color=color, lw=1.5, label=name)
+        below.plot(step, np.where(mean < log_z, log_z - mean, np.nan), color=color, lw=1.5)
+        ends += [np.min(mean), np.max(mean)]
+    above.axhline(log_z, color=INK, lw=1, ls=":", label="reference ln Z")
+    low, high = min(ends), max(ends)
+    above.set(ylabel="−loss (kT)")
+    above.set_ylim(low - 0.15 * (high - low), high + 0.1 * (high - low))
+    below.set(xlabel="training step", ylabel="ln Z + loss (kT)", yscale="log")
+    plain_numbers(below.yaxis)
     legend(figure, columns=3)
     return figure, (
-        "The mean log weight of the batch of each training step, a lower bound of ln Z, and its "
-        "running mean. The distance from the dotted line is the dissipated work."
+        "Above, the mean log weight of the batch of each training step, a lower bound of ln Z, and "
+        "its running mean. Below, how far the running mean is from the reference: the dissipated "
+        "work."
     )
 
 
 def schedule_figure(results: Record):
     """Couplings and friction rates against time, beside where they began."""
     figure, (above, below) = new(2, 4.8)
-    for name, color, record in colored(results):
-        found = record["schedule"]
+    for i, (name, color, record) in enumerate(colored(results)):
+        # The long ones behind, or they hide the short ones.
+        found, how = record["schedule"], dict(color=color, zorder=3 - 0.01 * i)
         x, y, rate = (np.asarray(found[key]) for key in ("time", "coupling", "rate"))
-        above.plot(x, y, "o-", color=color, lw=1.4, ms=3, label=name)
-        below.stairs(rate, x, color=color, lw=1.6, baseline=None)
+        above.plot(x, y, "o-", lw=1.4, ms=3, label=name, **how)
+        below.stairs(rate, x, lw=1.6, baseline=None, **how)
         x, y, rate = (np.asarray(found[f"start_{key}"]) for key in ("time", "coupling", "rate"))
-        above.plot(x, y, color=color, lw=1, ls="--")
-        below.stairs(rate, x, color=color, lw=1, ls="--", baseline=None)
+        above.plot(x, y, lw=1, ls="--", **how)
+        below.stairs(rate, x, lw=1, ls="--", baseline=None, **how)
     above.plot([], [], color=INK, lw=1, ls="--", label="before training")
     above.set(ylabel="coupling", ylim=(-0.03, 1.03))
     below.set(xlabel="time", ylabel="friction rate", yscale="log")
