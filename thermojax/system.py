@@ -11,7 +11,7 @@ import numpy as np
 from annotated_types import Gt
 from jaxtyping import Array, PyTree
 
-from ._arguments import function, instance
+from ._arguments import flag, function, instance
 from ._component import (
     AbstractComponent,
     are_numbers,
@@ -115,6 +115,7 @@ class TwoSidedDrive(AbstractComponent):
 
     def __check_init__(self):
         function("forces", self.forces, "a function, forces(x, control) -> (closing, opening)")
+        flag("turned", self.turned)
 
     def sides(self, x: PyTree[Array], control) -> tuple[PyTree[Array], PyTree[Array]]:
         """(closing, opening) at one position."""
@@ -125,7 +126,7 @@ class TwoSidedDrive(AbstractComponent):
         return jax.tree.map(lambda a, b: 0.5 * (a + b), *self.forces(x, control))
 
     def reversed(self) -> "TwoSidedDrive":
-        """That of the system run backward, whose steps end where those of this one begin."""
+        """The drive of the system run backward, whose steps end where those of this one begin."""
         return TwoSidedDrive(self.forces, not self.turned)
 
 

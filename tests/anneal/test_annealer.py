@@ -189,6 +189,7 @@ def test_the_variance_of_held_paths_has_the_gradient_of_its_densities():
     np.testing.assert_allclose(ravel_pytree(found)[0], wanted, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_detached_loss_has_the_same_mean_gradient():
     params, rest = stirred(annealer("linear"), 0.1).split()
 

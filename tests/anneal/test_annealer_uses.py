@@ -126,7 +126,10 @@ def small(dt=0.3):
 OPTIMIZER = optax.adam(0.02)
 
 
-@pytest.mark.parametrize("objective", ["elbo", "detached", "log_variance"])
+TWO = [pytest.param(name, marks=pytest.mark.slow) for name in ("detached", "log_variance")]
+
+
+@pytest.mark.parametrize("objective", ["elbo", *TWO])
 def test_training_wastes_less_and_never_beats_the_evidence(objective):
     start, truth = small(), np.log(2 * np.pi)
     before = start.run(jax.random.key(5), 4096)
@@ -157,6 +160,7 @@ def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_training_ends_where_nothing_is_gained():
     fit = tj.anneal.fit(small(), optax.sgd(0.0), KEY, batch=16, steps=60, patience=5)
     assert "no progress for 5 steps" in fit.stopped and fit.history["loss"].size < 60
@@ -187,6 +191,7 @@ class Autoencoder(eqx.Module):
         return self.annealer.replace(base=base, target=joint)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_is_trained_through_its_paths():
     """One path per datum by vmap; the evidence of this linear model is known exactly."""
     z = jax.random.normal(jax.random.key(7), (32, 2))
@@ -223,6 +228,7 @@ def test_an_autoencoder_is_trained_through_its_paths():
     np.testing.assert_allclose(both, [one(data[i], keys[i]) for i in (0, 1)], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_network_has_positions_that_are_pytrees():
     x = jnp.linspace(-1, 1, 12)[:, None]
     y = jnp.sin(2 * x[:, 0])

@@ -44,8 +44,16 @@ call(
     log_prob=log_density,
     sample=lambda key, n: jax.random.normal(key, (n, 2)),
 )
-call("anneal.LinearDrive", tj.anneal.LinearDrive, dim=2, knots=3)
-call("anneal.NetworkDrive", tj.anneal.NetworkDrive, dim=2, key=KEY, width=4, knots=3)
+call("anneal.LinearDrive", tj.anneal.LinearDrive, dim=2, knots=3, two_sided=True)
+call(
+    "anneal.NetworkDrive",
+    tj.anneal.NetworkDrive,
+    dim=2,
+    key=KEY,
+    width=4,
+    knots=3,
+    two_sided=True,
+)
 call(
     "anneal.fit",
     tj.anneal.fit,

@@ -122,6 +122,7 @@ call("Bath", tj.Bath, BATH, temperature=1.0, friction=1.0, mass=1.0)
 PARTS = dict(potential=tj.Harmonic(), protocol=RAMP, bath=tj.Bath(), drive=lambda x, control: 0 * x)
 call("Overdamped", tj.Overdamped, **PARTS)
 call("Underdamped", tj.Underdamped, **PARTS)
+call("TwoSidedDrive", tj.TwoSidedDrive, forces=lambda x, control: (0 * x, 0 * x), turned=False)
 call("reverse", tj.reverse, system=TRAP)
 CHECK = {"template": "tree", "potential": "free"}
 call("check", tj.check, CHECK, potential=tj.Harmonic(), template=np.zeros(2), control=0.0)

@@ -58,9 +58,10 @@ class NetworkDrive(AbstractDrive):
 
     f(z, s) = B h + b + C z + (D h + d) * z with h = tanh(A z + a), each of A to d a function of s,
     of the shape `(dim,)` of z and 0 at first: a shift and a stiffness for each coordinate that
-    depend on the others, for targets far from Gaussian. Where these have to be squeezed or widened by much, volume in phase
-    space has to change, which the thermostat alone can do: then `two_sided`, with a friction so
-    high at first (`rate`) that momenta forget most of themselves in each step.
+    depend on the others, for targets far from Gaussian. Where these have to be squeezed or widened
+    by much, volume in phase space has to change, which the thermostat alone can do: then take
+    `two_sided`, and a friction so high at first (`rate`) that momenta forget most of themselves in
+    each step.
 
     **Arguments:** `dim`, the number of coordinates; `key`, of the first weights; `width` of the
     hidden layer; `knots`, at least two; `two_sided`: whether closing and opening half kicks have
