@@ -22,6 +22,12 @@ def target_of(name):
     return TARGETS[name]()
 
 
+def draws(name, key, n):
+    sample = target_of(name).sample
+    assert sample is not None
+    return sample(key, n)
+
+
 @functools.cache
 def trained(name):
     """An annealer of four steps, trained a little."""
@@ -44,7 +50,7 @@ def test_bounds_lie_on_their_side_of_the_evidence(name):
     assert int(out.diverged) == 0
     if target.sample is None:
         return
-    back = annealer.reverse(jax.random.key(2), target.sample(jax.random.key(3), 4096))
+    back = annealer.reverse(jax.random.key(2), draws(name, jax.random.key(3), 4096))
     assert float(back.eubo.value) > target.log_z - 4 * float(back.eubo.error)
 
 
@@ -81,7 +87,7 @@ def test_the_wells_are_normalized_as_they_say():
 def test_draws_are_those_of_the_density(name):
     """<x . grad U> = the number of coordinates under exp(-U), whatever U is."""
     target = target_of(name)
-    x = target.sample(KEY, 4096)
+    x = draws(name, KEY, 4096)
     slope = jax.vmap(jax.grad(lambda x: target.energy.energy(x, None)))(x)
     virial = np.asarray(jnp.sum(x * slope, axis=1))
     error = virial.std() / np.sqrt(len(virial))
@@ -94,7 +100,7 @@ def test_an_annealer_that_loses_modes_says_so():
     base = tj.anneal.DiagonalBase(2, 3.0)
     a = tj.anneal.Annealer(base, target.energy, steps=16, dt=0.1, rate=1.0)
     out = a.run(jax.random.key(5), 1024)
-    back = a.reverse(jax.random.key(6), target.sample(jax.random.key(7), 1024))
+    back = a.reverse(jax.random.key(6), draws("forty_modes", jax.random.key(7), 1024))
     with pytest.warns(UserWarning, match="the annealer loses modes: by their own weights"):
         sides = tj.anneal.two_sided(out, back)
     assert sides.doubt is not None and float(sides.eubo.value) > 1
@@ -103,6 +109,6 @@ def test_an_annealer_that_loses_modes_says_so():
         tj.anneal.DiagonalBase(2, 30.0), target.energy, steps=64, dt=0.02, rate=10.0
     )
     out = wide.run(jax.random.key(5), 1024)
-    back = wide.reverse(jax.random.key(6), target.sample(jax.random.key(7), 1024))
+    back = wide.reverse(jax.random.key(6), draws("forty_modes", jax.random.key(7), 1024))
     sides = tj.anneal.two_sided(out, back)
     assert sides.doubt is None and abs(float(sides.log_z.value)) < 4.5 * float(sides.log_z.error)

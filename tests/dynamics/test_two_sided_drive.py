@@ -79,5 +79,5 @@ def test_what_has_no_half_kicks_refuses_it():
     run = system(tj.Underdamped, tj.TwoSidedDrive(both))
     with pytest.raises(ValueError, match="QUICSORT has no half kicks"):
         tj.simulate(run, KEY, time_steps=4, initial=jnp.ones((4, 2)), integrator=tj.QUICSORT())
-    with pytest.raises(ValueError, match="forces = 1.0: expected a function"):
+    with pytest.raises(ValueError, match=r"forces = 1\.0: expected a function"):
         tj.TwoSidedDrive(1.0)
