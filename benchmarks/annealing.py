@@ -64,6 +64,7 @@ METHODS = (
     "autodais",
 )  # of (b); those of `evidence.METHODS` by their names
 PACKAGES = ("optax", "numpyro", "blackjax")
+ONLY = "some tables only; none: the report of what has been measured"
 LOADED = 0.1  # cores busy with other work, from where on a row is marked
 
 
@@ -395,7 +396,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     some = functools.partial(made.add_argument, nargs="+", metavar="NAME")
-    made.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some tables only")
+    made.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help=ONLY)
     some("--targets", choices=NAMES, default=NAMES, help="of (a)")
     made.add_argument("--steps", nargs="+", type=int, default=[8, 32], metavar="K", help="of (a)")
     drives = ("none", "linear", "network")
