@@ -52,7 +52,7 @@ def autodais(plan: Plan, begun: float, timed: bool) -> dict:
 
     start = inference.init(jax.random.key(plan.seed))
     end, _ = jax.block_until_ready(run(start))
-    seconds = time.time() - begun
+    seconds, busy = time.time() - begun, time.process_time()
     if timed:
         again = time.perf_counter()
         jax.block_until_ready(run(start))
@@ -73,6 +73,7 @@ def autodais(plan: Plan, begun: float, timed: bool) -> dict:
     estimates, times = repeated(lambda key: mean(key).log_ratio.value, plan.repeats)
     return {
         "seconds": seconds,
+        "CPU seconds": busy,
         "training": plan.training,
         "training gradients": float(REVERSE * plan.training * plan.batch * plan.steps),
         "gradients": some * each,

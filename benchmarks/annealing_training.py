@@ -127,7 +127,7 @@ def trained(plan: Plan, begun: float, timed: bool) -> dict:
         steps=plan.training,
         callback=clock if timed else None,
     )
-    seconds = time.time() - begun
+    seconds, busy = time.time() - begun, time.process_time()
     if timed:
         return pilot(clock, seconds)
     found = fit.annealer
@@ -138,6 +138,7 @@ def trained(plan: Plan, begun: float, timed: bool) -> dict:
     estimates, times = repeated(lambda key: found.run(key, some).log_z.value, plan.repeats)
     return {
         "seconds": seconds,
+        "CPU seconds": busy,
         "training": plan.training,
         "training gradients": fitted + float(REVERSE * plan.training * plan.batch * each),
         "gradients": some * each,

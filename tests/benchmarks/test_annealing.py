@@ -94,9 +94,9 @@ def test_a_record_replaces_rows_by_name_and_refuses_those_of_another_machine(tmp
 
 
 def row(seed: int, elbo: float, **changes) -> dict:
-    found = dict(elbo=[elbo, 0.1], log_z=[elbo + 1, 0.1], seconds=50.0, asked=60.0)
+    found = dict(elbo=[elbo, 0.1], log_z=[elbo + 1, 0.1], seconds=50.0, asked="60")
     plan = vars(Plan("sonar", 8, seed=seed, training=100))
-    return {**plan, **found, "other work": 0.0, "estimates": [], **changes}
+    return {**plan, **found, "CPU seconds": 9.0, "other work": 0.0, "estimates": [], **changes}
 
 
 def test_trainings_of_several_seeds_are_one_row_with_the_error_of_their_mean(tmp_path):
