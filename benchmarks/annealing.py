@@ -57,12 +57,7 @@ PUBLISHED = {
 }  # fmt: skip
 NAMES = ("ionosphere", "sonar", "seeds", "brownian", "funnel")
 DENSE = (("sonar", 8), ("ionosphere", 8))
-METHODS = (
-    "ours",
-    "smc-hmc",
-    "nuts",
-    "autodais",
-)  # of (b); those of `evidence.METHODS` by their names
+METHODS = ("ours", "smc-hmc", "nuts", "autodais")  # of (b)
 PACKAGES = ("optax", "numpyro", "blackjax")
 ONLY = "some tables only; none: the report of what has been measured"
 LOADED = 0.1  # cores busy with other work, from where on a row is marked
@@ -82,8 +77,10 @@ class OtherWork:
 
     def __exit__(self, *error) -> None:
         begun, busy, own = self._begun
-        spent = time.time() - begun
-        self.cores = max(0.0, (self._busy() - busy) - (self._own() - own)) / max(spent, 1e-3)
+        spent = max(time.time() - begun, 1e-3)
+        others = (self._busy() - busy) - (self._own() - own)
+        # Ticks are coarse, so that the difference may be negative; nan stays.
+        self.cores = 0.0 if others < 0 else others / spent
 
     @staticmethod
     def _own() -> float:
