@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import math
 import os
@@ -228,7 +229,7 @@ def peers(options: argparse.Namespace, record: Record) -> None:
     """The rows of (b); ours are trainings of (a), and trained here where the record has none."""
     options = argparse.Namespace(**vars(options) | {"seeds": 1})
     if "ours" in options.methods:
-        for plan in plans(["sonar"], [8], ("none", "linear"), ("diagonal", "dense")):
+        for plan in plans(["sonar"], [8], options.drives, options.bases):
             if f"{plan.name}, seed 0" not in record.rows["a"]:
                 train(plan, options, record)
     target = TARGETS["sonar"]()
@@ -251,7 +252,7 @@ def peers(options: argparse.Namespace, record: Record) -> None:
     if find_spec("numpyro") is None:
         progress("(b) AutoDAIS: numpyro not installed")
         return
-    for base in ("diagonal", "dense"):
+    for base in options.bases:
         train(Plan("sonar", 8, "none", base, "autodais"), options, record, "b")
 
 
@@ -405,9 +406,9 @@ def parser() -> argparse.ArgumentParser:
     some("--targets", choices=NAMES, default=NAMES, help="of (a)")
     made.add_argument("--steps", nargs="+", type=int, default=[8, 32], metavar="K", help="of (a)")
     drives = ("none", "linear", "network")
-    some("--drives", choices=drives, default=drives, help="of (a)")
+    some("--drives", choices=drives, default=drives)
     bases = ("diagonal", "dense")
-    some("--bases", choices=bases, default=bases, help="of (a)")
+    some("--bases", choices=bases, default=bases)
     made.add_argument("--seeds", type=int, default=1, help="trainings of each row of (a)")
     made.add_argument("--seconds", type=float, default=60.0, help="of one training, 60")
     made.add_argument("--length", type=int, help="training steps, by no pilot")
@@ -449,8 +450,8 @@ def main(words: list[str] | None = None) -> None:
     if "b" in options.only:
         peers(options, record)
     if "c" in options.only:
-        for drive in ("none", "linear"):
-            for steps in options.raced:
+        for drive, steps in itertools.product(("none", "linear"), options.raced):
+            if drive in options.drives:
                 race_gradients(steps, drive, options, record)
     text = report(record)
     options.report.write_text(text)

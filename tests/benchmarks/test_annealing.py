@@ -121,12 +121,13 @@ def test_a_report_is_written_with_all_that_was_measured(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.annealing_training.PILOT", 4)
     page = tmp_path / "report.md"
     files = ["--json", str(tmp_path / "rows.json"), "--report", str(page)]
-    sizes = "--targets funnel --steps 2 --drives none --paths 16 --length 3 --raced 2 --batch 4"
+    sizes = "--targets funnel --steps 2 --drives none --bases diagonal --paths 16 --length 3"
     words = ["--only", "a", "b", "c", "--methods", "ours", "--repeats", "2", "--rounds", "1"]
+    words += ["--raced", "2", "--batch", "4"]
     annealing.main([*words, *sizes.split(), *files])
     text = page.read_text()
-    for part in ("## (a)", "## (b)", "## (c)", "funnel", "ours, K = 8, linear drive, dense base"):
+    for part in ("## (a)", "## (b)", "## (c)", "funnel", "ours, K = 8, diagonal base"):
         assert part in text
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
-    assert len(rows["a"]) == 4 and len(rows["c"]) == 2 and not rows["b"]
+    assert len(rows["a"]) == 2 and len(rows["c"]) == 1 and not rows["b"]
     assert all(np.isfinite(found["elbo"]).all() for found in rows["a"].values())
