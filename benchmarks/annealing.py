@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import itertools
 import json
 import math
 import os
@@ -450,8 +449,8 @@ def main(words: list[str] | None = None) -> None:
     if "b" in options.only:
         peers(options, record)
     if "c" in options.only:
-        for drive, steps in itertools.product(("none", "linear"), options.raced):
-            if drive in options.drives:
+        for drive in options.drives:
+            for steps in options.raced if drive != "network" else []:
                 race_gradients(steps, drive, options, record)
     text = report(record)
     options.report.write_text(text)
