@@ -102,7 +102,7 @@ class OtherWork:
 class Record:
     """Rows by their names, in a file; those of other versions or another machine are refused.
 
-    **Raises:** ValueError for a file that was measured with these.
+    **Raises:** ValueError, which names what differs.
     """
 
     def __init__(self, file: Path, facts: dict[str, str]):
