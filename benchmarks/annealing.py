@@ -136,17 +136,15 @@ def progress(text: str) -> None:
 def plans(targets, steps, drives, bases) -> list[Plan]:
     """The rows of (a), each without its seed and its length.
 
-    Each target without a drive and with one, linear but for the funnel; the dense base, with a
-    drive, where `DENSE` says so.
+    Each target without a drive and with one, linear but for the funnel; with the dense base as
+    well where `DENSE` says so.
     """
     found = []
     for target in targets:
         best = "network" if target == "funnel" else "linear"
         for k in steps:
-            if "diagonal" in bases:
-                found += [Plan(target, k, drive) for drive in ("none", best)]
-            if "dense" in bases and (target, k) in DENSE:
-                found.append(Plan(target, k, best, "dense"))
+            here = bases if (target, k) in DENSE else [base for base in bases if base != "dense"]
+            found += [Plan(target, k, drive, base) for base in here for drive in ("none", best)]
     return [plan for plan in found if plan.drive in drives]
 
 

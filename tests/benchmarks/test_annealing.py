@@ -58,7 +58,7 @@ def test_the_plain_loss_and_its_gradient_are_those_of_the_annealer():
 def test_every_row_has_a_target_a_floor_and_a_published_bound():
     assert set(FLOORS) == set(PUBLISHED) == {(name, k) for name in NAMES for k in (8, 32)}
     found = annealing.plans(NAMES, [8, 32], ("none", "linear", "network"), ("diagonal", "dense"))
-    assert len({plan.name for plan in found}) == len(found) == 2 * len(FLOORS) + len(DENSE)
+    assert len({plan.name for plan in found}) == len(found) == 2 * (len(FLOORS) + len(DENSE))
     for plan in found:
         assert plan.target in TARGETS
         # A bound is one: below what is known of ln Z.
