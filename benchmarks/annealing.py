@@ -272,7 +272,7 @@ def evidence_rows(record: Record) -> list[dict]:
                 "prepared s": row["seconds"],
                 "CPU s": row["CPU seconds"],
                 "estimate s": row["each seconds"],
-                "ELBO": "{:.2f} ± {:.2f}".format(*row["elbo"]),
+                "ELBO": "{:.3f} ± {:.3f}".format(*row["elbo"]),
                 "log Z": f"{true + statistics.mean(off):.3f}",
                 "RMS error": statistics.mean(x * x for x in off) ** 0.5,
                 "repeats": len(off),
