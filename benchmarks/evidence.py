@@ -254,7 +254,9 @@ METHODS: dict[str, tuple[str, str | None, Callable[[Problem, float], Run]]] = {
 }
 
 
-def measured(name: str, this: Problem, budget: float, repeats: int) -> dict:
+def measured(
+    name: str, this: Problem, budget: float, repeats: int, reference: float = REFERENCE
+) -> dict:
     """One row: root mean squared error over repeats with seeds of their own, after one to compile.
 
     What is said of the error is its root mean square; the error of the root mean squared error
@@ -274,7 +276,7 @@ def measured(name: str, this: Problem, budget: float, repeats: int) -> dict:
             seconds.append(time.perf_counter() - begun)
     values = np.array([x.log_evidence for x in outcomes])
     stated = np.array([x.stated_error for x in outcomes])
-    off = values - REFERENCE
+    off = values - reference
     return {
         "method": label,
         "budget": budget,

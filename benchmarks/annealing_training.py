@@ -1,0 +1,208 @@
+"""One training of an annealer in a process of its own, whose seconds count from where it began.
+
+    python -m benchmarks.annealing_training '{"target": "sonar", "steps": 8, "training": 500}'
+
+The last line that it prints is what came out, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+BOUND, RATE = 50.0, 0.006  # of the gradient, and of Adam at first
+FIT_STEPS, FIT_BATCH = 2000, 64  # of the diagonal base
+PILOT, WARM = 100, 25  # training steps that are timed before a training, the first few left out
+BUDGET = 1e5  # gradients of one estimate of ln Z
+REVERSE = 3  # gradients that a gradient and its derivative cost: a product with the Hessian is two
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, how long, and how it is judged.
+
+    - `method`: "annealer", or "autodais" (of NumPyro). `target`: a name of `TARGETS`; `steps`: K.
+    - `drive`: "none", "linear" or "network"; `base`: "diagonal" or "dense", the first fitted by its
+      own bound, the second Laplace's.
+    - `training`: optimizer steps. `paths`: of the ELBO; `repeats`: estimates of ln Z, each of
+      `BUDGET` gradients.
+    """
+
+    target: str
+    steps: int
+    drive: str = "linear"
+    base: str = "diagonal"
+    method: str = "annealer"
+    seed: int = 0
+    training: int = PILOT
+    paths: int = 16384
+    repeats: int = 0
+
+    @property
+    def batch(self) -> int:
+        """Paths of one training step."""
+        return 64 if self.steps <= 8 else 32
+
+    @property
+    def name(self) -> str:
+        return f"{self.target} K = {self.steps}, {self.method}, {self.drive}, {self.base}"
+
+
+@dataclass
+class Clock:
+    """Seconds from where the process began to the ends of the first and of all training steps."""
+
+    begun: float
+    ends: list[float]
+
+    @classmethod
+    def start(cls, begun: float) -> Clock:
+        return cls(begun, [])
+
+    def __call__(self, progress: Any = None) -> bool:
+        self.ends.append(time.time() - self.begun)
+        return False
+
+    def pace(self) -> float:
+        """Seconds of a training step."""
+        steady = self.ends[min(WARM, len(self.ends) - 2) :]
+        return (steady[-1] - steady[0]) / (len(steady) - 1)
+
+
+def optimizer(training: int, rate: float = RATE):
+    """Adam, its rate falling to zero along a cosine, on gradients of bounded norm."""
+    import optax
+
+    falling = optax.cosine_decay_schedule(rate, training)
+    return optax.chain(optax.clip_by_global_norm(BOUND), optax.adam(falling))
+
+
+def beginning(plan: Plan):
+    """The annealer where training starts: its base fitted, all else as it is by default."""
+    import jax
+
+    import thermojax as tj
+    from experiments.annealing_targets import TARGETS
+
+    target, key = TARGETS[plan.target](), jax.random.key(plan.seed)
+    dim = target.template.size
+    if plan.base == "dense":
+        base = tj.anneal.laplace(target.energy, target.template)
+    else:
+        fitting = dict(batch=FIT_BATCH, steps=FIT_STEPS)
+        base = tj.anneal.variational(None, target.energy, key, template=target.template, **fitting)
+    drives: dict[str, Callable] = {
+        "none": lambda: None,
+        "linear": lambda: tj.anneal.LinearDrive(dim),
+        "network": lambda: tj.anneal.NetworkDrive(dim, jax.random.key(plan.seed + 100)),
+    }
+    return tj.anneal.Annealer(
+        base,
+        target.energy,
+        steps=plan.steps,
+        template=target.template,
+        dt=0.3 if plan.steps <= 8 else 0.1,
+        rate=0.05,
+        drive=drives[plan.drive](),
+    )
+
+
+def trained(plan: Plan, begun: float, timed: bool) -> dict:
+    """Train an annealer and judge it on keys of its own."""
+    import jax
+
+    import thermojax as tj
+
+    annealer, clock = beginning(plan), Clock.start(begun)
+    fit = tj.anneal.fit(
+        annealer,
+        optimizer(plan.training),
+        jax.random.key(plan.seed),
+        batch=plan.batch,
+        steps=plan.training,
+        callback=clock if timed else None,
+    )
+    seconds, busy = time.time() - begun, time.process_time()
+    if timed:
+        return pilot(clock, seconds)
+    found = fit.annealer
+    each = plan.steps + 1
+    fitted = 0 if plan.base == "dense" else FIT_STEPS * FIT_BATCH
+    out = found.run(jax.random.key(99), plan.paths)
+    some = max(2, round(BUDGET / each))
+    estimates, times = repeated(lambda key: found.run(key, some).log_z.value, plan.repeats)
+    return {
+        "seconds": seconds,
+        "CPU seconds": busy,
+        "training": plan.training,
+        "training gradients": fitted + float(REVERSE * plan.training * plan.batch * each),
+        "gradients": some * each,
+        "elbo": [float(out.elbo.value), float(out.elbo.error)],
+        "log_z": [float(out.log_z.value), float(out.log_z.error)],
+        "estimates": estimates,
+        "each seconds": times,
+        "chosen": fit.chosen,
+        "stopped": fit.stopped,
+        "diverged": int(out.diverged),
+    }
+
+
+def repeated(estimate: Callable, repeats: int) -> tuple[list[float], float]:
+    """Estimates of as many keys after one that compiles, and the median seconds of one."""
+    import statistics
+
+    import jax
+
+    values, times = [], []
+    for i in range(repeats + 1 if repeats else 0):
+        begun = time.perf_counter()
+        values.append(float(estimate(jax.random.key(1000 + i))))
+        times.append(time.perf_counter() - begun)
+    return values[1:], statistics.median(times[1:]) if repeats else 0.0
+
+
+def pilot(clock: Clock, seconds: float) -> dict:
+    """What a pilot says: seconds of a training step, and of all that is not one."""
+    pace = clock.pace()
+    return {"pace": pace, "around": seconds - pace * len(clock.ends)}
+
+
+def in_a_process(plan: Plan, timed: bool = False) -> dict:
+    """Run a plan in a new process.
+
+    **Raises:** RuntimeError, with the end of what it wrote, where it fails.
+    """
+    words = json.dumps(asdict(plan) | {"begun": time.time(), "timed": timed})
+    command = [sys.executable, "-m", "benchmarks.annealing_training", words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{plan.name} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def steps_within(plan: Plan, seconds: float) -> int:
+    """How many training steps fit into so many seconds from the start of a process, by a pilot."""
+    found = in_a_process(plan, timed=True)
+    return max(PILOT, int((seconds - found["around"]) / found["pace"]))
+
+
+def main() -> None:
+    begun = time.time()
+    given = json.loads(sys.argv[1])
+    begun, timed = given.pop("begun", begun), given.pop("timed", False)
+    plan = Plan(**given)
+    if plan.method == "autodais":
+        from .annealing_peers import autodais
+
+        print(json.dumps(autodais(plan, begun, timed)))
+    else:
+        print(json.dumps(trained(plan, begun, timed)))
+
+
+if __name__ == "__main__":
+    main()
