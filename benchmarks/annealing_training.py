@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-BOUND, RATE = 50.0, 0.006  # of the gradient, and of Adam at first
+BOUND = 50.0  # of the gradient's norm
 FIT_STEPS, FIT_BATCH = 2000, 64  # of the diagonal base
 PILOT, WARM = 100, 25  # training steps that are timed before a training, the first few left out
 BUDGET = 1e5  # gradients of one estimate of ln Z
@@ -46,7 +46,24 @@ class Plan:
     @property
     def batch(self) -> int:
         """Paths of one training step."""
-        return 64 if self.steps <= 8 else 32
+        return 64 if self.steps <= 8 or self.drive == "network" else 32
+
+    @property
+    def learning_rate(self) -> float:
+        """Of Adam at first."""
+        if self.drive == "network":
+            return 0.008
+        return 0.006 if self.drive == "linear" and self.steps <= 8 else 0.02
+
+    @property
+    def dt(self) -> float:
+        """The time step where training begins."""
+        return 0.2 if self.drive == "network" and self.steps > 8 else 0.3
+
+    @property
+    def friction(self) -> float:
+        """Friction / mass where training begins: high where volume has to change."""
+        return (5.0 if self.steps <= 8 else 8.0) if self.drive == "network" else 0.05
 
     @property
     def name(self) -> str:
@@ -74,7 +91,7 @@ class Clock:
         return (steady[-1] - steady[0]) / (len(steady) - 1)
 
 
-def optimizer(training: int, rate: float = RATE):
+def optimizer(training: int, rate: float):
     """Adam, its rate falling to zero along a cosine, on gradients of bounded norm."""
     import optax
 
@@ -99,15 +116,17 @@ def beginning(plan: Plan):
     drives: dict[str, Callable] = {
         "none": lambda: None,
         "linear": lambda: tj.anneal.LinearDrive(dim),
-        "network": lambda: tj.anneal.NetworkDrive(dim, jax.random.key(plan.seed + 100)),
+        "network": lambda: tj.anneal.NetworkDrive(
+            dim, jax.random.key(plan.seed + 100), two_sided=True
+        ),
     }
     return tj.anneal.Annealer(
         base,
         target.energy,
         steps=plan.steps,
         template=target.template,
-        dt=0.3 if plan.steps <= 8 else 0.1,
-        rate=0.05,
+        dt=plan.dt,
+        rate=plan.friction,
         drive=drives[plan.drive](),
     )
 
@@ -121,7 +140,7 @@ def trained(plan: Plan, begun: float, timed: bool) -> dict:
     annealer, clock = beginning(plan), Clock.start(begun)
     fit = tj.anneal.fit(
         annealer,
-        optimizer(plan.training),
+        optimizer(plan.training, plan.learning_rate),
         jax.random.key(plan.seed),
         batch=plan.batch,
         steps=plan.training,

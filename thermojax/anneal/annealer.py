@@ -19,7 +19,7 @@ from .._component import (
     pytree_of_floats,
     require,
 )
-from .._keys import check_key
+from .._keys import Purpose, check_key, purpose_key
 from .._tree import batch_of, cast, dtype_of, leaf_shapes
 from ..dynamics import OBABO, AbstractSplitting
 from ..potential import AbstractPotential
@@ -64,8 +64,8 @@ class Annealer(AbstractAnnealer):
     Trained are the base, couplings, sizes, friction, masses and the drive (`split`).
 
     **Raises:** ValueError, in one sentence with the cure, for parts that do not fit.
-    **Cost:** K + 1 gradients of the target per path, one of them again for the weight; reverse
-    mode about three times that, memory O(sqrt(K)).
+    **Cost:** K + 1 gradients of the target per path, and its energy at the end once more; with the
+    derivative about three times that, memory O(sqrt(K)).
 
     **Source:** C. Jarzynski, PRL 78, 2690 (1997); R. M. Neal, Stat. Comput. 11, 125 (2001);
     T. Geffner, J. Domke, NeurIPS 2021, arXiv:2107.04150; F. Vargas et al., ICLR 2024,
@@ -266,6 +266,7 @@ def run_forward(annealer: Annealer, key: PRNGKeyArray, batch: int) -> Annealed:
 
 @eqx.filter_jit
 def run_backward(annealer: Annealer, key: PRNGKeyArray, samples) -> AnnealedBack:
+    key = purpose_key(key, Purpose.REVERSE)  # for a call with the key of the way there
     z = jax.vmap(annealer.ramp.coordinates)(samples).astype(annealer.log_mass.dtype)
     start = State(z, momenta(annealer, key, len(z)), "underdamped")
     dt = annealer.schedule.values().dt[::-1]
