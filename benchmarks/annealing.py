@@ -339,16 +339,16 @@ NOTES = {
 
 `tj.anneal.fit` in a new process, its base from `tj.anneal.variational` (diagonal) or from
 `tj.anneal.laplace` (dense); Adam along a cosine to 0, gradients of norm 50 at most. dt 0.3, rate
-0.05, batch 64 at K = 8 and 32 above; Adam begins at 0.006 for a linear drive at K = 8, else at 0.02.
-The network has two sides, friction from a rate of 5 at K = 8, and 8 at dt 0.2 above, batch 64, and
-Adam from 0.008: chosen by a few trainings on sonar, seeds, brownian and the funnel. As many steps
-as a pilot says fit into the time that was asked for, from the start of the process: import, the base, compilation, training,
-and the comparison of candidates at its end. The ELBO is of other paths, after that. "asked s": that
-time, or - where the number of training steps was given. "seconds": what it took; "CPU s": of all
-threads together, which other work on the machine disturbs less. "floor": the ELBO that is asked
-for. "published": the better of CMCD-OD and CMCD-UD in the notebook of arXiv:2307.01050, each with
-its own budget of training. "|error|": of the estimate of log Z. Behind ±: of one training the
-standard error of its paths, of several that of their mean.""",
+0.05, batch 64 at K = 8 and 32 above; Adam begins at 0.006 for a linear drive at K = 8, else at
+0.02. The network has two sides, friction from a rate of 5 at K = 8, and 8 at dt 0.2 above, batch
+64, and Adam from 0.008: chosen by a few trainings on sonar, seeds, brownian and the funnel. As many
+steps as a pilot says fit into the time that was asked for, from the start of the process: import,
+the base, compilation, training, and the comparison of candidates at its end. The ELBO is of other
+paths, after that. "asked s": that time, or - where the number of training steps was given.
+"seconds": what it took; "CPU s": of all threads together, which other work on the machine disturbs
+less. "floor": the ELBO that is asked for. "published": the better of CMCD-OD and CMCD-UD in the
+notebook of arXiv:2307.01050, each with its own budget of training. "|error|": of the estimate of
+log Z. Behind ±: of one training the standard error of its paths, of several that of their mean.""",
     "b": """\
 ## (b) Evidence at equal gradients, sonar
 

@@ -117,7 +117,10 @@ def plain_loss(annealer: tj.anneal.Annealer, key, batch: int):
     def force_of_one(z, coupling, s):
         energy = lambda z: (1 - coupling) * start_energy(z) + coupling * target(z)
         force = -jax.grad(energy)(z)
-        return force if annealer.drive is None else force + annealer.drive(z, s)
+        if annealer.drive is None:
+            return force, force
+        closing, opening = annealer.drive(z, s)
+        return force + closing, force + opening
 
     force_at = jax.vmap(force_of_one, (0, None, None))
     kinetic = lambda p: 0.5 * jnp.sum(p**2 / mass, axis=-1)
@@ -131,8 +134,8 @@ def plain_loss(annealer: tj.anneal.Annealer, key, batch: int):
         released = released + before - kinetic(p)
         p = p + 0.5 * dt * force
         z = z + dt * p / mass
-        force = force_at(z, coupling, s)
-        p = p + 0.5 * dt * force
+        closing, force = force_at(z, coupling, s)
+        p = p + 0.5 * dt * closing
         before = kinetic(p)
         p = keep * p + noise[1]
         return (z, p, force, released + before - kinetic(p)), None
@@ -141,7 +144,7 @@ def plain_loss(annealer: tj.anneal.Annealer, key, batch: int):
     z = jax.random.normal(of_z, (batch, dim), dt.dtype)
     p = jnp.sqrt(mass) * jax.random.normal(of_p, (batch, dim), dt.dtype)
     begin = jax.vmap(start_energy)(z) + kinetic(p)
-    carry = z, p, force_at(z, couplings[0], s[0]), jnp.zeros(batch, dt.dtype)
+    carry = z, p, force_at(z, couplings[0], s[0])[1], jnp.zeros(batch, dt.dtype)
     rows = couplings[1:], s[1:], dt, keep, spread, jax.random.split(of_steps, steps)
     (z, p, _, released), _ = jax.lax.scan(step, carry, rows)
     return -jnp.mean(begin - jax.vmap(target)(z) - kinetic(p) - released)

@@ -27,7 +27,8 @@ import numpy as np
 import optax
 
 import thermojax as tj
-from thermojax.optimization.fit import Task, update
+from thermojax.optimization.descent import update
+from thermojax.optimization.fit import Task
 from thermojax.optimization.gradients import Pathwise
 from thermojax.optimization.picture import prepare_picture
 from thermojax.optimization.trainable import split_trainable

@@ -21,7 +21,7 @@ from thermojax.experiment.study.base import AbstractStudy
 from thermojax.experiment.study.curves import schedule_record
 from thermojax.experiment.study.evaluate import evaluate, require_chunks
 from thermojax.experiment.study.train import trained, training_record
-from thermojax.optimization.fit import COMPARISONS
+from thermojax.optimization.descent import COMPARISONS
 
 # Lengths are those of the benchmark, energies in kT; time is counted in 1 / w0 (146 us).
 FREQUENCY = 2 * math.pi * 1090e-6  # w0 in 1 / us

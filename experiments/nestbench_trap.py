@@ -23,7 +23,7 @@ from thermojax.experiment.study.evaluate import (
 )
 from thermojax.experiment.study.train import training_record
 from thermojax.experiment.study.work_saved import put_saved
-from thermojax.optimization.fit import COMPARISONS
+from thermojax.optimization.descent import COMPARISONS
 
 FINAL, STEPS = 5.0, 1000  # the trap moves from 0 to 5 within 1000 steps of 1e-3
 

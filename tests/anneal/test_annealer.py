@@ -78,7 +78,9 @@ def test_protocol_work_alone_is_biased_and_the_total_is_not(omega_dt):
 @pytest.mark.parametrize("drive", DRIVES)
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_the_works_add_up_and_both_directions_give_the_evidence(integrator, drive):
-    a = stirred(annealer(drive, integrator=INTEGRATORS[integrator]))
+    # A network that is stirred by much throws paths so far that few of them carry the average.
+    size = 0.05 if drive in ("network", "two sides") else 0.3
+    a = stirred(annealer(drive, integrator=INTEGRATORS[integrator]), size)
     out, back = a.run(KEY, 4096), a.reverse(jax.random.key(1), draws(jax.random.key(2), 4096))
     total = out.protocol_work + out.shadow_work + out.drive_work
     np.testing.assert_allclose(total, -out.log_weights, rtol=0, atol=1e-10)

@@ -101,7 +101,7 @@ def test_an_annealer_that_loses_modes_says_so():
     a = tj.anneal.Annealer(base, target.energy, steps=16, dt=0.1, rate=1.0)
     out = a.run(jax.random.key(5), 1024)
     back = a.reverse(jax.random.key(6), draws("forty_modes", jax.random.key(7), 1024))
-    with pytest.warns(UserWarning, match="the annealer loses modes: by their own weights"):
+    with pytest.warns(UserWarning, match="the annealer loses modes or tails: by their own weights"):
         sides = tj.anneal.two_sided(out, back)
     assert sides.doubt is not None and float(sides.eubo.value) > 1
     # A wide one does not, and says nothing.

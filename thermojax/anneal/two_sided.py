@@ -39,8 +39,8 @@ class TwoSided(eqx.Module):
         if own is None or seen is None or not seen < LOST * own:
             return None
         return (
-            f"the annealer loses modes: by their own weights {own:.1%} of its paths count, by "
-            f"samples of the target {seen:.1g}; widen the base, take more steps, or train with "
+            f"the annealer loses modes or tails: by their own weights {own:.1%} of its paths "
+            f"count, by samples of the target {seen:.1g}; widen the base, take more steps, or train with "
             "objective='log_variance' from a wide base"
         )
 
