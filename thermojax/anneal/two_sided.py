@@ -40,8 +40,8 @@ class TwoSided(eqx.Module):
             return None
         return (
             f"the annealer loses modes or tails: by their own weights {own:.1%} of its paths "
-            f"count, by samples of the target {seen:.1g}; widen the base, take more steps, or train with "
-            "objective='log_variance' from a wide base"
+            f"count, by samples of the target {seen:.1g}; widen the base, take more steps, or "
+            "train with objective='log_variance' from a wide base"
         )
 
 
