@@ -74,7 +74,7 @@ def test_a_training_burns_in_once_and_once_more_for_each_comparison():
     cost = tj.Estimate(jnp.asarray(1.0), jnp.asarray(0.1), jnp.asarray(8))
     answers = {
         "fill": lambda *_: (Pool(jnp.zeros((512, 1)), jnp.ones(())), report),
-        "update": lambda task, optimizer, *now: (*now[:3], (cost, 0), 1.0),
+        "update": lambda task, optimizer, *now: (*now[:3], (cost, 0), 1.0, (True, True)),
         "evaluate_cost": lambda *_: cost,
     }
     seen, heard, keys = Counter(), [], []
