@@ -28,7 +28,7 @@ from ..system import reverse
 from .annealed import Annealed, AnnealedBack
 from .base import AbstractBase, base_of
 from .drive import AbstractDrive
-from .energy import batched_position, terms_and_template
+from .energy import batched_position, check_target, terms_and_template
 from .objectives import LOSSES
 from .process import AbstractAnnealer, forward_paths, kinetic_energy, log_weights, momenta
 from .resampling import run_resampled
@@ -206,18 +206,7 @@ def with_fields(annealer: Annealer, **fields) -> Annealer:
 
 def check_shapes(annealer: Annealer) -> None:
     """**Raises:** ValueError where target or drive do not take the base's positions."""
-    z = jax.ShapeDtypeStruct((annealer.base.dim,), annealer.log_mass.dtype)
-    try:
-        energy = jax.eval_shape(annealer.ramp.target, z)
-    except TypeError as error:
-        raise ValueError(
-            f"the target has no energy at one position of the template's shape ({error}): expected "
-            "one that the position alone decides"
-        ) from error
-    if energy.shape != ():
-        raise ValueError(
-            f"the target's energy has shape {energy.shape}: expected a scalar of one position"
-        )
+    z = check_target(annealer.ramp, annealer.log_mass.dtype)
     if annealer.drive is None:
         return
     try:

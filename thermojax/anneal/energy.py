@@ -120,3 +120,20 @@ def shape_known_to(target: Any) -> PyTree[Array] | None:
 def batched_position(ramp: RampEnergy, z: Float[Array, "batch dim"]) -> PyTree[Array]:
     """Positions `(batch, ...)` of a batch of z."""
     return jax.vmap(ramp.position)(z)
+
+
+def check_target(ramp: RampEnergy, dtype) -> jax.ShapeDtypeStruct:
+    """The shape of one z. **Raises:** ValueError for a target that is no energy of one position."""
+    z = jax.ShapeDtypeStruct((ramp.base.dim,), dtype)
+    try:
+        energy = jax.eval_shape(ramp.target, z)
+    except TypeError as error:
+        raise ValueError(
+            f"the target has no energy at one position of the template's shape ({error}): expected "
+            "one that the position alone decides"
+        ) from error
+    if energy.shape != ():
+        raise ValueError(
+            f"the target's energy has shape {energy.shape}: expected a scalar of one position"
+        )
+    return z

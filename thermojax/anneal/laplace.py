@@ -13,11 +13,12 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from .._arguments import instance, real, whole
 from .._component import positive
 from .._keys import Purpose, check_key, part_key
+from .._tree import dtype_of
 from ..bayes.laplace import around_the_mode
 from ..bayes.model import Model
 from ..potential import Sum
 from .base import AbstractBase, AbstractGaussianBase, DenseBase, base_of
-from .energy import RampEnergy, terms_and_template
+from .energy import RampEnergy, check_target, terms_and_template
 
 
 def laplace(target: Any, template: PyTree[Array] | None = None) -> DenseBase:
@@ -63,6 +64,7 @@ def variational(
     fallback = None if base is None else jnp.zeros(base.dim)
     terms, template = terms_and_template(target, template, fallback)
     started = base_of(base, sum(leaf.size for leaf in jax.tree.leaves(template)))
+    check_target(RampEnergy(started, terms, template), dtype_of(template))
     real("learning_rate", learning_rate, "a positive number", positive)
     batch, steps = whole("batch", batch), whole("steps", steps)
     return fitted(started, terms, template, key, batch, steps, jnp.asarray(learning_rate))

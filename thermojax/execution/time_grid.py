@@ -59,7 +59,7 @@ def step_sizes(dt, duration) -> jax.Array | None:
     **Raises:** ValueError unless they are positive and add up to the duration, to rounding; what
     is traced passes.
     """
-    if dt is None or (np.ndim(dt) == 0 and not isinstance(dt, list | tuple)):
+    if dt is None or (not isinstance(dt, list | tuple) and np.ndim(dt) == 0):
         return None
     sizes = floating(dt, "dt")
     if sizes.ndim != 1 or not 0 < sizes.size < MOST_STEPS:
