@@ -71,6 +71,7 @@ call(
     "anneal.laplace",
     tj.anneal.laplace,
     {"target": "any", "template": "tree"},
+    says={"target": "fn"},
     target=log_density,
     template=np.zeros(2),
 )
@@ -78,6 +79,7 @@ call(
     "anneal.variational",
     tj.anneal.variational,
     {"base": "optional", "target": "any", "template": "tree"},
+    says={"target": "fn"},
     base=None,
     target=log_density,
     key=KEY,
