@@ -344,6 +344,7 @@ ANSWERS = {
     "AbstractPotential": {"free_energy", "opposite", "sample", "sampled_by", "template"},
     "AbstractProtocol": {
         *("events", "impulses", "jumps", "mirrored", "project", "tabulated", "trainable"),
+        "tabulated_unevenly",
     },
     "AbstractSolver": {"order", "strong_order"},  # of diffrax
 }

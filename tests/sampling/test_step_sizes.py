@@ -102,6 +102,28 @@ def test_sizes_differentiate(integrator):
         np.testing.assert_allclose(slope[i], found, rtol=1e-6, atol=1e-8)
 
 
+PROTOCOLS = {
+    "linear": tj.PiecewiseLinear([0.0, 3.0, -1.0, 2.0], DURATION, initial=0.0, final=2.0),
+    "monotone": tj.Monotone([0.1, 2.0, -1.0], DURATION, initial=0.0, final=2.0),
+    "spline": tj.CubicSpline([0.0, 3.0, -1.0, 2.0], DURATION, initial=0.0, final=2.0),
+    "constant": tj.PiecewiseConstant([0.0, 3.0, -1.0], DURATION, initial=0.0, final=2.0),
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_controls_are_those_of_the_times_that_steps_have(name):
+    """Of many steps whose sizes grow by a hundred: the even grid's short cut would be off."""
+    sizes = jnp.geomspace(1.0, 100.0, 400)
+    sizes = sizes * DURATION / jnp.sum(sizes)
+    system = tj.Underdamped(tj.Harmonic(1.0, control="center"), PROTOCOLS[name], bath(False))
+    for run in (system, tj.reverse(system)):
+        out = tj.simulate(run, KEY, dt=sizes, initial=START[:2], save=401)
+        assert out.saved is not None
+        middles = np.cumsum(sizes) - 0.5 * np.asarray(sizes)
+        wanted = [run.protocol(jnp.asarray(t)) for t in middles]
+        np.testing.assert_allclose(out.saved.control[:-1], wanted, rtol=0, atol=1e-9)
+
+
 def test_snapshots_are_at_the_grid_points_of_the_sizes():
     grid = np.concatenate([[0], np.cumsum(SIZES)])
     every = tj.simulate(SYSTEMS["underdamped"], KEY, dt=SIZES, initial=START[:4], save=11)

@@ -153,7 +153,8 @@ def timetable(
 
     def read(schedule, times):
         if start is None:
-            return schedule.tabulated(times)
+            tabulated = schedule.tabulated if sizes is None else schedule.tabulated_unevenly
+            return tabulated(times)
         return jax.vmap(lambda t: value_at(schedule, t))(times)
 
     def along(schedule, held_value=None):

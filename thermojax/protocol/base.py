@@ -49,6 +49,10 @@ class AbstractProtocol(AbstractComponent):
         """
         return values_at(self, times)
 
+    def tabulated_unevenly(self, times: Float[Array, " n"]) -> Float[Array, "n *control"]:
+        """As `tabulated`, at ascending times of any distances: of steps that differ in size."""
+        return values_at(self, times)
+
     def impulses(self) -> Float[Array, "2 *control"] | None:
         """Strengths kappa of delta functions in the control at the two ends, None for none.
 

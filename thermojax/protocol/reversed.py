@@ -36,6 +36,9 @@ class Reversed(AbstractProtocol):
     def tabulated(self, times):
         return self.protocol.tabulated(self.duration - times[::-1])[::-1]
 
+    def tabulated_unevenly(self, times):
+        return self.protocol.tabulated_unevenly(self.duration - times[::-1])[::-1]
+
     def impulses(self):
         kicks = self.protocol.impulses()
         return None if kicks is None else kicks[::-1]

@@ -70,8 +70,9 @@ def simulate(
     - `key`: a typed key, `jax.random.key(seed)`. One key, one noise: whatever the block size,
       under jit or not, under `vmap` over systems (common random numbers).
     - `dt` or `time_steps`, exactly one: n = ceil(duration / dt) steps of duration / n. A traced
-      duration needs `time_steps`. `dt` may also be the size of every step, `(n,)`, which add up
-      to the duration: few steps, each where it is needed, and differentiable as any number.
+      duration needs `time_steps`. `dt` may also be the size of every step, `(n,)`, which must add
+      up to the duration (nobody looks where they are traced): few steps, each where it is needed,
+      and differentiable as any number.
     - `batch`: the number of paths. `initial`: `tj.Equilibrium(template)` (the default, without
       template), positions with a batch axis, a `tj.State`, or an earlier result.
     - `integrator`: `tj.BAOAB()`, `tj.OBABO()` or `tj.QUICSORT()`.
