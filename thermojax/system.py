@@ -21,6 +21,7 @@ from ._component import (
     require,
     shown,
 )
+from ._tree import leaf_shapes
 from .potential import AbstractPotential, require_potential
 from .protocol import AbstractProtocol, Constant, Reversed, reversed_in_time
 
@@ -105,7 +106,7 @@ class TwoSidedDrive(AbstractComponent):
 
     **Arguments:** `forces(x, control)`, a pair (closing, opening) of forces of the shape of x.
 
-    **Raises:** ValueError for what is no function.
+    **Raises:** ValueError for what is no function, or returns no such pair.
 
     **Source:** F. Vargas et al., ICLR 2024, arXiv:2307.01050, whose control is u.
     """
@@ -119,11 +120,21 @@ class TwoSidedDrive(AbstractComponent):
 
     def sides(self, x: PyTree[Array], control) -> tuple[PyTree[Array], PyTree[Array]]:
         """(closing, opening) at one position."""
-        closing, opening = self.forces(x, control)
+        pair = self.forces(x, control)
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(
+                f"forces returned {shown(pair)}: expected a pair (closing, opening) of forces"
+            )
+        closing, opening = pair
+        if leaf_shapes(closing) != leaf_shapes(opening):
+            raise ValueError(
+                f"forces returned the shapes {leaf_shapes(closing)} and {leaf_shapes(opening)}: "
+                "expected closing and opening forces of one shape, that of x"
+            )
         return (opening, closing) if self.turned else (closing, opening)
 
     def __call__(self, x: PyTree[Array], control) -> PyTree[Array]:
-        return jax.tree.map(lambda a, b: 0.5 * (a + b), *self.forces(x, control))
+        return jax.tree.map(lambda a, b: 0.5 * (a + b), *self.sides(x, control))
 
     def reversed(self) -> "TwoSidedDrive":
         """The drive of the system run backward, whose steps end where those of this one begin."""

@@ -81,3 +81,19 @@ def test_what_has_no_half_kicks_refuses_it():
         tj.simulate(run, KEY, time_steps=4, initial=jnp.ones((4, 2)), integrator=tj.QUICSORT())
     with pytest.raises(ValueError, match=r"forces = 1\.0: expected a function"):
         tj.TwoSidedDrive(1.0)
+
+
+PAIRS = {
+    "one force": (swirl, "expected a pair"),
+    "three": (lambda x, control: (x, x, x), "expected a pair"),
+    "two shapes": (lambda x, control: (x, x[:1]), "expected closing and opening forces of one"),
+    "another shape": (lambda x, control: (x[:1], x[:1]), "returned the shape"),
+}
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_what_is_no_pair_of_forces_is_refused(case):
+    forces, words = PAIRS[case]
+    run = system(tj.Underdamped, tj.TwoSidedDrive(forces))
+    with pytest.raises(ValueError, match=words):
+        tj.simulate(run, KEY, time_steps=4, initial=jnp.ones((4, 2)))
