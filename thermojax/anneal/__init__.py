@@ -14,8 +14,8 @@ from .drive import NetworkDrive as NetworkDrive
 from .fit import AnnealerFit as AnnealerFit
 from .fit import AnnealerProgress as AnnealerProgress
 from .fit import fit as fit
-from .laplace import laplace as laplace
-from .laplace import variational as variational
+from .fitted_base import laplace as laplace
+from .fitted_base import variational as variational
 from .schedule import Schedule as Schedule
 from .two_sided import TwoSided as TwoSided
 from .two_sided import two_sided as two_sided

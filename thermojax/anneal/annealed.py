@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -21,6 +22,8 @@ class Annealed(AbstractComponent):
     - `protocol_work`, `shadow_work`, `drive_work`, `(batch,)`: the parts of the total work. The
       first alone would be biased at a finite step.
     - `alive`, `(batch,)`: 0 for paths that diverged.
+    - `resampled`: whether paths were drawn anew on the way. They are then not independent, and all
+      errors are nan: repeat the run with other keys.
     """
 
     samples: PyTree[Array]
@@ -29,6 +32,7 @@ class Annealed(AbstractComponent):
     shadow_work: Float[Array, " batch"]
     drive_work: Float[Array, " batch"]
     alive: Float[Array, " batch"]
+    resampled: bool = eqx.field(static=True, default=False)
 
     @property
     def elbo(self) -> Estimate:
@@ -38,12 +42,17 @@ class Annealed(AbstractComponent):
         """
         found = weighted_mean(jnp.where(self.alive > 0, self.log_weights, 0), self.alive)
         share = jnp.log(jnp.mean(self.alive))
-        return Estimate(found.value + share, found.error, found.count)
+        return self.with_known_error(found.value + share, found.error, found.count)
 
     @property
     def log_z(self) -> Estimate:
         """ln <exp(log_weights)>, which is ln Z up to the bias of a logarithm, (error)^2 / 2."""
-        return exponential_average(self.log_weights).log_ratio
+        found = exponential_average(self.log_weights).log_ratio
+        return self.with_known_error(found.value, found.error, found.count)
+
+    def with_known_error(self, value, error, count) -> Estimate:
+        """An estimate whose error is nan where paths depend on each other."""
+        return Estimate(value, jnp.full_like(error, jnp.nan) if self.resampled else error, count)
 
     @property
     def dissipated_work(self) -> Estimate:

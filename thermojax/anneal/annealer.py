@@ -8,9 +8,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .._arguments import choice, instance, real, whole
+from .._arguments import choice, exceeds, instance, real, whole
 from .._component import (
     Positive,
     floating,
@@ -24,6 +25,8 @@ from .._tree import batch_of, cast, dtype_of, leaf_shapes
 from ..dynamics import OBABO, AbstractSplitting
 from ..potential import AbstractPotential
 from ..sampling import State, simulate
+from ..sampling.burn_in import COARSE
+from ..sampling.resolution import typical
 from ..system import reverse
 from .annealed import Annealed, AnnealedBack
 from .base import AbstractBase, base_of
@@ -117,7 +120,7 @@ class Annealer(AbstractAnnealer):
         **Arguments:** `key`, a typed key; `batch`, paths; `resample`, in (0, 1]: three times on the
         way, paths are drawn anew by their weights where fewer than this share of them carry the
         average. Their mean weight stays right, their parts of work are those of their ancestors,
-        and paths are then no longer independent, so that errors are too small.
+        and paths are then no longer independent, so that errors are nan.
 
         **Returns:** an `Annealed`. **Raises:** ValueError for arguments of another kind.
         """
@@ -129,7 +132,7 @@ class Annealer(AbstractAnnealer):
             share = "a share in (0, 1], or None"
             real("resample", resample, share, lambda x: (x > 0) & (x <= 1))
             out = run_resampled(self, key, batch, resample)
-        warn_diverged(out.diverged, out.alive.size)
+        warn_of(out)
         return out
 
     def reverse(self, key: PRNGKeyArray, samples: PyTree[Array]) -> AnnealedBack:
@@ -149,7 +152,7 @@ class Annealer(AbstractAnnealer):
                 "of the target's positions, behind a batch axis"
             )
         out = run_backward(self, key, samples)
-        warn_diverged(out.diverged, out.alive.size)
+        warn_of(out)
         return out
 
     def loss(self, key: PRNGKeyArray, batch: int, objective: str = "elbo") -> Float[Array, ""]:
@@ -164,8 +167,8 @@ class Annealer(AbstractAnnealer):
         Diverged paths are left out. **Raises:** ValueError for another objective, or the last two
         with another integrator than `tj.OBABO()`, whose step has a density.
 
-        **Source:** G. Roeder, Y. Wu, D. Duvenaud, NeurIPS 2017, eq. (8); L. Richter, J. Berner,
-        ICLR 2024, eq. (9).
+        **Source:** G. Roeder, Y. Wu, D. Duvenaud, NeurIPS 2017; L. Richter, J. Berner,
+        ICLR 2024, arXiv:2307.01198.
         """
         check_key(key)
         choice("objective", objective, tuple(LOSSES))
@@ -233,12 +236,23 @@ def check_density(annealer: Annealer, objective: str) -> None:
         )
 
 
-def warn_diverged(diverged, batch: int) -> None:
-    count = known(diverged)
-    if count is not None and count.ndim == 0 and count > 0:
+def warn_of(out: Annealed | AnnealedBack) -> None:
+    """Say in words which paths are lost, and where energies are too large for their dtype."""
+    alive, weights = known(out.alive), known(out.log_weights)
+    if alive is None or weights is None or alive.ndim != 1:
+        return
+    if lost := int(np.sum(alive == 0)):
         warnings.warn(
-            f"{count} of {batch} paths diverged and weigh nothing: take a smaller dt, or look "
+            f"{lost} of {alive.size} paths diverged and weigh nothing: take a smaller dt, or look "
             "whether the target is bounded below",
+            stacklevel=3,
+        )
+    size, unit = typical(weights), float(np.finfo(weights.dtype).eps)
+    if exceeds(size * unit, COARSE):
+        warnings.warn(
+            f"log weights of {size:.1e} are rounded to {size * unit:.2g} in {weights.dtype}, and "
+            "so is all that follows from them: subtract a constant from the target, or use float64 "
+            "(jax.config.update('jax_enable_x64', True), and a template of that dtype)",
             stacklevel=3,
         )
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import abc
-import math
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -25,8 +23,7 @@ from .._component import (
     require,
     shown,
 )
-
-LOG_2PI = math.log(2 * math.pi)
+from ..potential.gaussian import LOG_2PI, require_definite
 
 
 class AbstractBase(AbstractComponent):
@@ -144,8 +141,8 @@ class DenseBase(AbstractGaussianBase):
                 f"covariance has shape {covariance.shape}: expected {2 * self.mean.shape}, for a "
                 f"mean of shape {self.mean.shape}"
             )
+        require_definite("covariance", covariance)
         factor = jnp.linalg.cholesky(covariance)
-        require("covariance", factor, np.isfinite, "a symmetric positive definite matrix")
         self.log_diagonal = jnp.log(jnp.diagonal(factor)).astype(self.mean.dtype)
         self.lower = jnp.tril(factor, -1).astype(self.mean.dtype)
 

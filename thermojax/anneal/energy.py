@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -24,12 +24,14 @@ class RampEnergy(AbstractPotential):
     s as its last number. At its end it is -ln of the target's density of z.
     """
 
-    # Reverse mode follows the forces; the weight needs no energies but those of the two ends.
-    books_differentiable: ClassVar[bool] = False
-
     base: AbstractBase
     terms: tuple[AbstractPotential, ...]
     like: PyTree[Array]
+    work_differentiable: bool = eqx.field(static=True, default=True)
+
+    @property
+    def books_differentiable(self):
+        return self.work_differentiable
 
     def energy(self, x, control):
         terms = self.term_energies(x)

@@ -38,7 +38,8 @@ def log_variance(annealer: AbstractAnnealer, key: PRNGKeyArray, batch: int) -> W
     there, back = densities(annealer, jax.lax.stop_gradient(path))
     weights = back - there
     off = weights - mean_of_alive(weights, alive)
-    bessel = batch / jnp.maximum(jnp.sum(alive) - 1, 1) * jnp.sum(alive) / batch
+    count = jnp.sum(alive > 0)
+    bessel = count / jnp.maximum(count - 1, 1)
     return bessel * mean_of_alive(off**2, alive), seen(weights, alive)
 
 

@@ -32,13 +32,10 @@ def densities(annealer: AbstractAnnealer, path: Path) -> PathDensities:
     p1 -> p2 -> p3 between them; both follow from its two ends. Backward it starts at -p', and draws
     -p3 = -c p' + s z, -p = -c p1 + s z'. All masses have one temperature, 1.
 
-    **Source:** M. Gilson, J. Chem. Phys. 51, 2525 (2019) uses the like; the integrator is that of
-    G. Bussi, M. Parrinello, PRE 75, 056707 (2007).
+    **Source:** of the integrator, G. Bussi, M. Parrinello, PRE 75, 056707 (2007).
     """
-    couplings, dt, rate = annealer.schedule.values()
+    _, dt, rate = annealer.schedule.values()
     mass, ramp = jnp.exp(annealer.log_mass), annealer.ramp
-    s = jnp.linspace(0, 1, annealer.steps + 1, dtype=couplings.dtype)
-    rows = jnp.column_stack([couplings, s])
 
     def pulls(z, row):
         """grad U - f of one position, as a step ends there and as the next begins."""
@@ -48,7 +45,7 @@ def densities(annealer: AbstractAnnealer, path: Path) -> PathDensities:
         closing, opening = annealer.drive(z, row[-1])
         return slope - closing, slope - opening
 
-    closing, opening = jax.vmap(jax.vmap(pulls, (0, None)))(path.position, rows)
+    closing, opening = jax.vmap(jax.vmap(pulls, (0, None)))(path.position, annealer.rows)
     h, keep = dt[:, None, None], jnp.exp(-0.5 * rate * dt)[:, None, None]
     spread = jnp.sqrt(-jnp.expm1(-rate * dt))[:, None, None] * jnp.sqrt(mass)
     before, after = path.momentum[:-1], path.momentum[1:]

@@ -1,5 +1,7 @@
 """The process of an annealing: the driven system of its numbers, its paths, and their weights."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -38,15 +40,19 @@ class AbstractAnnealer(AbstractComponent):
 
         Run it by `tj.simulate(annealer.system(), key, dt=annealer.schedule.values().dt, ...)`.
         """
-        couplings, dt, rate = self.schedule.values()
-        mass, duration = jnp.exp(self.log_mass), jnp.sum(dt)
-        columns = couplings.shape[1]
-        s = jnp.linspace(0, 1, self.steps + 1, dtype=couplings.dtype)
-        start, end = jnp.zeros(columns + 1, couplings.dtype), jnp.ones(columns + 1, couplings.dtype)
-        protocol = GridProtocol(jnp.column_stack([couplings, s]), duration, start, end)
+        _, dt, rate = self.schedule.values()
+        mass, duration, rows = jnp.exp(self.log_mass), jnp.sum(dt), self.rows
+        protocol = GridProtocol(rows, duration, jnp.zeros_like(rows[0]), jnp.ones_like(rows[0]))
         friction = StepProtocol(rate[:, None] * mass, duration)
         drive = None if self.drive is None else TwoSidedDrive(Steering(self.drive))
         return Underdamped(self.ramp, protocol, Bath(1.0, friction, mass), drive)
+
+    @property
+    def rows(self) -> Float[Array, "steps_plus_1 k"]:
+        """The controls at the grid points: couplings, and behind them s, from 0 to 1."""
+        couplings = self.schedule.values().couplings
+        s = jnp.linspace(0, 1, self.steps + 1, dtype=couplings.dtype)
+        return jnp.column_stack([couplings, s])
 
     @property
     def ramp(self) -> RampEnergy:
@@ -68,19 +74,22 @@ def kinetic_energy(
 
 
 def paths(annealer: AbstractAnnealer, key: PRNGKeyArray, start: State, **options) -> Result:
-    """The run of the system from a start."""
-    dt = annealer.schedule.values().dt
-    return simulate(
-        annealer.system(), key, dt=dt, initial=start, integrator=annealer.integrator, **options
-    )
+    """The run of the system from a start; its work has no derivative."""
+    system, dt = without_books(annealer.system()), annealer.schedule.values().dt
+    return simulate(system, key, dt=dt, initial=start, integrator=annealer.integrator, **options)
+
+
+def without_books(system: Underdamped) -> Underdamped:
+    """The system whose work has no derivative: a weight needs the energies at both ends alone."""
+    ramp = system.potential
+    assert isinstance(ramp, RampEnergy)
+    return system.replace(potential=dataclasses.replace(ramp, work_differentiable=False))
 
 
 def forward_paths(annealer: AbstractAnnealer, key, batch: int, **options) -> tuple[State, Result]:
     """The start in the base, and the run from it."""
-    z = annealer.base.draw(purpose_key(key, Purpose.POSITION), batch).astype(
-        annealer.log_mass.dtype
-    )
-    start = State(z, momenta(annealer, key, batch), "underdamped")
+    z = annealer.base.draw(purpose_key(key, Purpose.POSITION), batch)
+    start = State(z.astype(annealer.log_mass.dtype), momenta(annealer, key, batch), "underdamped")
     return start, paths(annealer, key, start, **options)
 
 

@@ -70,4 +70,5 @@ def run_resampled(annealer: AbstractAnnealer, key: PRNGKeyArray, batch: int, thr
         works = jax.tree.map(jnp.add, works, more)
     samples = batched_position(annealer.ramp, state[0])
     work, shadow, drive = works
-    return Annealed(samples, jnp.where(alive > 0, log_weight, -jnp.inf), work, shadow, drive, alive)
+    weights = jnp.where(alive > 0, log_weight, -jnp.inf)
+    return Annealed(samples, weights, work, shadow, drive, alive, resampled=True)

@@ -69,8 +69,9 @@ def per_step(name: str, value, steps: int) -> Float[Array, " steps"]:
 class GridProtocol(AbstractProtocol):
     """Controls given at the grid points of a run, and held from middle to middle between them.
 
-    For a run of as many steps: `rows` `(steps + 1, k)` at the grid points, `initial` before and
-    `final` after the run. In the middle of a step it is the mean of both its ends.
+    For a run of as many steps, whatever their sizes: `rows` `(steps + 1, k)` at the grid points,
+    `initial` before and `final` after the run. In the middle of a step it is the mean of both its
+    ends.
     """
 
     rows: Float[Array, "steps_plus_1 k"]
@@ -92,6 +93,9 @@ class GridProtocol(AbstractProtocol):
         if len(times) == len(self.rows):
             return self.rows
         return 0.5 * (self.rows[:-1] + self.rows[1:])
+
+    def tabulated_unevenly(self, times):
+        return self.tabulated(times)
 
     def mirrored(self):
         return GridProtocol(self.rows[::-1], self.duration, self.final, self.initial)
@@ -119,6 +123,9 @@ class StepProtocol(AbstractProtocol):
         return self.rows[jnp.clip(jnp.floor(t / self.duration * count).astype(int), 0, count - 1)]
 
     def tabulated(self, times):
+        return self.rows
+
+    def tabulated_unevenly(self, times):
         return self.rows
 
     def mirrored(self):

@@ -53,13 +53,17 @@ def two_sided(there: Annealed, back: AnnealedBack) -> TwoSided:
 
     **Arguments:** `there`, from `Annealer.run` without resampling, and `back`, from
     `Annealer.reverse` of the same annealer. **Returns:** a `TwoSided`.
-    **Raises:** ValueError for anything else.
+    **Raises:** ValueError for anything else, or a run with resampling.
 
     **Source:** C. H. Bennett, J. Comput. Phys. 22, 245 (1976); R. B. Grosse, S. Ancha, D. Roy,
-    NeurIPS 2016, section 4.
+    NeurIPS 2016.
     """
     instance("there", there, Annealed, "the result of Annealer.run")
     instance("back", back, AnnealedBack, "the result of Annealer.reverse")
+    if there.resampled:
+        raise ValueError(
+            "there was resampled, and its paths have no way back: pass a run without resample="
+        )
     turned = jnp.where(back.alive > 0, -back.log_weights, -jnp.inf)
     found: FreeEnergy = bennett(there.log_weights, turned, there.alive, back.alive)
     share = there.effective_samples / there.alive.size

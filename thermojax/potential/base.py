@@ -29,9 +29,14 @@ class AbstractPotential(AbstractComponent):
     # gradient of the initial law is carried by a score weight instead.
     reparametrized: ClassVar[bool] = True
 
-    # Whether work and shadow work have derivatives. If not, those of the motion and of the heat are
-    # as they were, and a gradient costs one evaluation less per step: for who needs no other.
-    books_differentiable: ClassVar[bool] = True
+    @property
+    def books_differentiable(self) -> bool:
+        """Whether work and shadow work have derivatives.
+
+        If not, those of the motion and of the heat are as they were, and a gradient costs one
+        evaluation less per step: for a cost that needs no other.
+        """
+        return True
 
     @abc.abstractmethod
     def energy(self, x: PyTree[Array], control) -> Float[Array, ""]:
