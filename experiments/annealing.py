@@ -27,6 +27,7 @@ from experiments.annealing_figures import (
     training_figure,
 )
 from experiments.annealing_targets import TARGETS
+from experiments.linear_algebra_figures import rounded
 from thermojax.estimate import weighted_mean
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.run.progress import Progress
@@ -211,7 +212,7 @@ class Annealing(AbstractStudy):
                 values = jnp.where(found.alive > 0, getattr(found, name), 0)
                 record.put(f"mean_{name}{end}", weighted_mean(values, found.alive), "kT")
             record.put(f"diverged{end}", int(found.diverged), "paths")
-        record.put("effective_before", rounded(before.effective_samples), "paths")
+        record.put("effective_before", rounded(before.effective_samples, 3), "paths")
         record.put("effective_samples", float(after.effective_samples), "paths")
         return record
 
@@ -222,7 +223,7 @@ class Annealing(AbstractStudy):
             warnings.filterwarnings("ignore", ".* paths diverged")  # they are doubts
             back = annealer.reverse(key, self.target.sample(key, self.paths))
         record.put("upper", back.eubo, "kT")
-        record.put("share_seen", rounded(back.forward_effective_share(self.target.log_z)))
+        record.put("share_seen", rounded(back.forward_effective_share(self.target.log_z), 3))
         record.put("diverged_back", int(back.diverged), "paths")
 
 
@@ -259,8 +260,3 @@ def schedule_record(begun: tj.anneal.Annealer, trained: tj.anneal.Annealer) -> R
         record.put(f"{start}dt", dt, "time", ("step",))
         record.put(f"{start}rate", rate, "1 / time", ("step",))
     return record
-
-
-def rounded(value) -> float:
-    """A number of the headline to three digits."""
-    return float(f"{float(value):.3g}")

@@ -40,7 +40,7 @@ class Target(NamedTuple):
 def regression(name: str, log_z: float) -> Target:
     """Logistic regression of a table in `data/`: standardized, a bias first, weights N(0, 1).
 
-    The reference is that of five million draws from a fitted Gaussian.
+    A test compares `log_z` with annealing from a dense Gaussian.
     """
     table = np.loadtxt(DATA / f"{name}.csv", delimiter=",", skiprows=1)
     features, labels = table[:, :-1], table[:, -1]

@@ -117,9 +117,9 @@ def diamond(results: Record) -> str:
     )
 
 
-def rounded(value) -> float:
+def rounded(value, digits: int = 4) -> float:
     """A number of the headline to four digits: what a device takes is not known better."""
-    return float(f"{float(value):.4g}")
+    return float(f"{float(value):.{digits}g}")
 
 
 def bill(results: Record) -> list[list[str]]:
