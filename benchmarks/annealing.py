@@ -2,6 +2,7 @@
 
     python -m benchmarks annealing --set-up-cpu                     # all three tables, one seed
     python -m benchmarks annealing --set-up-cpu --only a --seeds 5  # bounds, of five trainings
+    python -m benchmarks annealing --set-up-cpu --only a --core 0   # each on this core alone
     python -m benchmarks annealing --set-up-cpu --only a --targets sonar --steps 8 --drives linear
 
 Rows are kept in a record (`--json`), each replaced where it is measured again, and the report
@@ -56,6 +57,7 @@ PUBLISHED = {
     ("funnel", 8): -1.06, ("funnel", 32): -0.68,
 }  # fmt: skip
 NAMES = ("ionosphere", "sonar", "seeds", "brownian", "funnel")
+BEST = {"seeds": "network", "funnel": "two-sided"}  # drives
 DENSE = (("sonar", 8), ("ionosphere", 8))
 METHODS = ("ours", "smc-hmc", "nuts", "autodais")  # of (b)
 PACKAGES = ("optax", "numpyro", "blackjax")
@@ -136,12 +138,12 @@ def progress(text: str) -> None:
 def plans(targets, steps, drives, bases) -> list[Plan]:
     """The rows of (a), each without its seed and its length.
 
-    Each target without a drive and with one, linear but for the funnel; with the dense base as
-    well where `DENSE` says so.
+    Each target without a drive and with the one that `BEST` names, else the linear one; with the
+    dense base as well where `DENSE` says so.
     """
     found = []
     for target in targets:
-        best = "network" if target == "funnel" else "linear"
+        best = BEST.get(target, "linear")
         for k in steps:
             here = bases if (target, k) in DENSE else [base for base in bases if base != "dense"]
             found += [Plan(target, k, drive, base) for base in here for drive in ("none", best)]
@@ -154,18 +156,29 @@ def train(plan: Plan, options: argparse.Namespace, record: Record, part: str = "
     if length is None:
         asked = f"{options.seconds:g}"
         progress(f"({part}) {plan.name}: pilot")
-        length = steps_within(plan, options.seconds)
+        length = steps_within(plan, options.seconds, options.core)
     repeats = options.repeats if plan.target == "sonar" else 0
     for seed in range(options.seeds):
         progress(f"({part}) {plan.name}: seed {seed}, {length} steps")
         full = replace(plan, seed=seed, training=length, repeats=repeats, paths=options.paths)
         with OtherWork() as other:
-            found = in_a_process(full)
-        row: dict = asdict(full) | found | {"asked": asked, "other work": other.cores}
+            found = in_a_process(full, core=options.core)
+        row: dict = asdict(full) | found | {"asked": asked, "cores": used(options)}
+        row["other work"] = disturbing(other, options)
         record.put(part, f"{plan.name}, seed {seed}", row)
         progress(
             f"    ELBO {row['elbo'][0]:.3f}, log Z {row['log_z'][0]:.3f}, {row['seconds']:.0f} s"
         )
+
+
+def used(options: argparse.Namespace) -> int:
+    """The cores of a training."""
+    return cores() if options.core is None else 1
+
+
+def disturbing(other: OtherWork, options: argparse.Namespace) -> float:
+    """Cores of other work, without those that a training on one core leaves free."""
+    return max(0.0, other.cores - (cores() - used(options)))
 
 
 def bound_rows(record: Record) -> list[dict]:
@@ -202,6 +215,7 @@ def bound_rows(record: Record) -> list[dict]:
                 "CPU s": f"{statistics.median(row['CPU seconds'] for row in rows):.0f}",
                 "training steps": rows[0]["training"],
                 "seeds": len(rows),
+                "cores": rows[0]["cores"],
                 "other work": of_others(*(row["other work"] for row in rows)),
             }
         )
@@ -261,7 +275,7 @@ def evidence_rows(record: Record) -> list[dict]:
     trained = [r for r in record.rows["b"].values() if "elbo" in r]
     for row in ours + trained:
         by = "ours" if row["method"] == "annealer" else "NumPyro AutoDAIS"
-        drive = {"none": "", "linear": "linear drive, "}[row["drive"]]
+        drive = "" if row["drive"] == "none" else f"{row['drive']} drive, "
         off = [value - true for value in row["estimates"]]
         lines.append(
             {
@@ -276,6 +290,7 @@ def evidence_rows(record: Record) -> list[dict]:
                 "log Z": f"{true + statistics.mean(off):.3f}",
                 "RMS error": statistics.mean(x * x for x in off) ** 0.5,
                 "repeats": len(off),
+                "cores": row["cores"],
                 "other work": of_others(row["other work"]),
             }
         )
@@ -295,6 +310,7 @@ def evidence_rows(record: Record) -> list[dict]:
                 "log Z": f"{true + row['mean error']:.3f}",
                 "RMS error": row["RMS error"],
                 "repeats": len(row["values"]),
+                "cores": cores(),
                 "other work": of_others(row["other work"]),
             }
         )
@@ -339,14 +355,15 @@ NOTES = {
 
 `tj.anneal.fit` in a new process, its base from `tj.anneal.variational` (diagonal) or from
 `tj.anneal.laplace` (dense); Adam along a cosine to 0, gradients of norm 50 at most. dt 0.3, rate
-0.05, batch 64 at K = 8 and 32 above; Adam begins at 0.006 for a linear drive at K = 8, else at
-0.02. The network has two sides, friction from a rate of 5 at K = 8, and 8 at dt 0.2 above, batch
-64, and Adam from 0.008: chosen by a few trainings on sonar, seeds, brownian and the funnel. As many
-steps as a pilot says fit into the time that was asked for, from the start of the process: import,
-the base, compilation, training, and the comparison of candidates at its end. The ELBO is of other
-paths, after that. "asked s": that time, or - where the number of training steps was given.
-"seconds": what it took; "CPU s": of all threads together, which other work on the machine disturbs
-less. "floor": the ELBO that is asked for. "published": the better of CMCD-OD and CMCD-UD in the
+0.05, batch 64 at K = 8 and 32 above; Adam begins at 0.006 for a linear drive at K = 8, at 0.01 for
+a network, else at 0.02. "two-sided" is a network with two sides, friction from a rate of 5 at
+K = 8, and 8 at dt 0.2 above, batch 64, and Adam from 0.008. These were chosen by a few trainings
+on sonar, seeds, brownian and the funnel. As many steps as a pilot says fit into the time that was
+asked for, from the start of the process: import, the base, compilation, training, and the
+comparison of candidates at its end. The ELBO is of other paths, after that. "asked s": that time,
+or - where the number of training steps was given. "seconds": what it took; "CPU s": of all threads
+together, which other work on the machine disturbs less; "cores": those of a training.
+"floor": the ELBO that is asked for. "published": the better of CMCD-OD and CMCD-UD in the
 notebook of arXiv:2307.01050, each with its own budget of training. "|error|": of the estimate of
 log Z. Behind ±: of one training the standard error of its paths, of several that of their mean.""",
     "b": """\
@@ -404,11 +421,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help=ONLY)
     some("--targets", choices=NAMES, default=NAMES, help="of (a)")
     made.add_argument("--steps", nargs="+", type=int, default=[8, 32], metavar="K", help="of (a)")
-    drives = ("none", "linear", "network")
+    drives = ("none", "linear", "network", "two-sided")
     some("--drives", choices=drives, default=drives)
     bases = ("diagonal", "dense")
     some("--bases", choices=bases, default=bases)
     made.add_argument("--seeds", type=int, default=1, help="trainings of each row of (a)")
+    made.add_argument("--core", type=int, help="the only one of each training; by taskset")
     made.add_argument("--seconds", type=float, default=60.0, help="of one training, 60")
     made.add_argument("--length", type=int, help="training steps, by no pilot")
     made.add_argument("--paths", type=int, default=16384, help="of an ELBO")
@@ -450,7 +468,7 @@ def main(words: list[str] | None = None) -> None:
         peers(options, record)
     if "c" in options.only:
         for drive in options.drives:
-            for steps in options.raced if drive != "network" else []:
+            for steps in options.raced if drive in ("none", "linear") else []:
                 race_gradients(steps, drive, options, record)
     text = report(record)
     options.report.write_text(text)

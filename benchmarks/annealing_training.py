@@ -19,6 +19,7 @@ BOUND = 50.0  # of the gradient's norm
 FIT_STEPS, FIT_BATCH = 2000, 64  # of the diagonal base
 PILOT, WARM = 100, 25  # training steps that are timed before a training, the first few left out
 BUDGET = 1e5  # gradients of one estimate of ln Z
+WIDE = {"forty_modes": 25.0, "many_wells": 1.5, "five_wells": 1.5}  # scale of a wide base
 REVERSE = 3  # gradients that a gradient and its derivative cost: a product with the Hessian is two
 
 
@@ -27,8 +28,9 @@ class Plan:
     """What is trained, how long, and how it is judged.
 
     - `method`: "annealer", or "autodais" (of NumPyro). `target`: a name of `TARGETS`; `steps`: K.
-    - `drive`: "none", "linear" or "network"; `base`: "diagonal" or "dense", the first fitted by its
-      own bound, the second Laplace's.
+    - `drive`: "none", "linear", "network", or "two-sided": a network with forces of its own before
+      and after each grid point. `base`: "diagonal" or "dense", the first fitted by its own bound,
+      the second Laplace's; or "wide", around 0. `objective`: as of `Annealer.loss`.
     - `training`: optimizer steps. `paths`: of the ELBO; `repeats`: estimates of ln Z, each of
       `BUDGET` gradients.
     """
@@ -42,32 +44,36 @@ class Plan:
     training: int = PILOT
     paths: int = 16384
     repeats: int = 0
+    objective: str = "elbo"
 
     @property
     def batch(self) -> int:
         """Paths of one training step."""
-        return 64 if self.steps <= 8 or self.drive == "network" else 32
+        return 64 if self.steps <= 8 or self.drive == "two-sided" else 32
 
     @property
     def learning_rate(self) -> float:
         """Of Adam at first."""
-        if self.drive == "network":
+        if self.drive == "two-sided":
             return 0.008
+        if self.drive == "network":
+            return 0.01
         return 0.006 if self.drive == "linear" and self.steps <= 8 else 0.02
 
     @property
     def dt(self) -> float:
         """The time step where training begins."""
-        return 0.2 if self.drive == "network" and self.steps > 8 else 0.3
+        return 0.2 if self.drive == "two-sided" and self.steps > 8 else 0.3
 
     @property
     def friction(self) -> float:
         """Friction / mass where training begins: high where volume has to change."""
-        return (5.0 if self.steps <= 8 else 8.0) if self.drive == "network" else 0.05
+        return (5.0 if self.steps <= 8 else 8.0) if self.drive == "two-sided" else 0.05
 
     @property
     def name(self) -> str:
-        return f"{self.target} K = {self.steps}, {self.method}, {self.drive}, {self.base}"
+        aim = "" if self.objective == "elbo" else f", {self.objective}"
+        return f"{self.target} K = {self.steps}, {self.method}, {self.drive}, {self.base}{aim}"
 
 
 @dataclass
@@ -110,15 +116,17 @@ def beginning(plan: Plan):
     dim = target.template.size
     if plan.base == "dense":
         base = tj.anneal.laplace(target.energy, target.template)
+    elif plan.base == "wide":
+        base = tj.anneal.DiagonalBase(dim, WIDE[plan.target])
     else:
         fitting = dict(batch=FIT_BATCH, steps=FIT_STEPS)
         base = tj.anneal.variational(None, target.energy, key, template=target.template, **fitting)
+    weights = jax.random.key(plan.seed + 100)
     drives: dict[str, Callable] = {
         "none": lambda: None,
         "linear": lambda: tj.anneal.LinearDrive(dim),
-        "network": lambda: tj.anneal.NetworkDrive(
-            dim, jax.random.key(plan.seed + 100), two_sided=True
-        ),
+        "network": lambda: tj.anneal.NetworkDrive(dim, weights, width=32, knots=5),
+        "two-sided": lambda: tj.anneal.NetworkDrive(dim, weights, two_sided=True),
     }
     return tj.anneal.Annealer(
         base,
@@ -136,14 +144,18 @@ def trained(plan: Plan, begun: float, timed: bool) -> dict:
     import jax
 
     import thermojax as tj
+    from experiments.annealing_targets import TARGETS
 
-    annealer, clock = beginning(plan), Clock.start(begun)
+    from .annealing_modes import judged
+
+    annealer, clock, target = beginning(plan), Clock.start(begun), TARGETS[plan.target]()
     fit = tj.anneal.fit(
         annealer,
         optimizer(plan.training, plan.learning_rate),
         jax.random.key(plan.seed),
         batch=plan.batch,
         steps=plan.training,
+        objective=plan.objective,
         callback=clock if timed else None,
     )
     seconds, busy = time.time() - begun, time.process_time()
@@ -151,9 +163,10 @@ def trained(plan: Plan, begun: float, timed: bool) -> dict:
         return pilot(clock, seconds)
     found = fit.annealer
     each = plan.steps + 1
-    fitted = 0 if plan.base == "dense" else FIT_STEPS * FIT_BATCH
+    fitted = FIT_STEPS * FIT_BATCH if plan.base == "diagonal" else 0
     out = found.run(jax.random.key(99), plan.paths)
     some = max(2, round(BUDGET / each))
+    sides = judged(found, target, plan.paths) if target.sample is not None else {}
     estimates, times = repeated(lambda key: found.run(key, some).log_z.value, plan.repeats)
     return {
         "seconds": seconds,
@@ -168,6 +181,7 @@ def trained(plan: Plan, begun: float, timed: bool) -> dict:
         "chosen": fit.chosen,
         "stopped": fit.stopped,
         "diverged": int(out.diverged),
+        **sides,
     }
 
 
@@ -191,22 +205,24 @@ def pilot(clock: Clock, seconds: float) -> dict:
     return {"pace": pace, "around": seconds - pace * len(clock.ends)}
 
 
-def in_a_process(plan: Plan, timed: bool = False) -> dict:
-    """Run a plan in a new process.
+def in_a_process(plan: Plan, timed: bool = False, core: int | None = None) -> dict:
+    """Run a plan in a new process, on one core if it is named.
 
     **Raises:** RuntimeError, with the end of what it wrote, where it fails.
     """
     words = json.dumps(asdict(plan) | {"begun": time.time(), "timed": timed})
     command = [sys.executable, "-m", "benchmarks.annealing_training", words]
+    if core is not None:
+        command = ["taskset", "--cpu-list", str(core), *command]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{plan.name} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def steps_within(plan: Plan, seconds: float) -> int:
+def steps_within(plan: Plan, seconds: float, core: int | None = None) -> int:
     """How many training steps fit into so many seconds from the start of a process, by a pilot."""
-    found = in_a_process(plan, timed=True)
+    found = in_a_process(plan, timed=True, core=core)
     return max(PILOT, int((seconds - found["around"]) / found["pace"]))
 
 

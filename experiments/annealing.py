@@ -59,8 +59,9 @@ class Annealing(AbstractStudy):
 
     - `target`: one of `experiments.annealing_targets`. `steps`: a list of numbers K.
     - `training`: what to spend on each. `paths`: on which each is measured, fresh ones.
-    - `base`: independent coordinates, or all correlations; fitted without annealing first, in
-      `base_steps` steps.
+    - `base`: independent coordinates, or all correlations, fitted without annealing first in
+      `base_steps` steps; or Laplace's. With `base_scale` it is N(0, base_scale^2), not fitted: for
+      targets of many modes, of which a fit would find one.
     - `drive`: a learned force beside that of the ramp. `dt`, `rate`: where steps and friction
       begin.
     """
@@ -96,9 +97,10 @@ class Annealing(AbstractStudy):
         ],
         steps: tuple[int, ...],
         training: Training,
-        drive: Literal["none", "linear", "network"] = "linear",
-        base: Literal["diagonal", "dense"] = "diagonal",
+        drive: Literal["none", "linear", "network", "two-sided"] = "linear",
+        base: Literal["diagonal", "dense", "laplace"] = "diagonal",
         base_steps: Annotated[int, Gt(0)] = 2000,
+        base_scale: Annotated[float, Gt(0)] | None = None,
         dt: Annotated[float, Gt(0)] = 0.3,
         rate: Annotated[float, Gt(0)] = 0.05,
         paths: Annotated[int, Ge(2)] = 4096,
@@ -109,11 +111,16 @@ class Annealing(AbstractStudy):
             )
         if target not in TARGETS:
             raise ValueError(f"target = {target!r}: expected one of {', '.join(TARGETS)}")
+        if base_scale is not None and base != "diagonal":
+            raise ValueError(
+                f"base_scale = {base_scale:g} and base = {base!r}: a base that is not fitted is "
+                "diagonal; leave one of them out"
+            )
         self.name, self.target = target, TARGETS[target]()
         self.dim = len(self.target.template)
         self.steps, self.training, self.paths = tuple(sorted(steps)), training, paths
         self.drive, self.base, self.base_steps = drive, base, base_steps
-        self.dt, self.rate = dt, rate
+        self.dt, self.rate, self.base_scale = dt, rate, base_scale
         self.columns = tuple(f"K = {count}" for count in self.steps)
 
     def run(self, key, progress: Progress) -> Record:
@@ -153,13 +160,23 @@ class Annealing(AbstractStudy):
             record["training"] = training_record(fit)
             record["schedule"] = schedule_record(begun, fit.annealer)
             done = len(fit.history["loss"]) * self.training.batch * (count + 1)
-            record.put("gradients", done + self.base_steps * BASE_BATCH, "gradients")
+            record.put("gradients", done + self.base_gradients, "gradients")
             if target.sample is not None:
                 self.put_backward(record, fit.annealer, draws_key)
         return results
 
+    @property
+    def base_gradients(self) -> int:
+        """Gradients of the target that the fit of the base takes; of Laplace's descent, none."""
+        fitted = self.base != "laplace" and self.base_scale is None
+        return self.base_steps * BASE_BATCH if fitted else 0
+
     def fitted_base(self, key, progress: Progress) -> tj.anneal.AbstractBase:
         """The Gaussian of the highest ELBO without annealing; a run that goes on keeps it."""
+        if self.base_scale is not None:
+            return tj.anneal.DiagonalBase(self.dim, self.base_scale)
+        if self.base == "laplace":
+            return tj.anneal.laplace(self.target.energy, self.target.template)
         start: tj.anneal.AbstractGaussianBase = tj.anneal.DiagonalBase(self.dim)
         if self.base == "dense":
             start = tj.anneal.DenseBase(jnp.zeros(self.dim), jnp.eye(self.dim))
@@ -182,7 +199,7 @@ class Annealing(AbstractStudy):
             return None
         if self.drive == "linear":
             return tj.anneal.LinearDrive(self.dim)
-        return tj.anneal.NetworkDrive(self.dim, key)
+        return tj.anneal.NetworkDrive(self.dim, key, two_sided=self.drive == "two-sided")
 
     def base_alone(self, annealer: tj.anneal.Annealer, key) -> Record:
         """The bound that draws of the base reach without a single step."""

@@ -57,7 +57,9 @@ def test_the_plain_loss_and_its_gradient_are_those_of_the_annealer():
 
 def test_every_row_has_a_target_a_floor_and_a_published_bound():
     assert set(FLOORS) == set(PUBLISHED) == {(name, k) for name in NAMES for k in (8, 32)}
-    found = annealing.plans(NAMES, [8, 32], ("none", "linear", "network"), ("diagonal", "dense"))
+    found = annealing.plans(
+        NAMES, [8, 32], ("none", "linear", "network", "two-sided"), ("diagonal", "dense")
+    )
     assert len({plan.name for plan in found}) == len(found) == 2 * (len(FLOORS) + len(DENSE))
     for plan in found:
         assert plan.target in TARGETS
@@ -94,9 +96,17 @@ def test_a_record_replaces_rows_by_name_and_refuses_those_of_another_machine(tmp
 
 
 def row(seed: int, elbo: float, **changes) -> dict:
-    found = dict(elbo=[elbo, 0.1], log_z=[elbo + 1, 0.1], seconds=50.0, asked="60")
+    found = dict(elbo=[elbo, 0.1], log_z=[elbo + 1, 0.1], seconds=50.0, asked="60", cores=1)
     plan = vars(Plan("sonar", 8, seed=seed, training=100))
-    return {**plan, **found, "CPU seconds": 9.0, "other work": 0.0, "estimates": [], **changes}
+    return {
+        **plan,
+        **found,
+        "CPU seconds": 9.0,
+        "other work": 0.0,
+        "cores": 1,
+        "estimates": [],
+        **changes,
+    }
 
 
 def test_trainings_of_several_seeds_are_one_row_with_the_error_of_their_mean(tmp_path):
@@ -115,7 +125,7 @@ def test_trainings_of_several_seeds_are_one_row_with_the_error_of_their_mean(tmp
 @pytest.mark.slow
 def test_a_report_is_written_with_all_that_was_measured(tmp_path, monkeypatch):
     """Trained here and not in other processes, which would compile all of it again."""
-    here = lambda plan, timed=False: trained(plan, time.time(), timed)
+    here = lambda plan, timed=False, core=None: trained(plan, time.time(), timed)
     monkeypatch.setattr(annealing, "in_a_process", here)
     monkeypatch.setattr("benchmarks.annealing_training.in_a_process", here)
     monkeypatch.setattr("benchmarks.annealing_training.PILOT", 4)

@@ -1,5 +1,6 @@
 """The study of annealers at a tiny size, what it says of broken bounds, and what it refuses."""
 
+import functools
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -15,6 +16,7 @@ from experiments.annealing_targets import TARGETS
 from thermojax.cli import main
 from thermojax.experiment import load
 from thermojax.experiment.results.store import Record
+from thermojax.experiment.run.progress import Progress
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "annealing.yaml"
 TINY = ["target=funnel", "steps=[2]", "drive=none", "base_steps=20", "paths=256"]
@@ -132,6 +134,27 @@ def test_running_means():
     np.testing.assert_allclose(mean, step - 1)  # a straight line is its own mean
 
 
+def test_bases_and_drives_that_are_not_fitted_first():
+    """A wide base of a given scale, Laplace's, and the network with two sides."""
+    made = functools.partial(Annealing, steps=(2,), training=Training(steps=3))
+    wide, progress = made("forty_modes", base_scale=25.0), Progress()
+    base = wide.fitted_base(jax.random.key(0), progress)
+    assert isinstance(base, tj.anneal.DiagonalBase) and wide.base_gradients == 0
+    np.testing.assert_allclose(base.place(jnp.ones(2)) - base.place(jnp.zeros(2)), 25.0)
+    wells = made("five_wells", base="laplace", drive="two-sided")
+    with pytest.raises(ValueError, match="pass a template nearer to a maximum"):  # 0 is a saddle
+        wells.fitted_base(jax.random.key(0), progress)
+    wells.target = wells.target._replace(template=jnp.ones(50))
+    base = wells.fitted_base(jax.random.key(0), progress)
+    # (x^2 - 2)^2 has the curvature 16 at sqrt(2), x^2 / 2 has 1.
+    scale = np.repeat([0.25, 1.0], [5, 45])
+    np.testing.assert_allclose(base.place(jnp.ones(50)) - base.place(jnp.zeros(50)), scale, 1e-5)
+    np.testing.assert_allclose(base.place(jnp.zeros(50))[:5], 2**0.5, 1e-5)
+    assert wells.base_gradients == 0 and made("funnel").base_gradients == 2000 * 64
+    closing, opening = wells.drive_of(jax.random.key(1))(jnp.ones(50), jnp.float32(0.5))
+    assert closing.shape == opening.shape == (50,)
+
+
 def test_every_target_can_be_named():
     assert get_args(get_type_hints(Annealing.__init__)["target"]) == tuple(TARGETS)
 
@@ -143,6 +166,7 @@ def test_every_target_can_be_named():
         (dict(steps=(4, 0)), "expected positive numbers"),
         (dict(steps=(4, 4)), "each once"),
         (dict(target="rosenbrock"), "target = 'rosenbrock': expected one of ionosphere"),
+        (dict(base="laplace", base_scale=2.0), "a base that is not fitted is diagonal"),
     ],
 )
 def test_refused_settings(change, words):

@@ -30,7 +30,10 @@ def laplace(target: Any, template: PyTree[Array] | None = None) -> DenseBase:
     **Cost:** a descent, `dim` products with the Hessian, and dim^3.
     """
     terms, template = terms_and_template(target, template)
-    found = around_the_mode(Model(None, Sum(terms), template=template))
+    found = around_the_mode(
+        Model(None, Sum(terms), template=template),
+        "pass a template nearer to a maximum, or take tj.anneal.variational",
+    )
     factor = found.factor if found.factor.ndim == 2 else jnp.diag(found.factor)
     return DenseBase(found.center, factor @ factor.T)
 

@@ -15,10 +15,10 @@ from .modes import modes
 NEAR = 16  # starts of the search, a standard normal around the template
 
 
-def around_the_mode(model: Model) -> Coordinates:
+def around_the_mode(model: Model, otherwise: str) -> Coordinates:
     """Coordinates by the second derivatives at the mode near the template.
 
-    **Raises:** ValueError where there is no maximum.
+    **Raises:** ValueError where there is no maximum, with what to do `otherwise`.
     """
     start = ravel_pytree(model.template)[0]
     energy = FlatEnergy(model, jnp.ones_like(start))
@@ -34,8 +34,8 @@ def around_the_mode(model: Model) -> Coordinates:
         factor = 1 / jnp.sqrt(values)
     if not bool(jnp.all(jnp.isfinite(factor)) & jnp.all(values > 0)):
         raise ValueError(
-            "the posterior has no maximum near the template where its energy is curved upwards in "
-            "every direction: there is no center for minibatches; use tj.bayes.infer"
+            "the density has no maximum near the template where its energy is curved upwards in "
+            f"every direction: {otherwise}"
         )
     return Coordinates(center, factor)
 

@@ -166,7 +166,7 @@ def minibatch(
     flag("center", center)
     flag("compensated", compensated)
     found = [*doubts(model)]
-    coordinates = around_the_mode(model)
+    coordinates = around_the_mode(model, "there is no center for minibatches; use tj.bayes.infer")
     force = RowForce.of(model, coordinates, bool(center), rows)
     start_key, noise_key, run_key = jax.random.split(purpose_key(key, Purpose.CHAIN), 3)
     z = jax.random.normal(start_key, (PATHS, coordinates.center.size), coordinates.center.dtype)

@@ -101,13 +101,13 @@ def descend(
             own=lambda arguments: arguments[2:5],
         )
         value, slope = float(loss.value), float(slope)
-        if step == 1 and slope == 0:
+        if step == 1 and slope == 0 and np.isfinite(value):
             require_dependence(task, perturbed(start), draw(1))
         moved_finite, average_finite = np.asarray(finite)
         if not np.isfinite(value) or not moved_finite:
             kept = average if average_finite else previous.params
             training = dataclasses.replace(previous, average=kept)
-            return training, f"the loss was not finite at step {step}; the best before is kept"
+            return training, not_finite(step, int(diverged), until.paths)
         seen = (value, float(loss.error), int(diverged), slope)
         training = previous.after(moved, state, average, seen)
         if refused := task.refused(start, moved):
@@ -210,6 +210,12 @@ def evaluate_cost(task: AbstractTask, params, key) -> Estimate:
 @eqx.filter_jit
 def slope_of(task: AbstractTask, params, key):
     return largest(task.value_and_grad(params, key, 1.0)[1])
+
+
+def not_finite(step: int, diverged: int, paths: int) -> str:
+    """Why training ended with a loss that is no number."""
+    why = f", for {diverged} of {paths} paths diverged: smaller dt" if diverged else ""
+    return f"the loss was not finite at step {step}{why}; the best before is kept"
 
 
 def largest(gradient):
