@@ -52,6 +52,7 @@ def answer(how, program=PROGRAM, **variables):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_loops_of_small_batches_become_functions_and_numbers_stay():
     (few, *plain), (many, *own) = answer("none"), answer("own")
     assert many > few
@@ -100,6 +101,7 @@ print(min(asked))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_memory_that_is_kept_has_its_pages():
     """A run asks the system for some 50 MiB, in pages of 4 KiB, or for nothing."""

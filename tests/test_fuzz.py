@@ -274,7 +274,7 @@ LONG = {"optimize", "frontier", "pareto", "tune", "check", "simulate", "simulate
 
 @pytest.mark.slow
 def test_what_is_wrong_is_named_by_what_computes():
-    found = [fault for name in sorted(set(CALLS) - LONG) for fault in faults(name, one_in=16)]
+    found = [fault for name in sorted(set(CALLS) - LONG) for fault in faults(name, one_in=32)]
     assert not found, heard(found)
 
 

@@ -124,6 +124,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 def test_no_two_draws_of_runs_and_chains_are_correlated():
     require_no_correlation(RUNS)
 
@@ -140,6 +141,7 @@ def test_no_two_draws_of_any_entry_point_are_correlated(monkeypatch):
     require_no_correlation(RUNS | others)
 
 
+@pytest.mark.slow
 def test_bennett_scatters_as_it_says():
     """Over 4000 repetitions of what an objective runs both ways: a ratio known to 1.1 %."""
     system = tj.Underdamped(tj.Harmonic(1.0, control="center"), tj.Linear(0.0, 1.5, 1.0), tj.Bath())

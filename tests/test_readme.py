@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 ESTIMATE = re.compile(r"(-?[\d.]+) ± ([\d.]+)")
 
 
@@ -31,7 +31,13 @@ def estimates(text):
     return [(float(value), float(error)) for value, error in ESTIMATE.findall(text)]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(python_blocks(page))])
+WITH_CODE = [
+    ROOT / "README.md",
+    *(pytest.param(page, marks=pytest.mark.slow) for page in DOCS if any(python_blocks(page))),
+]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.name)
 def test_examples_run_and_print_what_they_say(page, default_precision, capsys):
     names = {"__name__": "readme"}
     blocks = list(python_blocks(page))

@@ -39,6 +39,7 @@ def test_durations_agree_up_to_rounding_and_traced_ones_pass():
     assert built(3.0).bath.temperature.duration == 3.0
 
 
+@pytest.mark.slow
 def test_a_constant_in_the_bath_may_have_any_duration():
     bath = tj.Bath(tj.Constant(2.0), tj.Constant(0.5, 7.0))
     system = tj.Overdamped(tj.Harmonic(3.0, control="center"), tj.Linear(0.0, 1.0, 2.0), bath)

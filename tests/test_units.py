@@ -129,6 +129,7 @@ def test_a_path_that_diverges_is_noticed_in_any_units():
 CONSTANTS = (0.0, 1e3, 1e6, 1e9, -5e9)
 
 
+@pytest.mark.slow
 @KINDS_AND_DTYPES
 def test_a_constant_in_the_energy_changes_nothing_or_is_said(kind, dtype):
     """Before, float32 gave works of 0 +- 0 at 1e9, and diverged paths at -5e9, without a word."""

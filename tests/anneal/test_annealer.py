@@ -173,6 +173,7 @@ def test_gradients_are_those_of_finite_differences(learnable):
     np.testing.assert_allclose(np.sum(np.asarray(slope) * direction), found, rtol=2e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_system_of_an_annealer_has_work_that_differentiates():
     """By the public way, through the books of `tj.simulate`: the gradient of the loss itself."""
     a = stirred(annealer("two sides"), 0.05)
@@ -230,6 +231,7 @@ def test_the_detached_loss_has_the_same_mean_gradient():
     assert np.abs(z).max() < 4.5 and moves.sum() > 20
 
 
+@pytest.mark.slow
 def test_a_nan_on_one_path_stays_there():
     def broken(x):
         return jnp.where(x[0] > 1.5, jnp.nan, -0.5 * jnp.sum(x**2))
@@ -246,12 +248,14 @@ def test_a_nan_on_one_path_stays_there():
         assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(found.split()[0]))
 
 
+@pytest.mark.slow
 def test_a_target_without_a_bottom_ends_training_in_words():
     a = tj.anneal.Annealer(None, lambda x: jnp.sum(x**4), steps=8, template=jnp.zeros(2), dt=0.5)
     found = tj.anneal.fit(a, optax.adam(0.05), KEY, batch=64, steps=200)
     assert "of 64 paths diverged at step" in found.stopped
 
 
+@pytest.mark.slow
 def test_resampling_keeps_the_evidence():
     a = stirred(annealer(), 0.1)
     runs = [a.run(k, 512, resample=1.0) for k in jax.random.split(jax.random.key(3), 40)]

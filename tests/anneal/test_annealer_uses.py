@@ -57,6 +57,7 @@ def bases():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", bases())
 def test_every_kind_of_base(kind):
     """Both directions give ln Z = ln(2 pi sqrt(3/4)) of a Gaussian with a correlation of 1/2."""
@@ -92,6 +93,7 @@ def test_bases_are_fitted_to_a_gaussian_exactly():
     np.testing.assert_allclose(found.factor @ found.factor.T, np.linalg.inv(precision), atol=0.05)
 
 
+@pytest.mark.slow
 def test_terms_have_schedules_of_their_own():
     """Two data sets of a mean: the gradient of each schedule is its own, and so is the base's."""
     prior = tj.Gaussian(jnp.zeros(1), 1.0)
@@ -142,6 +144,7 @@ def test_training_wastes_less_and_never_beats_the_evidence(objective):
     assert fit.history["loss"].shape == (200,) and fit.stopped == "all 200 steps done"
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path):
     train = lambda **given: tj.anneal.fit(small(), OPTIMIZER, KEY, batch=16, steps=12, **given)
     whole = train()

@@ -94,6 +94,7 @@ def test_draws_are_those_of_the_density(name):
     assert abs(virial.mean() - x.shape[1]) < 4.5 * error
 
 
+@pytest.mark.slow
 def test_an_annealer_that_loses_modes_says_so():
     """A narrow base in the middle of forty modes finds few of them, and its paths agree."""
     target = target_of("forty_modes")

@@ -188,6 +188,7 @@ def grid_sampler(least=-6.0):
     return sampler
 
 
+@pytest.mark.slow
 def test_a_sampler_that_stays_in_one_of_two_modes_is_caught_by_both_kinds_of_data():
     """|x| is measured, so that x and -x are alike; the sampler never leaves x > 0."""
     model = Model(tj.Gaussian(jnp.zeros(1)), Measured(jnp.array([1.5]), 0.2, True))

@@ -54,6 +54,7 @@ def gaussian_log_evidence(mean, prior, data, noise):
     )
 
 
+@pytest.mark.slow
 def test_modes_of_a_common_basis_are_the_law_of_the_whole_matrix():
     """Matrices that share eigenvectors, by coordinates, against `tj.moments` of the matrices."""
     random = np.random.default_rng(1)

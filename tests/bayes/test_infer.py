@@ -110,6 +110,7 @@ def test_a_spike_that_ramps_do_not_find_is_told():
     assert any("samples and evidence miss it" in doubt for doubt in found.warnings)
 
 
+@pytest.mark.slow
 def test_a_budget_that_ends_is_told():
     with pytest.warns(UserWarning, match=r"the budget of 3e\+04 gradients is spent"):
         tj.bayes.infer(PRIOR, LIKELIHOOD, KEY, samples=SAMPLES, budget=3e4, error=1e-4)
@@ -158,6 +159,7 @@ def test_schedules_at_equal_time():
     assert even.value + 3 * even.error < linear.value - 3 * linear.error
 
 
+@pytest.mark.slow
 def test_resampled_ramps_are_an_account(gaussian):
     """Copies take over less energy than they take the place of, and less heat leaves."""
     settings = {"samples": SAMPLES - 5, "duration": 60.0, "resample": 1.0, "error": 0.1}

@@ -24,6 +24,7 @@ def found():
     return tj.bayes.infer(prior, likelihood, KEY, samples=256, duration=20.0)
 
 
+@pytest.mark.slow
 def test_the_law_on_the_way(found):
     """At every coupling the weighted paths have its mean and covariance; they start and end with
     the works of the account."""

@@ -32,6 +32,7 @@ def small_annealer():
     return eqx.tree_at(numbers, made, drawn)
 
 
+@pytest.mark.slow
 def test_the_plain_loss_and_its_gradient_are_those_of_the_annealer():
     """The means of 64 batches of 256 paths, of each leaf along one direction, to 4.5 errors."""
     params, own, plain = gradients(small_annealer(), 256)

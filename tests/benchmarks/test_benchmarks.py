@@ -43,6 +43,7 @@ def test_every_peer_is_right(peer):
     assert check.error < 0.03 * check.exact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "slope",
     [our_gradient, plain_gradient, lambda case: virtual_gradient(case, case.steps)],

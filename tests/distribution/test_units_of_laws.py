@@ -162,6 +162,7 @@ CASES += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "picture"), CASES)
 def test_units_do_not_matter(picture, dtype):
     """Equal to rounding, or refused: nothing else."""

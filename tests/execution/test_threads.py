@@ -106,6 +106,7 @@ def test_a_kernel_is_the_same_motion(name, calls, monkeypatch):
     compared(run, calls, monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", quick(["gaussian", "coupled", "field"], "coupled"))
 def test_its_derivative_is_the_same(name, calls, monkeypatch):
     """By the schedule, the potential, the bath, the duration and the start."""
@@ -124,6 +125,7 @@ def test_its_derivative_is_the_same(name, calls, monkeypatch):
     compared(run, calls, monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", quick(["OBABO", "ABOBA"], "OBABO"))
 def test_all_that_a_run_can_have(name, calls, monkeypatch):
     """Two normals a step, an odd number of them, a drive, a bath in time, a path that diverges.

@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pytest
 
 import thermojax as tj
 from tests.components import PROTOCOLS
@@ -82,6 +83,7 @@ def test_two_controls_have_a_legend_and_their_plane():
     assert plane(results_of(tj.Linear(0.0, 1.0, 1.0))) is None and "plane" in FIGURES
 
 
+@pytest.mark.slow
 def test_legends_are_beside_the_curves(tiny_run):
     """Drawn, no legend meets the axes that its figure has."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

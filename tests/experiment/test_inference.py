@@ -50,6 +50,7 @@ def exact(file):
     return law.logpdf(y), covariance @ x.T @ y / NOISE**2, covariance
 
 
+@pytest.mark.slow
 def test_posterior_evidence_and_account_of_a_linear_regression(ran, table):
     results = load(ran)
     evidence, mean, covariance = exact(table)

@@ -25,6 +25,7 @@ def data(tmp_path):
     return tmp_path / "points.csv"
 
 
+@pytest.mark.slow
 def test_a_small_regression_stopped_and_taken_up(data, tmp_path, capsys, monkeypatch):
     """Stopped after its first duration it goes on to the numbers of a run that was not."""
     few = ["schedules=[linear,learned]", "durations=[20,60]", "samples=512"]

@@ -49,6 +49,7 @@ def test_a_legend_is_not_cut():
     assert figure.legends[0].get_window_extent().x1 < figure.bbox.x1
 
 
+@pytest.mark.slow
 def test_inverse(tmp_path):
     # The squares of few entries are far from normal: a spread of 1.3 times their mean.
     reduced = "times=[10,100]", "matrix.dim=4", "repetitions=300"

@@ -39,6 +39,7 @@ def closed_form(dim, shift):
     return time, work, heat, drawn
 
 
+@pytest.mark.slow
 def test_both_laws_from_one_config(tmp_path, capsys):
     """R7: .0625 and .125 per unit of ln d; the energy follows with its own slope."""
     assert main(["run", str(CONFIG), f"dims={DIMS}", "--out", str(tmp_path)]) == 0

@@ -36,6 +36,7 @@ def assert_as_whole(place, name):
     assert files == {"config.yaml", "results.h5", "report.html"}
 
 
+@pytest.mark.slow
 def test_killed_while_writing(place, every_boundary, capsys):
     """In training with a file half-renamed, then in the evaluation, then before the report.
 

@@ -43,6 +43,7 @@ def small(folder: Path, **training) -> str:
     return str(folder / "small.yaml")
 
 
+@pytest.mark.slow
 def test_a_sweep_in_one_program(tmp_path, monkeypatch, capsys):
     """One point is refused, by a process of its own; the others are what single runs are."""
     monkeypatch.chdir(tmp_path)

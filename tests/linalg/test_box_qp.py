@@ -66,6 +66,7 @@ def test_against_an_active_set_method():
     assert f"{np.count_nonzero(at_wall)} of 6 bounds active" in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1.0, 1e3])
 def test_the_mean_of_a_gaussian_cut_off(unit):
     """Of two coordinates one has a wall: the law of that one is known, and the other follows it."""
@@ -96,6 +97,7 @@ def test_the_mean_of_a_gaussian_cut_off(unit):
     assert abs(heat - fall) < 3 * kt < fall
 
 
+@pytest.mark.slow
 def test_a_wall_that_is_touched_without_force():
     """Half of a Gaussian, in float32: its mean is sqrt(2 kT / pi A), which no line leads to."""
     kt, stiffness = 0.3, 2.0

@@ -170,6 +170,7 @@ def test_many_dimensions_in_any_units():
     assert found.digital == 11 and "Cholesky" in str(found)  # 64 / 6 products
 
 
+@pytest.mark.slow
 def test_how_much_a_better_ramp_saves():
     """At equal time the trained ramp loses least; the geodesic is slow where modes are soft."""
     values = jnp.linspace(0.01, 1.0, 32)

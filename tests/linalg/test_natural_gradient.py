@@ -38,6 +38,7 @@ def error(x):
     return float(np.linalg.norm(np.asarray(x) - EXACT) / np.linalg.norm(EXACT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_an_update_goes_to_the_solution_and_a_warm_start_is_nearer(dynamics):
     optimizer, update = device(40, dynamics=dynamics)
@@ -61,6 +62,7 @@ def test_the_mean_of_an_update_is_known_at_every_step():
     np.testing.assert_allclose(x, EXACT + rest, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_mean_and_covariance_at_a_temperature(dynamics):
     count, kt, steps = 2000, 0.3, 1500 if dynamics == "overdamped" else 300
@@ -164,6 +166,7 @@ def test_the_temperature_of_the_parameters():
     assert abs(kept - kt * rate / (2 - rate)) < 4.5 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "stable"), [(0.8, True), (1.25, False)])
 def test_how_large_a_learning_rate_an_inert_device_allows(share, stable):
     """Below half of friction times the time of an update, for the mode that this one excites most.

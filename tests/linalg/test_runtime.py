@@ -97,6 +97,7 @@ def test_how_often_a_runtime_is_enough(problem, dynamics):
         assert least < off < most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", ANSWERS)
 def test_a_tolerance_in_place_of_a_time(problem):
     """By the law 100 answers are as often right as said."""

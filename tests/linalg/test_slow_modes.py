@@ -64,6 +64,7 @@ def test_from_b_it_is_conjugate_gradients():
     np.testing.assert_allclose(found.mean(B), x, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_prepared_device_waits_for_the_fast_modes_alone():
     """Steps from the prepared law: what is left of the start is as the exact law says, and far
     less than from a plain start.

@@ -31,6 +31,7 @@ def test_r1_by_the_exact_law(tau):
     np.testing.assert_array_less(np.abs(found.value - X), 4 * np.asarray(found.error))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_errors_by_steps_are_those_of_the_law(dynamics):
     """Of 512 devices: the error from 32 groups of them has itself one of 1/sqrt(2 x 31)."""
@@ -95,6 +96,7 @@ def test_the_slowest_mode_relaxes_with_the_root_of_its_stiffness():
         assert 1 / found.time.relaxation == pytest.approx(rate, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_single_precision_stays(dynamics):
     """Answers in the precision of the matrix, where doubles are on: by both methods."""
@@ -172,6 +174,7 @@ def test_no_error_is_below_rounding():
     np.testing.assert_allclose(found.value, 1e30 * X, atol=64 * float(least))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["exact", "steps"])
 def test_errors_of_an_inverse_in_joules(method):
     """A temperature whose squares are below float32 is no other device."""

@@ -14,6 +14,7 @@ A = jnp.array([[3.0, 2.0], [2.0, 4.0]])
 B = jnp.array([1.0, 2.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamics", ["overdamped", "underdamped"])
 def test_errors_of_solutions(dynamics):
     """Bias and spread of the mean over 4,000 runs, of two trajectories and of eight."""

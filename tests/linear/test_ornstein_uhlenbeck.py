@@ -190,6 +190,7 @@ def of_paths(drift, noise):
     return jnp.sum(jnp.sin(paths)) + jnp.sum(jnp.cos(process.stationary()[1]))
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_differences():
     """Where eigenvalues of the drift and of the covariances repeat, or are zero."""
     gradient = jax.jit(jax.grad(of_paths, (0, 1)))
@@ -276,6 +277,7 @@ def test_one_key_gives_one_path():
 SYMMETRIC = {"distinct": R1, "repeated": np.eye(2) + np.ones((2, 2)) * 1e-9, "equal": np.eye(2)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SYMMETRIC)
 def test_a_symmetric_drift_in_even_noise_is_what_the_general_way_finds(name):
     """Its eigenbasis, against the same while traced (where it is not known) and as matrices."""
@@ -294,6 +296,7 @@ def test_a_symmetric_drift_in_even_noise_is_what_the_general_way_finds(name):
         np.testing.assert_allclose(quick.log_prob(path, times), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradient_at_equal_eigenvalues_of_a_symmetric_drift():
     """Against differences along a way that leaves the symmetric drifts, and one that does not."""
 

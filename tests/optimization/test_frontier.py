@@ -112,6 +112,7 @@ def front(s):
     return (2 * s - 1) / 2 - np.log(np.sqrt(s)) + (np.sqrt(s) - 1) ** 2
 
 
+@pytest.mark.slow
 def test_the_front_of_work_and_final_variance_in_the_exact_picture():
     found = tj.pareto(
         squeezed(2.0),

@@ -111,6 +111,7 @@ def test_a_width_must_be_positive():
         tj.Smoothed(0.0)
 
 
+@pytest.mark.slow
 def test_an_objective_that_does_not_depend_on_the_protocol():
     """Its own cost is a constant, whatever trains: said before training."""
     with pytest.raises(ValueError, match="ScaledCost does not depend on what trains"):

@@ -48,6 +48,7 @@ def estimator(build, antithetic):
     return jax.jit(lambda values, keys: jax.lax.map(lambda key: one(values, key), keys))
 
 
+@pytest.mark.slow
 def test_opposite_noise_leaves_a_dragged_trap_no_variance():
     keys = jax.random.split(KEY, 40)
     (plain, error), slope = estimator(dragged, False)(VALUES, keys)

@@ -69,6 +69,7 @@ def bennett_variance(mean):
     return 2 * (second / first**2 - 1)
 
 
+@pytest.mark.slow
 def test_values_are_the_closed_forms():
     values, errors = jax.jit(all_costs(20_000, 50))(jnp.array([0.0, 0.5, 1.0]), KEY)
     mean = np.exp(-1.0)
@@ -143,6 +144,7 @@ def test_the_discrepancy_is_the_double_sum():
     np.testing.assert_allclose(objective(dragged(), out).value, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_momenta_have_a_free_energy_where_the_mass_changes():
     """Mass 1 -> 1.5 at kT = 1: Delta F = -ln(1.5) / 2, by Jarzynski's equality as well."""
     bath = tj.Bath(mass=tj.Linear(1.0, 1.5, 1.0))

@@ -78,6 +78,7 @@ def trained(fit):
     return protocol
 
 
+@pytest.mark.slow
 def test_moving_trap_reaches_the_optimum():
     """(a, tau, k, gamma) = (5, 1, 1, 1): W* = 25/3 and jumps of 5/3, from a linear ramp."""
     fit = fitted(tj.Harmonic(1.0, control="center"), 0.0, 5.0, rate=0.1, batch=256)
@@ -145,6 +146,7 @@ def test_memory_of_the_gradient_grows_like_the_square_root_of_the_steps():
     assert large < 1.25 * np.sqrt(4096 / 256) * small
 
 
+@pytest.mark.slow
 def test_callbacks_bounds_history_and_early_stop():
     protocol = tj.PiecewiseLinear.between(0.0, 5.0, 1.0, knots=4, lower=0.0, upper=5.0)
     system = tj.Overdamped(tj.Harmonic(1.0, control="center"), protocol, tj.Bath())

@@ -61,6 +61,7 @@ def test_moving_trap():
         np.testing.assert_allclose([values[0], a - values[-1]], a * friction / k / lag, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_stiffness():
     """All overdamped rows with a free end: the work and both jumps."""
     rows = (

@@ -98,6 +98,7 @@ def test_a_training_burns_in_once_and_once_more_for_each_comparison():
     assert heard == [(i + 1, 25) for i in range(25)]
 
 
+@pytest.mark.slow
 def test_draws_from_a_pool_are_of_the_law_and_differ_from_run_to_run():
     energy, temperature = energy_of(law_of_start(WELLS))
     law = dict(energy=energy, temperature=temperature)

@@ -86,6 +86,7 @@ def test_gradients_are_differences_and_float32_is_kept(name):
     np.testing.assert_allclose(steep, slope, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random effects", "network classification"])
 def test_a_ramp_to_the_posterior_runs_and_its_gradient_reaches_the_data(name):
     """As a program that is traced: with integers, functions and dicts among the fields."""

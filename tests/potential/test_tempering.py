@@ -25,6 +25,7 @@ def trained(potential, protocol):
     )
 
 
+@pytest.mark.slow
 def test_the_ends_and_the_evidence():
     temper = tj.Tempering(PRIOR, TERMS)
     x = jnp.array([0.3])

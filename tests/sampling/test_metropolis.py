@@ -105,6 +105,7 @@ def test_a_refused_piece_turns_the_momentum_and_leaves_the_ledger():
         assert int(moved.step) == 16 and float(moved.ledger.alive.min()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("integrator, block", [(tj.BAOAB(), 3), (tj.OBABO(), None)])
 @pytest.mark.parametrize("batch", [3, 2048])
 def test_a_pace_is_a_step_of_a_paths_own_with_friction_to_match(integrator, block, batch):

@@ -202,6 +202,7 @@ def test_a_cost_that_reads_nothing_of_the_end_has_the_derivative_of_those_that_s
     np.testing.assert_allclose(skipping, direct, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_path_that_diverges_in_a_later_piece_has_no_derivative_in_an_earlier_one():
     well = tj.Underdamped(Quartic(), tj.Constant(0.0), tj.Bath())
     starts = jnp.array([[0.1], [5.0], [0.3]])
@@ -365,6 +366,7 @@ def test_a_reversed_system_runs_the_same_program():
     assert abs(float(jnp.mean(found.ledger.work - out.ledger.work))) > 0.1  # another process
 
 
+@pytest.mark.slow
 def test_narrow_tiled_and_wide_batches_do_the_same(monkeypatch):
     """Three ways to sum the ledger and cut the batch; other blocks, so that each is compiled."""
     from thermojax.execution import layout

@@ -30,6 +30,7 @@ def test_burn_in_finds_both_wells_in_their_shares():
     assert abs(report.log_normalizer - np.log(z)) < 0.05
 
 
+@pytest.mark.slow
 def test_burn_in_in_many_dimensions_and_far_from_the_guess():
     stiffness = jnp.linspace(1.0, 30.0, 12)
     energy = lambda x: 0.5 * jnp.sum(stiffness * (x - 3.0) ** 2)
@@ -41,6 +42,7 @@ def test_burn_in_in_many_dimensions_and_far_from_the_guess():
     assert abs(report.log_normalizer - exact) < 0.5
 
 
+@pytest.mark.slow
 def test_burn_in_of_widths_that_differ_by_a_thousand_states_its_normalizer():
     """Before, 4.8 to 9.7 for 9.19, without an error; eight keys against the error stated now."""
     stiffness = jnp.logspace(-3, 3, 10, dtype=jnp.float32)
@@ -55,6 +57,7 @@ def test_burn_in_of_widths_that_differ_by_a_thousand_states_its_normalizer():
     np.testing.assert_allclose(jnp.var(x, axis=(0, 1)) * stiffness, 1.0, atol=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=str)
 def test_burn_in_knows_no_unit_of_length_and_no_constant(dtype):
     """Before, widths below 2^-10 and above 2^10 were not tried; 1e9 made variances fourfold."""
@@ -86,6 +89,7 @@ def test_burn_in_knows_no_unit_of_length_and_no_constant(dtype):
             assert abs(other.log_normalizer - shifted) < 5 * other.log_normalizer_error + rounding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["washboard", "one coordinate of two", "slow logarithm"])
 def test_an_energy_without_bounds_is_no_equilibrium(kind):
     """Before, "converged" at |x| of 10,000 with a finite ln Z."""
@@ -124,6 +128,7 @@ def quench(potential, initial):
     return out.mean(out.ledger.work).value
 
 
+@pytest.mark.slow
 def test_gradient_carries_the_initial_law_along_exact_draws():
     """d<W>/dk of a quench from a trap of stiffness k: the start depends on k, and counts."""
 
@@ -138,6 +143,7 @@ def test_gradient_carries_the_initial_law_along_exact_draws():
     np.testing.assert_allclose(jax.grad(work)(k), numeric, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["burn-in", "mixture"])
 def test_gradient_carries_the_initial_law_by_score(kind):
     """The same quench where draws cannot be differentiated: burn-in, and a mixture."""

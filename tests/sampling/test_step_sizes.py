@@ -82,6 +82,7 @@ def test_a_path_run_backward_does_minus_its_work():
     assert np.abs(wrong.position - start.position).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_sizes_differentiate(integrator):
     well = Well(0.3)
@@ -110,6 +111,7 @@ PROTOCOLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_controls_are_those_of_the_times_that_steps_have(name):
     """Of many steps whose sizes grow by a hundred: the even grid's short cut would be off."""
@@ -124,6 +126,7 @@ def test_controls_are_those_of_the_times_that_steps_have(name):
         np.testing.assert_allclose(out.saved.control[:-1], wanted, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_snapshots_are_at_the_grid_points_of_the_sizes():
     grid = np.concatenate([[0], np.cumsum(SIZES)])
     every = tj.simulate(SYSTEMS["underdamped"], KEY, dt=SIZES, initial=START[:4], save=11)

@@ -1,0 +1,30 @@
+"""Energy-based models: energies that learn from data, with a likelihood and its error."""
+
+from .conditioned import Conditioned as Conditioned
+from .exchange import Exchanged as Exchanged
+from .exchange import replica_exchange as replica_exchange
+from .fit import EnergyFit as EnergyFit
+from .fit import EnergyProgress as EnergyProgress
+from .fit import fit as fit
+from .gaussian import GaussianEnergy as GaussianEnergy
+from .losses import contrast as contrast
+from .losses import likelihood_loss as likelihood_loss
+from .losses import log_likelihood as log_likelihood
+from .losses import score_matching as score_matching
+from .methods import AbstractMethod as AbstractMethod
+from .methods import ContrastiveDivergence as ContrastiveDivergence
+from .methods import Nonequilibrium as Nonequilibrium
+from .methods import Persistent as Persistent
+from .methods import ScoreMatching as ScoreMatching
+from .model import AbstractLatentModel as AbstractLatentModel
+from .moves import Moves as Moves
+from .neural import NeuralEnergy as NeuralEnergy
+from .soft_spins import SoftSpins as SoftSpins
+from .spin_moments import SpinMoments as SpinMoments
+from .spin_moments import spin_moments as spin_moments
+from .spins import AbstractSpinModel as AbstractSpinModel
+from .spins import Ising as Ising
+from .spins import RestrictedBoltzmann as RestrictedBoltzmann
+from .spins import SpinField as SpinField
+from .spins import lattice as lattice
+from .thrml import from_thrml as from_thrml
