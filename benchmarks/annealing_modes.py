@@ -18,7 +18,7 @@ from .annealing_training import Plan
 MANY = ("forty_modes", "many_wells", "five_wells")
 
 
-def plans(steps: int) -> list[Plan]:
+def modes_plans(steps: int) -> list[Plan]:
     """Of each target a base fitted by its own bound, which falls into one mode, and wide ones."""
     found = [Plan(target, steps, "linear", "diagonal") for target in MANY]
     wide = [Plan(target, steps, "network", "wide") for target in MANY]
@@ -63,7 +63,7 @@ def judged(annealer: tj.anneal.Annealer, target: Target, paths: int) -> dict:
     }
 
 
-def rows(found: dict[str, dict], of_others: Callable[..., str]) -> list[dict]:
+def modes_rows(found: dict[str, dict], of_others: Callable[..., str]) -> list[dict]:
     """The lines of (d)."""
     lines = []
     for row in sorted(found.values(), key=lambda row: MANY.index(row["target"])):

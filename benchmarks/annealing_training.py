@@ -20,6 +20,7 @@ FIT_STEPS, FIT_BATCH = 2000, 64  # of the diagonal base
 PILOT, WARM = 100, 25  # training steps that are timed before a training, the first few left out
 BUDGET = 1e5  # gradients of one estimate of ln Z
 WIDE = {"forty_modes": 25.0, "many_wells": 1.5, "five_wells": 1.5}  # scale of a wide base
+FINE = {"forty_modes": 0.05, "many_wells": 0.1, "five_wells": 0.1}  # its time step at first
 REVERSE = 3  # gradients that a gradient and its derivative cost: a product with the Hessian is two
 
 
@@ -63,6 +64,8 @@ class Plan:
     @property
     def dt(self) -> float:
         """The time step where training begins."""
+        if self.base == "wide":
+            return FINE[self.target]
         return 0.2 if self.drive == "two-sided" and self.steps > 8 else 0.3
 
     @property
