@@ -62,6 +62,20 @@ def test_a_gaussian_is_learned_from_walkers():
     assert float(estimate.error) < 0.05
 
 
+def test_the_evidence_of_any_model_by_fresh_walkers():
+    """Of a Gaussian, ln Z = ln 2 pi - ln det A / 2, and of a ring of spins, 4.5 errors each."""
+    moves = tj.ebm.Moves(dt=0.1, steps=3, friction=1.0)
+    model = tj.ebm.GaussianEnergy(np.linalg.inv(S) * 3)
+    found = tj.ebm.log_z(model, with_moments(S), KEY, moves=moves, walkers=2048, ramp=20)
+    exact = np.log(2 * np.pi) + 0.5 * np.linalg.slogdet(S / 3)[1]
+    assert abs(float(found.value) - exact) < 4.5 * float(found.error) < 0.1
+    ring = tj.ebm.Ising(tj.ebm.lattice((4,)), beta=0.5)
+    found = tj.ebm.log_z(ring, jnp.ones((1, 4)), KEY, moves=moves, walkers=2048, ramp=20)
+    # The transfer matrix of a ring of four.
+    exact = np.log((2 * np.cosh(0.5)) ** 4 + (2 * np.sinh(0.5)) ** 4)
+    assert abs(float(found.value) - exact) < 4.5 * float(found.error) < 0.1
+
+
 def two_islands(n: int):
     """80 % of the data around (3, 0), the rest around (-3, 0): exactly, and far apart."""
     noise = 0.4 * jax.random.normal(KEY, (n, 2))
@@ -149,6 +163,21 @@ def test_a_network_begins_as_its_gaussian(kind):
     np.testing.assert_allclose(base.energy(x, None), exact, rtol=1e-12)
     slope = jax.grad(lambda x: model.energy(x, None))(x)
     np.testing.assert_allclose(jax.tree.leaves(slope)[0].ravel()[0], 1 / 9, rtol=1e-12)
+
+
+def test_a_network_may_tilt_any_law_that_can_be_drawn():
+    law = tj.Gaussian(jnp.array([1.0, 0.0]), S)
+    model = tj.ebm.NeuralEnergy.mlp(2, KEY, width=8, around=law)
+    method = tj.ebm.Nonequilibrium(MOVES, walkers=64, witnesses=64)
+    data = law.sample(KEY, None, 1.0, 512, jnp.zeros(2))
+    fit = tj.ebm.fit(model, data, optax.adam(1e-3), KEY, method=method, batch=64, steps=20)
+    # The normalized law at first, and the law itself does not train.
+    assert abs(fit.history["log_z"][0]) < 1e-5
+    trained: Any = fit.model
+    for name in ("mean", "covariance"):
+        np.testing.assert_array_equal(getattr(trained.around, name), getattr(law, name))
+    with pytest.raises(ValueError, match="which cannot be drawn exactly"):
+        tj.ebm.NeuralEnergy(jnp.sum, around=tj.LogDensity(jnp.sum))
 
 
 def test_chains_of_a_loop_of_ones_own():

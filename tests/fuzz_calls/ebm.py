@@ -16,6 +16,7 @@ import thermojax as tj
 from .call import KEY, call
 
 MOVES = tj.ebm.Moves(dt=0.1, steps=1, adjusted=True)
+NORMAL = tj.Gaussian(np.zeros(2), np.eye(2))
 ENERGY = tj.ebm.GaussianEnergy(np.eye(2))
 DATA = jnp.asarray([[0.0, 1.0], [1.0, 0.0], [0.5, -1.0]])
 CHAIN = tj.start(MOVES.system(ENERGY), KEY, initial=DATA)
@@ -39,7 +40,13 @@ call(
 call("ebm.SpinField", tj.ebm.SpinField, root=np.eye(2), bias=np.zeros(2))
 call("ebm.SoftSpins", tj.ebm.SoftSpins, coupling=1 - np.eye(2), barrier=1.0, field=np.zeros(2))
 call("ebm.GaussianEnergy", tj.ebm.GaussianEnergy, precision=np.eye(2), mean=np.zeros(2))
-call("ebm.NeuralEnergy", tj.ebm.NeuralEnergy, network=jnp.sum, scale=1.0)
+call(
+    "ebm.NeuralEnergy",
+    tj.ebm.NeuralEnergy,
+    network=jnp.sum,
+    scale=1.0,
+    around=tj.Gaussian(np.zeros(2), np.eye(2)),
+)
 call(
     "ebm.Conditioned",
     tj.ebm.Conditioned,
@@ -87,6 +94,17 @@ call(
     chain=CHAIN,
     log_z_start=0.0,
     groups=1,
+)
+call(
+    "ebm.log_z",
+    tj.ebm.log_z,
+    {"data": "tree"},
+    model=ENERGY,
+    data=np.asarray(DATA),
+    key=KEY,
+    moves=MOVES,
+    walkers=4,
+    ramp=2,
 )
 call(
     "ebm.score_matching",

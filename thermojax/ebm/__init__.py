@@ -7,6 +7,7 @@ from .fit import EnergyFit as EnergyFit
 from .fit import EnergyProgress as EnergyProgress
 from .fit import fit as fit
 from .gaussian import GaussianEnergy as GaussianEnergy
+from .log_z import log_z as log_z
 from .losses import contrast as contrast
 from .losses import likelihood_loss as likelihood_loss
 from .losses import log_likelihood as log_likelihood

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from .._arguments import is_real, real, whole
 from .._component import known, shown
 from .._tree import batch_of
-from ..potential import DiagonalGaussian, Interpolation
+from ..potential import Interpolation
 from ..protocol import Linear
 from ..sampling import Chain, Equilibrium, advance, resample, start, switch
 from .losses import contrast, likelihood_loss, log_z_of, require_positions, score_matching
@@ -212,7 +212,7 @@ class Nonequilibrium(AbstractMethod):
         pair = (self.walkers, keys[0]), (self.witnesses, keys[1])
         return tuple(self.at_model(model, base, template, *each) for each in pair)
 
-    def at_model(self, model: Model, base: DiagonalGaussian, template, count: int, key) -> Chain:
+    def at_model(self, model: Model, base: AbstractPotential, template, count: int, key) -> Chain:
         """A chain that has come from the base to the model."""
         potential, where = potential_of(model), Equilibrium(template)
         rest = self.moves.system(potential)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from .._arguments import choice, function, real, whole
+from .._arguments import choice, function, instance, real, whole
 from .._component import known, positive
 from .._keys import check_key
 from ..potential import AbstractPotential, DiagonalGaussian
@@ -27,25 +27,39 @@ class NeuralEnergy(AbstractPotential):
     r"""U(x) = f(x) + |x / scale|^2 / 2, f a network of any kind, x an array or any pytree.
 
     The Gaussian bounds the energy below where f grows less than it, and is the law of a network
-    that is zero: `base` of this model, from which training and annealing begin.
+    that is zero: `base` of this model, from which training and annealing begin. In its place
+    `around` may be any law that is normalized and can be drawn exactly, a Gaussian of the data's
+    moments, say: U(x) = f(x) + U_around(x).
 
     **Arguments:** `network`, a function or an equinox module, or a module of flax.nnx, of ONE
     sample, that returns a scalar or one number; its arrays train. `scale`, positive, the standard
-    deviation of the Gaussian; it does not train.
+    deviation of the Gaussian; `around`, a potential such as `tj.Gaussian(mean, covariance)`, in
+    place of it. Neither trains.
 
-    **Raises:** ValueError for what cannot be called, and where the network returns more than one
-    number.
+    **Raises:** ValueError for what cannot be called, where the network returns more than one
+    number, and for an `around` that cannot be drawn.
     """
 
     network: Callable
     scale: float = eqx.field(static=True)
+    around: AbstractPotential | None
 
-    def __init__(self, network: Callable, scale: float = 1.0):
+    def __init__(
+        self, network: Callable, scale: float = 1.0, around: AbstractPotential | None = None
+    ):
         function("network", network, "a function or a module, f(x) -> scalar of one sample x")
         self.network = from_flax(network)
         if known(real("scale", scale, "a positive number", positive)) is None:
             raise ValueError("scale is traced: expected a number, for it does not train")
-        self.scale = float(scale)
+        self.scale, self.around = float(scale), around
+        if around is None:
+            return
+        instance("around", around, AbstractPotential, "a potential such as tj.Gaussian, or None")
+        if around.sampled_by(None, 1.0) is None:
+            raise ValueError(
+                f"around = a {type(around).__name__}, which cannot be drawn exactly: expected a "
+                "law such as tj.Gaussian(mean, covariance)"
+            )
 
     def energy(self, x, control):
         value = jnp.asarray(self.network(x))
@@ -53,11 +67,15 @@ class NeuralEnergy(AbstractPotential):
             raise ValueError(
                 f"the network returns shape {value.shape} of one sample: expected one number"
             )
+        if self.around is not None:
+            return value.reshape(()) + jax.lax.stop_gradient(self.around).energy(x, None)
         squares = jax.tree.map(lambda leaf: jnp.sum((leaf / self.scale) ** 2), x)
         return value.reshape(()) + 0.5 * sum(jax.tree.leaves(squares))
 
-    def base(self, template) -> DiagonalGaussian:
-        """The normalized Gaussian of this scale, over positions like the template."""
+    def base(self, template) -> AbstractPotential:
+        """The normalized law of a network that is zero, over positions like the template."""
+        if self.around is not None:
+            return self.around
         zeros = jax.tree.map(jnp.zeros_like, template)
         return DiagonalGaussian(zeros, self.scale**2)
 
@@ -70,6 +88,7 @@ class NeuralEnergy(AbstractPotential):
         width: int = 128,
         depth: int = 2,
         scale: float = 1.0,
+        around: AbstractPotential | None = None,
         activation: str = "silu",
     ) -> NeuralEnergy:
         """Fully connected layers over positions `(dim,)`; the last one is zero at first.
@@ -81,7 +100,7 @@ class NeuralEnergy(AbstractPotential):
         dim, width, depth = whole("dim", dim), whole("width", width), whole("depth", depth)
         choice("activation", activation, tuple(ACTIVATIONS))
         network = eqx.nn.MLP(dim, "scalar", width, depth, ACTIVATIONS[activation], key=key)
-        return cls(without_last(network), scale)
+        return cls(without_last(network), scale, around)
 
     @classmethod
     def convolutional(
@@ -92,6 +111,7 @@ class NeuralEnergy(AbstractPotential):
         channels: Sequence[int] = (16, 32),
         width: int = 64,
         scale: float = 1.0,
+        around: AbstractPotential | None = None,
     ) -> NeuralEnergy:
         """Convolutions of 3 x 3 with a stride of 2 each, and a layer, over images as vectors.
 
@@ -106,7 +126,7 @@ class NeuralEnergy(AbstractPotential):
         sizes = tuple(whole(f"shape[{i}]", size, 2) for i, size in enumerate(shape))
         channels = tuple(whole(f"channels[{i}]", size) for i, size in enumerate(channels))
         width = whole("width", width)
-        return cls(ImageNetwork(sizes, channels, width, key), scale)
+        return cls(ImageNetwork(sizes, channels, width, key), scale, around)
 
 
 class ImageNetwork(eqx.Module):

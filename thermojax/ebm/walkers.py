@@ -24,7 +24,7 @@ def check_moves(moves: Any) -> None:
     instance("moves", moves, Moves, "a tj.ebm.Moves(dt=..., steps=...)")
 
 
-def base_of(model: Model, data) -> tuple[DiagonalGaussian, Any]:
+def base_of(model: Model, data) -> tuple[AbstractPotential, Any]:
     """(the Gaussian in which walkers begin, ONE position): known exactly, and as wide as data."""
     potential = potential_of(model)
     if isinstance(potential, SpinField):
