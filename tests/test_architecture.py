@@ -52,6 +52,7 @@ LEVELS = (
     ("linalg",),
     ("bayes",),
     ("anneal",),
+    ("generate",),
     ("checking",),
     ("experiment",),
     ("cli",),
@@ -148,7 +149,7 @@ def exported() -> dict[str, object]:
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     names = [alias.asname or alias.name for node in imports for alias in node.names]
     found = {name: getattr(thermojax, name) for name in names if not name.startswith("__")}
-    for space in ("anneal", "bounds", "diagnostics", "distances"):
+    for space in ("anneal", "bounds", "diagnostics", "distances", "generate"):
         own = ast.parse(Path(found[space].__file__).read_text()).body
         listed = [x.name for node in own if isinstance(node, ast.ImportFrom) for x in node.names]
         found |= {f"{space}.{name}": getattr(found[space], name) for name in listed}

@@ -5,6 +5,7 @@ from . import bayes as bayes
 from . import bounds as bounds
 from . import diagnostics as diagnostics
 from . import distances as distances
+from . import generate as generate
 from . import linalg as linalg
 from .adaptation import Tuned as Tuned
 from .adaptation import TuningReport as TuningReport
