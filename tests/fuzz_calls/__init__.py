@@ -3,7 +3,7 @@
 A new public name is one entry in the file of its room, or stands in NOT_CALLED with the reason.
 """
 
-from . import anneal, bayes, bounds, engine, linalg  # noqa: F401, which fill the table
+from . import anneal, bayes, bounds, engine, generate, linalg  # noqa: F401, which fill the table
 from .call import CALLS as CALLS
 
 RETURNED = """
@@ -16,7 +16,8 @@ linalg.BoxAnswer linalg.NaturalGradientState linalg.Answer linalg.Ramps linalg.R
 linalg.Split bayes.Calibration bayes.Modes bayes.ExactPosterior bayes.Observed bayes.Particles
 bayes.Posterior bayes.Account bayes.ScheduleCosts bayes.MinibatchPosterior
 bayes.RampSnapshots anneal.Annealed anneal.AnnealedBack anneal.AnnealerFit anneal.AnnealerProgress
-anneal.TwoSided
+anneal.TwoSided generate.ComputerFit generate.ComputerProgress generate.Generated
+generate.NoisedPaths
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "

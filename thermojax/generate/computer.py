@@ -148,7 +148,7 @@ class Computer(AbstractComponent):
             -off,
             ledger.alive,
             self.temperature,
-            None if saved is None else saved.time,
+            None if saved is None else saved.times,
             None if saved is None else saved.values,
             self.visible,
         )

@@ -19,7 +19,7 @@ from ..checkpoint import AbstractCheckpoint
 from ..estimate import Estimate, weighted_mean
 from ..optimization.training import Training, fingerprint, resumed
 from .computer import Computer
-from .noising import NoisedPaths, Noising, check_fits, noised_paths
+from .noising import NoisedPaths, Noising, check_fits, noised, resting
 from .path_law import end_log_ratios, log_ratios, step_log_ratios
 
 RULES = ("batch", "online")
@@ -71,7 +71,9 @@ def fit(
       local gradient at every time step, applied at once. Both agree to first order in the rate.
     - `cycles`: each is `batch` noising paths at once, whose mean gradient counts; by default as
       many paths as there are images. `dt`: their time step.
-    - `learning_rate`: of gradient descent; by default dt / duration, as published.
+    - `learning_rate`: of gradient descent; by default dt / duration, as published, or where that
+      is less 2 kT / (mu duration sum_i x_i^2) of units that images hold: beyond about thrice that
+      descent is not stable.
     - `optimizer`: for "batch", any optax transformation in place of the rate.
     - `callback(progress)`: called after each cycle with a `ComputerProgress`; True ends training.
     - `checkpoint`: a `tj.Checkpoint`, from where training goes on if it was killed.
@@ -91,7 +93,7 @@ def fit(
     cycles = whole("cycles", cycles)
     steps = check_fits(computer, noising, dt)
     batch = len(noising.fields) if batch is None else whole("batch", batch)
-    descent = descent_of(rule, learning_rate, optimizer, steps)
+    descent = descent_of(rule, learning_rate, optimizer, default_rate(computer, noising, steps))
     if callback is not None:
         function("callback", callback, "a function of a ComputerProgress, or None")
     if checkpoint is not None:
@@ -103,13 +105,15 @@ def fit(
         training = resumed(checkpoint, training.marked(fingerprint(facts)))
     for cycle in range(training.step + 1, cycles + 1):
         own = part_key(key, Purpose.TRAINING, cycle)
-        moved, state, found, finite = cycle_of(
-            rest, noising, descent, training.params, training.state, own, rule, batch, steps
+        paths = noised(computer, noising, own, batch, steps)
+        moved, state, found, begun, finite = cycle_of(
+            rest, descent, training.params, training.state, paths, rule
         )
         value, error = float(found.value), float(found.error)
-        if astray := gone_astray(cycle, value, bool(finite), training):
+        first = training.record[0, 3] if training.step else float(begun)
+        if astray := gone_astray(cycle, value, bool(finite), first):
             return fit_of(dataclasses.replace(training, params=training.best), rest, astray)
-        training = training.after(moved, state, training.average, (value, error, 0, 0.0))
+        training = training.after(moved, state, training.average, (value, error, 0, float(begun)))
         progress = ComputerProgress(cycle, cycles, found, eqx.combine(moved, rest))
         if callback is not None and callback(progress):
             return fit_of(training, rest, f"the callback ended training at cycle {cycle}")
@@ -118,7 +122,15 @@ def fit(
     return fit_of(training, rest, f"all {cycles} cycles done")
 
 
-def descent_of(rule: str, rate, optimizer, steps: int) -> Any:
+def default_rate(computer: Computer, noising: Noising, steps: int) -> Array:
+    """1 / steps, or the inverse of the largest curvature of the loss, which is below sum x^2."""
+    force = jnp.abs(noising.protocol.initial * noising.fields)
+    largest = jnp.max(jnp.sum(resting(computer, force) ** 2, axis=1))
+    stable = 2 * computer.temperature / (computer.mobility * noising.duration * largest)
+    return jnp.minimum(1.0 / steps, stable)
+
+
+def descent_of(rule: str, rate, optimizer, default) -> Any:
     """The optimizer of an update. **Raises:** ValueError for contradictory arguments."""
     if optimizer is not None:
         kind = "an optax transformation such as optax.adam(0.01), or None"
@@ -131,7 +143,7 @@ def descent_of(rule: str, rate, optimizer, steps: int) -> Any:
             )
         return optimizer
     if rate is None:
-        return sgd(1.0 / steps)
+        return sgd(default)
     return sgd(real("learning_rate", rate, "a positive number", lambda x: (x > 0) & (x < np.inf)))
 
 
@@ -145,12 +157,11 @@ def sgd(rate) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def gone_astray(cycle: int, value: float, finite: bool, training: Training) -> str:
-    """Why training may not go on, in words; empty where it may."""
+def gone_astray(cycle: int, value: float, finite: bool, first: float) -> str:
+    """Why training may not go on, in words; empty where it may. `first`: the loss of the start."""
     cure = "the best before is kept: take a lower learning_rate, or a smaller dt"
     if not np.isfinite(value) or not finite:
         return f"the loss was not finite at cycle {cycle}; {cure}"
-    first = training.record[0, 0] if training.step else value
     if abs(value) > GROWN * max(abs(first), 1.0):
         return f"the loss rose from {first:.3g} to {value:.3g} by cycle {cycle}; {cure}"
     return ""
@@ -162,14 +173,14 @@ def fit_of(training: Training, rest: Any, stopped: str) -> ComputerFit:
 
 
 @eqx.filter_jit
-def cycle_of(rest, noising: Noising, descent, params, state, key, rule, batch: int, steps: int):
-    """One cycle: (parameters, optimizer state, the loss, whether parameters are finite)."""
-    paths = noised_paths(eqx.combine(params, rest), noising, key, batch, steps)
+def cycle_of(rest, descent, params, state, paths: NoisedPaths, rule: str):
+    """One cycle: (parameters, optimizer state, the loss, that of before, whether all is finite)."""
     learn = by_batch if rule == "batch" else online
     moved, state, ratios = learn(rest, descent, params, state, paths)
     found = weighted_mean(ratios, jnp.ones_like(ratios))
+    before = ratios if rule == "batch" else log_ratios(eqx.combine(params, rest), paths)
     finite = jnp.array([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(moved)])
-    return moved, state, found, jnp.all(finite)
+    return moved, state, found, jnp.mean(before), jnp.all(finite)
 
 
 def by_batch(rest, descent, params, state, paths: NoisedPaths):

@@ -12,7 +12,7 @@ from .._arguments import real, whole
 from .._keys import Purpose, check_key, part_key
 from .computer import Computer
 from .network import Couplings, product
-from .noising import Noising, check_fits, noised_paths
+from .noising import NoisedPaths, Noising, check_fits, noised
 
 
 def least_squares(
@@ -48,7 +48,8 @@ def least_squares(
     steps = check_fits(computer, noising, dt)
     sums = None
     for i in range(draws):
-        new = moments_of(computer, noising, part_key(key, Purpose.TRAINING, i), batch, steps)
+        own = part_key(key, Purpose.TRAINING, i)
+        new = moments_of(computer, noised(computer, noising, own, batch, steps))
         sums = new if sums is None else jax.tree.map(jnp.add, sums, new)
     assert sums is not None
     second, first = jax.tree.map(lambda x: x / draws, sums)
@@ -58,10 +59,10 @@ def least_squares(
 
 
 @eqx.filter_jit
-def moments_of(computer: Computer, noising: Noising, key, batch: int, steps: int):
+def moments_of(computer: Computer, paths: NoisedPaths):
     """(G, A) of a batch of paths, the means over the batch of sums over all steps."""
-    paths = noised_paths(computer, noising, key, batch, steps)
     x = paths.position
+    batch = x.shape[1]
     after = x[1:].reshape(-1, x.shape[-1])
     step = computer.mobility * paths.dt
     residual = step * computer.on_site.slope(x[1:]) - jnp.diff(x, axis=0)

@@ -27,6 +27,7 @@ from ..sampling import simulate
 from ..system import Bath, Overdamped
 from .computer import COARSE, Computer, position, stride
 from .network import FieldEnergy
+from .on_site import OnSite
 
 STRENGTH = 2.0  # of the forces at first
 HELD = 0.75  # of the time until they are gone
@@ -120,7 +121,7 @@ class Noising(AbstractComponent):
         check_key(key)
         batch = whole("batch", batch)
         steps = check_fits(computer, self, dt)
-        return noised_paths(computer, self, key, batch, steps)
+        return noised(computer, self, key, batch, steps)
 
 
 def flattened(images: Numbers, normalize: bool) -> Float[Array, "count pixels"]:
@@ -187,15 +188,22 @@ def resting(computer: Computer, force: Float[Array, ""]) -> Float[Array, ""]:
     return low
 
 
+def noised(computer: Computer, noising: Noising, key, batch: int, steps: int) -> NoisedPaths:
+    """Paths that have no derivative; couplings are no part of their program."""
+    bath = Bath(computer.temperature, 1 / computer.mobility)
+    return noised_paths(computer.on_site, bath, noising, key, batch, steps)
+
+
 @eqx.filter_jit
 def noised_paths(
-    computer: Computer, noising: Noising, key: PRNGKeyArray, batch: int, steps: int
+    unit: OnSite, bath: Bath, noising: Noising, key: PRNGKeyArray, batch: int, steps: int
 ) -> NoisedPaths:
     """The compiled part of `Noising.paths`."""
+    unit, bath, noising = jax.lax.stop_gradient((unit, bath, noising))
     count = len(noising.fields)
     order = jax.random.permutation(purpose_key(key, Purpose.COMPONENT), count)
     which = jnp.resize(order, (batch,))
-    system = noising.system(computer, which)
+    system = Overdamped(FieldEnergy(unit, noising.fields[which]), noising.protocol, bath)
     out = simulate(
         system, key, time_steps=steps, batch=1, integrator=OBABO(), save=steps + 1, observe=position
     )

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._arguments import whole
 from .._keys import check_key
 from .computer import Computer
-from .noising import NoisedPaths, Noising, check_fits, noised_paths
+from .noising import NoisedPaths, Noising, check_fits, noised
 
 
 def step_log_ratios(
@@ -63,7 +63,7 @@ def path_log_ratios(
     """
     check_key(key)
     batch, steps = whole("batch", batch), check_fits(computer, noising, dt)
-    return ratios_of(computer, noising, key, batch, steps)
+    return ratios_of(computer, noised(computer, noising, key, batch, steps))
 
 
 def loss(
@@ -88,7 +88,6 @@ def loss(
 
 
 @eqx.filter_jit
-def ratios_of(computer: Computer, noising: Noising, key, batch: int, steps: int):
-    """The compiled part of `path_log_ratios`; paths do not depend on the couplings."""
-    paths = noised_paths(computer, noising, key, batch, steps)
-    return log_ratios(computer, jax.lax.stop_gradient(paths))
+def ratios_of(computer: Computer, paths: NoisedPaths) -> Float[Array, " batch"]:
+    """The compiled `log_ratios`; paths do not depend on the couplings."""
+    return log_ratios(computer, paths)
