@@ -25,6 +25,7 @@ call(
     temperature=0.1,
     mobility=1.0,
     visible_couplings=False,
+    visible_biases=False,
 )
 call(
     "generate.Noising",

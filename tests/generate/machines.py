@@ -48,8 +48,9 @@ def energy(computer: tj.generate.Computer, x: np.ndarray) -> np.ndarray:
     hidden, between, biases = map(np.asarray, (c.hidden, c.between, c.biases))
     total = np.sum(float(computer.on_site.quadratic) * x**2, axis=-1)
     total = total + np.sum(float(computer.on_site.quartic) * x**4, axis=-1)
+    for a in range(len(biases)):
+        total = total + biases[a] * x[..., x.shape[-1] - len(biases) + a]
     for a in range(computer.hidden):
-        total = total + biases[a] * x[..., count + a]
         for i in range(count):
             total = total + between[i, a] * x[..., i] * x[..., count + a]
         for b in range(a):

@@ -22,8 +22,11 @@ def run(machine: tj.generate.Computer) -> tj.generate.Generated:
     return machine.sample(KEY, 3000, duration=0.5, dt=0.01, save=2)
 
 
-def test_energies_and_slopes_are_those_of_a_loop_over_pairs():
-    machine = learned(tj.generate.Computer(3, 2, quartic=0.7, visible_couplings=True))
+@pytest.mark.parametrize("more", [True, False])
+def test_energies_and_slopes_are_those_of_a_loop_over_pairs(more):
+    machine = learned(
+        tj.generate.Computer(3, 2, quartic=0.7, visible_couplings=more, visible_biases=more)
+    )
     x = np.random.default_rng(0).normal(size=(5, 5))
     on = jax.vmap(machine.potential.energy, (0, None))(x, 1.0)
     np.testing.assert_allclose(on, energy(machine, x), rtol=1e-12)

@@ -33,8 +33,9 @@ class Computer(AbstractComponent):
 
         V(x) = sum_i (J_2 x_i^2 + J_4 x_i^4) + sum_a b_a x_a + sum_(ij) J_ij x_i x_j.
 
-    The biases b are those of hidden units; each pair of units has one coupling J, but visible units
-    have none among them unless asked for. All of b and J are 0 at first.
+    Hidden units have biases b, and each pair of units one coupling J, but no pair of visible ones;
+    as published. All of b and J are 0 at first. Without biases of visible units V is nearly the same
+    for an image and its negative, and small machines generate both.
 
         computer = tj.generate.Computer(64, 32)
         noising = tj.generate.Noising(images, 32, key)
@@ -42,8 +43,8 @@ class Computer(AbstractComponent):
         fit.computer.sample(key, 100, dt=5e-3).visible
 
     **Arguments:** `visible`, `hidden`, numbers of units; `quadratic` J_2 and `quartic` J_4, in
-    units of energy; `temperature` kT; `mobility` mu; `visible_couplings`, True for couplings among
-    visible units too.
+    units of energy; `temperature` kT; `mobility` mu; `visible_couplings` and `visible_biases`,
+    True for couplings among visible units, and for biases of them, too.
 
     **Raises:** ValueError for numbers of the wrong kind, and an energy without a lowest value.
 
@@ -65,6 +66,7 @@ class Computer(AbstractComponent):
         temperature: float = 0.1,
         mobility: float = 1.0,
         visible_couplings: bool = False,
+        visible_biases: bool = False,
     ):
         visible, hidden = whole("visible", visible), whole("hidden", hidden)
         self.on_site = OnSite(quadratic, quartic)
@@ -73,8 +75,9 @@ class Computer(AbstractComponent):
         among = (
             jnp.zeros((visible, visible)) if flag("visible_couplings", visible_couplings) else None
         )
+        biased = hidden + visible if flag("visible_biases", visible_biases) else hidden
         self.couplings = Couplings(
-            jnp.zeros((visible, hidden)), jnp.zeros((hidden, hidden)), among, jnp.zeros(hidden)
+            jnp.zeros((visible, hidden)), jnp.zeros((hidden, hidden)), among, jnp.zeros(biased)
         )
 
     @property

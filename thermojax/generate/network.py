@@ -17,18 +17,18 @@ product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 class Couplings(AbstractComponent):
-    r"""sum_(ij) J_ij x_i x_j + sum_a b_a x_a, each pair once, b of hidden units alone.
+    r"""sum_(ij) J_ij x_i x_j + sum_a b_a x_a, each pair once.
 
     - `between`, `(visible, hidden)`: of visible with hidden units.
     - `hidden`, `(hidden, hidden)`, and `visible`, `(visible, visible)`, or None: of units of one
       kind. What stands above the diagonal counts, and nothing else trains.
-    - `biases`, `(hidden,)`.
+    - `biases`, `(hidden,)`, or of all units, `(visible + hidden,)`.
     """
 
     between: Float[Array, "visible hidden"]
     hidden: Float[Array, "hidden hidden"]
     visible: Float[Array, "visible visible"] | None
-    biases: Float[Array, " hidden"]
+    biases: Float[Array, " biased"]
 
     def split(self, x: Float[Array, "... units"]):
         """(visible, hidden) units."""
@@ -38,8 +38,8 @@ class Couplings(AbstractComponent):
     def energy(self, x: Float[Array, " units"]) -> Float[Array, ""]:
         """The energy of the couplings and biases of one sample."""
         seen, latent = self.split(x)
-        pull = product(seen, self.between) + product(latent, jnp.triu(self.hidden, 1)) + self.biases
-        energy = jnp.sum(latent * pull)
+        pull = product(seen, self.between) + product(latent, jnp.triu(self.hidden, 1))
+        energy = jnp.sum(latent * pull) + jnp.sum(x[-self.biases.size :] * self.biases)
         if self.visible is not None:
             energy = energy + jnp.sum(seen * product(seen, jnp.triu(self.visible, 1)))
         return energy
@@ -51,16 +51,19 @@ class Couplings(AbstractComponent):
         on_seen = product(latent, self.between.T)
         if self.visible is not None:
             on_seen = on_seen + product(seen, symmetric(self.visible))
-        return jnp.concatenate([on_seen, on_latent + self.biases], axis=-1)
+        return jnp.concatenate([on_seen, on_latent], axis=-1) + self.all_biases()
+
+    def all_biases(self) -> Float[Array, " units"]:
+        """The biases of all units, 0 for those that have none."""
+        return jnp.pad(self.biases, (sum(self.between.shape) - self.biases.size, 0))
 
     def matrix(self) -> Float[Array, "units units_plus_1"]:
         """J, symmetric with a diagonal of zeros, and behind it a column of the biases."""
         count = self.between.shape[0]
         none = jnp.zeros((count, count), self.biases.dtype)
         seen = none if self.visible is None else symmetric(self.visible)
-        bias = jnp.concatenate([none[:, :1], self.biases[:, None]])
         square = jnp.block([[seen, self.between], [self.between.T, symmetric(self.hidden)]])
-        return jnp.concatenate([square, bias], axis=1)
+        return jnp.concatenate([square, self.all_biases()[:, None]], axis=1)
 
 
 def symmetric(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
