@@ -109,7 +109,7 @@ class Verdict(NamedTuple):
     """Numbers of a set of images, one for each, and the balance of their classes.
 
     - `recognized`: whether the classifier sees one of the wanted digits, at a probability above
-      one half. `confidence`: its largest probability. `chosen`: the digit.
+      one half, in what is no negative. `confidence`: its largest probability. `chosen`: the digit.
     - `likeness`: the largest correlation with a training image; `negative`: whether that with the
       negative of one is larger. `which`: the training image of the largest one.
     - `balance`: the entropy of the recognized classes, in bits.
@@ -128,11 +128,11 @@ def judged(images, source: str, classes: tuple[int, ...], training: np.ndarray) 
     """The classifier's verdict, and the likeness to the images that a machine has learned from."""
     odds = classifier(source)(images)
     chosen, confidence = odds.argmax(axis=1), odds.max(axis=1)
-    recognized = np.isin(chosen, classes) & (confidence > SURE)
     alike = normalized(images) @ normalized(training).T / training.shape[1]
+    negative = -alike.min(axis=1) > alike.max(axis=1)
+    recognized = np.isin(chosen, classes) & (confidence > SURE) & ~negative
     counts = np.array([np.sum(recognized & (chosen == k)) for k in classes])
     share = counts[counts > 0] / max(counts.sum(), 1)
     balance = -float(np.sum(share * np.log2(share))) + 0.0
-    negative = -alike.min(axis=1) > alike.max(axis=1)
     which = alike.argmax(axis=1)
     return Verdict(recognized, confidence, chosen, alike.max(axis=1), negative, which, balance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from experiments.annealing_figures import plain_numbers
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, GREEN, INK, ORANGE, PURPLE, legend, new
 from thermojax.experiment.results.tables import records_of
@@ -85,7 +86,7 @@ def frontier_figure(results: Record):
                        capsize=2, label=label)  # fmt: skip
     for t, x, record in zip(time, heat, found, strict=True):
         y = float(record["recognized"].value)
-        above.annotate(f"t = {t:g}", (x, y), (3, 5), textcoords="offset points", fontsize=7.5)
+        above.annotate(f"{t:g}", (x, y), (-3, 6), textcoords="offset points", fontsize=7.5)
     above.axhline(results["judge"]["noise_recognized"], color=INK, lw=1, ls=":",
                   label="noise, recognized")  # fmt: skip
     above.set(xlabel="heat per sample (kT)", ylabel="share, correlation", ylim=(-0.05, 1.05))
@@ -100,10 +101,11 @@ def frontier_figure(results: Record):
     below.set_xticks(time, [f"{t:g}" for t in time])
     below.set_xticks([], minor=True)
     entries = [*zip(*above.get_legend_handles_labels(), strict=True)]
-    legend(figure, entries + [*zip(*below.get_legend_handles_labels(), strict=True)], 3)
+    legend(figure, entries + [*zip(*below.get_legend_handles_labels(), strict=True)], 2)
+    plain_numbers(below.yaxis)
     return figure, (
-        "Machines that were trained for one duration each. Above, the share of samples in which "
-        "the classifier sees one of the digits, their mean correlation with the nearest training "
+        "Machines that were trained for one duration each, which stands beside the points. Above, the share of samples in which "
+        "the classifier sees one of the digits and that are no negatives, their mean correlation with the nearest training "
         "image, and the share that is nearer to the negative of one. Below, the heat to the bath "
         "while the machine runs, and the work of the cycle, couplings switched off again included."
     )

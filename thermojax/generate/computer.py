@@ -34,8 +34,8 @@ class Computer(AbstractComponent):
         V(x) = sum_i (J_2 x_i^2 + J_4 x_i^4) + sum_a b_a x_a + sum_(ij) J_ij x_i x_j.
 
     Hidden units have biases b, and each pair of units one coupling J, but no pair of visible ones;
-    as published. All of b and J are 0 at first. Without biases of visible units V is nearly the same
-    for an image and its negative, and small machines generate both.
+    as published. All of b and J are 0 at first. Without biases of visible units V hardly tells an
+    image from its negative, and machines may generate both.
 
         computer = tj.generate.Computer(64, 32)
         noising = tj.generate.Noising(images, 32, key)
