@@ -104,10 +104,11 @@ def frontier_figure(results: Record):
     legend(figure, entries + [*zip(*below.get_legend_handles_labels(), strict=True)], 2)
     plain_numbers(below.yaxis)
     return figure, (
-        "Machines that were trained for one duration each, which stands beside the points. Above, the share of samples in which "
-        "the classifier sees one of the digits and that are no negatives, their mean correlation with the nearest training "
-        "image, and the share that is nearer to the negative of one. Below, the heat to the bath "
-        "while the machine runs, and the work of the cycle, couplings switched off again included."
+        "Machines that were trained for one duration each, which stands beside the points. Above, "
+        "the share of samples in which the classifier sees one of the digits and that are no "
+        "negatives, their mean correlation with the nearest training image, and the share that is "
+        "nearer to the negative of one. Below, the heat to the bath while the machine runs, and "
+        "the work of the cycle, couplings switched off again included."
     )
 
 
@@ -126,7 +127,8 @@ def heat_figure(results: Record):
 def estimates(records: list[Record], entry: str) -> tuple[np.ndarray, np.ndarray]:
     """(values, standard errors) of an entry of several records."""
     found = [record[entry] for record in records]
-    return tuple(np.array([float(getattr(x, f)) for x in found]) for f in ("value", "error"))
+    value, error = (np.array([float(getattr(x, f)) for x in found]) for f in ("value", "error"))
+    return value, error
 
 
 def in_words(results: Record) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -110,11 +111,13 @@ def test_words_and_doubts():
 
 def test_points_of_the_frontier_are_the_batches_alone():
     figure, _ = frontier_figure(results_of())
-    recognized = figure.axes[0].containers[0].lines[0]
+    bars: Any = figure.axes[0].containers[0]
+    recognized = bars.lines[0]
     np.testing.assert_allclose(recognized.get_xdata(), [20, 40])
     figure, _ = samples_figure(results_of())
     (image,) = figure.axes[0].images
-    assert image.get_array().shape == (2 * 9, 3 * 9)
+    shown: Any = image.get_array()
+    assert shown.shape == (2 * 9, 3 * 9)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -158,8 +160,14 @@ def test_images_of_any_shape_are_normalized():
     np.testing.assert_allclose(seen @ projection, latent, atol=1e-10)
     as_they_are = tj.generate.Noising(images, 2, KEY, normalize=False)
     np.testing.assert_array_equal(as_they_are.fields[:, :20], flat_images)
-    strength = [float(made.protocol(t)) for t in (0.0, 0.9375, 1.875, 2.5)]
+    strength = [float(made.protocol(jnp.array(t))) for t in (0.0, 0.9375, 1.875, 2.5)]
     np.testing.assert_allclose(strength, [2, 1, 0, 0], atol=1e-12)
+
+
+def held_at(force: float) -> float:
+    """Where a force holds a unit, 2 x + 4 x^3 = f."""
+    found: Any = optimize.brentq(lambda x: 2 * x + 4 * x**3 - force, 0, 3)
+    return found
 
 
 def test_steps_too_coarse_for_the_curvature_are_refused():
@@ -167,7 +175,7 @@ def test_steps_too_coarse_for_the_curvature_are_refused():
     strong = tj.generate.Noising(np.array([[1.0, -1.0]]), 1, KEY, normalize=False)
     machine = tj.generate.Computer(2, 1)
     force = float(2 * jnp.sqrt(jnp.mean(strong.fields**2)))
-    x = optimize.brentq(lambda x: 2 * x + 4 * x**3 - force, 0, 2)
+    x = held_at(force)
     assert check_fits(machine, strong, 0.125) == 20
     with pytest.raises(ValueError, match=rf"is {0.25 * (2 + 12 * x**2):.2g}; take a dt"):
         strong.paths(machine, KEY, batch=2, dt=0.25)
@@ -177,7 +185,7 @@ def test_the_rate_by_default():
     """1 / steps, but where units that images hold would make descent unstable."""
     strong = tj.generate.Noising(np.tile([1.0, -1.0], (1, 50)), 1, KEY)
     force = 2 * np.abs(np.asarray(strong.fields[0]))
-    x = [optimize.brentq(lambda x, f=f: 2 * x + 4 * x**3 - f, 0, 2) for f in force]
+    x = [held_at(f) for f in force]
     stable = 2 * 0.1 / (2.5 * np.sum(np.square(x)))
     machine = tj.generate.Computer(100, 1)
     assert stable < 1 / 25

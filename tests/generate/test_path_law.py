@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -24,7 +26,7 @@ def loss_of_paths(couplings: Couplings) -> jax.Array:
 SLOPE = jax.jit(jax.grad(loss_of_paths))
 
 
-def on_site(x, force=0.0):
+def on_site(x, force: Any = 0.0):
     return (x**2 + x**4 - force * x) / 0.5
 
 

@@ -42,6 +42,8 @@ class Computer(AbstractComponent):
         fit = tj.generate.fit(computer, noising, key, cycles=100, dt=5e-3)
         fit.computer.sample(key, 100, dt=5e-3).visible
 
+    What trains is `couplings`: matrices `(visible, hidden)`, `(hidden, hidden)`, and biases.
+
     **Arguments:** `visible`, `hidden`, numbers of units; `quadratic` J_2 and `quartic` J_4, in
     units of energy; `temperature` kT; `mobility` mu; `visible_couplings` and `visible_biases`,
     True for couplings among visible units, and for biases of them, too.
@@ -103,8 +105,8 @@ class Computer(AbstractComponent):
 
         **Arguments:** `duration`, of the run. **Raises:** ValueError unless it is positive.
         """
-        duration = positive_number("duration", duration, "time")
-        on = PiecewiseLinear(jnp.ones(2), duration, initial=0.0, final=1.0)
+        time = positive_number("duration", duration, "time")
+        on = PiecewiseLinear(jnp.ones(2), time, initial=0.0, final=1.0)
         return Overdamped(self.potential, on, Bath(self.temperature, 1 / self.mobility))
 
     def split(self) -> tuple[Any, Any]:

@@ -150,10 +150,10 @@ def descent_of(rule: str, rate, optimizer, default) -> Any:
 def sgd(rate) -> optax.GradientTransformation:
     """Gradient descent whose rate is a part of its state, so that any rate is one program."""
     init = lambda params: jnp.asarray(rate, jnp.result_type(float))
-    update = lambda slope, state, params=None: (
-        jax.tree.map(lambda g: (-state * g).astype(g.dtype), slope),
-        state,
-    )
+
+    def update(updates, state, params=None):
+        return jax.tree.map(lambda g: (-state * g).astype(g.dtype), updates), state
+
     return optax.GradientTransformation(init, update)
 
 

@@ -1,4 +1,4 @@
-"""What a machine has generated: samples, and the heat that each cost."""
+"""The samples of a machine, and the heat that each cost."""
 
 from __future__ import annotations
 

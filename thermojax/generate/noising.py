@@ -82,14 +82,14 @@ class Noising(AbstractComponent):
         seen = flattened(images, flag("normalize", normalize))
         hidden = whole("hidden", hidden)
         check_key(key)
-        duration = positive_number("duration", duration, "time")
+        time = positive_number("duration", duration, "time")
         self.visible = seen.shape[1]
         shape = self.visible, hidden
         projection = jax.random.normal(key, shape, seen.dtype) / np.sqrt(self.visible)
         latent = jnp.matmul(seen, projection, precision=jax.lax.Precision.HIGHEST)
         self.fields = jnp.concatenate([seen, latent], axis=1)
         if protocol is None:
-            self.protocol = fading(duration, seen.dtype)
+            self.protocol = fading(time, seen.dtype)
         else:
             what = "a schedule such as tj.Linear(2.0, 0.0, duration), or None"
             self.protocol = instance("protocol", protocol, AbstractProtocol, what)

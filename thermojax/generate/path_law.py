@@ -1,4 +1,4 @@
-"""How probable a machine makes the reverse of a noising path, beside the path itself."""
+"""The probability of a noising path, beside that of its reverse by a machine."""
 
 from __future__ import annotations
 
