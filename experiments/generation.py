@@ -32,6 +32,7 @@ from thermojax.experiment.study.base import AbstractStudy
 
 SHOWN = 12  # samples whose way from noise is drawn
 MOMENTS = 6  # of that way
+FRESH = 30  # noising paths, at least, on which entropy production is measured
 
 
 class Generation(AbstractStudy):
@@ -145,7 +146,7 @@ class Generation(AbstractStudy):
                     )  # fmt: skip
                 phase.advance(self.samples, f"{out.mean_heat} kT each")
             results[name] = record = self.record(out, duration)
-            fresh, batch = jax.random.fold_in(key, 3), max(2, self.paths or len(self.images))
+            fresh, batch = jax.random.fold_in(key, 3), max(FRESH, len(self.images))
             for entry, machine in (("entropy_before", begun), ("entropy_production", fit.computer)):
                 ratios = tj.generate.path_log_ratios(machine, noising, fresh, batch=batch, dt=dt)
                 record.put(entry, weighted_mean(ratios, jnp.ones_like(ratios)), "k_B")

@@ -33,7 +33,7 @@ def flat(computer: tj.generate.Computer) -> np.ndarray:
 def test_both_rules_agree_to_first_order_in_the_rate():
     """One and the same path: the difference of what they learn falls as the square of the rate."""
     apart = []
-    for rate in (0.08, 0.04, 0.02):
+    for rate in (0.04, 0.02):
         batch, online = (flat(trained(rule, learning_rate=rate).computer) for rule in RULES)
         apart.append(np.linalg.norm(batch - online))
         assert apart[-1] < 0.3 * np.linalg.norm(batch)
@@ -61,8 +61,8 @@ SGD = optax.sgd(1.0)
 
 
 def test_training_lowers_the_loss_on_fresh_paths():
-    fit = trained("batch", 60, learning_rate=0.05)
-    assert fit.history["loss"].shape == fit.history["error"].shape == (60,)
+    fit = trained("batch", 30, learning_rate=0.05)
+    assert fit.history["loss"].shape == fit.history["error"].shape == (30,)
     before, after = (
         np.asarray(tj.generate.path_log_ratios(c, noising(), jax.random.key(9), batch=2000, dt=DT))
         for c in (PLAIN, fit.computer)

@@ -167,9 +167,9 @@ def test_the_least_loss_is_that_of_the_normal_equations_and_the_limit_of_descent
 
     @jax.jit
     def descended(params):
-        down = lambda p, g: p - 0.8 * g
+        down = lambda p, g: p - 2 * g
         slope = jax.grad(cost)
-        return jax.lax.fori_loop(0, 600, lambda _, p: jax.tree.map(down, p, slope(p)), params)
+        return jax.lax.fori_loop(0, 200, lambda _, p: jax.tree.map(down, p, slope(p)), params)
 
     limit = descended(params).couplings
     np.testing.assert_allclose(limit.between[:, 0], exact[:2], rtol=1e-4)

@@ -72,8 +72,7 @@ def fit(
     - `cycles`: each is `batch` noising paths at once, whose mean gradient counts; by default as
       many paths as there are images. `dt`: their time step.
     - `learning_rate`: of gradient descent; by default dt / duration, as published, or where that
-      is less 2 kT / (mu duration sum_i x_i^2) of units that images hold: beyond about thrice that
-      descent is not stable.
+      is less 2 kT / (mu duration sum_i x_i^2) of units that images hold, which is stable.
     - `optimizer`: for "batch", any optax transformation in place of the rate.
     - `callback(progress)`: called after each cycle with a `ComputerProgress`; True ends training.
     - `checkpoint`: a `tj.Checkpoint`, from where training goes on if it was killed.
