@@ -72,10 +72,14 @@ def test_training_lowers_the_loss_on_fresh_paths():
 
 
 def test_a_rate_that_is_too_high_ends_training_and_the_best_is_kept():
-    fit = trained("batch", 60, learning_rate=40.0)
+    seen = [flat(PLAIN)]  # before each cycle
+    look = lambda progress: seen.append(flat(progress.computer))
+    fit = trained("batch", 60, learning_rate=40.0, callback=look)
     assert "rose from" in fit.stopped and "take a lower learning_rate" in fit.stopped
     assert 0 < len(fit.history["loss"]) < 60
-    assert np.all(np.isfinite(flat(fit.computer)))
+    best = int(np.argmin(fit.history["loss"]))
+    np.testing.assert_array_equal(flat(fit.computer), seen[best])
+    assert not np.array_equal(seen[best], seen[-1])
     fit = trained("online", 60, learning_rate=1e3)
     assert "at cycle 1; the best before is kept" in fit.stopped.replace("by cycle", "at cycle")
     np.testing.assert_array_equal(flat(fit.computer), 0)
