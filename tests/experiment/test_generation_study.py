@@ -30,7 +30,7 @@ def test_a_small_study_from_its_config(tmp_path, capsys):
     assert results.attributes["columns"] == ["t = 0.5", "t = 1", "online, t = 1"]
     images = digits("digits").first((0, 1, 2), 1)
     noising = tj.generate.Noising(images, 4, jax.random.fold_in(key, 0), duration=1.0)
-    begun = tj.generate.Computer(64, 4)
+    begun = tj.generate.Computer(64, 4, visible_biases=True)
     for name, rule in (("t = 1", "batch"), ("online, t = 1", "online")):
         record = results[name]
         own = jax.random.fold_in(key, 1)
