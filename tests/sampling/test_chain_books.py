@@ -249,6 +249,16 @@ def test_resampling_keeps_the_mean_weight_and_leaves_out_what_carries_none():
     assert float(new.position.max()) < 3 and int(new.diverged) == 0
     np.testing.assert_array_equal(new.ledger.work, 0)
     np.testing.assert_allclose(new.effective_samples, 4)
+    with pytest.warns(UserWarning, match="1 of 4 paths had diverged"):
+        apart = tj.resample(chain, KEY, groups=2)
+    # Each half keeps its own mean, and its own walkers.
+    np.testing.assert_allclose(
+        np.exp(apart.log_weight), np.repeat(weights.reshape(2, 2).mean(1), 2), rtol=1e-12
+    )
+    for half in (slice(0, 2), slice(2, 4)):
+        assert set(apart.position[half, 0].tolist()) <= set(chain.position[half, 0].tolist())
+    with pytest.raises(ValueError, match="groups = 3: expected a divisor of the 4 paths"):
+        tj.resample(chain, KEY, groups=3)
     with pytest.raises(ValueError, match="chain is a State"):
         wrong: Any = chain.state
         tj.resample(wrong, KEY)

@@ -106,7 +106,7 @@ def begin(system: AbstractSystem, key, ready: Start, sharding: NamedSharding | N
         words=key_words(purpose_key(key, Purpose.NOISE)),
         temperature=temperature,
         temperature_start=temperature,
-        log_mean_weight=zero,
+        log_mean_weight=jnp.zeros_like(ledger.work),
         proposed=none,
         accepted=none,
         dynamics=dynamics_of(system),

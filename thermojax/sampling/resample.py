@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import PRNGKeyArray
 
-from .._arguments import instance
+from .._arguments import instance, whole
 from .._component import known
 from .._keys import Purpose, check_key, purpose_key
 from ..ledger import Ledger
@@ -19,7 +19,7 @@ from .burn_in import systematic
 from .state import Chain
 
 
-def resample(chain: Chain, key: PRNGKeyArray) -> Chain:
+def resample(chain: Chain, key: PRNGKeyArray, *, groups: int = 1) -> Chain:
     r"""The chain with walkers drawn by their weights exp(log_weight), which become equal.
 
     By systematic resampling: path i is there floor or ceil of n w_i / sum w times. Copies stand at
@@ -35,9 +35,14 @@ def resample(chain: Chain, key: PRNGKeyArray) -> Chain:
     parameters that were trained on these same walkers is biased; take fresh walkers through the
     stored parameters.
 
-    **Arguments:** `chain`; `key`, a typed key of its own. **Returns:** the chain; paths that had
-    diverged carried no weight and are gone, and outside of jit it warns of them. **Raises:**
-    ValueError for what is no chain or no key. **Cost:** one gather of the batch.
+    With `groups` walkers are drawn anew only within each of so many groups of equal size, one
+    behind the other in the batch, that carry the mean of their own weights. They stay independent
+    of each other, and the spread of their means tells the error of the evidence.
+
+    **Arguments:** `chain`; `key`, a typed key of its own; `groups`, a divisor of the batch, the
+    same in every call. **Returns:** the chain; paths that had diverged carried no weight and are
+    gone, and outside of jit it warns of them. **Raises:** ValueError for what is no chain or no
+    key, or groups that do not divide the batch. **Cost:** one gather of the batch.
 
     **Source:** annealed importance sampling with resampling: P. Del Moral, A. Doucet, A. Jasra,
     JRSS B 68, 411 (2006); systematic: G. Kitagawa, J. Comput. Graph. Stat. 5, 1 (1996).
@@ -45,6 +50,8 @@ def resample(chain: Chain, key: PRNGKeyArray) -> Chain:
     instance("chain", chain, Chain, "a chain, as tj.start, tj.advance and tj.switch return it")
     check_key(key)
     lost, paths = known(chain.diverged), len(chain.ledger.work)
+    if paths % whole("groups", groups):
+        raise ValueError(f"groups = {groups}: expected a divisor of the {paths} paths")
     if lost is not None and lost.ndim == 0 and lost == paths:
         raise ValueError(
             f"all {paths} paths of the chain have diverged: there is nothing to resample; start it "
@@ -56,14 +63,20 @@ def resample(chain: Chain, key: PRNGKeyArray) -> Chain:
             "integrator's doing, take a smaller dt",
             stacklevel=2,
         )
-    return resampled(chain, key)
+    return resampled(chain, key, groups)
 
 
 @eqx.filter_jit
-def resampled(chain: Chain, key: PRNGKeyArray) -> Chain:
+def resampled(chain: Chain, key: PRNGKeyArray, groups: int) -> Chain:
     """The compiled part of `resample`."""
-    log_weight = chain.log_weight
-    place = systematic(purpose_key(key, Purpose.RESAMPLING), log_weight)
+    key, log_weight = purpose_key(key, Purpose.RESAMPLING), chain.log_weight
+    rows = log_weight.reshape(groups, -1)
+    size = rows.shape[1]
+    # Of one group it is the stream that it has always been.
+    keys = key[None] if groups == 1 else jax.random.split(key, groups)
+    first = size * jnp.arange(groups)[:, None]
+    place = (first + jax.vmap(systematic)(keys, rows)).ravel()
+    mean = logsumexp(rows, axis=1) - jnp.log(jnp.asarray(size, log_weight.dtype))
     position, momentum, book = jax.tree.map(
         lambda x: x[place], (chain.position, chain.momentum, chain.ledger)
     )
@@ -74,5 +87,5 @@ def resampled(chain: Chain, key: PRNGKeyArray) -> Chain:
         momentum=momentum,
         ledger=ledger,
         temperature_start=chain.temperature,
-        log_mean_weight=logsumexp(log_weight) - jnp.log(jnp.asarray(len(place), log_weight.dtype)),
+        log_mean_weight=jnp.repeat(mean, size),
     )

@@ -195,7 +195,7 @@ class Chain(AbstractComponent):
     words: tuple[Array, Array]
     temperature: Float[Array, ""]
     temperature_start: Float[Array, ""]  # when the ledger was opened
-    log_mean_weight: Float[Array, ""]  # of what has been resampled
+    log_mean_weight: Float[Array, " batch"]  # of what has been resampled, in each one's group
     proposed: Int[Array, " batch"]
     accepted: Int[Array, " batch"]
     dynamics: str | None = eqx.field(static=True, default=None)
