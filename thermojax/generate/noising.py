@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import flag, instance, whole
 from .._component import (
@@ -103,14 +103,6 @@ class Noising(AbstractComponent):
     def duration(self) -> Float[Array, ""]:
         """The duration of the paths, and of a run that is to reverse them."""
         return self.protocol.duration
-
-    def system(self, computer: Computer, which: Int[Array, " batch"]) -> Overdamped:
-        """The driven system of independent units whose one position holds a path for each image.
-
-        **Arguments:** `computer`, whose units they are; `which`, `(batch,)`, numbers of images.
-        """
-        energy = FieldEnergy(computer.on_site, self.fields[which])
-        return Overdamped(energy, self.protocol, Bath(computer.temperature, 1 / computer.mobility))
 
     def paths(self, computer: Computer, key: PRNGKeyArray, *, batch: int, dt: float) -> NoisedPaths:
         """Paths of units like those of a computer; every image as often as any other, within one.
