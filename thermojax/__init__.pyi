@@ -6,6 +6,7 @@ from . import bounds as bounds
 from . import diagnostics as diagnostics
 from . import distances as distances
 from . import ebm as ebm
+from . import generate as generate
 from . import linalg as linalg
 from .adaptation import Tuned as Tuned
 from .adaptation import TuningReport as TuningReport
