@@ -13,6 +13,7 @@ import pytest
 import thermojax as tj
 from benchmarks import annealing
 from benchmarks.annealing import DENSE, FLOORS, NAMES, PUBLISHED, OtherWork, Record
+from benchmarks.annealing_modes import occupied
 from benchmarks.annealing_peers import gradients
 from benchmarks.annealing_training import Clock, Plan, trained
 from experiments.annealing_targets import TARGETS
@@ -67,6 +68,20 @@ def test_every_row_has_a_target_a_floor_and_a_published_bound():
         # A bound is one: below what is known of ln Z.
         true = TARGETS[plan.target]().log_z
         assert max(FLOORS[plan.target, plan.steps], PUBLISHED[plan.target, plan.steps]) < true
+
+
+def test_modes_are_counted_where_draws_are():
+    """Exact draws of forty equal modes, and of wells that are deep enough never to be between."""
+    for name, count in (("forty_modes", 40), ("many_wells", 32), ("five_wells", 10)):
+        target = TARGETS[name]()
+        assert target.sample is not None
+        inside = np.asarray(occupied(target, target.sample(jax.random.key(0), 4000)))
+        assert inside.shape == (4000, count) and set(np.unique(inside)) == {0, 1}
+        share = inside.mean(0)
+        if name == "forty_modes":
+            assert np.all(abs(share - 1 / 40) < 4.5 * (1 / 40 / 4000) ** 0.5)
+        else:  # the two wells of a coordinate
+            np.testing.assert_allclose(share[: count // 2] + share[count // 2 :], 1)
 
 
 def test_a_pace_leaves_the_first_steps_out():

@@ -64,7 +64,7 @@ def test_a_gaussian_is_learned_from_walkers():
 
 def test_the_evidence_of_any_model_by_fresh_walkers():
     """Of a Gaussian, ln Z = ln 2 pi - ln det A / 2, and of a ring of spins, 4.5 errors each."""
-    moves = tj.ebm.Moves(dt=0.1, steps=3, friction=1.0)
+    moves = tj.ebm.Moves(dt=0.3, steps=4, friction=1.0)
     model = tj.ebm.GaussianEnergy(np.linalg.inv(S) * 3)
     found = tj.ebm.log_z(model, with_moments(S), KEY, moves=moves, walkers=2048, ramp=20)
     exact = np.log(2 * np.pi) + 0.5 * np.linalg.slogdet(S / 3)[1]
@@ -171,8 +171,8 @@ def test_a_network_may_tilt_any_law_that_can_be_drawn():
     method = tj.ebm.Nonequilibrium(MOVES, walkers=64, witnesses=64)
     data = law.sample(KEY, None, 1.0, 512, jnp.zeros(2))
     fit = tj.ebm.fit(model, data, optax.adam(1e-3), KEY, method=method, batch=64, steps=20)
-    # The normalized law at first, and the law itself does not train.
-    assert abs(fit.history["log_z"][0]) < 1e-5
+    # A normalized law at first, but for what the moves did; and the law itself does not train.
+    assert abs(fit.history["log_z"][0]) < 4.5 * fit.history["log_z_error"][0] < 0.01
     trained: Any = fit.model
     for name in ("mean", "covariance"):
         np.testing.assert_array_equal(getattr(trained.around, name), getattr(law, name))

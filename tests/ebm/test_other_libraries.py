@@ -29,7 +29,8 @@ def test_a_module_of_flax_trains():
     how: dict[str, Any] = dict(method=tj.ebm.ScoreMatching(0.5), batch=64, steps=200)
     fit = tj.ebm.fit(model, data, optax.adam(3e-2), KEY, **how)
     many = jnp.tile(data, (16, 1))
-    before, after = (tj.ebm.score_matching(m, many, KEY, 0.5) for m in (model, fit.model))
+    trained: Any = fit.model
+    before, after = (tj.ebm.score_matching(m, many, KEY, 0.5) for m in (model, trained))
     assert after < before - 0.01
 
 

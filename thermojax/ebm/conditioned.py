@@ -30,7 +30,7 @@ class Conditioned(AbstractPotential):
         if self.values.ndim != 1:
             raise ValueError(f"values has shape {self.values.shape}: expected (dim,)")
         try:
-            mask = known(jnp.asarray(free))
+            mask = known(free)
         except (TypeError, ValueError, OverflowError):
             mask = None
         if mask is None or mask.dtype != bool or mask.shape != self.values.shape:

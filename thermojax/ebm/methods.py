@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from .._arguments import is_real, real, whole
 from .._component import known, shown
 from .._tree import batch_of
-from ..potential import Interpolation
+from ..potential import AbstractPotential, Interpolation
 from ..protocol import Linear
 from ..sampling import Chain, Equilibrium, advance, resample, start, switch
 from .losses import contrast, likelihood_loss, log_z_of, require_positions, score_matching
