@@ -151,7 +151,9 @@ def test_bases_and_drives_that_are_not_fitted_first():
     np.testing.assert_allclose(base.place(jnp.ones(50)) - base.place(jnp.zeros(50)), scale, 1e-5)
     np.testing.assert_allclose(base.place(jnp.zeros(50))[:5], 2**0.5, 1e-5)
     assert wells.base_gradients == 0 and made("funnel").base_gradients == 2000 * 64
-    closing, opening = wells.drive_of(jax.random.key(1))(jnp.ones(50), jnp.float32(0.5))
+    drive = wells.drive_of(jax.random.key(1))
+    assert drive is not None
+    closing, opening = drive(jnp.ones(50), jnp.float32(0.5))
     assert closing.shape == opening.shape == (50,)
 
 
