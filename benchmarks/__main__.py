@@ -25,10 +25,15 @@ def progress(text: str) -> None:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["annealing"]:  # a table of its own
+    # Tables of their own.
+    if sys.argv[1:2] == ["annealing"]:
         from . import annealing
 
         return annealing.main(sys.argv[2:])
+    if sys.argv[1:2] == ["energy_models"]:
+        from . import energy_models
+
+        return energy_models.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer sizes, three rounds")
     parser.add_argument("--rounds", type=int, help="rounds per race, 5 when left out")

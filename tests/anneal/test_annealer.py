@@ -90,6 +90,10 @@ def test_the_works_add_up_and_both_directions_give_the_evidence(integrator, driv
     for bound, sign in ((out.elbo, 1), (back.eubo, -1)):
         assert sign * (float(bound.value) - LOG_Z) < 4 * float(bound.error)
         assert sign * (float(bound.value) - LOG_Z) < -0.02  # a bound of an untrained ramp is loose
+    # Crooks: ln [P_F(W) / P_R(-W)] = W + ln Z, of slope 1 and crossing zero at -ln Z.
+    theorem = tj.fluctuation.crooks(-out.log_weights, back.log_weights)
+    assert abs(float(theorem.z)) < 4.5
+    assert abs(float(theorem.crossing.value) + LOG_Z) < 4.5 * float(theorem.crossing.error)
     gap = out.dissipated_work
     assert float(gap.value) == pytest.approx(float(out.log_z.value) - float(out.elbo.value))
 

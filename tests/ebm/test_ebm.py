@@ -180,6 +180,31 @@ def test_a_network_may_tilt_any_law_that_can_be_drawn():
         tj.ebm.NeuralEnergy(jnp.sum, around=tj.LogDensity(jnp.sum))
 
 
+class Counted(tj.AbstractPotential):
+    """A well that counts how often it is traced."""
+
+    stiffness: jax.Array
+    calls: list = eqx.field(static=True)
+
+    def energy(self, x, control):
+        self.calls.append(0)
+        return 0.5 * jnp.sum(self.stiffness * x**2)
+
+
+def test_a_step_is_compiled_once_and_its_buffers_are_given_back():
+    counts = []
+    for steps in (2, 12):
+        model = Counted(jnp.ones(2), [])
+        fit = tj.ebm.fit(
+            model, with_moments(S), optax.adam(1e-2), KEY, batch=4, steps=steps,
+            method=tj.ebm.Nonequilibrium(MOVES, walkers=16, witnesses=16),
+        )  # fmt: skip
+        counts.append(len(model.calls))
+        np.testing.assert_array_equal(model.stiffness, 1)  # the caller's own is kept
+        assert np.all(np.isfinite(jax.tree.leaves(fit.positions)[0]))
+    assert counts[0] == counts[1]
+
+
 def test_chains_of_a_loop_of_ones_own():
     """The explicit step: advance, gradient, optimizer, switch; ln Z of a Gaussian to 4.5 errors."""
     of, data = MOVES.system, with_moments(S, 64)

@@ -28,7 +28,15 @@ THEIRS = SimpleNamespace(
     beta=np.ones(()),
 )
 
-call("ebm.Moves", tj.ebm.Moves, dt=0.1, steps=2, friction=1.0, adjusted=True)
+call(
+    "ebm.Moves",
+    tj.ebm.Moves,
+    dt=0.1,
+    steps=2,
+    friction=1.0,
+    adjusted=True,
+    sharding=None,
+)
 call("ebm.Ising", tj.ebm.Ising, coupling=1 - np.eye(2), field=np.zeros(2), beta=1.0)
 call(
     "ebm.RestrictedBoltzmann",

@@ -49,7 +49,8 @@ def two_sided(there: Annealed, back: AnnealedBack) -> TwoSided:
     """Bennett's estimate of ln Z, both bounds, and a warning where forward paths miss modes.
 
     Forward paths that never reach a mode cannot know that it is there: they may all weigh the same
-    and agree on an ln Z that is too low. Samples of the target know.
+    and agree on an ln Z that is too low. Samples of the target know. Crooks' theorem itself is
+    `tj.fluctuation.crooks(-there.log_weights, back.log_weights)`: it crosses zero at -ln Z.
 
     **Arguments:** `there`, from `Annealer.run` without resampling, and `back`, from
     `Annealer.reverse` of the same annealer. **Returns:** a `TwoSided`.

@@ -15,7 +15,7 @@ from .._component import known, shown
 from .._tree import batch_of
 from ..potential import AbstractPotential, Interpolation
 from ..protocol import Linear
-from ..sampling import Chain, Equilibrium, advance, resample, start, switch
+from ..sampling import Chain, Equilibrium, advance, resample, switch
 from .losses import contrast, likelihood_loss, log_z_of, require_positions, score_matching
 from .model import Model, log_z_offset, positions_of, potential_of
 from .moves import Moves
@@ -218,12 +218,13 @@ class Nonequilibrium(AbstractMethod):
         rest = self.moves.system(potential)
         if not self.ramp:
             first = self.moves.system(base)
-            return switch(start(first, key, batch=count, initial=where), first, rest)
+            return switch(self.moves.begin(first, key, where, count), first, rest)
         steps = self.ramp * self.moves.steps
         protocol = Linear(0.0, 1.0, duration=self.moves.dt * steps)
         ramp = self.moves.system(Interpolation(base, potential), protocol)
-        chain = start(ramp, key, batch=count, initial=where)
-        chain = advance(ramp, chain, dt=self.moves.dt, steps=steps)
+        chain = self.moves.begin(ramp, key, where, count)
+        sharding = self.moves.sharding
+        chain = advance(ramp, chain, dt=self.moves.dt, steps=steps, sharding=sharding)
         return switch(chain, ramp, rest)
 
     def move(self, model, samples, batch, key):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+from jax.sharding import NamedSharding
+from jaxtyping import PRNGKeyArray
 
-from .._arguments import flag, real, whole
+from .._arguments import flag, instance, real, whole
 from .._component import positive
 from ..potential import AbstractPotential
 from ..protocol import AbstractProtocol, Constant
-from ..sampling import Chain, advance
+from ..sampling import Chain, advance, start
 from ..system import AbstractSystem, Bath, Overdamped, Underdamped
 
 
@@ -20,7 +22,8 @@ class Moves(eqx.Module):
     **Arguments:** `dt`, time; `steps`; `friction`, a number for underdamped dynamics of unit mass,
     None for overdamped dynamics of unit mobility; `adjusted`, whether the steps together are
     accepted by Metropolis, so that they have no bias at any `dt`. Without it their shadow work is
-    part of the weights of nonequilibrium training, and a bias elsewhere.
+    part of the weights of nonequilibrium training, and a bias elsewhere. `sharding`, such as
+    `tj.batch_sharding()`: the devices among which walkers are shared out.
     **Raises:** ValueError for numbers out of range.
     """
 
@@ -28,6 +31,7 @@ class Moves(eqx.Module):
     steps: int = eqx.field(static=True)
     friction: Any = None
     adjusted: bool = eqx.field(static=True, default=False)
+    sharding: NamedSharding | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         real("dt", self.dt, "a positive time step", positive)
@@ -35,6 +39,8 @@ class Moves(eqx.Module):
         if self.friction is not None:
             real("friction", self.friction, "a positive number, or None", positive)
         flag("adjusted", self.adjusted)
+        if self.sharding is not None:
+            instance("sharding", self.sharding, NamedSharding, "tj.batch_sharding(), or None")
 
     def system(
         self,
@@ -49,7 +55,13 @@ class Moves(eqx.Module):
         kind = Overdamped if self.friction is None else Underdamped
         return kind(potential, protocol, bath)
 
-    def advance(self, potential: AbstractPotential, chain: Chain, sharding=None) -> Chain:
+    def begin(
+        self, system: AbstractSystem, key: PRNGKeyArray, initial: Any, batch: int | None = None
+    ) -> Chain:
+        """A chain of walkers."""
+        return start(system, key, batch=batch, initial=initial, sharding=self.sharding)
+
+    def advance(self, potential: AbstractPotential, chain: Chain) -> Chain:
         """The chain after these steps."""
         return advance(
             self.system(potential),
@@ -57,5 +69,5 @@ class Moves(eqx.Module):
             dt=self.dt,
             steps=self.steps,
             adjusted=self.adjusted,
-            sharding=sharding,
+            sharding=self.sharding,
         )

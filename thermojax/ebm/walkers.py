@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from .._arguments import instance
 from .._tree import dtype_of
 from ..potential import AbstractPotential, DiagonalGaussian
-from ..sampling import Chain, start
+from ..sampling import Chain
 from .model import Model, potential_of
 from .moves import Moves
 from .neural import NeuralEnergy
@@ -40,7 +40,7 @@ def base_of(model: Model, data) -> tuple[AbstractPotential, Any]:
 
 def begun(moves: Moves, potential: AbstractPotential, key, positions) -> Chain:
     """A chain that starts at positions."""
-    return start(moves.system(potential), key, initial=positions)
+    return moves.begin(moves.system(potential), key, positions)
 
 
 def lost_share(chain: Chain) -> Float[Array, ""]:
