@@ -136,21 +136,21 @@ if len(sys.argv) == 2:
     chain = tj.advance(held, tj.switch(chain, system(values), held), dt=0.5, steps=9, **local)
     assert len(chain.position.sharding.device_set) == devices
     report["proposed"] = np.asarray(chain.position).tolist()
-    if devices <= 2:  # a training that carries its walkers along
-        moves = tj.ebm.Moves(0.05, 2, sharding=sharding)
-        method = tj.ebm.Nonequilibrium(moves, walkers=32, witnesses=32)
-        data = jax.random.normal(key, (64, 2))
-        energy, step = tj.ebm.GaussianEnergy(2 * jnp.eye(2)), optax.sgd(0.1)
-        fit = tj.ebm.fit(energy, data, step, key, method=method, batch=16, steps=4)
-        assert fit.positions is not None
-        assert len(jax.tree.leaves(fit.positions)[0].sharding.device_set) == devices
-        report["energy model"] = [*fit.history["loss"], *fit.history["log_z"]]
+    # A training that carries its walkers along.
+    moves = tj.ebm.Moves(0.05, 2, sharding=sharding)
+    method = tj.ebm.Nonequilibrium(moves, walkers=32, witnesses=32)
+    data = jax.random.normal(key, (64, 2))
+    energy, step = tj.ebm.GaussianEnergy(2 * jnp.eye(2)), optax.sgd(0.1)
+    fit = tj.ebm.fit(energy, data, step, key, method=method, batch=16, steps=4)
+    assert fit.positions is not None
+    assert len(jax.tree.leaves(fit.positions)[0].sharding.device_set) == devices
+    report["energy model"] = [*fit.history["loss"], *fit.history["log_z"]]
     for lost in (0, 3, 11):  # all paths of a device, of several
         graded = jax.jit(jax.value_and_grad(survivors, has_aux=True), static_argnums=(1, 2))
         (work, diverged), slope = graded(jnp.asarray(1.0), lost, sharding)
         assert diverged == lost
         report[f"{lost} lost"] = [float(work), float(slope)]
-    for way, options in WAYS.items() if devices <= 2 else ():
+    for way, options in WAYS.items():
         seen = jax.jit(lambda v, options=options: along_the_way(v, sharding, **options))
         report[way] = [float(x) for x in jax.value_and_grad(seen)(jnp.asarray(0.4))]
     forward = lambda v: along_the_way(v, sharding, adjoint=dfx.ForwardMode())

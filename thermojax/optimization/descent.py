@@ -214,8 +214,9 @@ def slope_of(task: AbstractTask, params, key):
 
 def not_finite(step: int, diverged: int, paths: int) -> str:
     """Why training ended with a loss that is no number."""
-    why = f", for {diverged} of {paths} paths diverged: smaller dt" if diverged else ""
-    return f"the loss was not finite at step {step}{why}; the best before is kept"
+    why = f", {diverged} of {paths} paths diverged" if diverged else ""
+    cure = ": smaller dt, or a lower learning rate" if diverged else ""
+    return f"the loss was not finite at step {step}{why}; the best before is kept{cure}"
 
 
 def largest(gradient):
