@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import thermojax as tj
+from thermojax.ebm.walkers import base_of
 
 KEY = jax.random.key(0)
 MOVES = tj.ebm.Moves(dt=0.02, steps=5)
@@ -74,6 +75,16 @@ def test_the_evidence_of_any_model_by_fresh_walkers():
     # The transfer matrix of a ring of four.
     exact = np.log((2 * np.cosh(0.5)) ** 4 + (2 * np.sinh(0.5)) ** 4)
     assert abs(float(found.value) - exact) < 4.5 * float(found.error) < 0.1
+
+
+def test_a_base_is_as_wide_as_the_data_in_any_unit():
+    """In nanometers, and where a coordinate, or everything, is constant."""
+    model = tj.LogDensity(lambda x: -jnp.sum(x**2))
+    data = 1e-9 * jnp.array([[1.0, 5.0], [3.0, 5.0]])
+    base: Any = base_of(model, data)[0]
+    np.testing.assert_allclose(base.variance, np.array([1e-18, 1e-6 * np.var(data)]), rtol=1e-6)
+    base = base_of(model, jnp.ones((2, 2)))[0]
+    np.testing.assert_array_equal(base.variance, 1)
 
 
 def two_islands(n: int):
@@ -203,6 +214,23 @@ def test_a_step_is_compiled_once_and_its_buffers_are_given_back():
         np.testing.assert_array_equal(model.stiffness, 1)  # the caller's own is kept
         assert np.all(np.isfinite(jax.tree.leaves(fit.positions)[0]))
     assert counts[0] == counts[1]
+
+
+def test_the_evidence_that_comes_back_is_that_of_the_model_that_comes_back():
+    """ln Z after two steps is what the third one begins with: adjusted moves leave it as it is."""
+    moves = tj.ebm.Moves(0.05, 2, adjusted=True)
+    method = tj.ebm.Nonequilibrium(moves, walkers=64, witnesses=64)
+    start, data = tj.ebm.GaussianEnergy(np.eye(2)), with_moments(S, 8)
+    two, three = (
+        tj.ebm.fit(start, data, optax.sgd(0.2), KEY, method=method, batch=32, steps=n)
+        for n in (2, 3)
+    )
+    assert float(two.log_z.value) == pytest.approx(three.history["log_z"][2], abs=1e-9)
+    assert abs(three.history["log_z"][2] - three.history["log_z"][1]) > 0.01
+    trained: Any = two.model
+    mean = float(jnp.mean(jax.vmap(lambda x: trained.energy(x, None))(data)))
+    found = two.log_likelihood(data)
+    assert float(found.value) == pytest.approx(-mean - float(two.log_z.value))
 
 
 def test_chains_of_a_loop_of_ones_own():

@@ -16,7 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._arguments import function, instance, whole
-from .._component import known, pytree_of_floats
+from .._component import known
 from .._keys import Purpose, check_key, part_key
 from .._tree import batch_of
 from ..checkpoint import AbstractCheckpoint, CheckpointError
@@ -50,20 +50,24 @@ class EnergyFit(eqx.Module):
       `effective_share` of the walkers, `lost`, the share of them that diverged; `log_likelihood`,
       the mean of ln p over the batch of the step, before the update; `slope`, the largest entry of
       the gradient. nan where a method does not know.
+    - `log_z`: ln Z of the data's law under `model` itself, from the witnesses where they now are.
     - `positions`: (walkers of the model's potential, their weights), or None.
     - `stopped`: why training ended, in words.
     """
 
     model: Model
     history: dict[str, np.ndarray]
+    log_z: Estimate
     positions: tuple[PyTree[Array], Array] | None
     stopped: str = eqx.field(static=True)
 
     def log_likelihood(self, data: PyTree[Array]) -> Estimate:
-        """The mean of ln p over data by the last ln Z, with its error; nan for most methods."""
-        mean = jnp.mean(data_energies(self.model, pytree_of_floats(data, "data")))
-        log_z, error = self.history["log_z"][-1], self.history["log_z_error"][-1]
-        return Estimate(-float(mean) - log_z, error, batch_of(data))
+        """The mean of ln p over data by `log_z`, with its error; nan for most methods.
+
+        **Raises:** ValueError for data that do not fit the model.
+        """
+        mean = jnp.mean(data_energies(self.model, as_data(self.model, data)))
+        return Estimate(-mean - self.log_z.value, self.log_z.error, self.log_z.count)
 
 
 def fit(
@@ -130,7 +134,8 @@ def fit(
     found = eqx.combine(training.params, rest)
     positions = method.positions(training.samples)
     warn_collapse(found, data, positions)
-    return EnergyFit(found, training.history, positions, stopped)
+    log_z = method.log_z(found, training.samples)
+    return EnergyFit(found, training.history, log_z, positions, stopped)
 
 
 class ModelTraining(eqx.Module):
@@ -224,9 +229,8 @@ def checked_data(model: Model, data) -> PyTree[Array]:
     """Data as arrays of floats. **Raises:** ValueError for what does not fit the model."""
     data = as_data(model, data)
     count = batch_of(data, "data")
-    bad = [x for x in map(known, jax.tree.leaves(data)) if x is not None]
     rows = np.zeros(count, bool)
-    for leaf in bad:
+    for leaf in (x for x in map(known, jax.tree.leaves(data)) if x is not None):
         rows |= ~np.all(np.isfinite(leaf.reshape(count, -1)), axis=1)
     if np.any(rows):
         raise ValueError(

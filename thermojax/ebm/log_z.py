@@ -9,10 +9,9 @@ from .._arguments import instance, whole
 from .._keys import check_key
 from ..estimate import Estimate
 from .losses import log_z_of
-from .methods import Nonequilibrium
-from .model import Model, as_data, check_model, log_z_offset
+from .model import Model, as_data, check_model, log_z_offset, potential_of
 from .moves import Moves
-from .walkers import base_of, check_memory
+from .walkers import base_of, check_memory, from_base
 
 
 def log_z(
@@ -50,6 +49,6 @@ def log_z(
 def annealed(model: Model, data, key, moves: Moves, walkers: int, ramp: int) -> Estimate:
     """The compiled part of `log_z`."""
     base, template = base_of(model, data)
-    method = Nonequilibrium(moves, ramp=ramp)
-    found = log_z_of(method.at_model(model, base, template, walkers, key))
+    chain = from_base(moves, base, potential_of(model), template, walkers, ramp, key)
+    found = log_z_of(chain)
     return Estimate(found.value - log_z_offset(model), found.error, found.count)

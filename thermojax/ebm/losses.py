@@ -45,10 +45,8 @@ def contrast(
     **Source:** G. E. Hinton, Neural Comput. 14, 1771 (2002).
     """
     check_model(model)
-    data, positions = (
-        as_data(model, data),
-        as_positions(potential_of(model), positions, "positions"),
-    )
+    data = as_data(model, data)
+    positions = as_positions(potential_of(model), positions, "positions")
     count = batch_of(positions)
     negative = expected_energies(model, positions)
     if weights is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,16 +13,16 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._arguments import is_real, real, whole
 from .._component import known, shown
-from .._tree import batch_of
-from ..potential import AbstractPotential, Interpolation
-from ..protocol import Linear
-from ..sampling import Chain, Equilibrium, advance, resample, switch
+from .._tree import batch_of, where_alive
+from ..estimate import Estimate
+from ..sampling import Chain, resample, switch
 from .losses import contrast, likelihood_loss, log_z_of, require_positions, score_matching
 from .model import Model, log_z_offset, positions_of, potential_of
 from .moves import Moves
-from .walkers import base_of, begun, check_memory, check_moves, lost_share
+from .walkers import base_of, begun, check_memory, check_moves, from_base, lost_share
 
 GROUPS = 16  # of witnesses, independent of each other
+UNKNOWN = Estimate(math.nan, math.nan, 0)
 
 
 class Seen(NamedTuple):
@@ -29,7 +30,7 @@ class Seen(NamedTuple):
 
     - `loss`: <U>_data - <U>_samples, or the loss of the scores. `log_z`, `log_z_error`: of the
       data, before the update. `effective_share`: of the walkers, by their weights.
-    - `lost`: the share of walkers that diverged, or are far from all data.
+    - `lost`: the share of walkers (or witnesses, where it is larger) that diverged.
     """
 
     loss: Float[Array, ""]
@@ -61,6 +62,10 @@ class AbstractMethod(eqx.Module):
     @abc.abstractmethod
     def seen(self, model: Model, samples: Any, loss) -> Seen:
         """The numbers of a step."""
+
+    @abc.abstractmethod
+    def log_z(self, model: Model, samples: Any) -> Estimate:
+        """ln Z of the data's law, of the model that the samples are under; nan if not known."""
 
     @abc.abstractmethod
     def positions(self, samples: Any) -> tuple[PyTree[Array], Float[Array, " batch"]] | None:
@@ -97,6 +102,9 @@ class ContrastiveDivergence(AbstractMethod):
     def seen(self, model, samples, loss):
         none = jnp.full((), jnp.nan, loss.dtype)
         return Seen(loss, none, none, none, lost_share(samples))
+
+    def log_z(self, model, samples):
+        return UNKNOWN
 
     def positions(self, samples):
         return None
@@ -140,15 +148,11 @@ class Persistent(AbstractMethod):
             base, template = base_of(model, batch)
             fresh = base.sample(new_key, None, 1.0, count, template)
             again = jax.random.bernoulli(who_key, self.renewed, (count,))
-            mix = lambda new, old: jnp.where(again.reshape(-1, *[1] * (old.ndim - 1)), new, old)
-            positions = jax.tree.map(mix, fresh, positions)
+            positions = where_alive(again, fresh, positions)
         potential = potential_of(model)
         chain = self.moves.advance(potential, begun(self.moves, potential, run_key, positions))
         # A walker that diverged stays where it was.
-        kept = lambda new, old: jnp.where(
-            (chain.ledger.alive > 0).reshape(-1, *[1] * (old.ndim - 1)), new, old
-        )
-        back = jax.tree.map(kept, chain.position, positions)
+        back = where_alive(chain.ledger.alive > 0, chain.position, positions)
         walkers = jax.tree.map(lambda all_, some: all_.at[which].set(some), walkers, back)
         return walkers, which, chain
 
@@ -163,6 +167,9 @@ class Persistent(AbstractMethod):
     def seen(self, model, samples, loss):
         none = jnp.full((), jnp.nan, loss.dtype)
         return Seen(loss, none, none, none, lost_share(samples[2]))
+
+    def log_z(self, model, samples):
+        return UNKNOWN
 
     def positions(self, samples):
         walkers = samples[0]
@@ -209,23 +216,11 @@ class Nonequilibrium(AbstractMethod):
         base, template = base_of(model, data)
         check_memory(self.walkers + self.witnesses, template)
         keys = jax.random.split(key)
-        pair = (self.walkers, keys[0]), (self.witnesses, keys[1])
-        return tuple(self.at_model(model, base, template, *each) for each in pair)
-
-    def at_model(self, model: Model, base: AbstractPotential, template, count: int, key) -> Chain:
-        """A chain that has come from the base to the model."""
-        potential, where = potential_of(model), Equilibrium(template)
-        rest = self.moves.system(potential)
-        if not self.ramp:
-            first = self.moves.system(base)
-            return switch(self.moves.begin(first, key, where, count), first, rest)
-        steps = self.ramp * self.moves.steps
-        protocol = Linear(0.0, 1.0, duration=self.moves.dt * steps)
-        ramp = self.moves.system(Interpolation(base, potential), protocol)
-        chain = self.moves.begin(ramp, key, where, count)
-        sharding = self.moves.sharding
-        chain = advance(ramp, chain, dt=self.moves.dt, steps=steps, sharding=sharding)
-        return switch(chain, ramp, rest)
+        potential, pair = potential_of(model), (self.walkers, self.witnesses)
+        return tuple(
+            from_base(self.moves, base, potential, template, count, self.ramp, key)
+            for count, key in zip(pair, keys, strict=True)
+        )
 
     def move(self, model, samples, batch, key):
         potential = potential_of(model)
@@ -254,10 +249,14 @@ class Nonequilibrium(AbstractMethod):
 
     def seen(self, model, samples, loss):
         walkers, witnesses = samples
-        log_z, offset = log_z_of(witnesses, GROUPS), log_z_offset(model)
+        log_z = self.log_z(model, samples)
         share = walkers.effective_samples / self.walkers
-        value, error = jnp.asarray(log_z.value) - offset, jnp.asarray(log_z.error)
-        return Seen(loss, value, error, share, lost_share(walkers))
+        lost = jnp.maximum(lost_share(walkers), lost_share(witnesses))
+        return Seen(loss, jnp.asarray(log_z.value), jnp.asarray(log_z.error), share, lost)
+
+    def log_z(self, model, samples):
+        found = log_z_of(samples[1], GROUPS)
+        return Estimate(found.value - log_z_offset(model), found.error, found.count)
 
     def positions(self, samples):
         walkers = samples[0]
@@ -305,6 +304,9 @@ class ScoreMatching(AbstractMethod):
     def seen(self, model, samples, loss):
         none = jnp.full((), jnp.nan, loss.dtype)
         return Seen(loss, none, none, none, jnp.zeros((), loss.dtype))
+
+    def log_z(self, model, samples):
+        return UNKNOWN
 
     def positions(self, samples):
         return None

@@ -16,10 +16,9 @@ from .._keys import check_key
 from .._tree import cast
 from ..estimate import Estimate, weighted_mean
 from .losses import log_z_of
-from .methods import Nonequilibrium
 from .moves import Moves
 from .spins import AbstractSpinModel
-from .walkers import base_of
+from .walkers import base_of, from_base
 
 ENOUGH = 20  # autocorrelation times of a run that says how long they are
 
@@ -95,22 +94,20 @@ def spin_moments(
         raise ValueError("move.adjusted = False: expected moves without a bias, adjusted=True")
     found, slowest, weakest = measured(model, key, walkers, ramp, moves, move)
     relaxation = diagnostics.autocorrelation_time(slowest)
-    free = diagnostics.autocorrelation_time(weakest)
-    return eqx.tree_at(
-        lambda out: (out.relaxation, out.slowdown),
-        found,
-        (relaxation, jnp.asarray(relaxation.value / free.value)),
-    )
+    slowdown = relaxation.value / diagnostics.autocorrelation_time(weakest).value
+    return SpinMoments(*found, relaxation, jnp.asarray(slowdown), moves)
 
 
 @eqx.filter_jit
 def measured(model: AbstractSpinModel, key, walkers: int, ramp: int, moves: int, move: Moves):
-    """The moments, and the field's slowest and weakest mode after each move, `(moves, walkers)`."""
+    """(the first entries of `SpinMoments`; the field's slowest and weakest mode after each move).
+
+    Modes are `(moves, walkers)`.
+    """
     start_key, spin_key = jax.random.split(key)
     field = model.potential()
     base, template = base_of(model, None)
-    begin = Nonequilibrium(move, walkers=walkers, ramp=ramp)
-    chain = begin.at_model(model, base, template, walkers, start_key)
+    chain = from_base(move, base, field, template, walkers, ramp, start_key)
     log_z = log_z_of(chain)
     # Columns of the root along the eigenvectors of the coupling: the last is the strongest.
     _, _, modes = jnp.linalg.svd(field.root)
@@ -136,6 +133,4 @@ def measured(model: AbstractSpinModel, key, walkers: int, ramp: int, moves: int,
     )
     log_z = Estimate(log_z.value - model.log_z_offset(), log_z.error, log_z.count)
     spins = field.draw_spins(spin_key, chain.position)
-    nothing = Estimate(jnp.zeros(()), jnp.zeros(()), 0)
-    out = SpinMoments(mean, product, log_z, spins, weights, nothing, jnp.zeros(()), moves)
-    return out, seen[..., 0], seen[..., 1]
+    return (mean, product, log_z, spins, weights), seen[..., 0], seen[..., 1]

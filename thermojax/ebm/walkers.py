@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import instance
 from .._tree import dtype_of
-from ..potential import AbstractPotential, DiagonalGaussian
-from ..sampling import Chain
+from ..potential import AbstractPotential, DiagonalGaussian, Interpolation
+from ..protocol import Linear
+from ..sampling import Chain, Equilibrium, advance, switch
 from .model import Model, potential_of
 from .moves import Moves
 from .neural import NeuralEnergy
@@ -34,13 +35,41 @@ def base_of(model: Model, data) -> tuple[AbstractPotential, Any]:
     if isinstance(potential, NeuralEnergy):
         return potential.base(template), template
     mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), data)
-    spread = lambda x: jnp.maximum(jnp.var(x, axis=0), 1e-6 * jnp.var(x) + 1e-12)
-    return DiagonalGaussian(mean, jax.tree.map(spread, data)), template
+    return DiagonalGaussian(mean, jax.tree.map(variances, data)), template
+
+
+def variances(x: Float[Array, "data ..."]) -> Float[Array, "..."]:
+    """The variance of each coordinate, in any unit; 1 where nothing varies at all."""
+    least = 1e-6 * jnp.var(x)
+    found = jnp.maximum(jnp.var(x, axis=0), least)
+    return jnp.where(found > 0, found, 1)
 
 
 def begun(moves: Moves, potential: AbstractPotential, key, positions) -> Chain:
     """A chain that starts at positions."""
     return moves.begin(moves.system(potential), key, positions)
+
+
+def from_base(
+    moves: Moves,
+    base: AbstractPotential,
+    potential: AbstractPotential,
+    template,
+    count: int,
+    ramp: int,
+    key: PRNGKeyArray,
+) -> Chain:
+    """A chain that began in the base and has come to the potential, in so many moves or at once."""
+    where, rest = Equilibrium(template), moves.system(potential)
+    if not ramp:
+        first = moves.system(base)
+        return switch(moves.begin(first, key, where, count), first, rest)
+    steps = ramp * moves.steps
+    protocol = Linear(0.0, 1.0, duration=moves.dt * steps)
+    way = moves.system(Interpolation(base, potential), protocol)
+    chain = moves.begin(way, key, where, count)
+    chain = advance(way, chain, dt=moves.dt, steps=steps, sharding=moves.sharding)
+    return switch(chain, way, rest)
 
 
 def lost_share(chain: Chain) -> Float[Array, ""]:
