@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from experiments.image_rows import show_rows
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, GREEN, INK, ORANGE, PURPLE, legend, new
 from thermojax.experiment.results.tables import records_of
 
 COLORS = (ORANGE, BLUE, GREEN, PURPLE)
 SURE = 4.0  # standard errors beyond which two numbers differ
+BLACK, WHITE = -1.5, 2.5  # of pixels
 AVERAGED = 20  # steps whose batches are averaged in the curve
 POOR = 0.5  # of the real images that are recognized
-
-
-def framed(rows: np.ndarray, side: int) -> np.ndarray:
-    """Rows of images `(rows, images, pixels)` as one picture, a gap between neighbors."""
-    count, gap = rows.shape[1], 1
-    picture = np.full((len(rows) * (side + gap), count * (side + gap)), np.nan)
-    for i, row in enumerate(rows):
-        for j, image in enumerate(row):
-            top, left = i * (side + gap), j * (side + gap)
-            picture[top : top + side, left : left + side] = image.reshape(side, side)
-    return picture
-
-
-def show_rows(rows: np.ndarray, side: int, names: list[str], height: float):
-    """A figure of rows of images, with a name for each row."""
-    figure, (axis,) = new(1, height)
-    axis.imshow(framed(rows, side), cmap="gray", vmin=-1.5, vmax=2.5)
-    axis.set_yticks(np.arange(len(rows)) * (side + 1) + side / 2 - 0.5, names)
-    axis.set(xticks=[])
-    axis.grid(False)
-    axis.spines[:].set_visible(False)
-    return figure
 
 
 def first(results: Record) -> tuple[str, Record]:
@@ -46,7 +26,8 @@ def samples_figure(results: Record):
     name, record = first(results)
     moments = np.asarray(record["moments"])
     steps = [f"step {step:,}" for step in np.asarray(record["moment_steps"]).tolist()]
-    figure = show_rows(moments, results["judge"].attributes["side"], steps, 2.6)
+    figure, (axis,) = new(1, 2.6)
+    show_rows(axis, moments, results["judge"].attributes["side"], steps, BLACK, WHITE)
     return figure, f"Walkers of the {name} training, drawn by their weights, at some of its steps."
 
 
@@ -81,7 +62,8 @@ def inpainting_figure(results: Record):
     name, record = first(results)
     rows = np.asarray(record["inpainted"])
     names = ["given", "filled in", "as it was"]
-    figure = show_rows(rows, results["judge"].attributes["side"], names, 1.8)
+    figure, (axis,) = new(1, 1.8)
+    show_rows(axis, rows, results["judge"].attributes["side"], names, BLACK, WHITE)
     return figure, f"Lower halves drawn by the {name} model given upper ones that it has not seen."
 
 

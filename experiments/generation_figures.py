@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.annealing_figures import plain_numbers
+from experiments.image_rows import show_rows
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, GREEN, INK, ORANGE, PURPLE, legend, new
 from thermojax.experiment.results.tables import records_of
@@ -33,21 +34,10 @@ def samples_figure(results: Record):
     side = results["judge"].attributes["side"]
     moments = np.asarray(record["snapshots"])
     figure, (axis,) = new(1, 2.9)
-    gap = max(1, side // 8)
-    rows = []
-    for images in moments:
-        framed = np.full((side + gap, len(images) * (side + gap)), np.nan)
-        for i, image in enumerate(images):
-            left = i * (side + gap)
-            framed[:side, left : left + side] = image.reshape(side, side)
-        rows.append(framed)
     spread = float(np.quantile(np.abs(moments), 0.98))
-    axis.imshow(np.concatenate(rows), cmap="gray", vmin=-spread, vmax=spread)
-    places = np.arange(len(rows)) * (side + gap) + side / 2 - 0.5
-    axis.set_yticks(places, [f"{t:.2g}" for t in np.asarray(record["times"])])
-    axis.set(ylabel="time", xticks=[])
-    axis.grid(False)
-    axis.spines[:].set_visible(False)
+    times = [f"{t:.2g}" for t in np.asarray(record["times"])]
+    show_rows(axis, moments, side, times, -spread, spread)
+    axis.set(ylabel="time")
     return figure, (
         "Each column is one sample, from the first row, noise of units without couplings, to the "
         "last, where it is read out."

@@ -10,7 +10,8 @@ import pytest
 import thermojax as tj
 from experiments.digits import digits, held_out
 from experiments.energy_model import EnergyModel, Training, drawn
-from experiments.energy_model_figures import doubtful, framed, in_words
+from experiments.energy_model_figures import doubtful, in_words
+from experiments.image_rows import framed
 from thermojax.cli import main
 from thermojax.experiment import load
 from thermojax.experiment.results.store import Record
