@@ -41,7 +41,10 @@ class Seen(NamedTuple):
 
 
 class AbstractMethod(eqx.Module):
-    """A way to train a model; `tj.ebm.fit` asks it in each step."""
+    """A way to train a model; `tj.ebm.fit` asks it in each step.
+
+    Its samples are a pytree of arrays, of the same structure, shapes and dtypes in each step.
+    """
 
     @abc.abstractmethod
     def begin(self, model: Model, data: PyTree[Array], key: PRNGKeyArray) -> Any:
@@ -142,7 +145,9 @@ class Persistent(AbstractMethod):
         walkers, _, _ = samples
         count = min(batch_of(batch), self.buffer)
         which_key, new_key, run_key, who_key = jax.random.split(key, 4)
-        which = jax.random.choice(which_key, self.buffer, (count,), replace=False)
+        which = jnp.arange(count)
+        if count < self.buffer:
+            which = jax.random.choice(which_key, self.buffer, (count,), replace=False)
         positions = jax.tree.map(lambda x: x[which], walkers)
         if self.renewed:
             base, template = base_of(model, batch)
