@@ -187,10 +187,7 @@ def test_single_precision_holds_the_units(kind):
     """kT is 4e-21 J, whose square float32 does not hold; picofarads and femtocoulombs."""
     with jax.enable_x64(False):
         c = C.astype(np.float32) * np.float32(1e-3)
-        if kind == "RC":
-            circuit = tj.circuits.RC(c, 1e3)
-        else:
-            circuit = tj.circuits.RLC(c, 1e4, 1e-6)
+        circuit = tj.circuits.RC(c, 1e3) if kind == "RC" else tj.circuits.RLC(c, 1e4, 1e-6)
         covariance = circuit.stationary()[1]
         assert covariance.dtype == jnp.float32
         expected = KT * np.linalg.inv(C * 1e-3)
