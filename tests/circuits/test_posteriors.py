@@ -47,9 +47,9 @@ def test_the_posterior_pays_for_sources_and_noise():
     circuit = gaussian()
     power = circuit.power()
     np.testing.assert_allclose(power.heat, power.source + power.injected, rtol=1e-10)
-    loops, l = circuit.circuit.dim, circuit.circuit.inductance[0, 0]
+    loops, henry = circuit.circuit.dim, circuit.circuit.inductance[0, 0]
     np.testing.assert_allclose(
-        power.injected, loops * circuit.circuit.noise[0] / (2 * l), rtol=1e-12
+        power.injected, loops * circuit.circuit.noise[0] / (2 * henry), rtol=1e-12
     )
     assert float(power.source) > 0
 
@@ -99,7 +99,7 @@ def test_spice_with_noise_has_the_posterior_covariance(tmp_path):
 
 
 def test_the_content_of_the_pairs_is_the_posterior():
-    """R11: by quadrature over the potential of the circuit; and the slope is pairs and resistors."""
+    """R11: by quadrature over the potential; and the slope is pairs and resistors."""
     circuit = tj.circuits.LogisticPosterior(X, Y, 4.0)
     theta = np.linspace(-5.0, 15.0, 8001)
     v = theta[:, None] * float(circuit.volts_per_unit)

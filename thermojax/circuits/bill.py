@@ -1,4 +1,4 @@
-"""What a computation costs: energy in joules, time in seconds, beside its bounds and a computer."""
+"""The bill of a computation: joules and seconds, beside their bound and a digital computer."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Equations(NamedTuple):
 
 
 class Power(eqx.Module):
-    """The mean power of a circuit, in watts.
+    """The mean power of a circuit, in watts, each a scalar.
 
     - `source`: what its sources of current or voltage deliver.
     - `injected`: what its noise sources deliver, tr(A^-1 S) / 2 whatever the state is.
@@ -43,7 +43,7 @@ class Power(eqx.Module):
 
 
 class Flows(eqx.Module):
-    """The energy that a run has moved, in joules, as means over its paths.
+    """The energy that a run has moved, in joules, as means over its paths, each a scalar.
 
     - `work`: of the sources, with the shadow work of the time steps.
     - `injected`: of the noise sources, exactly.
@@ -62,7 +62,8 @@ class AbstractCircuit(AbstractComponent):
         A dx = -(B x + K phi - source) dt + (2 k_B T B + S)^(1/2) dW,    d phi = x dt.
 
     A node: x its voltage, A capacitances, B conductances, K inverse inductances. A loop: x its
-    current, A inductances, B resistances. All in SI units; densities S are two-sided.
+    current, A inductances, B resistances. All in SI units; densities S are two-sided, one for each
+    x, `(dim,)`.
     """
 
     temperature: eqx.AbstractVar[Float[Array, ""]]

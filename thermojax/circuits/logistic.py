@@ -20,7 +20,7 @@ from .units import BOLTZMANN, thermal_voltage
 
 
 class PairContent(AbstractPotential):
-    r"""What pulls the voltages of the cells, Psi(v) in watts; C dv = -grad Psi dt + noise.
+    r"""The function that pulls the voltages of the cells, Psi(v) in W; C dv = -grad Psi dt + noise.
 
         Psi = sum_k g_k (v_k - m_k)^2 / 2 + control sum_n 2 I V_T ln [1 + exp(-s_n a_n . v / V_T)]
 
@@ -50,19 +50,21 @@ class LogisticPosterior(AbstractComponent):
     r"""Cells whose voltages sample the posterior of a logistic regression.
 
     A cell is a capacitor C with a resistor of the prior, 1 / g_k, to the prior mean, and a noise
-    current. Of each datum there is a pair of transistors of bias I: its input is a_n . v, a passive
-    sum of voltages (sum_k |a_nk| <= 1), its output I tanh(a_n . v / 2 V_T) is taken from the cells
+    current. Of each datum there is a pair of transistors of bias I: its input is a_n . v, a
+    passive sum of voltages (sum_k |a_nk| <= 1), its output I tanh(a_n . v / 2 V_T) is taken from the cells
     in the same proportions, and a constant current puts (2 y_n - 1) I a_nk into them. With the volts
     per unit u, a_n = (V_T / u) x_n, the law of theta = v / u is
 
-        exp(-Psi(v) / Theta),  Theta = 2 I V_T,  g_k = Theta / (u^2 var_k),  S_k = 2 C Theta - 2 k_B T g_k.
+        exp(-Psi(v) / Theta),    Theta = 2 I V_T,
+        g_k = Theta / (u^2 var_k),    S_k = 2 C Theta - 2 k_B T g_k.
 
     Theta, in watts, has the place of k_B T: the law is that of injected noise. Positive and negative
     weights are pairs of nodes in a device; drawn here is one of each pair.
 
     **Arguments:** `features` x, `(rows, dim)`; `labels` y, `(rows,)`, 0 or 1; `prior_variance`
     var and `prior_mean`, numbers or `(dim,)`; `capacitance` C, F; `pair`, a
-    `tj.circuits.TransistorPair` with its bias, supply and temperature.
+    `tj.circuits.TransistorPair` with its bias, supply and temperature (1 uA, 3 V, 300 K where left
+    out).
 
     **Raises:** ValueError for shapes that disagree, and resistors whose Johnson noise alone is more
     than the law has.
@@ -86,10 +88,11 @@ class LogisticPosterior(AbstractComponent):
         prior_mean: Numbers = 0.0,
         *,
         capacitance: Positive = 1e-9,
-        pair: TransistorPair = TransistorPair(),
+        pair: TransistorPair | None = None,
     ):
         require_untraced("tj.circuits.LogisticPosterior", features=features, labels=labels,
                          prior_variance=prior_variance, capacitance=capacitance)  # fmt: skip
+        pair = TransistorPair() if pair is None else pair
         if not isinstance(pair, TransistorPair):
             raise ValueError(
                 f"pair is a {type(pair).__name__}: expected a tj.circuits.TransistorPair"
@@ -116,8 +119,8 @@ class LogisticPosterior(AbstractComponent):
         self.noise = 2 * farad * theta - johnson
         if np.any(np.asarray(self.noise) < 0):
             raise ValueError(
-                "capacitance is too small: the Johnson noise of the prior's resistors alone exceeds "
-                f"the noise of the law; take more than {float(np.max(johnson)) / (2 * theta):.2g} F"
+                "capacitance is too small: the Johnson noise of the resistors alone exceeds the "
+                f"noise of the law; take more than {float(np.max(johnson)) / (2 * theta):.2g} F"
             )
 
     @property
@@ -128,7 +131,7 @@ class LogisticPosterior(AbstractComponent):
     def system(self, protocol: AbstractProtocol | None = None) -> Overdamped:
         """The circuit as a system whose positions are voltages; energies of its ledger are watts.
 
-        The control in [0, 1] multiplies all bias and data currents: 0 is the prior, 1 the posterior.
+        The control in [0, 1] multiplies bias and data currents: 0 is the prior, 1 the posterior.
 
         **Returns:** a `tj.Overdamped`; `protocol` is `tj.Constant(1.0)` for one second where left
         out.
@@ -172,10 +175,10 @@ class LogisticPosterior(AbstractComponent):
     def bill(self, time: float, **more) -> Bill:
         """The bill of a time, s, at rest; `more` goes to `tj.circuits.Bill`."""
         power = self.power()
-        parts = {"bias": power.source, "injected": power.injected, "heat": power.heat}
+        energies = {"bias": power.source, "injected": power.injected, "heat": power.heat}
         return Bill(
             time,
             temperature=self.pair.temperature,
-            **{name: float(x) * float(time) for name, x in parts.items()},
+            **{name: float(x) * float(time) for name, x in energies.items()},
             **more,
         )

@@ -179,7 +179,7 @@ class RLC(AbstractCircuit):
         self.uncoupled = grounded and np.ndim(capacitance) < 2
         self.inverse_inductance = (
             as_matrix("inverse_inductance", inverse_inductance, dim)
-            if inductance is None
+            if inverse_inductance is not None
             else inverse_of_each("inductance", inductance, dim)
         )
         self.temperature = in_kelvin(temperature)

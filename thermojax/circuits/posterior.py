@@ -94,7 +94,7 @@ class GaussianPosterior(eqx.Module):
         density = (4 if pairs else 2) * henry * rho * ampere**2
         carried = np.sign(readout.T) * scaling * ampere  # currents for theta
         self.prior_conductance, self.likelihood_conductance = map(jnp.asarray, (prior, likelihood))
-        self.prior_current, self.data_current = carried @ mean, carried @ data
+        self.prior_current, self.data_current = (jnp.asarray(carried @ x) for x in (mean, data))
         r, r_data = np.linalg.inv(prior), np.linalg.inv(likelihood)
         source = r @ self.prior_current + r_data @ self.data_current
         total = (r + r_data + (r + r_data).T) / 2
@@ -147,8 +147,8 @@ class GaussianPosterior(eqx.Module):
 
         **Arguments:** `commands`, lines; `noise_step`, s, of `trnoise` sources.
 
-        **Returns:** a text. Nodes `n1`, ... are of the prior's network, the rest of the likelihood's;
-        inductors are `L1`, `L2`, ...
+        **Returns:** a text. The first nodes `n1`, ... are of the prior's network, the rest of the
+        likelihood's; inductors are `L1`, `L2`, ...
         """
         require_untraced("a netlist", posterior=self)
         loops, circuit = self.circuit.dim, self.circuit

@@ -83,7 +83,7 @@ def drawn_anew(size: float, step: float | None) -> str:
 
 
 def source_of(value, density, step, excited: bool) -> str:
-    """What a source delivers: a constant, an amplitude for `.ac`, noise."""
+    """The values of a source: a constant, an amplitude for `.ac`, noise."""
     size = 0.0 if step is None else math.sqrt(float(density) / step)
     return f"DC {float(value):.9g} AC {int(excited)}{drawn_anew(size, step)}"
 
