@@ -46,11 +46,13 @@ def doubtful(results: Record) -> list[str]:
 class Circuit(AbstractStudy):
     """Resonators with a matrix in their capacitors (RLC cells), hot by noise currents.
 
-    All voltages start at 0; each sample is read after `relaxations` of the longest time constant.
+    All voltages and currents start at 0; each sample is read after `relaxations` of the longest time constant.
     The bill is that of one device that makes all samples one after another, once in a `period`.
     """
 
-    question = "What do samples and an inverse cost on a board of resonators, in joules and seconds?"
+    question = (
+        "What do samples and an inverse cost on a board of resonators, in joules and seconds?"
+    )
     columns = ("device",)
     headline: ClassVar[dict[str, str]] = {
         "relative error of the inverse": "relative_error",
@@ -97,12 +99,13 @@ class Circuit(AbstractStudy):
         times = np.asarray(circuit.time_constants())
         each = self.relaxations * float(times[0])
         fastest = float(np.max(np.abs(np.linalg.eigvals(np.asarray(circuit.process.drift)))))
+        nothing = jnp.zeros((self.samples, nodes))
         with progress.phase("samples", 1, "batches") as phase:
             out = tj.simulate(
                 circuit.system(tj.Constant(circuit.source, each)),
                 keys[2],
                 time_steps=math.ceil(each * fastest / 0.2),
-                initial=jnp.zeros((self.samples, nodes)),
+                initial=tj.State(nothing, nothing),
             )
             phase.advance(1)
         v = np.asarray(circuit.read(out))
@@ -114,7 +117,9 @@ class Circuit(AbstractStudy):
         flows = circuit.flows(out, each)
         relative = float(np.linalg.norm(inverse.value - target) / np.linalg.norm(target))
         bits = len(a) * (len(a) + 1) / 2 * max(0.0, math.log2(1 / relative))
-        heat = tj.Estimate(*(float(q) * len(x) for q in (flows.heat.value, flows.heat.error)), len(x))
+        heat = tj.Estimate(
+            *(float(q) * len(x) for q in (flows.heat.value, flows.heat.error)), len(x)
+        )
         bill = tj.circuits.Bill(
             each * len(x), injected=float(flows.injected) * len(x), heat=heat, bits=bits,
             idle_power=self.idle_power, period=self.period, temperature=float(circuit.temperature),

@@ -6,7 +6,7 @@ import numpy as np
 
 import thermojax as tj
 from thermojax.experiment.results.store import Record
-from thermojax.experiment.results.style import BLUE, INK, new
+from thermojax.experiment.results.style import BLUE, new
 
 
 def pictures(results: Record):
@@ -39,7 +39,6 @@ def spectra(results: Record):
     figure, (axes,) = new()
     density = np.asarray(record["density"])
     axes.plot(record["frequency"], density, color=BLUE, lw=1.1, alpha=0.8)
-    axes.plot([], [], color=INK)
     axes.set(
         xscale="log", yscale="log", xlabel="frequency (Hz)", ylabel="voltage noise (V / sqrt(Hz))"
     )
@@ -58,7 +57,13 @@ def cells(results: Record) -> list[list[str]]:
         found = tj.Estimate(1e3 * float(rms.value[k]), 1e3 * float(rms.error[k]), 1)
         farad = f"{1e12 * float(record['capacitance'][k]):.4g}"
         rows.append(
-            [str(k + 1), str(found), f"{1e3 * law[k]:.4g}", farad, f"{float(record['gain'][k]):.4g}"]
+            [
+                str(k + 1),
+                str(found),
+                f"{1e3 * law[k]:.4g}",
+                farad,
+                f"{float(record['gain'][k]):.4g}",
+            ]
         )
     return rows
 

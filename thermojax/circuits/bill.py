@@ -71,8 +71,8 @@ class Bill(eqx.Module):
         self.period = self.time if period is None else number("period", period, "seconds", positive)
         if self.period < self.time:
             raise ValueError(
-                f"period = {self.period:g} is shorter than one computation, {self.time:g}: expected "
-                "the time from one to the next"
+                f"period = {self.period:g} is shorter than one computation, {self.time:g}: "
+                "expected the time from one to the next"
             )
         self.bits = None if bits is None else number("bits", bits, "bits, 0 or more", not_negative)
         self.temperature = kelvin(temperature)

@@ -50,16 +50,16 @@ class LogisticPosterior(AbstractComponent):
     r"""Cells whose voltages sample the posterior of a logistic regression.
 
     A cell is a capacitor C with a resistor of the prior, 1 / g_k, to the prior mean, and a noise
-    current. Of each datum there is a pair of transistors of bias I: its input is a_n . v, a
-    passive sum of voltages (sum_k |a_nk| <= 1), its output I tanh(a_n . v / 2 V_T) is taken from the cells
-    in the same proportions, and a constant current puts (2 y_n - 1) I a_nk into them. With the volts
-    per unit u, a_n = (V_T / u) x_n, the law of theta = v / u is
+    current. Of each datum there is a pair of transistors of bias I. Its input is a_n . v, a passive
+    sum of voltages (sum_k |a_nk| <= 1); its output I tanh(a_n . v / 2 V_T) is taken from the cells
+    in the same proportions, and a constant current puts (2 y_n - 1) I a_nk into them. With u, the
+    volts per unit, and a_n = (V_T / u) x_n the law of theta = v / u is
 
         exp(-Psi(v) / Theta),    Theta = 2 I V_T,
         g_k = Theta / (u^2 var_k),    S_k = 2 C Theta - 2 k_B T g_k.
 
-    Theta, in watts, has the place of k_B T: the law is that of injected noise. Positive and negative
-    weights are pairs of nodes in a device; drawn here is one of each pair.
+    Theta, in watts, has the place of k_B T: the law is that of injected noise. A device has pairs of
+    nodes for weights of both signs; one of each is described here, and its noise is counted once.
 
     **Arguments:** `features` x, `(rows, dim)`; `labels` y, `(rows,)`, 0 or 1; `prior_variance`
     var and `prior_mean`, numbers or `(dim,)`; `capacitance` C, F; `pair`, a
