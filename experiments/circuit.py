@@ -1,4 +1,4 @@
-"""Eight cells on a board: a matrix in capacitors, its samples and its inverse, and the bill in SI."""
+"""Eight cells on a board: a matrix in capacitors, its samples and inverse, the bill in joules."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ def doubtful(results: Record) -> list[str]:
 class Circuit(AbstractStudy):
     """Resonators with a matrix in their capacitors (RLC cells), hot by noise currents.
 
-    All voltages and currents start at 0; each sample is read after `relaxations` of the longest time constant.
-    The bill is that of one device that makes all samples one after another, once in a `period`.
+    All voltages and currents start at 0; each sample is read after `relaxations` of the longest
+    time constant. The bill is that of one device that makes all samples one after another, once in
+    a `period`.
     """
 
     question = (

@@ -58,8 +58,8 @@ class LogisticPosterior(AbstractComponent):
         exp(-Psi(v) / Theta),    Theta = 2 I V_T,
         g_k = Theta / (u^2 var_k),    S_k = 2 C Theta - 2 k_B T g_k.
 
-    Theta, in watts, has the place of k_B T: the law is that of injected noise. A device has pairs of
-    nodes for weights of both signs; one of each is described here, and its noise is counted once.
+    Theta, in watts, has the place of k_B T: the law is that of injected noise. A device has pairs
+    of nodes for weights of both signs; one of each is described here, its noise counted once.
 
     **Arguments:** `features` x, `(rows, dim)`; `labels` y, `(rows,)`, 0 or 1; `prior_variance`
     var and `prior_mean`, numbers or `(dim,)`; `capacitance` C, F; `pair`, a
