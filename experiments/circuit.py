@@ -118,9 +118,8 @@ class Circuit(AbstractStudy):
         flows = circuit.flows(out, each)
         relative = float(np.linalg.norm(inverse.value - target) / np.linalg.norm(target))
         bits = len(a) * (len(a) + 1) / 2 * max(0.0, math.log2(1 / relative))
-        heat = tj.Estimate(
-            *(float(q) * len(x) for q in (flows.heat.value, flows.heat.error)), len(x)
-        )
+        q = flows.heat
+        heat = tj.Estimate(float(q.value) * len(x), float(q.error) * len(x), len(x))
         bill = tj.circuits.Bill(
             each * len(x), injected=float(flows.injected) * len(x), heat=heat, bits=bits,
             idle_power=self.idle_power, period=self.period, temperature=float(circuit.temperature),

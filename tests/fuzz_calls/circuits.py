@@ -73,6 +73,7 @@ call(
 call(
     "circuits.Bill",
     tj.circuits.Bill,
+    kinds={"work": "any"},  # a number as well
     says={
         "time": "time|period",
         "operations": "operations",
@@ -94,6 +95,7 @@ call(
 call(
     "circuits.GaussianPosterior",
     tj.circuits.GaussianPosterior,
+    says={"prior_mean": "prior_mean|prior_covariance"},
     prior_mean=np.zeros(2),
     prior_covariance=np.eye(2),
     likelihood_covariance=np.array([[1.0, 0.2], [0.2, 2.0]]),
@@ -121,13 +123,4 @@ call(
     prior_mean=0.0,
     capacitance=1e-9,
     pair=tj.circuits.TransistorPair(),
-)
-call(
-    "circuits.PairContent",
-    tj.circuits.PairContent,
-    conductance=np.array([1e-6]),
-    rest=np.zeros(1),
-    signed_weights=np.ones((3, 1)),
-    bias=1e-6,
-    thermal=0.02585,
 )

@@ -5,7 +5,6 @@ from .circuit import AbstractCircuit as AbstractCircuit
 from .circuit import Flows as Flows
 from .circuit import Power as Power
 from .logistic import LogisticPosterior as LogisticPosterior
-from .logistic import PairContent as PairContent
 from .networks import RC as RC
 from .networks import RL as RL
 from .networks import RLC as RLC

@@ -91,7 +91,7 @@ class LogisticPosterior(AbstractComponent):
         pair: TransistorPair | None = None,
     ):
         require_untraced("tj.circuits.LogisticPosterior", features=features, labels=labels,
-                         prior_variance=prior_variance, capacitance=capacitance)  # fmt: skip
+                         prior_variance=prior_variance, prior_mean=prior_mean, capacitance=capacitance)  # fmt: skip
         pair = TransistorPair() if pair is None else pair
         if not isinstance(pair, TransistorPair):
             raise ValueError(
@@ -119,7 +119,7 @@ class LogisticPosterior(AbstractComponent):
         self.noise = 2 * farad * theta - johnson
         if np.any(np.asarray(self.noise) < 0):
             raise ValueError(
-                "capacitance is too small: the Johnson noise of the resistors alone exceeds the "
+                "capacitance is too small for prior_variance: the Johnson noise of the resistors alone exceeds the "
                 f"noise of the law; take more than {float(np.max(johnson)) / (2 * theta):.2g} F"
             )
 

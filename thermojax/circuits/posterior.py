@@ -17,6 +17,7 @@ from .circuit import Power
 from .networks import RL
 from .program import checked_positive, dominant_scaling, in_pairs
 from .spice import drawn_anew, resistors, source_of, written
+from .units import BOLTZMANN
 
 
 class GaussianPosterior(eqx.Module):
@@ -91,7 +92,10 @@ class GaussianPosterior(eqx.Module):
         found = [branches(c, "covariance", "conductance") for c in networks]
         rho = ohm * max(x.value for elements in found for x in elements)
         prior, likelihood = (matrix_of(elements, len(networks[0])) / rho for elements in found)
-        density = (4 if pairs else 2) * henry * rho * ampere**2
+        with np.errstate(over="ignore"):
+            density = (4 if pairs else 2) * henry * rho * np.square(ampere)
+        if not np.isfinite(density):
+            raise ValueError(f"unit = {ampere:g} is out of the range of numbers: expected amperes")
         carried = np.sign(readout.T) * scaling * ampere  # currents for theta
         self.prior_conductance, self.likelihood_conductance = map(jnp.asarray, (prior, likelihood))
         self.prior_current, self.data_current = (jnp.asarray(carried @ x) for x in (mean, data))
@@ -100,7 +104,7 @@ class GaussianPosterior(eqx.Module):
         total = (r + r_data + (r + r_data).T) / 2
         self.circuit = RL(henry, total, noise=density, source=source, temperature=kelvin)
         self.readout, self.gains = jnp.asarray(readout), jnp.asarray(1 / (scaling * ampere))
-        johnson = float(self.circuit.thermal_energy) / henry / (2 if pairs else 1)
+        johnson = BOLTZMANN * kelvin / henry / (2 if pairs else 1)
         self.excess = johnson * self.gains**2
 
     def decode(self, currents: Numbers) -> Float[Array, "... dim"]:

@@ -18,6 +18,7 @@ from .arguments import as_matrix
 from .branches import Branch, branches, matrix_of
 from .networks import RC, RLC
 from .series import SERIES, preferred
+from .units import BOLTZMANN
 
 
 class Programmed(eqx.Module):
@@ -116,7 +117,9 @@ def program(
     **Source:** M. Aifer et al., Thermodynamic linear algebra, npj Unconventional Computing 1, 13
     (2024); eight cells with a matrix in capacitors: D. Melanson et al., arXiv:2312.04836 (2023).
     """
-    require_untraced("tj.circuits.program", matrix=matrix, noise=noise)
+    require_untraced("tj.circuits.program", matrix=matrix, value_range=value_range, series=series,
+                     tolerance=tolerance, key=key, capacitance=capacitance, resistance=resistance,
+                     inductance=inductance, noise=noise, temperature=temperature)  # fmt: skip
     choice("into", into, ("capacitance", "conductance"))
     a = finite("matrix", matrix)
     if a.ndim != 2 or a.shape[0] != a.shape[1] or a.size == 0:
@@ -154,12 +157,12 @@ def program(
     kind = RC if inductance is None else RLC
     if into == "capacitance":
         circuit = kind(network, ohm, **how)
-        energy = float(circuit.thermal_energy) + density * ohm / 2
+        energy = BOLTZMANN * kelvin + density * ohm / 2
         excess = np.zeros(len(a))
     else:
         circuit = kind(farad, conductance=network, **how)
         energy = density / (2 * farad)
-        excess = float(circuit.thermal_energy) / farad * size / energy * scaling**2
+        excess = BOLTZMANN * kelvin / farad * size / energy * scaling**2
     pair = 2 if crossed else 1
     return Programmed(
         circuit,
@@ -242,7 +245,7 @@ def as_built(values, into: str, series: str | None, tolerance: float, key):
 def checked_range(given, default: tuple[float, float]) -> tuple[float, float]:
     if given is None:
         return default
-    numbers = finite("value_range", given)
+    numbers = np.asarray(finite("value_range", given), np.float64)
     if numbers.shape != (2,) or not 0 < float(numbers[0]) < float(numbers[1]):
         raise ValueError("value_range: expected two positive numbers, the smaller one first")
     return float(numbers[0]), float(numbers[1])
