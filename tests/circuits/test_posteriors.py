@@ -180,3 +180,21 @@ def test_the_shot_noise_of_a_pair_is_that_of_independent_collectors():
     np.testing.assert_allclose(
         pair.shot_noise(v), 4 * 1.602176634e-19 * one * (2e-6 - one) / 2e-6, rtol=1e-6
     )
+
+
+def test_single_precision_is_enough_for_devices():
+    with jax.enable_x64(False):
+        mean, covariance = gaussian().law()
+        assert mean.dtype == jnp.float32
+        np.testing.assert_allclose(mean, [0.4597701149, -0.2873563218], rtol=1e-4)
+        np.testing.assert_allclose(np.diagonal(covariance), [0.28160920, 0.36781609], rtol=1e-4)
+        logistic = tj.circuits.LogisticPosterior(X, Y, 4.0)
+        v = jnp.asarray([1.3, 2.0])[:, None] * logistic.volts_per_unit
+        content = jax.vmap(logistic.content.energy, (0, None))(v, 1.0) / logistic.temperature
+        z = np.array([1.3, 2.0])
+        margin = (2 * Y - 1)[:, None] * X * z
+        energy = z**2 / 8 + np.sum(np.logaddexp(0, -margin), 0)
+        np.testing.assert_allclose(content[1] - content[0], energy[1] - energy[0], rtol=1e-3)
+        made = tj.circuits.program([[3.0, -1.0], [-1.0, 2.0]], noise=1e-18, inductance=1e-6)
+        inverse = made.decode_covariance(made.circuit.stationary()[1])
+        np.testing.assert_allclose(inverse, [[0.4, 0.2], [0.2, 0.6]], rtol=1e-4)

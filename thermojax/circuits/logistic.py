@@ -91,7 +91,8 @@ class LogisticPosterior(AbstractComponent):
         pair: TransistorPair | None = None,
     ):
         require_untraced("tj.circuits.LogisticPosterior", features=features, labels=labels,
-                         prior_variance=prior_variance, prior_mean=prior_mean, capacitance=capacitance)  # fmt: skip
+                         prior_variance=prior_variance, prior_mean=prior_mean,
+                         capacitance=capacitance)  # fmt: skip
         pair = TransistorPair() if pair is None else pair
         if not isinstance(pair, TransistorPair):
             raise ValueError(
@@ -119,8 +120,8 @@ class LogisticPosterior(AbstractComponent):
         self.noise = 2 * farad * theta - johnson
         if np.any(np.asarray(self.noise) < 0):
             raise ValueError(
-                "capacitance is too small for prior_variance: the Johnson noise of the resistors alone exceeds the "
-                f"noise of the law; take more than {float(np.max(johnson)) / (2 * theta):.2g} F"
+                "capacitance is too small for prior_variance: the Johnson noise of the resistors "
+                f"alone exceeds the noise of the law; take more than {float(np.max(johnson)) / (2 * theta):.2g} F"
             )
 
     @property
