@@ -119,9 +119,10 @@ class LogisticPosterior(AbstractComponent):
         self.capacitance, self.volts_per_unit = jnp.asarray(farad), jnp.asarray(unit)
         self.noise = 2 * farad * theta - johnson
         if np.any(np.asarray(self.noise) < 0):
+            least = float(np.max(johnson)) / (2 * theta)
             raise ValueError(
                 "capacitance is too small for prior_variance: the Johnson noise of the resistors "
-                f"alone exceeds the noise of the law; take more than {float(np.max(johnson)) / (2 * theta):.2g} F"
+                f"alone exceeds the noise of the law; take more than {least:.2g} F"
             )
 
     @property
