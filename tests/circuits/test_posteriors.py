@@ -76,11 +76,11 @@ def test_spice_settles_at_the_posterior_mean(tmp_path):
 
 @ngspice.needed
 def test_spice_with_noise_has_the_posterior_covariance(tmp_path):
-    """2000 of the longest time constants, noise anew every hundredth of the shortest."""
+    """1200 of the longest time constants, noise anew every hundredth of the shortest."""
     circuit = gaussian()
     times = np.asarray(circuit.circuit.time_constants())
     step = times[-1] / 100
-    steps = math.ceil(2000 * times[0] / step)
+    steps = math.ceil(1200 * times[0] / step)
     run = f"tran {10 * step:.9g} {steps * step:.9g} 0 {step:.9g} uic"
     keep = " ".join(f"l{k + 1}#branch" for k in range(4))
     lines = ngspice.analysis(tmp_path, run, keep=keep, options=ngspice.NOISY)
@@ -94,7 +94,7 @@ def test_spice_with_noise_has_the_posterior_covariance(tmp_path):
     off = np.abs(np.cov(theta.T) - covariance)
     error = np.sqrt((np.outer(variances, variances) + covariance**2) / independent)
     assert (
-        np.all(off < 4.5 * error) and np.max(error / np.sqrt(np.outer(variances, variances))) < 0.04
+        np.all(off < 4.5 * error) and np.max(error / np.sqrt(np.outer(variances, variances))) < 0.05
     )
 
 

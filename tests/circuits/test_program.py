@@ -47,6 +47,18 @@ def test_johnson_noise_alone_does_it_in_capacitors_and_not_in_resistors():
         tj.circuits.program(M, into="conductance")
 
 
+@pytest.mark.parametrize("matrix", [M, SIGNED], ids=["plain", "in pairs"])
+def test_sources_make_the_mean_a_solution(matrix):
+    b = np.array([1.0, -2.0, 0.5])
+    made = tj.circuits.program(matrix, into="conductance", noise=NOISE, b=b)
+    mean, covariance = made.circuit.stationary()
+    np.testing.assert_allclose(made.decode(mean), np.linalg.solve(matrix, b), rtol=1e-7)
+    inverse = made.decode_covariance(covariance)
+    np.testing.assert_allclose(inverse, np.linalg.inv(matrix), rtol=1e-7, atol=1e-9)
+    with pytest.raises(ValueError, match="unless A is in resistors"):
+        tj.circuits.program(matrix, b=b)
+
+
 def test_elements_keep_their_range_series_and_tolerance():
     made = tj.circuits.program(SIGNED, value_range=(1e-12, 4.7e-9), series="E24")
     values = np.array([x.value for x in made.elements])

@@ -71,6 +71,15 @@ call(
     temperature=300.0,
 )
 call(
+    "circuits.program in resistors",
+    tj.circuits.program,
+    says={"matrix": "matrix|b has shape"},
+    matrix=C * 1e9,
+    into="conductance",
+    noise=1e-20,
+    b=np.ones(2),
+)
+call(
     "circuits.Bill",
     tj.circuits.Bill,
     kinds={"work": "any"},  # a number as well

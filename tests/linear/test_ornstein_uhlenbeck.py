@@ -397,7 +397,7 @@ def test_bad_arguments_are_named(message):
 
 
 def test_the_spectrum_is_the_transform_of_the_memory():
-    """Of a non-normal drift, against int C(t) e^(-2 pi i f t) dt; its integral is the covariance."""
+    """Against int C(t) e^(-2 pi i f t) dt, and its integral, of a drift that is not normal."""
     process = tj.OrnsteinUhlenbeck(
         jnp.array([[1.0, 2.0], [-0.5, 1.5]]), 0.0, jnp.array([[1.0, 0.3], [0.3, 2.0]])
     )

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._arguments import choice, real, require_untraced
 from .._component import Numbers, Positive, finite, positive
 from .._keys import check_key
-from .arguments import as_matrix
+from .arguments import as_matrix, each_node
 from .branches import Branch, branches, matrix_of
 from .networks import RC, RLC
 from .series import SERIES, preferred
@@ -84,6 +84,7 @@ def program(
     resistance: Positive = 1e3,
     inductance: Positive | None = None,
     noise: float = 0.0,
+    b: Numbers | None = None,
     temperature: Positive = 300.0,
 ) -> Programmed:
     r"""Find the elements of a circuit whose voltages sample N(0, A^-1), and whose covariance is it.
@@ -108,18 +109,19 @@ def program(
     - `capacitance` C, F, of every node, for A in resistors; `resistance` R, ohm, from every node
       to ground, for A in capacitors. `inductance`, H, from every node to ground: an RLC circuit.
     - `noise`: S, two-sided, A^2 / Hz, of a noise current into every node; `temperature`, K.
+    - `b`: `(dim,)`, for A in resistors: sources of current, by which the mean of x is A^-1 b.
 
     **Returns:** a `Programmed`.
 
     **Raises:** ValueError for a matrix that no scale factors make diagonally dominant, elements out
-    of range, and A in resistors without noise.
+    of range, A in resistors without noise, and b with A in capacitors.
 
     **Source:** M. Aifer et al., Thermodynamic linear algebra, npj Unconventional Computing 1, 13
     (2024); eight cells with a matrix in capacitors: D. Melanson et al., arXiv:2312.04836 (2023).
     """
     require_untraced("tj.circuits.program", matrix=matrix, value_range=value_range, series=series,
                      tolerance=tolerance, key=key, capacitance=capacitance, resistance=resistance,
-                     inductance=inductance, noise=noise, temperature=temperature)  # fmt: skip
+                     inductance=inductance, noise=noise, b=b, temperature=temperature)  # fmt: skip
     choice("into", into, ("capacitance", "conductance"))
     a = finite("matrix", matrix)
     if a.ndim != 2 or a.shape[0] != a.shape[1] or a.size == 0:
@@ -134,6 +136,13 @@ def program(
     )
     density = checked_density(noise, into)
 
+    if b is not None:
+        b = np.asarray(each_node("b", b, len(a), signed=True), np.float64)
+        if into == "capacitance" or inductance is not None:
+            raise ValueError(
+                "b: expected None unless A is in resistors, without inductors: those pass all "
+                "currents, and no capacitor passes any, so that means would not depend on A"
+            )
     scaling = dominant_scaling(a)
     scaled = scaling[:, None] * a * scaling
     crossed = bool(np.any(np.triu(scaled, 1) > 0))
@@ -155,15 +164,18 @@ def program(
     if inductance is not None:
         how["inductance"] = checked_positive("inductance", inductance)
     kind = RC if inductance is None else RLC
+    pair = 2 if crossed else 1
+    excess = np.zeros(len(a))
     if into == "capacitance":
-        circuit = kind(network, ohm, **how)
         energy = BOLTZMANN * kelvin + density * ohm / 2
-        excess = np.zeros(len(a))
+        circuit = kind(network, ohm, **how)
     else:
-        circuit = kind(farad, conductance=network, **how)
         energy = density / (2 * farad)
         excess = BOLTZMANN * kelvin / farad * size / energy * scaling**2
-    pair = 2 if crossed else 1
+        if b is not None:  # x = scale D u, and G u = pair readout i
+            scale = math.sqrt(size / energy / pair)
+            how["source"] = readout.T @ (size * scaling * b) / (scale * pair)
+        circuit = kind(farad, conductance=network, **how)
     return Programmed(
         circuit,
         jnp.asarray(readout),
