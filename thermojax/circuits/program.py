@@ -140,8 +140,8 @@ def program(
         b = np.asarray(each_node("b", b, len(a), signed=True), np.float64)
         if into == "capacitance" or inductance is not None:
             raise ValueError(
-                "b: expected None unless A is in resistors, without inductors: those pass all "
-                "currents, and no capacitor passes any, so that means would not depend on A"
+                "b: expected None unless A is in resistors and inductance is None: inductors pass all "
+                "steady currents, and capacitors none, so that means would not depend on A"
             )
     scaling = dominant_scaling(a)
     scaled = scaling[:, None] * a * scaling
