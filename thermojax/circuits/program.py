@@ -140,8 +140,8 @@ def program(
         b = np.asarray(each_node("b", b, len(a), signed=True), np.float64)
         if into == "capacitance" or inductance is not None:
             raise ValueError(
-                "b: expected None unless A is in resistors and inductance is None: inductors pass all "
-                "steady currents, and capacitors none, so that means would not depend on A"
+                "b: expected None unless A is in resistors and inductance is None: inductors pass "
+                "all steady currents, and capacitors none, so that means would not depend on A"
             )
     scaling = dominant_scaling(a)
     scaled = scaling[:, None] * a * scaling
@@ -247,7 +247,9 @@ def as_built(values, into: str, series: str | None, tolerance: float, key):
     if float(tolerance) == 0:
         return values
     if key is None:
-        raise ValueError("key is None: expected a key, with which deviations are drawn")
+        raise ValueError(
+            "key is None: expected a key, with which deviations within tolerance are drawn"
+        )
     check_key(key)
     off = np.asarray(jax.random.uniform(key, values.shape, minval=-1.0, maxval=1.0), np.float64)
     factor = 1 + float(tolerance) * off
