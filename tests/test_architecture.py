@@ -51,7 +51,7 @@ LEVELS = (
     ("optimization",),
     ("linalg",),
     ("bayes",),
-    ("anneal", "ebm", "generate"),
+    ("anneal", "circuits", "ebm", "generate"),
     ("checking",),
     ("experiment",),
     ("cli",),
@@ -148,7 +148,7 @@ def exported() -> dict[str, object]:
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     names = [alias.asname or alias.name for node in imports for alias in node.names]
     found = {name: getattr(thermojax, name) for name in names if not name.startswith("__")}
-    for space in ("anneal", "bounds", "diagnostics", "distances", "ebm", "generate"):
+    for space in ("anneal", "bounds", "circuits", "diagnostics", "distances", "ebm", "generate"):
         own = ast.parse(Path(found[space].__file__).read_text()).body
         listed = [x.name for node in own if isinstance(node, ast.ImportFrom) for x in node.names]
         found |= {f"{space}.{name}": getattr(found[space], name) for name in listed}

@@ -3,6 +3,7 @@
 from . import anneal as anneal
 from . import bayes as bayes
 from . import bounds as bounds
+from . import circuits as circuits
 from . import diagnostics as diagnostics
 from . import distances as distances
 from . import ebm as ebm

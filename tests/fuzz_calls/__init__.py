@@ -3,7 +3,7 @@
 A new public name is one entry in the file of its room, or stands in NOT_CALLED with the reason.
 """
 
-from . import anneal, bayes, bounds, ebm, engine, generate, linalg  # noqa: F401, which fill the table
+from . import anneal, bayes, bounds, circuits, ebm, engine, generate, linalg  # noqa: F401, which fill the table
 from .call import CALLS as CALLS
 
 RETURNED = """
@@ -17,11 +17,13 @@ linalg.Split bayes.Calibration bayes.Modes bayes.ExactPosterior bayes.Observed b
 bayes.Posterior bayes.Account bayes.ScheduleCosts bayes.MinibatchPosterior
 bayes.RampSnapshots anneal.Annealed anneal.AnnealedBack anneal.AnnealerFit anneal.AnnealerProgress
 anneal.TwoSided ebm.EnergyFit ebm.EnergyProgress ebm.Exchanged ebm.SpinMoments
+circuits.Flows circuits.Power circuits.Programmed
 generate.ComputerFit generate.ComputerProgress generate.Generated generate.NoisedPaths
 """
 ABSTRACT = (
     "AbstractCheckpoint AbstractGradient AbstractLikelihood AbstractObjective AbstractPotential "
-    "AbstractProtocol anneal.AbstractBase anneal.AbstractGaussianBase anneal.AbstractDrive "
+    "AbstractProtocol circuits.AbstractCircuit "
+    "anneal.AbstractBase anneal.AbstractGaussianBase anneal.AbstractDrive "
     "ebm.AbstractLatentModel ebm.AbstractMethod ebm.AbstractSpinModel"
 )
 NOT_CALLED = {

@@ -394,3 +394,25 @@ def test_bad_arguments_are_named(message):
     with pytest.raises(ValueError) as caught:
         BAD[message]()
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_spectrum_is_the_transform_of_the_memory():
+    """Against int C(t) e^(-2 pi i f t) dt, and its integral, of a drift that is not normal."""
+    process = tj.OrnsteinUhlenbeck(
+        jnp.array([[1.0, 2.0], [-0.5, 1.5]]), 0.0, jnp.array([[1.0, 0.3], [0.3, 2.0]])
+    )
+    _, covariance = process.stationary()
+    times = jnp.linspace(0.0, 20.0, 4001)
+    memory = np.asarray(jax.vmap(lambda t: process.transition(t)[0] @ covariance)(times))
+    for f in (0.0, 0.3, -0.3):
+        turning = np.exp(-2j * np.pi * f * np.asarray(times))[:, None, None]
+        half = np.trapezoid(memory * turning, times, axis=0)
+        np.testing.assert_allclose(process.spectrum(f), half + half.conj().T, atol=2e-5)
+    f = np.tan(np.linspace(-np.pi / 2, np.pi / 2, 4002)[1:-1])  # all frequencies
+    density = np.asarray(process.spectrum(f)) * (1 + f**2)[:, None, None]
+    total = np.sum(density, 0) * np.pi / 4001
+    np.testing.assert_allclose(total, covariance, atol=1e-3)
+    with pytest.raises(ValueError, match="frequency has shape"):
+        process.spectrum(np.ones((2, 2)))
+    with pytest.raises(ValueError, match="eigenvalue"):
+        tj.OrnsteinUhlenbeck(-1.0).spectrum(1.0)

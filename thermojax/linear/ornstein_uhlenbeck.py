@@ -12,7 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from .._arguments import instance, is_real, real, whole
 from .._component import AbstractComponent, Numbers, finite, floating, known, require
@@ -25,6 +25,7 @@ from .process import (
     matrix_back,
     moments,
     principal,
+    spectral_density,
     stationary_covariance,
     walk,
 )
@@ -191,6 +192,27 @@ class OrnsteinUhlenbeck(AbstractComponent):
         covariance = matrix_back(stationary_covariance(process), basis)
         self.require_held(covariance)
         return mean, matrix(covariance, self.dim)
+
+    def spectrum(self, frequency: Numbers) -> Complex[Array, "*frequencies dim dim"]:
+        r"""The two-sided spectral density of the stationary law, whose integral is its covariance.
+
+        S(f) = (A + 2 pi i f)^-1 D (A + 2 pi i f)^-H, the Fourier transform of <x(t) x(0)^T> less
+        the mean, f from minus to plus infinity. The one-sided density of meters is twice as much.
+
+        **Arguments:** `frequency` f, a number or `(frequencies,)`, 1 / time.
+
+        **Returns:** `(dim, dim)` or `(frequencies, dim, dim)`, complex and Hermitian.
+
+        **Raises:** ValueError for a drift with an eigenvalue whose real part is not positive.
+
+        Cost: one LU decomposition per frequency. Source: C. W. Gardiner, Handbook of Stochastic
+        Methods, section 4.4.6.
+        """
+        f = finite("frequency", frequency)
+        if f.ndim > 1:
+            raise ValueError(f"frequency has shape {f.shape}: expected a number or (frequencies,)")
+        require_stable(self.drift)
+        return spectral_density(self, f.astype(self.dtype))
 
     def sample(
         self,

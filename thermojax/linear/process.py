@@ -63,6 +63,22 @@ def stationary_covariance(process):
     return size * (scale[:, None] * ((solution + solution.T) / 2 * scale))
 
 
+@jax.jit
+def spectral_density(process, frequency):
+    """`(*frequencies, dim, dim)` of frequencies in the dtype of the process."""
+    dtype, dim = process.dtype, process.dim
+    drift, diffusion = (matrix(x.astype(dtype), dim) for x in (process.drift, process.diffusion))
+    drift, diffusion, scale, size = comparable(drift, diffusion)
+
+    def at(f):
+        operator = jax.lax.complex(drift, 2 * math.pi * f * jnp.eye(dim, dtype=dtype))
+        half = jnp.linalg.solve(operator, diffusion.astype(operator.dtype))
+        density = jnp.linalg.solve(operator, half.conj().T)  # D is symmetric
+        return size * (scale[:, None] * ((density + density.conj().T) / 2 * scale))
+
+    return at(frequency) if frequency.ndim == 0 else jax.lax.map(at, frequency)
+
+
 def act(operator, x):
     """The product of `(dim,)` (a diagonal) or `(dim, dim)` with the last axis of x."""
     return operator * x if operator.ndim == 1 else dot(x, operator.T)
