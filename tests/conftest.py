@@ -89,6 +89,12 @@ def forget_programs():
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    yield
+    forget_programs()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown():
     """Long modules forget in between: the rest of the module reads from the disk."""

@@ -80,7 +80,8 @@ def test_r2_is_the_mean_of_the_law_of_an_inverse():
 def test_how_often_a_runtime_is_enough(problem, dynamics):
     """Over 1,000 runs: P within 3 standard errors by the law; by Markov's bound 3 more than P.
 
-    The latter take several times as long, and 60 are enough to see it. The law of an inverse is that of a long average, here of hundreds of relaxation times.
+    The latter take several times as long, and 60 are enough to see it. The law of an inverse is
+    that of a long average, here of hundreds of relaxation times.
     """
     rtol, probability = (0.2, 0.8) if problem == "solve" else (0.1, 0.8)
     times = tj.linalg.runtime(problem, A, B, rtol=rtol, probability=probability, dynamics=dynamics)
