@@ -85,7 +85,7 @@ class Quartic(tj.AbstractPotential):
 def survivors(strength, lost, sharding):
     """The mean work where the first `lost` of 16 paths start too far out for the step."""
     well = tj.Underdamped(Quartic(strength), tj.Linear(0.2, 0.6, 3.0), tj.Bath())
-    x = jnp.where(jnp.arange(16) < lost, 50.0, jnp.linspace(-1.0, 1.0, 16))[:, None]
+    x = jnp.concatenate([jnp.full(lost, 50.0), jnp.linspace(-1.0, 1.0, 16 - lost)])[:, None]
     start = tj.State(x, jnp.zeros_like(x))
     result = tj.simulate(well, key, time_steps=30, initial=start, sharding=sharding)
     return result.mean(result.ledger.total_work).value, result.diverged
@@ -115,8 +115,7 @@ WAYS = {
 values, key = jnp.linspace(0.1, 0.9, 4), jax.random.key(1)
 sharding = tj.batch_sharding()
 loss = jax.jit(jax.value_and_grad(cost, has_aux=True), static_argnums=2)
-backward = loss.lower(values, key, sharding).compile()
-(mean, error), slope = backward(values, key)
+(mean, error), slope = loss(values, key, sharding)
 report = {
     "devices": jax.device_count(),
     "mean": float(mean),
@@ -124,8 +123,7 @@ report = {
     "slope": np.asarray(slope).tolist(),
 }
 if len(sys.argv) == 2:
-    program = jax.jit(run, static_argnums=2).lower(values, key, sharding).compile()
-    result = program(values, key)
+    result = run(values, key, sharding)
     report["spread"] = len(result.position.sharding.device_set)
     report["position"] = np.asarray(result.position).tolist()
     report["work"] = np.asarray(result.ledger.work).tolist()
@@ -147,26 +145,26 @@ if len(sys.argv) == 2:
     assert fit.positions is not None
     assert len(jax.tree.leaves(fit.positions)[0].sharding.device_set) == devices
     report["energy model"] = [*fit.history["loss"], *fit.history["log_z"]]
-    graded = jax.jit(jax.value_and_grad(survivors, has_aux=True), static_argnums=2)
     for lost in (0, 3, 11):  # all paths of a device, of several
+        graded = jax.jit(jax.value_and_grad(survivors, has_aux=True), static_argnums=(1, 2))
         (work, diverged), slope = graded(jnp.asarray(1.0), lost, sharding)
         assert diverged == lost
         report[f"{lost} lost"] = [float(work), float(slope)]
     for way, options in WAYS.items():
-        seen = jax.value_and_grad(lambda v, options=options: along_the_way(v, sharding, **options))
-        report[way] = [float(x) for x in jax.jit(seen)(jnp.asarray(0.4))]
+        seen = jax.jit(lambda v, options=options: along_the_way(v, sharding, **options))
+        report[way] = [float(x) for x in jax.value_and_grad(seen)(jnp.asarray(0.4))]
     forward = lambda v: along_the_way(v, sharding, adjoint=dfx.ForwardMode())
     at = jnp.asarray(0.4), jnp.asarray(1.0)
     report["forward mode"] = [
         float(x) for x in jax.jit(lambda a, b: jax.jvp(forward, (a,), (b,)))(*at)
     ]
-    text = program.as_text() or ""
-    report["loops"], report["exchanges"] = exchanges_in_loops(text), exchanges(text)
-    text = backward.as_text() or ""
-    report["backward loops"] = exchanges_in_loops(text)
-    report["backward exchanges"] = exchanges(text)
-    if devices > 1:  # one has nothing to exchange with
-        of_all = jax.jit(jax.grad(of_potential), static_argnums=2)
-        text = of_all.lower(system(values).potential, key, sharding).compile().as_text() or ""
-        report["potential loops"] = exchanges_in_loops(text)
+    program = jax.jit(run, static_argnums=2).lower(values, key, sharding).compile().as_text() or ""
+    report["loops"] = exchanges_in_loops(program)
+    report["exchanges"] = exchanges(program)
+    of_all = jax.jit(jax.grad(of_potential), static_argnums=2)
+    backward = of_all.lower(system(values).potential, key, sharding).compile().as_text() or ""
+    report["potential loops"] = exchanges_in_loops(backward)
+    backward = loss.lower(values, key, sharding).compile().as_text() or ""
+    report["backward loops"] = exchanges_in_loops(backward)
+    report["backward exchanges"] = exchanges(backward)
 print(json.dumps(report))
