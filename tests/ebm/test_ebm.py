@@ -94,15 +94,15 @@ def two_islands(n: int):
     return jnp.where(right, jnp.array([3.0, 0.0]), jnp.array([-3.0, 0.0])) + noise
 
 
-GRID = jnp.stack(jnp.meshgrid(*[jnp.linspace(-20, 20, 201)] * 2, indexing="ij"), -1).reshape(-1, 2)
+GRID = jnp.stack(jnp.meshgrid(*[jnp.linspace(-20, 20, 401)] * 2, indexing="ij"), -1).reshape(-1, 2)
 
 
 @eqx.filter_jit
 def quadrature(model):
     """(ln Z, the share of the right half) of an energy in the plane."""
     energies = jax.vmap(lambda x: model.energy(x, None))(GRID)
-    log_z = jax.scipy.special.logsumexp(-energies) + 2 * jnp.log(0.2)
-    weights = jnp.exp(-energies - log_z) * 0.04
+    log_z = jax.scipy.special.logsumexp(-energies) + 2 * jnp.log(0.1)
+    weights = jnp.exp(-energies - log_z) * 0.01
     return log_z, jnp.sum(jnp.where(GRID[:, 0] > 0, weights, 0))
 
 
@@ -126,7 +126,7 @@ def test_weights_of_far_islands_are_learned_with_weights_and_not_without():
     optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, 300))
     shares = {}
     for name, method, callback in (
-        ("weighted", tj.ebm.Nonequilibrium(moves, walkers=4096, witnesses=1024), compare),
+        ("weighted", tj.ebm.Nonequilibrium(moves, walkers=8192, witnesses=1024), compare),
         ("plain", tj.ebm.Persistent(moves, buffer=2048), None),
     ):
         fit = tj.ebm.fit(
