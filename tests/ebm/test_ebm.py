@@ -94,51 +94,8 @@ def two_islands(n: int):
     return jnp.where(right, jnp.array([3.0, 0.0]), jnp.array([-3.0, 0.0])) + noise
 
 
-GRID = jnp.stack(jnp.meshgrid(*[jnp.linspace(-20, 20, 401)] * 2, indexing="ij"), -1).reshape(-1, 2)
-
-
-@eqx.filter_jit
-def quadrature(model):
-    """(ln Z, the share of the right half) of an energy in the plane."""
-    energies = jax.vmap(lambda x: model.energy(x, None))(GRID)
-    log_z = jax.scipy.special.logsumexp(-energies) + 2 * jnp.log(0.1)
-    weights = jnp.exp(-energies - log_z) * 0.01
-    return log_z, jnp.sum(jnp.where(GRID[:, 0] > 0, weights, 0))
-
-
 def small_energy():
     return tj.ebm.NeuralEnergy.mlp(2, KEY, width=32, scale=4.0, activation="softplus")
-
-
-@pytest.mark.slow
-def test_weights_of_far_islands_are_learned_with_weights_and_not_without():
-    """.8 within .02 by nonequilibrium training; ln p agrees with quadrature all the while."""
-    data, off, previous = two_islands(4000), [], [small_energy()]
-
-    def compare(progress):
-        if progress.step % 20 == 1:
-            log_z, _ = quadrature(previous[0])
-            error = progress.seen["log_z_error"]
-            off.append((progress.seen["log_z"] - float(log_z)) / max(error, 2e-3))
-        previous[0] = progress.model
-
-    moves = tj.ebm.Moves(dt=0.02, steps=3)
-    optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, 300))
-    shares = {}
-    for name, method, callback in (
-        ("weighted", tj.ebm.Nonequilibrium(moves, walkers=8192, witnesses=1024), compare),
-        ("plain", tj.ebm.Persistent(moves, buffer=2048), None),
-    ):
-        fit = tj.ebm.fit(
-            small_energy(), data, optimizer, KEY, method=method, batch=1024, steps=300,
-            callback=callback,
-        )  # fmt: skip
-        shares[name] = float(quadrature(fit.model)[1])
-    assert abs(shares["weighted"] - 0.8) < 0.02
-    # Walkers that cannot cross keep their shares, and the model runs away from them.
-    assert abs(shares["plain"] - 0.8) > 0.1
-    # Sixteen groups know their error to a fifth: 4.5 errors of a Student's t are about 6.
-    assert np.max(np.abs(off)) < 6 and np.mean(np.abs(off)) < 1.5
 
 
 def test_scores_are_those_of_noisy_data():
@@ -189,6 +146,17 @@ def test_a_network_may_tilt_any_law_that_can_be_drawn():
         np.testing.assert_array_equal(getattr(trained.around, name), getattr(law, name))
     with pytest.raises(ValueError, match="which cannot be drawn exactly"):
         tj.ebm.NeuralEnergy(jnp.sum, around=tj.LogDensity(jnp.sum))
+
+
+def test_walkers_that_begin_far_from_the_model_are_warned_of():
+    """A narrow well beside the data: a ramp brings walkers there."""
+    far, data = tj.ebm.GaussianEnergy(25.0 * np.eye(2), jnp.array([2.0, 0.0])), with_moments(S)
+    moves = tj.ebm.Moves(0.02, 2, adjusted=True)
+    method = lambda ramp: tj.ebm.Nonequilibrium(moves, walkers=256, witnesses=256, ramp=ramp)
+    with pytest.warns(UserWarning, match=r"begin far from the model.*such as ramp=100"):
+        method(0).begin(far, data, KEY)
+    walkers, _ = method(100).begin(far, data, KEY)  # and no warning
+    assert float(walkers.effective_samples) > 0.05 * 256
 
 
 class Counted(tj.AbstractPotential):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ from .model import Model, as_data, check_model, data_energies
 LARGEST_LOST = 0.1  # share of the walkers above which training stops
 COLLAPSED = 0.1  # of the data's variance along its first principal axis: walkers with less warn
 WIDEST = 2000  # coordinates up to which that axis is looked for
+BLOCK = 64  # steps of one call of the program, at most, where nobody looks at each
+PATIENCE = 0.25  # seconds that a call may take: it cannot be interrupted
 COLUMNS = (*Seen._fields, "log_likelihood", "slope")
 
 
@@ -157,13 +160,19 @@ class ModelTraining(eqx.Module):
 def trained(training: ModelTraining, fixed, callback, checkpoint) -> tuple[ModelTraining, str]:
     """The training at its end, and why it ended."""
     rest, method = fixed[:2]
-    steps = len(training.record)
-    for step in range(training.step + 1, steps + 1):
-        key = part_key(training.key, Purpose.TRAINING, step)
+    steps, together = len(training.record), 1
+    rows = jnp.zeros((BLOCK, len(COLUMNS)))
+    while training.step < steps:
+        begun = time.monotonic()
+        first = training.step + 1
+        count = min(together, steps - training.step)
         moving = (training.params, training.state, training.samples)
-        (params, state, samples), row, good = update((*fixed, key), moving)
+        (params, state, samples), rows, done, good = updates(
+            (*fixed, training.key, (jnp.asarray(first), jnp.asarray(count))), (moving, rows)
+        )
+        step = training.step + int(done)
         record = training.record
-        record[step - 1] = np.asarray(row)
+        record[training.step : step] = np.asarray(rows)[: int(done)]
         training = dataclasses.replace(
             training, params=params, state=state, samples=samples, record=record, step=step
         )
@@ -175,6 +184,8 @@ def trained(training: ModelTraining, fixed, callback, checkpoint) -> tuple[Model
             walkers = own_copies(method.positions(samples))
             if callback(EnergyProgress(step, steps, seen, model, walkers)):
                 return training, f"the callback ended training at step {step}"
+        elif time.monotonic() - begun < PATIENCE:
+            together = min(2 * together, BLOCK)
         if checkpoint is not None:
             checkpoint.save(training, last=step == steps)
     return training, f"all {steps} steps done"
@@ -191,6 +202,25 @@ def reason(step: int, seen: dict[str, float]) -> str:
 
 
 @eqx.filter_jit(donate="all-except-first")
+def updates(fixed, moving):
+    """Several steps: (what moves, their rows of numbers, how many, whether all were taken).
+
+    They end with one that is not taken. The largest number of them is an argument of the program,
+    so that no result depends on it.
+    """
+    *fixed, key, numbers = fixed
+    first, count = numbers
+
+    def body(carry):
+        moving, rows, done, _ = carry
+        step_key = part_key(key, Purpose.TRAINING, first + done)
+        moving, row, good = update((*fixed, step_key), moving)
+        return moving, rows.at[done].set(row), done + 1, good
+
+    going = lambda carry: (carry[2] < count) & carry[3]
+    return jax.lax.while_loop(going, body, (*moving, jnp.zeros_like(count), jnp.ones((), bool)))
+
+
 def update(fixed, moving):
     """One step: (what moves, the row of numbers, whether the step was taken)."""
     rest, method, optimizer, data, batch, key = fixed
@@ -222,7 +252,7 @@ def update(fixed, moving):
 
 def own_copies(tree):
     """Arrays of their own, which may be given away."""
-    return jax.tree.map(lambda x: jnp.array(x, copy=True) if eqx.is_array(x) else x, tree)
+    return jax.tree.map(lambda x: jnp.array(x, copy=True), tree)
 
 
 def checked_data(model: Model, data) -> PyTree[Array]:

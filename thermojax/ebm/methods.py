@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,6 +22,7 @@ from .model import Model, log_z_offset, positions_of, potential_of
 from .moves import Moves
 from .walkers import base_of, begun, check_memory, check_moves, from_base, lost_share
 
+FAR = 0.05  # of the walkers: with fewer effective ones they begin far from the model
 GROUPS = 16  # of witnesses, independent of each other
 UNKNOWN = Estimate(math.nan, math.nan, 0)
 
@@ -41,7 +43,10 @@ class Seen(NamedTuple):
 
 
 class AbstractMethod(eqx.Module):
-    """A way to train a model; `tj.ebm.fit` asks it in each step."""
+    """A way to train a model; `tj.ebm.fit` asks it in each step.
+
+    Its samples are a pytree of arrays, of the same structure, shapes and dtypes in each step.
+    """
 
     @abc.abstractmethod
     def begin(self, model: Model, data: PyTree[Array], key: PRNGKeyArray) -> Any:
@@ -142,7 +147,9 @@ class Persistent(AbstractMethod):
         walkers, _, _ = samples
         count = min(batch_of(batch), self.buffer)
         which_key, new_key, run_key, who_key = jax.random.split(key, 4)
-        which = jax.random.choice(which_key, self.buffer, (count,), replace=False)
+        which = jnp.arange(count)
+        if count < self.buffer:
+            which = jax.random.choice(which_key, self.buffer, (count,), replace=False)
         positions = jax.tree.map(lambda x: x[which], walkers)
         if self.renewed:
             base, template = base_of(model, batch)
@@ -193,7 +200,8 @@ class Nonequilibrium(AbstractMethod):
     latter a multiple of 16, the groups whose spread tells the error of ln Z; `resample_below`, the
     effective share below which walkers are drawn anew by their weights, 0 for never; `ramp`, moves
     between the base and the model, 0 where they are one.
-    **Raises:** ValueError for anything else.
+    **Raises:** ValueError for anything else. Warns where fewer than a twentieth of the walkers are
+    effective as they arrive.
     **Source:** D. Carbone, M. Hua, S. Coste, E. Vanden-Eijnden, NeurIPS 2023.
     """
 
@@ -217,10 +225,19 @@ class Nonequilibrium(AbstractMethod):
         check_memory(self.walkers + self.witnesses, template)
         keys = jax.random.split(key)
         potential, pair = potential_of(model), (self.walkers, self.witnesses)
-        return tuple(
+        walkers, witnesses = (
             from_base(self.moves, base, potential, template, count, self.ramp, key)
             for count, key in zip(pair, keys, strict=True)
         )
+        effective = known(walkers.effective_samples)
+        if effective is not None and effective < FAR * self.walkers:
+            warnings.warn(
+                f"walkers begin far from the model: their weights are those of {effective:.1f} "
+                f"of {self.walkers:,}, so that ln Z is little known; give them a longer way from "
+                f"the Gaussian of the data to the model, such as ramp={max(100, 4 * self.ramp)}",
+                stacklevel=3,
+            )
+        return walkers, witnesses
 
     def move(self, model, samples, batch, key):
         potential = potential_of(model)
