@@ -73,6 +73,6 @@ def test_flags_are_measured_in_processes_of_their_own():
 def test_a_number_about_memory_is_measured_within_a_budget():
     """The fewer states are thought to be there, the more is kept."""
     number = dataclasses.replace(NUMBERS["states"], tried=(4, 5))
-    rows = measure(Question(number, "gradient 1024 x 1", steps=2048), rounds=1)
+    rows = measure(Question(number, "gradient 256 x 1", steps=1024), rounds=1)
     four, five = (row["of the budget"] for row in rows)
     assert four > five > 0

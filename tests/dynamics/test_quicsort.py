@@ -37,9 +37,9 @@ def swirl(x, control):
     return 0.7 * jnp.stack([-x[1] + x[0] * x[1], x[0] + jnp.sin(x[0])])
 
 
-def fitted_orders(system, dim, reference=512):
+def fitted_orders(system, dim, reference=256):
     """Fitted strong orders of (position, momentum, work, drive work) on one Brownian path."""
-    start = tj.State(jnp.ones((256, dim)), jnp.zeros((256, dim)))
+    start = tj.State(jnp.ones((64, dim)), jnp.zeros((64, dim)))
 
     def run(steps):
         out = tj.simulate(
