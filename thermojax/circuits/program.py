@@ -122,6 +122,8 @@ def program(
     require_untraced("tj.circuits.program", matrix=matrix, value_range=value_range, series=series,
                      tolerance=tolerance, key=key, capacitance=capacitance, resistance=resistance,
                      inductance=inductance, noise=noise, b=b, temperature=temperature)  # fmt: skip
+    if key is not None:
+        check_key(key)
     choice("into", into, ("capacitance", "conductance"))
     a = finite("matrix", matrix)
     if a.ndim != 2 or a.shape[0] != a.shape[1] or a.size == 0:
@@ -174,7 +176,10 @@ def program(
         excess = BOLTZMANN * kelvin / farad * size / energy * scaling**2
         if b is not None:  # x = scale D u, and G u = pair readout i
             scale = math.sqrt(size / energy / pair)
-            how["source"] = readout.T @ (size * scaling * b) / (scale * pair)
+            source = readout.T @ (size * scaling * b) / (scale * pair)
+            if not np.all(np.isfinite(source)):
+                raise ValueError(f"noise = {density:g} is out of range: its sources are not finite")
+            how["source"] = source
         circuit = kind(farad, conductance=network, **how)
     return Programmed(
         circuit,
@@ -250,7 +255,6 @@ def as_built(values, into: str, series: str | None, tolerance: float, key):
         raise ValueError(
             "key is None: expected a key, with which deviations within tolerance are drawn"
         )
-    check_key(key)
     off = np.asarray(jax.random.uniform(key, values.shape, minval=-1.0, maxval=1.0), np.float64)
     factor = 1 + float(tolerance) * off
     return values * factor if into == "capacitance" else values / factor
