@@ -1,0 +1,5 @@
+export class Erasure {
+  opened() {}
+  take() {}
+  draw() {}
+}

@@ -1,0 +1,5 @@
+export class Inference {
+  opened() {}
+  take() {}
+  draw() {}
+}
