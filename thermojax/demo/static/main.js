@@ -51,6 +51,7 @@ function draw() {
   while (drawnAt[0] < now - 1000) drawnAt.shift();
   if (window.thermojax.frames % 15 === 0 && !paused)
     element("status").textContent = `${drawnAt.length} updates a second, time ${number(message.time, 1)}`;
+  if (message.kind === "erasure") element("status").textContent = "Every change of the protocol is a new run.";
 }
 
 function greet({ version, ranges }) {

@@ -4,7 +4,7 @@ import { Plot, curve, normal, pairs } from "./draw.js";
 import { fill, measured, number, sliders } from "./widgets.js";
 
 const SHOWN = 1500; // samples in the cloud
-const TRAIL = 40; // positions of one machine behind it
+const TRAIL = 160; // positions of one machine behind it
 const HISTORY = 240; // points of the error's curve
 const DASH = { dash: [6, 4], width: 1.8 };
 
@@ -92,10 +92,10 @@ export class Oscillators {
     plot.begin([-half * ratio, half * ratio], [-half, half]);
     plot.axes({ xName: "x₁", yName: "x₂" });
     plot.dots(frame.relaxed ? this.samples : pairs(frame.now), "dots", 1.3, 0.45);
-    plot.line(this.trail, "trail", { width: 1.5 });
-    plot.ellipse(this.truth.covariance, "goal", DASH);
+    plot.line(this.trail, "ink", { width: 1.2, alpha: 0.75 });
     plot.ellipse(frame.law, "law", { width: 2.5 });
-    plot.disks([this.trail.at(-1)], "trail", 4);
+    plot.ellipse(this.truth.covariance, "goal", DASH);
+    plot.disks([this.trail.at(-1)], "ink", 5);
   }
 
   drawMarginals() {
@@ -110,8 +110,8 @@ export class Oscillators {
       const all = counts.reduce((a, b) => a + b, 0) || 1;
       plot.bars(counts, -half, half, "dots", base, counts.length / (2 * half * all));
       const shifted = (variance) => curve((x) => base + normal(variance)(x), -half, half);
+      plot.line(shifted(frame.law[2 * i]), "law", { width: 2.5 });
       plot.line(shifted(exact[2 * i]), "goal", DASH);
-      plot.line(shifted(frame.law[2 * i]), "law");
       plot.context.textBaseline = "top";
       plot.write(`x${"₁₂"[i]}`, plot.left + 5, plot.py(base + peak) + 4, "left");
     }
