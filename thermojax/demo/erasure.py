@@ -154,7 +154,7 @@ class ErasureScene:
         x = np.linspace(-WALL, WALL, BINS + 1)
         pictures = {
             "counts": counts.tolist(),
-            "density": thousandths(np.asarray(density)[:, 1::3]),
+            "density": thousandths(density),
             "energies": np.rint(10 * np.asarray(energies_along(values, x))).astype(int).tolist(),
         }
         return numbers, pictures

@@ -122,7 +122,7 @@ export class Erasure {
     this.plots.forEach((plot, k) => {
       const [least, most] = this.limits[this.names[k]];
       const pad = 0.04 * (most - least);
-      plot.begin([0, this.duration], [least - pad, most + pad]);
+      plot.begin([-0.03 * this.duration, 1.03 * this.duration], [least - pad, most + pad]);
       plot.axes({ xName: "time" });
       const at = (values) => values.map((pair, i) => [(i * this.duration) / last, pair[k]]);
       if (this.frame && this.frame.duration === this.duration) plot.line(at(this.frame.trained.values), "goal", DASH);
@@ -138,7 +138,7 @@ export class Erasure {
     const half = frame.half;
     const [counts, density, energies] = [frame.counts[i], frame.density[i], frame.energies[i]];
     const all = counts.reduce((a, b) => a + b, 0) || 1;
-    plot.begin([-half, half], [0, 2.6]);
+    plot.begin([-half, half], [0, 4.6]);
     plot.axes({ yTicks: [], xName: "x" });
     plot.bars(counts, -half, half, "dots", 0, counts.length / (2 * half * all));
     const step = (2 * half) / density.length;

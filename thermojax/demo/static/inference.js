@@ -5,6 +5,7 @@ import { fill, measured, number, sliders } from "./widgets.js";
 
 const HISTORY = 600;
 const DASH = { dash: [6, 4], width: 1.8 };
+const PLANE = [[-1.1, 1.1], [-3.1, 3.1]];
 const PRIOR = [[0, 0], [1, 0, 1]];
 
 export class Inference {
@@ -33,7 +34,11 @@ export class Inference {
       this.send({ do: "point", u: Math.min(Math.max(u, -1), 1), y: Math.min(Math.max(y, -3), 3) });
   }
 
-  opened() {}
+  opened() {
+    this.data.begin(...PLANE); // clicks have their place before the first frame has come
+    this.data.axes({ xName: "u", yName: "y" });
+    this.draw();
+  }
 
   take(frame) {
     this.frame = frame;
@@ -55,7 +60,7 @@ export class Inference {
 
   drawData() {
     const { data: plot, frame } = this;
-    plot.begin([-1.1, 1.1], [-3.1, 3.1]);
+    plot.begin(...PLANE);
     plot.axes({ xName: "u", yName: "y" });
     for (const [a, b] of pairs(frame.machines.slice(0, frame.lines)))
       plot.line([[-1.1, a - 1.1 * b], [1.1, a + 1.1 * b]], "trail", { width: 1, alpha: 0.7 });
@@ -67,7 +72,7 @@ export class Inference {
   drawWeights() {
     const { weights: plot, frame } = this;
     const ratio = (plot.canvas.clientWidth - 46) / (plot.canvas.clientHeight - 30);
-    plot.begin([-3 * ratio, 3 * ratio], [-3, 3]);
+    plot.begin([-4 * ratio, 4 * ratio], [-4, 4]);
     plot.axes({ xName: "intercept a", yName: "slope b" });
     plot.dots(pairs(frame.machines), "dots", 1.5, 0.6);
     const drawn = (law, name, style) => plot.ellipse(law[1], name, { mean: law[0].map((x) => x / 1000), ...style });
