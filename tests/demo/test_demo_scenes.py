@@ -229,7 +229,9 @@ def test_a_protocol_that_does_nothing_costs_nothing_and_erases_nothing():
     assert abs(numbers["work"][0]) < 0.05  # of steps in narrow wells
     # The other way round is as bad a bit, and as dear: nobody asked for that side.
     other = ErasureScene(jax.random.key(6))
-    other.take(Erase(do="erase", lowering=list(LINES[:, 0]), tilt=list(-LINES[:, 1] / 2), duration=3))
+    other.take(
+        Erase(do="erase", lowering=list(LINES[:, 0]), tilt=list(-LINES[:, 1] / 2), duration=3)
+    )
     numbers = other.frame()["hand"]
     assert numbers["exact_failures"] > 0.95 and numbers["in_time"] < numbers["exact_work"]
 
@@ -293,9 +295,7 @@ def test_points_carry_the_machines_to_the_posterior():
     mean = np.linalg.solve(precision, features.T @ [y for _, y in DATA] / 0.09)
     np.testing.assert_allclose(np.array(frame["posterior"][0]) / 1000, mean, atol=1e-3)
     covariance = np.linalg.inv(precision)
-    np.testing.assert_allclose(
-        frame["posterior"][1], covariance[[0, 0, 1], [0, 1, 1]], atol=1e-4
-    )
+    np.testing.assert_allclose(frame["posterior"][1], covariance[[0, 0, 1], [0, 1, 1]], atol=1e-4)
     machines = np.array(frame["machines"]) / 1000
     error = np.sqrt(np.diagonal(covariance) / len(machines))
     assert np.all(np.abs(machines.mean(0) - mean) < 5 * error)

@@ -214,7 +214,13 @@ def bystander(monkeypatch):
 
 def test_mistakes_of_the_command_are_one_sentence(capsys, bystander):
     assert main(["demo", "--help"]) == 0 and "--no-browser" in capsys.readouterr().out
-    for wrong in (["--port", "x"], ["--port", "70000"], ["--seed", "-1"], ["--seed", "a"], ["more"]):
+    for wrong in (
+        ["--port", "x"],
+        ["--port", "70000"],
+        ["--seed", "-1"],
+        ["--seed", "a"],
+        ["more"],
+    ):
         assert main(["demo", *wrong]) == 2
         assert capsys.readouterr().err.startswith("thermojax: ")
     with listening(0) as taken:

@@ -28,7 +28,18 @@ usage: thermojax COMMAND ...
 
 
 # Each has a file of its name that holds its `PARSER`, and `execute`, which does it.
-COMMANDS = ("run", "resume", "sweep", "compare", "report", "check", "init", "list", "demo", "schema")
+COMMANDS = (
+    "run",
+    "resume",
+    "sweep",
+    "compare",
+    "report",
+    "check",
+    "init",
+    "list",
+    "demo",
+    "schema",
+)
 TRACEBACK = "  set THERMOJAX_TRACEBACK=1 to see where this comes from"
 
 

@@ -220,5 +220,3 @@ class InferenceScene:
             "effective": round(float(effective), 1),
             "diverged": int(self.state.chain.diverged),
         }
-
-

@@ -103,7 +103,9 @@ def application(desk: Desk, port: int) -> Any:
             Mount("/", StaticFiles(directory=STATIC, html=True)),
         ],
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False),
+            Middleware(
+                TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False
+            ),
             Middleware(OwnOrigin, port=port),
         ],
         lifespan=lifespan,
@@ -204,7 +206,9 @@ def server_of(app: Any) -> Any:
         import uvicorn
         import websockets  # noqa: F401 (uvicorn asks for it when the first page comes)
     except ImportError as error:
-        raise ImportError(f"the live page needs uvicorn and websockets ({error}): {NEEDED}") from None
+        raise ImportError(
+            f"the live page needs uvicorn and websockets ({error}): {NEEDED}"
+        ) from None
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,

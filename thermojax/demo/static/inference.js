@@ -51,7 +51,7 @@ export class Inference {
   }
 
   draw() {
-    if (!this.frame) return;
+    if (!this.frame || this.history.length === 0) return; // none yet, or just begun anew
     this.drawData();
     this.drawWeights();
     this.drawFlow();

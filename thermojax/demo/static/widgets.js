@@ -14,6 +14,7 @@ export function sliders(form, fields, limits, changed, { step = 0.01, digits = 2
     text.textContent = words;
     Object.assign(input, { type: "range", min: least, max: most, step, value, name });
     input.id = `${form.id}-${name}`;
+    label.htmlFor = input.id; // or the output, which comes first, would be what it labels
     output.setAttribute("for", input.id);
     const show = () => { output.textContent = Number(input.value).toFixed(digits); };
     input.addEventListener("input", () => {
