@@ -1,5 +1,7 @@
 """The pictures of the live page without any server: against exact laws that are found otherwise."""
 
+# pyright: reportAttributeAccessIssue=false, reportOptionalSubscript=false
+
 from __future__ import annotations
 
 import json
@@ -229,9 +231,8 @@ def test_a_protocol_that_does_nothing_costs_nothing_and_erases_nothing():
     assert abs(numbers["work"][0]) < 0.05  # of steps in narrow wells
     # The other way round is as bad a bit, and as dear: nobody asked for that side.
     other = ErasureScene(jax.random.key(6))
-    other.take(
-        Erase(do="erase", lowering=list(LINES[:, 0]), tilt=list(-LINES[:, 1] / 2), duration=3)
-    )
+    lowering, tilt = LINES[:, 0].tolist(), (-LINES[:, 1] / 2).tolist()
+    other.take(Erase(do="erase", lowering=lowering, tilt=tilt, duration=3))
     numbers = other.frame()["hand"]
     assert numbers["exact_failures"] > 0.95 and numbers["in_time"] < numbers["exact_work"]
 

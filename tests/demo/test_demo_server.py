@@ -97,7 +97,7 @@ def test_the_page_comes_with_headers_that_keep_it_to_itself(served_port):
 
 @served
 def test_it_listens_on_this_machine_alone(served_port):
-    others = {x[4][0] for x in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    others = {str(x[4][0]) for x in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
     for address in others - {HOST}:
         if address.startswith("127."):
             continue

@@ -37,7 +37,7 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 class WeightedRows(tj.AbstractPotential):
-    r"""U = -ln p(x) - sum_i w_i ln p(y_i | x), the control w `(rows,)`: each row with its weight."""
+    r"""U = -ln p(x) - sum_i w_i ln p(y_i | x), the control w `(rows,)` of weights."""
 
     prior: tj.Gaussian
     likelihood: tj.LinearRegression
@@ -47,7 +47,7 @@ class WeightedRows(tj.AbstractPotential):
 
 
 class Data(NamedTuple):
-    """The rows, `(points, 2)` and `(points,)`, those that nobody has clicked yet at 0, and the noise."""
+    """The rows, `(points, 2)` and `(points,)`, those not clicked yet at 0, and the noise."""
 
     features: Any
     targets: Any
@@ -137,7 +137,7 @@ def prior_law() -> GaussianLaw:
 
 
 class InferenceScene:
-    """Points are clicked in, and ramped out again; the books go on until the prior is drawn anew."""
+    """Points are clicked in and ramped out; the books go on until the prior is drawn anew."""
 
     def __init__(self, key: PRNGKeyArray):
         self.key, self.starts = key, 0

@@ -1,6 +1,6 @@
 """Two masses on springs, coupled by a third, in a bath: machines in parallel, and their exact law.
 
-The sliders are the system: whatever of it moves while the machines run is a protocol, and is booked.
+The sliders are the system: what of it moves while the machines run is a protocol, and is booked.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def bath_of(knobs: Knobs) -> tj.Bath:
 
 
 def longest_segment(knobs: Knobs) -> float:
-    """The time of a segment whose steps are fine beside the fastest oscillation and the friction."""
+    """The time of a segment whose steps are fine beside oscillation and friction."""
     frequency = math.sqrt((1 + 2 * max(knobs.coupling, 0.0)) / knobs.mass)
     return SUBSTEPS * min(0.2 / frequency, 0.2 * knobs.mass / knobs.friction)
 
@@ -260,7 +260,7 @@ class OscillatorScene:
         return frame
 
     def collect(self, path: np.ndarray, divergence: float) -> np.ndarray:
-        """Keep the positions that are samples, `(samples, machines, 2)`, where the law has relaxed."""
+        """Keep the positions that are samples, once the law has relaxed: `(samples, machines, 2)`."""
         places = self.segments_done + 1 + np.arange(SEGMENTS)
         self.segments_done += SEGMENTS
         new = path[places % self.stride == 0]

@@ -1,4 +1,4 @@
-"""The check that the page shows first: simulated against exact law, and the books against theory."""
+"""The check that the page shows first: simulated against exact law, books against theory."""
 
 from __future__ import annotations
 
