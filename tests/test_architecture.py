@@ -54,6 +54,7 @@ LEVELS = (
     ("anneal", "circuits", "ebm", "generate"),
     ("checking",),
     ("experiment",),
+    ("demo",),
     ("cli",),
     ("", "__main__"),  # thermojax itself
 )
@@ -63,6 +64,7 @@ LONGEST_FILE = 500
 NOT_FOR_EVERYONE = (
     *("pydantic", "h5py", "matplotlib", "tqdm", "yaml", "scipy", "sklearn"),
     *("numpyro", "arviz", "xarray", "blackjax", "flax", "thrml"),
+    *("starlette", "uvicorn", "websockets", "playwright"),
 )
 NO_MEMBERS = {"AbstractComponent"}  # what all parts share: it asks nothing of a subclass
 

@@ -21,13 +21,25 @@ usage: thermojax COMMAND ...
   check package.module:MyPotential         say what is wrong with a potential
   init NAME                                a new folder with a config and a potential to start from
   list [KIND]                              what a config can name, and the shipped configs
+  demo [--port N] [--no-browser]           a live page of driven systems, on this machine alone
   schema                                   a JSON schema of configs, for editors
   --version, --help                        `thermojax COMMAND --help` says more
 """
 
 
 # Each has a file of its name that holds its `PARSER`, and `execute`, which does it.
-COMMANDS = ("run", "resume", "sweep", "compare", "report", "check", "init", "list", "schema")
+COMMANDS = (
+    "run",
+    "resume",
+    "sweep",
+    "compare",
+    "report",
+    "check",
+    "init",
+    "list",
+    "demo",
+    "schema",
+)
 TRACEBACK = "  set THERMOJAX_TRACEBACK=1 to see where this comes from"
 
 
