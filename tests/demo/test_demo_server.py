@@ -31,7 +31,7 @@ def quick_check(key):
 @pytest.fixture(scope="module")
 def served_port():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo_server, "warm_up", lambda: None)
+        patch.setattr(demo_server, "warm_up", list)
         with listening(0) as listener:
             port = listener.getsockname()[1]
             server = server_of(application(Desk(jax.random.key(0), quick_check), port))

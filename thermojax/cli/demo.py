@@ -31,8 +31,13 @@ PARSER.add_argument("--seed", metavar="N", type=seed_in, help="of the noise (new
 
 
 def execute(options: argparse.Namespace) -> None:
+    import os
     import secrets
     import webbrowser
+
+    # Checks of diffrax inside of compiled programs call Python, for which a small machine may have
+    # no thread left; and programs that call Python are not kept in the cache.
+    os.environ.setdefault("EQX_ON_ERROR", "off")
 
     import jax
 
@@ -42,6 +47,7 @@ def execute(options: argparse.Namespace) -> None:
     if not jax_is_used():
         set_up_cpu()
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # every frame is waited for
     if not cache_is_off():
         enable_compilation_cache()
 

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-import thermojax as tj
-
+from .. import bounds
+from ..distribution import FokkerPlanck
+from ..protocol import PiecewiseLinear
+from ..sampling import simulate
 from .erasure_numbers import FILE, LINES, WALL, bit_at_rest, erasure_system
 from .messages import Erase, Message, MessageError
 from .numbers import thousandths
@@ -31,7 +33,7 @@ GRID_STEPS = {1.0: 300, 3.0: 900, 10.0: 2400}
 @functools.partial(jax.jit, static_argnames="duration")
 def erased(values, duration: float, key: PRNGKeyArray):
     """Paths through the protocol: snapshots `(moments, paths)`, total work and alive `(paths,)`."""
-    out = tj.simulate(
+    out = simulate(
         erasure_system(values, duration),
         key,
         time_steps=TIME_STEPS[duration],
@@ -48,7 +50,7 @@ def erased(values, duration: float, key: PRNGKeyArray):
 def density_erased(values, duration: float):
     """The exact density `(moments, cells)` of the same run, its work, and its failures."""
     system = erasure_system(values, duration)
-    solver = tj.FokkerPlanck(-WALL, WALL, CELLS, boundary="reflecting")
+    solver = FokkerPlanck(-WALL, WALL, CELLS, boundary="reflecting")
     law = solver.solve(system, MOMENTS, time_steps=GRID_STEPS[duration], initial=bit_at_rest())
     return law.density, law.ledger.work[-1], law.mean(lambda x: x[0] < 0)[-1]
 
@@ -56,7 +58,7 @@ def density_erased(values, duration: float):
 @jax.jit
 def energies_along(values, x):
     """The potential at the moments of the pictures, `(moments, x)`."""
-    protocol = tj.PiecewiseLinear(values, 1.0)
+    protocol = PiecewiseLinear(values, 1.0)
     well = erasure_system(values, 1.0).potential
     controls = jax.vmap(protocol)(jnp.linspace(0, 1, MOMENTS))
     return jax.vmap(lambda c: jax.vmap(lambda one: well.energy(one[None], c))(x))(controls)
@@ -145,7 +147,7 @@ class ErasureScene:
             "exact_work": float(exact_work),
             "failures": [failures, math.sqrt(spread / count)],
             "exact_failures": exact_failures,
-            "landauer": float(tj.bounds.landauer(1 - exact_failures)),
+            "landauer": float(bounds.landauer(1 - exact_failures)),
             "in_time": self.bounds.in_time(1 - exact_failures, duration),
             "diverged": PATHS - count,
         }

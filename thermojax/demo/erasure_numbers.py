@@ -15,8 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-import thermojax as tj
-
+from .. import bounds
+from ..distribution import FokkerPlanck
+from ..optimization import ErasureError, MeanWork, optimize
+from ..potential import DoubleWell
+from ..protocol import PiecewiseLinear
+from ..sampling import Equilibrium
+from ..system import Bath, Overdamped
 from .messages import KNOTS, Erase, limits
 
 FILE = Path(__file__).with_suffix(".json")
@@ -31,14 +36,14 @@ LOG_ODDS = np.concatenate([np.linspace(0, 2, 9), np.linspace(2.5, 8, 12)])
 WALL, CELLS, TIME_STEPS, TRAINING_STEPS = 2.2, 160, 96, 60
 
 
-def erasure_system(values, duration) -> tj.Overdamped:
+def erasure_system(values, duration) -> Overdamped:
     """The bit under the controls (a, f) at the knots, `(knots, 2)`, at rest before and after."""
-    protocol = tj.PiecewiseLinear(values, duration, initial=REST, final=REST)
-    return tj.Overdamped(tj.DoubleWell(BARRIER), protocol, tj.Bath())
+    protocol = PiecewiseLinear(values, duration, initial=REST, final=REST)
+    return Overdamped(DoubleWell(BARRIER), protocol, Bath())
 
 
-def bit_at_rest() -> tj.Equilibrium:
-    return tj.Equilibrium(jnp.zeros(1))
+def bit_at_rest() -> Equilibrium:
+    return Equilibrium(jnp.zeros(1))
 
 
 def trained(duration: float) -> np.ndarray:
@@ -46,7 +51,7 @@ def trained(duration: float) -> np.ndarray:
     schema = Erase.model_json_schema()["properties"]
     (a0, a1), (f0, f1) = limits(schema["lowering"]), limits(schema["tilt"])
     system = erasure_system(jnp.array(LINES, float), duration)
-    bounded = tj.PiecewiseLinear(
+    bounded = PiecewiseLinear(
         system.protocol.values,  # pyright: ignore[reportAttributeAccessIssue]
         duration,
         initial=REST,
@@ -56,11 +61,11 @@ def trained(duration: float) -> np.ndarray:
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"time_steps = \d+: with a tenth of them")
-        fit = tj.optimize(
+        fit = optimize(
             system.replace(protocol=bounded),
-            tj.MeanWork() + FAILURE * tj.ErasureError("above"),
+            MeanWork() + FAILURE * ErasureError("above"),
             optax.lbfgs(),
-            picture=tj.FokkerPlanck(-WALL, WALL, CELLS),
+            picture=FokkerPlanck(-WALL, WALL, CELLS),
             time_steps=TIME_STEPS,
             steps=TRAINING_STEPS,
             initial=bit_at_rest(),
@@ -76,7 +81,7 @@ def bounds_of(duration: float) -> list[float]:
     """The least work of any control in this time, at each of the odds and for a sure success."""
     system = erasure_system(jnp.array(LINES, float), duration)
     odds = [*success_of(LOG_ODDS), 1.0]
-    found = (tj.bounds.erasure(system, p, end="free", template=bit_at_rest()).work for p in odds)
+    found = (bounds.erasure(system, p, end="free", template=bit_at_rest()).work for p in odds)
     return [round(float(work), 6) for work in found]
 
 

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-import thermojax as tj
-
+from ..potential import AbstractPotential, Gaussian, LinearRegression
+from ..protocol import Constant
+from ..sampling import Chain, advance, start, switch
+from ..system import Bath, Underdamped
 from .law import (
     GaussianLaw,
     QuadraticEnergy,
@@ -36,11 +38,11 @@ FRICTION = 2.0
 LOG_2PI = math.log(2 * math.pi)
 
 
-class WeightedRows(tj.AbstractPotential):
+class WeightedRows(AbstractPotential):
     r"""U = -ln p(x) - sum_i w_i ln p(y_i | x), the control w `(rows,)` of weights."""
 
-    prior: tj.Gaussian
-    likelihood: tj.LinearRegression
+    prior: Gaussian
+    likelihood: LinearRegression
 
     def energy(self, x, control):
         return self.prior.energy(x, None) - control @ self.likelihood.log_likelihood(x)
@@ -54,14 +56,14 @@ class Data(NamedTuple):
     noise: Any
 
 
-def bath() -> tj.Bath:
-    return tj.Bath(1.0, FRICTION, 1.0)
+def bath() -> Bath:
+    return Bath(1.0, FRICTION, 1.0)
 
 
-def inference_system(data: Data, weights) -> tj.Underdamped:
-    rows = tj.LinearRegression(data.features, data.targets, data.noise)
-    potential = WeightedRows(tj.Gaussian(jnp.zeros(2)), rows)
-    return tj.Underdamped(potential, tj.Constant(weights), bath())
+def inference_system(data: Data, weights) -> Underdamped:
+    rows = LinearRegression(data.features, data.targets, data.noise)
+    potential = WeightedRows(Gaussian(jnp.zeros(2)), rows)
+    return Underdamped(potential, Constant(weights), bath())
 
 
 def inference_energy(data: Data, weights) -> QuadraticEnergy:
@@ -74,9 +76,9 @@ def inference_energy(data: Data, weights) -> QuadraticEnergy:
 
 
 class Ramping(NamedTuple):
-    """What a frame carries on: machines, their law, the weights now, and their data."""
+    """The state between two frames: machines, their law, the weights now, and their data."""
 
-    chain: tj.Chain
+    chain: Chain
     law: GaussianLaw
     weights: Float[Array, " points"]
     data: Data
@@ -91,8 +93,8 @@ def inference_frame(state: Ramping, data: Data, wanted, duration, segment) -> Ra
         change = segment / duration
         after = weights + jnp.clip(wanted - weights, -change, change)
         old, new = inference_system(before, weights), inference_system(data, after)
-        chain = tj.switch(chain, old, new)
-        chain = tj.advance(new, chain, dt=segment / SUBSTEPS, steps=SUBSTEPS)
+        chain = switch(chain, old, new)
+        chain = advance(new, chain, dt=segment / SUBSTEPS, steps=SUBSTEPS)
         energies = inference_energy(before, weights), inference_energy(data, after)
         law = law_switched(law, energies, (new.bath.mass, new.bath.mass))
         law = law_moved(law, energies[1], new.bath, segment)
@@ -150,7 +152,7 @@ class InferenceScene:
         self.points: list[tuple[float, float]] = []
         self.wanted = np.zeros(POINTS)
         weights = jnp.zeros(POINTS)
-        chain = tj.start(
+        chain = start(
             inference_system(self.data(), weights),
             jax.random.fold_in(self.key, 2 * self.starts),
             initial=jax.random.normal(  # the prior

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-import thermojax as tj
+from ..linear import OrnsteinUhlenbeck
+from ..system import Bath
 
 
 class QuadraticEnergy(NamedTuple):
@@ -52,7 +53,7 @@ class GaussianLaw(NamedTuple):
         return 0.5 * (logdet + len(self.mean) * math.log(2 * math.pi * math.e))
 
 
-def equilibrium_law(energy: QuadraticEnergy, bath: tj.Bath) -> GaussianLaw:
+def equilibrium_law(energy: QuadraticEnergy, bath: Bath) -> GaussianLaw:
     """The Boltzmann law of positions and momenta, with empty books."""
     dim = len(energy.slope)
     positions = bath.temperature * jnp.linalg.inv(energy.stiffness)
@@ -79,9 +80,9 @@ def law_switched(
     return law._replace(work=law.work + after - before)
 
 
-def law_moved(law: GaussianLaw, energy: QuadraticEnergy, bath: tj.Bath, time) -> GaussianLaw:
+def law_moved(law: GaussianLaw, energy: QuadraticEnergy, bath: Bath, time) -> GaussianLaw:
     """The law after some time under one energy and one bath: all that is lost there is heat."""
-    process = tj.OrnsteinUhlenbeck.underdamped(energy.stiffness, energy.center, bath)
+    process = OrnsteinUhlenbeck.underdamped(energy.stiffness, energy.center, bath)
     mean, covariance = process.mean_covariance(time, law.mean, law.covariance)
     later = law._replace(mean=mean, covariance=covariance)
     heat = mean_energy(law, energy, bath.mass) - mean_energy(later, energy, bath.mass)

@@ -1,4 +1,4 @@
-"""What the page may say, with the ranges of its sliders, and how a mistake is answered."""
+"""The messages of the page, with the ranges of its sliders, and how a mistake is answered."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Value = Annotated[float, Ge(-3.0), Le(3.0)]
 
 
 class Message(BaseModel):
-    """What all messages have in common: `do` says which one it is."""
+    """The common part of all messages: `do` says which one it is."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     do: str

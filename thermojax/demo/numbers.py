@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-import thermojax as tj
+from ..estimate import Estimate
 
 
 def thousandths(values: Any) -> list:
@@ -15,7 +15,7 @@ def thousandths(values: Any) -> list:
     return np.clip(np.nan_to_num(scaled), -1e9, 1e9).astype(int).tolist()
 
 
-def estimate_of(estimate: tj.Estimate) -> list[float | None]:
+def estimate_of(estimate: Estimate) -> list[float | None]:
     """[value, error] of an estimate; None for what is not known."""
     both = (float(np.asarray(x)) for x in (estimate.value, estimate.error))
     return [round(x, 5) if np.isfinite(x) else None for x in both]

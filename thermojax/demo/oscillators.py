@@ -13,8 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-import thermojax as tj
-
+from .. import diagnostics
+from ..linear import OrnsteinUhlenbeck
+from ..potential import Harmonic
+from ..protocol import Constant
+from ..sampling import Chain, Equilibrium, advance, start, switch
+from ..system import Bath, Underdamped
 from .law import (
     GaussianLaw,
     QuadraticEnergy,
@@ -40,7 +44,7 @@ SLOWLY = 8  # frames between two autocorrelations
 
 
 class Knobs(NamedTuple):
-    """What the sliders say about the system: kT, gamma, m, and the coupling spring."""
+    """The system as the sliders say it: kT, gamma, m, and the coupling spring."""
 
     temperature: Any = 1.0
     friction: Any = 1.0
@@ -53,9 +57,9 @@ def stiffness_of(coupling) -> Float[Array, "2 2"]:
     return jnp.eye(2) + coupling * jnp.array([[1.0, -1.0], [-1.0, 1.0]])
 
 
-def oscillator_system(knobs: Knobs) -> tj.Underdamped:
-    bath = tj.Bath(knobs.temperature, knobs.friction, knobs.mass)
-    return tj.Underdamped(tj.Harmonic(stiffness_of(knobs.coupling)), tj.Constant(), bath)
+def oscillator_system(knobs: Knobs) -> Underdamped:
+    bath = Bath(knobs.temperature, knobs.friction, knobs.mass)
+    return Underdamped(Harmonic(stiffness_of(knobs.coupling)), Constant(), bath)
 
 
 def oscillator_energy(knobs: Knobs) -> QuadraticEnergy:
@@ -63,17 +67,17 @@ def oscillator_energy(knobs: Knobs) -> QuadraticEnergy:
 
 
 @jax.jit
-def oscillator_frame(chain: tj.Chain, law: GaussianLaw, before: Knobs, after: Knobs, segment):
+def oscillator_frame(chain: Chain, law: GaussianLaw, before: Knobs, after: Knobs, segment):
     """The machines and their law after the knobs have been turned, and a frame's time has passed.
 
     **Returns:** the chain, the law, and the positions `(segments, machines, 2)` after each segment
     of the time `segment`.
     """
     old, new = oscillator_system(before), oscillator_system(after)
-    chain = tj.switch(chain, old, new)
+    chain = switch(chain, old, new)
 
     def of_segment(chain, _):
-        chain = tj.advance(new, chain, dt=segment / SUBSTEPS, steps=SUBSTEPS)
+        chain = advance(new, chain, dt=segment / SUBSTEPS, steps=SUBSTEPS)
         return chain, chain.position
 
     chain, path = jax.lax.scan(of_segment, chain, None, length=SEGMENTS)
@@ -91,7 +95,7 @@ def oscillator_truth(knobs: Knobs, interval):
     """
     bath = oscillator_system(knobs).bath
     energy = oscillator_energy(knobs)
-    process = tj.OrnsteinUhlenbeck.underdamped(energy.stiffness, 0.0, bath)
+    process = OrnsteinUhlenbeck.underdamped(energy.stiffness, 0.0, bath)
     decay, _ = process.transition(interval)
     covariance = equilibrium_law(energy, bath).covariance
 
@@ -105,7 +109,7 @@ def oscillator_truth(knobs: Knobs, interval):
 
 
 @jax.jit
-def oscillator_account(chain: tj.Chain, law: GaussianLaw, start: GaussianLaw, knobs, first):
+def oscillator_account(chain: Chain, law: GaussianLaw, start: GaussianLaw, knobs, first):
     """Mean and error of work, heat, energy change and entropy production, with the exact means.
 
     `start` and `first`: the law and the knobs when the books were opened. **Returns:** `(4, 3)`.
@@ -141,8 +145,8 @@ def settled(knobs: Knobs) -> GaussianLaw:
     return jax.tree.map(lambda x: jnp.asarray(x, float), law)
 
 
-def bath_of(knobs: Knobs) -> tj.Bath:
-    return tj.Bath(knobs.temperature, knobs.friction, knobs.mass)
+def bath_of(knobs: Knobs) -> Bath:
+    return Bath(knobs.temperature, knobs.friction, knobs.mass)
 
 
 def longest_segment(knobs: Knobs) -> float:
@@ -183,11 +187,11 @@ class OscillatorScene:
         """Draw the machines from the equilibrium of the knobs, with empty books."""
         self.knobs = self.wanted
         self.starts += 1
-        self.chain = tj.start(
+        self.chain = start(
             oscillator_system(self.knobs),
             jax.random.fold_in(self.key, self.starts),
             batch=MACHINES,
-            initial=tj.Equilibrium(jnp.zeros(2)),
+            initial=Equilibrium(jnp.zeros(2)),
         )
         self.law = self.first_law = settled(self.knobs)
         self.first_knobs = self.knobs
@@ -260,7 +264,7 @@ class OscillatorScene:
         return frame
 
     def collect(self, path: np.ndarray, divergence: float) -> np.ndarray:
-        """Keep the positions that are samples, once the law has relaxed: `(samples, machines, 2)`."""
+        """Keep what is a sample, once the law has relaxed: `(samples, machines, 2)`."""
         places = self.segments_done + 1 + np.arange(SEGMENTS)
         self.segments_done += SEGMENTS
         new = path[places % self.stride == 0]
@@ -283,8 +287,8 @@ class OscillatorScene:
         length = min(WINDOW, 2 ** int(math.log2(self.in_series)))
         last = (self.in_series - length + np.arange(length)) % WINDOW
         values = self.series[last, :, 0]
-        self.correlation = thousandths(tj.diagnostics.autocorrelation(values, lags=LAGS))
-        self.tau = estimate_of(tj.diagnostics.autocorrelation_time(values))
+        self.correlation = thousandths(diagnostics.autocorrelation(values, lags=LAGS))
+        self.tau = estimate_of(diagnostics.autocorrelation_time(values))
 
     def estimate(self) -> list[list[float]] | None:
         """Mean and error of the entries 11, 12, 22 of <x x^T> / kT, which is A^-1.
@@ -316,7 +320,7 @@ def covariance_numbers(matrix) -> list[float]:
 
 
 def histogram(points: np.ndarray, half: float) -> np.ndarray:
-    """How many of the points `(n, 2)` fall into each bin of both axes, `(2, bins)`."""
+    """Counts of the points `(n, 2)` in each bin of both axes, `(2, bins)`."""
     places = np.floor((points + half) * (BINS / (2 * half))).astype(int)
     places = np.clip(places, 0, BINS - 1)
     return np.stack([np.bincount(places[:, i], minlength=BINS) for i in (0, 1)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 from jaxtyping import PRNGKeyArray
 
@@ -22,12 +24,16 @@ def scene_of(tab: str, key: PRNGKeyArray) -> Scene:
     return SCENES[tab](key)
 
 
-def warm_up() -> None:
-    """Compile what the first frames of every tab need, so that no page waits for it."""
-    key = jax.random.key(0)
-    scene = OscillatorScene(key)
+def warm_up() -> list[Callable[[], object]]:
+    """Tasks that compile what the first frames of every tab need, so that no page waits long."""
+    return [
+        warm_oscillators,
+        *(lambda tab=tab: scene_of(tab, jax.random.key(0)).frame() for tab in SCENES),
+    ]
+
+
+def warm_oscillators() -> None:
+    scene = OscillatorScene(jax.random.key(0))
     scene.turn(interval=0.05)  # for every window of the autocorrelation
     for _ in range(64):
         scene.frame()
-    ErasureScene(key).frame()
-    InferenceScene(key).frame()

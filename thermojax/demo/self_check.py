@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-import thermojax as tj
-
+from ..sampling import Chain, Equilibrium, State, advance, start, switch
+from ..system import Underdamped
 from .law import GaussianLaw, equilibrium_law, law_moved, law_switched
 from .oscillators import Knobs, bath_of, oscillator_energy, oscillator_system
 
@@ -71,8 +71,8 @@ def self_check(key: PRNGKeyArray) -> SelfCheck:
 
 
 @jax.jit
-def advanced(system: tj.Underdamped, chain: tj.Chain) -> tj.Chain:
-    return tj.advance(system, chain, dt=DT, steps=STEPS)
+def advanced(system: Underdamped, chain: Chain) -> Chain:
+    return advance(system, chain, dt=DT, steps=STEPS)
 
 
 def exact_moved(law: GaussianLaw, knobs: Knobs) -> GaussianLaw:
@@ -82,8 +82,8 @@ def exact_moved(law: GaussianLaw, knobs: Knobs) -> GaussianLaw:
 def relaxation(key: PRNGKeyArray) -> list[Comparison]:
     """The law of positions on the way from one point with momenta at rest."""
     system = oscillator_system(AFTER)
-    begun = tj.State(jnp.tile(jnp.array(FIRST), (PATHS, 1)), jnp.zeros((PATHS, 2)), "underdamped")
-    chain = advanced(system, tj.start(system, key, initial=begun))
+    begun = State(jnp.tile(jnp.array(FIRST), (PATHS, 1)), jnp.zeros((PATHS, 2)), "underdamped")
+    chain = advanced(system, start(system, key, initial=begun))
     law = equilibrium_law(oscillator_energy(AFTER), bath_of(AFTER))
     law = law._replace(mean=jnp.array([*FIRST, 0, 0]), covariance=jnp.zeros((4, 4)))
     law = exact_moved(law, AFTER)
@@ -104,8 +104,8 @@ def relaxation(key: PRNGKeyArray) -> list[Comparison]:
 def quench(key: PRNGKeyArray) -> tuple[list[Comparison], float]:
     """Work, heat, and the equilibrium at the end, of a sudden change of everything."""
     old, new = oscillator_system(BEFORE), oscillator_system(AFTER)
-    chain = tj.start(old, key, batch=PATHS, initial=tj.Equilibrium(jnp.zeros(2)))
-    chain = tj.switch(chain, old, new)
+    chain = start(old, key, batch=PATHS, initial=Equilibrium(jnp.zeros(2)))
+    chain = switch(chain, old, new)
     energies = oscillator_energy(BEFORE), oscillator_energy(AFTER)
     law = equilibrium_law(energies[0], bath_of(BEFORE))
     law = law_switched(law, energies, (BEFORE.mass, AFTER.mass))

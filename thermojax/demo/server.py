@@ -38,20 +38,22 @@ HEADERS = {
 
 
 class Desk:
-    """What all pages of a server share: the key, the check, the threads that compute."""
+    """The common ground of all pages of a server: the key, the check, the threads that compute."""
 
     def __init__(self, key: PRNGKeyArray, check: Callable[[PRNGKeyArray], SelfCheck] = self_check):
         self.key, self.check = key, check
         self.pages: set[PageStream] = set()
         self.numbers = itertools.count(1)
-        self.executor = ThreadPoolExecutor(2, "thermojax-demo")
+        # One thread computes for all: programs that run at once may wait for each other's threads.
+        self.executor = ThreadPoolExecutor(1, "thermojax-demo")
         self.checked: asyncio.Future[dict[str, Any]] | None = None
 
     def begin(self) -> None:
         """Start the check, and compile what the tabs need; called when the server has started."""
         loop = asyncio.get_running_loop()
         self.checked = loop.run_in_executor(self.executor, self.check_in_words)
-        self.checked.add_done_callback(lambda _: self.executor.submit(warm_up))
+        for prepare in warm_up():  # one by one, so that frames have their turn in between
+            self.executor.submit(prepare)
 
     def check_in_words(self) -> dict[str, Any]:
         """The self-check as the page takes it; a check that cannot be done is one that fails."""

@@ -116,7 +116,7 @@ class PageStream:
             await asyncio.sleep(due - time.monotonic())
 
     def next_answers(self, messages: list[Message]) -> list[dict[str, Any]]:
-        """What is said next: complaints about messages, and the frame. Runs in a thread."""
+        """The next things to say: complaints about messages, and the frame. Runs in a thread."""
         answers: list[dict[str, Any]] = []
         for message in messages:
             try:
