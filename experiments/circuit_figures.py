@@ -5,28 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 import thermojax as tj
+from experiments.matrix_rows import matrices_figure
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, new
 
 
 def pictures(results: Record):
     """The inverse from growing numbers of samples, and the target."""
-    from matplotlib.figure import Figure
-
     record = results["inverse"]
     values, target = np.asarray(record["pictures"]), np.asarray(record["target"])
-    scale = float(np.max(np.abs(target)))
-    figure = Figure(figsize=(4.8, 1.6))
-    axes = figure.subplots(1, len(values) + 1)
     titles = [*(f"{n:,} samples" for n in record["samples"]), "inverse"]
-    for ax, matrix, title in zip(axes, [*values, target], titles, strict=True):
-        image = ax.imshow(matrix, cmap="RdBu_r", vmin=-scale, vmax=scale)
-        ax.set(xticks=[], yticks=[])
-        ax.grid(False)
-        ax.set_title(title, loc="center", fontsize=8)
-        for spine in ax.spines.values():
-            spine.set_visible(True)
-    figure.colorbar(image, ax=axes, shrink=0.8, pad=0.015, aspect=12).ax.tick_params(labelsize=7)
+    figure = matrices_figure(values, target, titles, 1.6)
     return figure, (
         "The covariance of the voltages, scaled by the gains of the cells, from growing numbers of "
         "samples, and the inverse of the matrix that is in the capacitors."

@@ -122,7 +122,9 @@ class Islands(AbstractStudy):
                         batch=self.batch, steps=self.steps, callback=look,
                     )  # fmt: skip
             results[name] = self.record(fit, data, rows)
-        results.attributes = {"weight": self.weight, "distance": self.distance}
+        results.attributes = {
+            "weight": self.weight, "distance": self.distance, "spread": SPREAD, "widest": WIDEST,
+        }  # fmt: skip
         return results
 
     def record(self, fit: tj.ebm.EnergyFit, data, rows: list) -> Record:

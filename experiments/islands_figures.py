@@ -39,15 +39,17 @@ def density_figure(results: Record):
     """The density of each model along the line through both islands."""
     figure, (axis,) = new()
     distance, weight = results.attributes["distance"], results.attributes["weight"]
+    spread, widest = results.attributes["spread"], results.attributes["widest"]
     for (name, record), color in zip(records_of(results).items(), COLORS, strict=False):
         density = np.asarray(record["density"], float)
-        x = np.linspace(-20.0, 20.0, len(density))
+        x = np.linspace(-widest, widest, len(density))
         axis.plot(x, density.sum(1) * (x[1] - x[0]), color=color, lw=1.4, label=name)
-    fine = np.linspace(-20.0, 20.0, 4001)
-    bell = lambda center: np.exp(-0.5 * ((fine - center) / 0.4) ** 2) / (0.4 * (2 * np.pi) ** 0.5)
-    exact = weight * bell(distance / 2) + (1 - weight) * bell(-distance / 2)
-    axis.plot(fine, exact, color=INK, lw=1, ls=":", label="law of the data")
     ends = distance * (0.5 + SHOWN)
+    fine = np.linspace(-ends, ends, 1001)
+    bell = lambda center: np.exp(-0.5 * ((fine - center) / spread) ** 2)
+    exact = weight * bell(distance / 2) + (1 - weight) * bell(-distance / 2)
+    exact = exact / (spread * (2 * np.pi) ** 0.5)
+    axis.plot(fine, exact, color=INK, lw=1, ls=":", label="law of the data")
     axis.set(xlabel="$x$", ylabel="density of $x$", xlim=(-ends, ends))
     legend(figure, columns=3)
     return figure, "The density of the first coordinate, of the models and of the data."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from experiments.matrix_rows import matrices_figure
 from thermojax.experiment.results.store import Record
 from thermojax.experiment.results.style import BLUE, INK, ORANGE, legend, new
 
@@ -40,22 +41,9 @@ def vectors(record: Record):
 
 def matrices(record: Record):
     """A row of matrices on one scale of colors, the target last."""
-    from matplotlib.figure import Figure
-
     values, target = np.asarray(record["value"]), np.asarray(record["target"])
-    scale = float(np.max(np.abs(target)))
-    figure = Figure(figsize=(4.8, 1.45))
-    axes = figure.subplots(1, len(values) + 1)
     titles = [*(f"T = {time:,g}" for time in record["time"]), "target"]
-    for ax, matrix, title in zip(axes, [*values, target], titles, strict=True):
-        image = ax.imshow(matrix, cmap="RdBu_r", vmin=-scale, vmax=scale)
-        ax.set(xticks=[], yticks=[])
-        ax.grid(False)
-        ax.set_title(title, loc="center", fontsize=8)
-        for spine in ax.spines.values():
-            spine.set_visible(True)
-    figure.colorbar(image, ax=axes, shrink=0.8, pad=0.015, aspect=12).ax.tick_params(labelsize=7)
-    return figure
+    return matrices_figure(values, target, titles, 1.45)
 
 
 def convergence(results: Record):

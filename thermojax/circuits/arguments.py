@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import real, require_untraced
 from .._component import Numbers, finite, floating, known, positive, positive_number, require
 
 
@@ -57,6 +60,12 @@ def each_node(name: str, value: Numbers, dim: int, signed: bool = False):
     if not signed:
         require(name, array, lambda x: x >= 0, "densities, positive or zero")
     return jnp.broadcast_to(array, (dim,))
+
+
+def known_number(caller: str, name: str, value: Any, expected: str, test=positive) -> float:
+    """One real number, as a float. **Raises:** ValueError for what is traced or fails the test."""
+    require_untraced(caller, **{name: value})
+    return float(real(name, value, expected, test))
 
 
 def in_kelvin(temperature: Numbers):

@@ -6,9 +6,10 @@ import math
 
 import equinox as eqx
 
-from .._arguments import real, require_untraced
+from .._arguments import require_untraced
 from .._component import known, positive
 from ..estimate import Estimate
+from .arguments import known_number
 from .units import BOLTZMANN, kelvin
 
 
@@ -158,8 +159,7 @@ def not_negative(x):
 
 def number(name: str, value, expected: str, test) -> float:
     """A number that is known."""
-    require_untraced("tj.circuits.Bill", **{name: value})
-    return float(real(name, value, f"{expected}", test))
+    return known_number("tj.circuits.Bill", name, value, expected, test)
 
 
 def energy(name: str, value):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..potential import AbstractPotential
-
-LOG_2PI = math.log(2 * math.pi)
+from ..potential import LOG_2PI, AbstractPotential
 
 
 class SourcedEnergy(AbstractPotential):

@@ -11,11 +11,11 @@ from jaxtyping import Array, Float
 
 from .._arguments import require_untraced
 from .._component import Numbers, Positive, finite
-from .arguments import as_matrix, each_node
+from .arguments import as_matrix, each_node, known_number
 from .branches import branches, matrix_of
 from .circuit import Power
 from .networks import RL
-from .program import checked_positive, dominant_scaling, in_pairs
+from .program import dominant_scaling, in_pairs
 from .spice import drawn_anew, resistors, source_of, written
 from .units import BOLTZMANN
 
@@ -79,7 +79,7 @@ class GaussianPosterior(eqx.Module):
         ]
         data = each_node("data", data, dim, signed=True)
         henry, ohm, ampere, kelvin = (
-            checked_positive(name, value)
+            known_number("tj.circuits.GaussianPosterior", name, value, f"a positive {name}")
             for name, value in (("inductance", inductance), ("resistance", resistance),
                                 ("unit", unit), ("temperature", temperature))
         )  # fmt: skip

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._arguments import choice, real, require_untraced
-from .._component import Numbers, Positive, finite, positive
+from .._component import Numbers, Positive, finite
 from .._keys import check_key
-from .arguments import as_matrix, each_node
+from .arguments import as_matrix, each_node, known_number
 from .branches import Branch, branches, matrix_of
 from .networks import RC, RLC
 from .series import SERIES, preferred
@@ -131,11 +131,11 @@ def program(
     a = np.asarray(as_matrix("matrix", a, len(a)), np.float64)
     a = (a + a.T) / 2
     low, high = checked_range(value_range, (1e-12, 1e-8) if into == "capacitance" else (1e-6, 1e-2))
-    ohm = checked_positive("resistance", resistance)
-    farad, kelvin = (
-        checked_positive("capacitance", capacitance),
-        checked_positive("temperature", temperature),
-    )
+    ohm, farad, kelvin = (
+        known_number("tj.circuits.program", name, value, f"a positive {name}")
+        for name, value in (("resistance", resistance), ("capacitance", capacitance),
+                            ("temperature", temperature))
+    )  # fmt: skip
     density = checked_density(noise, into)
 
     if b is not None:
@@ -164,7 +164,8 @@ def program(
     held = antisymmetric / size / scaling[:, None] / scaling
     how: dict[str, Any] = {"temperature": kelvin, "noise": density}
     if inductance is not None:
-        how["inductance"] = checked_positive("inductance", inductance)
+        expected = "a positive inductance"
+        how["inductance"] = known_number("tj.circuits.program", "inductance", inductance, expected)
     kind = RC if inductance is None else RLC
     pair = 2 if crossed else 1
     excess = np.zeros(len(a))
@@ -267,12 +268,6 @@ def checked_range(given, default: tuple[float, float]) -> tuple[float, float]:
     if numbers.shape != (2,) or not 0 < float(numbers[0]) < float(numbers[1]):
         raise ValueError("value_range: expected two positive numbers, the smaller one first")
     return float(numbers[0]), float(numbers[1])
-
-
-def checked_positive(name: str, value) -> float:
-    """A positive number that is known."""
-    require_untraced("tj.circuits.program", **{name: value})
-    return float(real(name, value, f"a positive {name}", positive))
 
 
 def checked_density(noise, into: str) -> float:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._arguments import real, require_untraced
-from .._component import Numbers, Positive, finite, positive
+from .._component import Numbers, Positive, finite
+from .arguments import known_number
 from .spice import written
 from .units import CHARGE, kelvin, thermal_voltage
 
@@ -38,11 +38,12 @@ class TransistorPair(eqx.Module):
         temperature: Positive = 300.0,
         gain: Positive = math.inf,
     ):
-        self.bias = pair_number("bias", bias, "a positive current in amperes")
-        self.supply = pair_number("supply", supply, "a positive voltage")
+        caller = "tj.circuits.TransistorPair"
+        self.bias = known_number(caller, "bias", bias, "a positive current in amperes")
+        self.supply = known_number(caller, "supply", supply, "a positive voltage")
         self.temperature = kelvin(temperature)
-        require_untraced("tj.circuits.TransistorPair", gain=gain)
-        self.gain = float(real("gain", gain, "a positive current gain", lambda x: x > 0))
+        endless = lambda x: x > 0  # or infinite
+        self.gain = known_number(caller, "gain", gain, "a positive current gain", endless)
 
     @property
     def largest(self) -> float:
@@ -100,9 +101,3 @@ class TransistorPair(eqx.Module):
                 *commands,
             ],
         )
-
-
-def pair_number(name: str, value, expected: str) -> float:
-    """A positive number that is known."""
-    require_untraced("tj.circuits.TransistorPair", **{name: value})
-    return float(real(name, value, expected, positive))

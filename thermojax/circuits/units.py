@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .._arguments import real
-from .._component import Positive, positive
+from .._component import Positive
+from .arguments import known_number
 
 BOLTZMANN = 1.380649e-23  # J / K, exact since 2019
 CHARGE = 1.602176634e-19  # C, exact since 2019
@@ -14,17 +14,8 @@ ZERO_CELSIUS = 273.15  # K
 
 def kelvin(temperature: Positive) -> float:
     """A temperature in kelvin, known. **Raises:** ValueError unless it is positive."""
-    cure = "a positive temperature in kelvin, outside of jit"
-    real("temperature", temperature, cure, positive)
-    return untraced("temperature", temperature, cure)
-
-
-def untraced(name: str, value, cure: str) -> float:
-    """A number that is known. **Raises:** ValueError for one that is being traced."""
-    try:
-        return float(value)
-    except TypeError as error:  # of jax, for a tracer
-        raise ValueError(f"{name} is traced: expected {cure}") from error
+    expected = "a positive temperature in kelvin"
+    return known_number("tj.circuits", "temperature", temperature, expected)
 
 
 def johnson_noise(resistance: Positive, temperature: Positive = 300.0) -> float:
@@ -36,8 +27,8 @@ def johnson_noise(resistance: Positive, temperature: Positive = 300.0) -> float:
 
     **Raises:** ValueError unless both are positive.
     """
-    real("resistance", resistance, "a positive resistance in ohm", positive)
-    ohm = untraced("resistance", resistance, "a positive resistance in ohm, outside of jit")
+    expected = "a positive resistance in ohm"
+    ohm = known_number("tj.circuits.johnson_noise", "resistance", resistance, expected)
     return math.sqrt(4 * BOLTZMANN * kelvin(temperature) * ohm)
 
 

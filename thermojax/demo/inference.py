@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..potential import AbstractPotential, Gaussian, LinearRegression
+from ..potential import LOG_2PI, AbstractPotential, Gaussian, LinearRegression
 from ..protocol import Constant
 from ..sampling import Chain, advance, start, switch
 from ..system import Bath, Underdamped
@@ -26,8 +26,7 @@ from .law import (
     mean_energy,
 )
 from .messages import Forget, Message, MessageError, Point, Ramp, Restart
-from .numbers import thousandths
-from .oscillators import covariance_numbers
+from .numbers import covariance_numbers, thousandths
 
 MACHINES = 256
 POINTS = 24  # at most
@@ -35,7 +34,6 @@ LINES = 24  # of machines that are sent
 SEGMENTS, SUBSTEPS = 16, 4
 FRAME_TIME = 0.08
 FRICTION = 2.0
-LOG_2PI = math.log(2 * math.pi)
 
 
 class WeightedRows(AbstractPotential):

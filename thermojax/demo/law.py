@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..distances import kl_gaussian
 from ..linear import OrnsteinUhlenbeck
 from ..system import Bath
 
@@ -92,8 +93,4 @@ def law_moved(law: GaussianLaw, energy: QuadraticEnergy, bath: Bath, time) -> Ga
 
 def divergence_from(law: GaussianLaw, other: GaussianLaw) -> Float[Array, ""]:
     """KL(law || other) between the Gaussians, a scalar; of an equilibrium, (F[rho] - F_eq) / kT."""
-    precision = jnp.linalg.inv(other.covariance)
-    away = law.mean - other.mean
-    spread = jnp.trace(precision @ law.covariance) + away @ precision @ away - len(away)
-    logdets = (jnp.linalg.slogdet(u.covariance)[1] for u in (other, law))
-    return 0.5 * (spread + next(logdets) - next(logdets))
+    return kl_gaussian(law.mean, law.covariance, other.mean, other.covariance)

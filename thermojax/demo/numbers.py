@@ -19,3 +19,9 @@ def estimate_of(estimate: Estimate) -> list[float | None]:
     """[value, error] of an estimate; None for what is not known."""
     both = (float(np.asarray(x)) for x in (estimate.value, estimate.error))
     return [round(x, 5) if np.isfinite(x) else None for x in both]
+
+
+def covariance_numbers(matrix) -> list[float]:
+    """The entries 11, 12, 22 of a matrix."""
+    matrix = np.asarray(matrix)
+    return [round(float(matrix[i, j]), 5) for i, j in ((0, 0), (0, 1), (1, 1))]

@@ -29,7 +29,7 @@ from .law import (
     mean_energy,
 )
 from .messages import Message, MessageError, Restart, Turn
-from .numbers import estimate_of, thousandths
+from .numbers import covariance_numbers, estimate_of, thousandths
 
 MACHINES = 128
 SEGMENTS = 16  # of a frame: positions of a machine that are drawn
@@ -57,9 +57,12 @@ def stiffness_of(coupling) -> Float[Array, "2 2"]:
     return jnp.eye(2) + coupling * jnp.array([[1.0, -1.0], [-1.0, 1.0]])
 
 
+def bath_of(knobs: Knobs) -> Bath:
+    return Bath(knobs.temperature, knobs.friction, knobs.mass)
+
+
 def oscillator_system(knobs: Knobs) -> Underdamped:
-    bath = Bath(knobs.temperature, knobs.friction, knobs.mass)
-    return Underdamped(Harmonic(stiffness_of(knobs.coupling)), Constant(), bath)
+    return Underdamped(Harmonic(stiffness_of(knobs.coupling)), Constant(), bath_of(knobs))
 
 
 def oscillator_energy(knobs: Knobs) -> QuadraticEnergy:
@@ -93,7 +96,7 @@ def oscillator_truth(knobs: Knobs, interval):
     **Returns:** A^-1, the stationary covariance of the positions, the autocorrelation of x_1 at
     the lags 0, 1, ... in samples, and its integral tau = 1 + 2 sum rho.
     """
-    bath = oscillator_system(knobs).bath
+    bath = bath_of(knobs)
     energy = oscillator_energy(knobs)
     process = OrnsteinUhlenbeck.underdamped(energy.stiffness, 0.0, bath)
     decay, _ = process.transition(interval)
@@ -143,10 +146,6 @@ def settled(knobs: Knobs) -> GaussianLaw:
     """The equilibrium of the knobs, with empty books."""
     law = equilibrium_law(oscillator_energy(knobs), bath_of(knobs))
     return jax.tree.map(lambda x: jnp.asarray(x, float), law)
-
-
-def bath_of(knobs: Knobs) -> Bath:
-    return Bath(knobs.temperature, knobs.friction, knobs.mass)
 
 
 def longest_segment(knobs: Knobs) -> float:
@@ -311,12 +310,6 @@ class OscillatorScene:
             "knobs": [float(x) for x in self.knobs],
             "interval": self.interval,
         }
-
-
-def covariance_numbers(matrix) -> list[float]:
-    """The entries 11, 12, 22."""
-    matrix = np.asarray(matrix)
-    return [round(float(matrix[i, j]), 5) for i, j in ((0, 0), (0, 1), (1, 1))]
 
 
 def histogram(points: np.ndarray, half: float) -> np.ndarray:

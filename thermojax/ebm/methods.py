@@ -233,8 +233,8 @@ class Nonequilibrium(AbstractMethod):
         if effective is not None and effective < FAR * self.walkers:
             warnings.warn(
                 f"walkers begin far from the model: their weights are those of {effective:.1f} "
-                f"of {self.walkers:,}, so that ln Z is little known; give them a longer way from "
-                f"the Gaussian of the data to the model, such as ramp={max(100, 4 * self.ramp)}",
+                f"of {self.walkers:,}, so that ln Z is little known; give them a longer way to "
+                f"it, such as ramp={max(100, 4 * self.ramp)}",
                 stacklevel=3,
             )
         return walkers, witnesses
